@@ -1,0 +1,1 @@
+"""Who may talk to the box, from where, and how a phone is let in."""

@@ -1,0 +1,1 @@
+"""Makes the box findable on the local network."""

@@ -1,0 +1,1 @@
+"""Keeps the box cool and within its memory."""

@@ -1,0 +1,1 @@
+"""Sleep when idle, wake when called."""

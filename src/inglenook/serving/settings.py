@@ -1,0 +1,20 @@
+"""What the operator may set about the queue and the answers kept. Kind: words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How much waits, and for how long an answer is kept.
+
+    Attributes:
+        queue: Questions that may wait; one more is told when to come back.
+        resume_ttl_s: How long an answer stays to be resumed after its end, seconds.
+        journal: Keep unfinished answers on disk, so that they survive a power cut.
+    """
+
+    queue: int = 64
+    resume_ttl_s: float = 600.0
+    journal: bool = True
