@@ -1,0 +1,251 @@
+"""The file of paired devices, changed by the daemon and the command line alike. Kind: hands.
+
+Every change takes the lock, reads the file again, and replaces it, so nobody's change is lost.
+Methods block on the disk and the lock: on an event loop, call them through ``asyncio.to_thread``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Never, TypeAlias
+
+from inglenook.auth import devicefile, tokens
+from inglenook.auth.devices import (
+    LATEST_EXPIRY,
+    Device,
+    Roster,
+    Scope,
+    check,
+    clean_name,
+    clean_platform,
+)
+from inglenook.auth.files import locked, read_private, write_private
+from inglenook.errors import Code, Problem, StartupError
+
+logger = logging.getLogger(__name__)
+
+#: A change takes milliseconds; whoever holds the lock this long is stopped or stuck.
+LOCK_WAIT_S = 5.0
+
+#: How fine "last seen" is. Phones come and go all day, and an SD card wears with every write.
+TOUCH_EVERY_S = 600.0
+
+#: A removed phone must be off within a second. A stat costs microseconds, works on every file
+#: system a NAS may use, and needs no library, as inotify would.
+WATCH_EVERY_S = 0.4
+
+_Stamp: TypeAlias = tuple[int, int, int]
+
+
+class Allowlist:
+    """Paired devices, kept in one file.
+
+    Empty until `load`. Reading what is in memory (`roster`, `check`) is safe from any thread and
+    never blocks; changes are safe from any thread and any process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._roster = Roster()
+        self._read_stamp: _Stamp | None = None
+        self._warned = False
+
+    @property
+    def roster(self) -> Roster:
+        """The list as last read or written."""
+        return self._roster
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """Paired devices, oldest first."""
+        return self._roster.devices
+
+    def check(self, token: str, now: float) -> Device | Problem:
+        """Find the device a token belongs to, or say why not; ``now`` is seconds since 1970."""
+        return check(self._roster, token, now)
+
+    def load(self) -> None:
+        """Read the file; a missing one is an empty list.
+
+        Raises:
+            StartupError: If it cannot be read or understood.
+        """
+        stamp = _stamp(self._path)
+        try:
+            self._roster = devicefile.decode(read_private(self._path))
+        except FileNotFoundError:
+            self._roster = Roster()
+        except OSError as exc:
+            raise StartupError(
+                f"The device list {self._path} cannot be read: {exc.strerror}; "
+                "run this as the user the file belongs to, or as root."
+            ) from exc
+        except ValueError as exc:
+            raise StartupError(
+                f"The device list {self._path} is damaged: {exc}; repair it or restore a copy, "
+                "or delete it and pair every device again."
+            ) from exc
+        # Taken before reading: a change in between is then read once more, rather than missed.
+        self._read_stamp = stamp
+
+    def add(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        expires_at: float | None = None,
+        platform: str = "",
+    ) -> tuple[Device, str]:
+        """Let a device in, and give its token, which is kept nowhere.
+
+        Args:
+            name: Gets a number after it if it is taken.
+            scopes: What the device may do.
+            expires_at: When its token ends, seconds since 1970; None is never.
+            platform: What the device said it is; tidied, never refused.
+
+        Raises:
+            Problem: If the name cannot be one, the time is past, or the list is full.
+            StartupError: If the file cannot be read or written.
+        """
+        now = datetime.now(UTC).timestamp()
+        if expires_at is not None and not now < expires_at <= LATEST_EXPIRY:
+            raise Problem(Code.BAD_REQUEST, "A pairing can expire from now to the year 9999.")
+        new = tokens.mint(secrets.token_bytes)
+        device = Device(
+            device_id=new.device_id,
+            name=clean_name(name),
+            platform=clean_platform(platform),
+            token_sha256=new.sha256,
+            scopes=tuple(scopes),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        with self._changing():
+            self._save(self._roster.with_device(device))
+            return self._roster.devices[-1], new.token
+
+    def revoke(self, id_or_name: str) -> Device:
+        """Shut a device out; gives the device removed.
+
+        Raises:
+            Problem: If none, or more than one, is called that.
+            StartupError: If the file cannot be read or written.
+        """
+        with self._changing():
+            device = self._roster.find(id_or_name)
+            self._save(self._roster.without(device))
+            return device
+
+    def rename(self, id_or_name: str, new_name: str) -> Device:
+        """Give a device another name; gives the device as it is now.
+
+        Raises:
+            Problem: As for `revoke`; or if the new name is taken, or cannot be one.
+            StartupError: If the file cannot be read or written.
+        """
+        name = clean_name(new_name)
+        with self._changing():
+            device = self._roster.find(id_or_name)
+            self._save(self._roster.renamed(device, name))
+            return replace(device, name=name)
+
+    def touch(self, device_id: str, now: float) -> None:
+        """Remember that a device was here; ``now`` is seconds since 1970.
+
+        Never raises: a full or read-only disk must not cost a phone its answer.
+        """
+        if not self._touch_due(device_id, now):
+            return
+        try:
+            with self._changing():
+                device = self._roster.get(device_id)
+                # Asked again: another connection of the same phone may have been quicker.
+                if device is not None and self._touch_due(device_id, now):
+                    self._save(self._roster.updated(replace(device, last_seen_at=now)))
+        except StartupError as exc:
+            self._warn(exc)
+
+    async def watch(self, on_change: Callable[[], None]) -> Never:
+        """Read the file again whenever somebody changed it; runs until cancelled, which is safe.
+
+        A file that cannot be understood leaves the last good list in force.
+
+        Args:
+            on_change: Called on the loop after every change, also ours: one may bring others' in.
+        """
+        told = self._roster
+        while True:
+            await asyncio.to_thread(self._refresh)
+            if self._roster != told:
+                told = self._roster
+                on_change()
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    def _touch_due(self, device_id: str, now: float) -> bool:
+        device = self._roster.get(device_id)
+        if device is None:
+            return False
+        # The distance: a board without a battery clock may have been in the future.
+        return device.last_seen_at is None or abs(now - device.last_seen_at) >= TOUCH_EVERY_S
+
+    def _refresh(self) -> None:
+        if _stamp(self._path) == self._read_stamp:
+            return
+        try:
+            # Under the lock, or an older list could overwrite one a change has just put in place.
+            with self._changing():
+                self._warned = False
+        except StartupError as exc:
+            self._warn(exc)
+
+    def _warn(self, exc: StartupError) -> None:
+        logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s", exc)
+        self._warned = True
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock, with the file freshly read."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self._path, LOCK_WAIT_S))
+            except TimeoutError as exc:
+                raise StartupError(
+                    f"The device list {self._path} cannot be changed: {exc.strerror}; try again."
+                ) from exc
+            except OSError as exc:
+                raise self._unwritable(exc) from exc
+            self.load()
+            yield
+
+    def _save(self, roster: Roster) -> None:
+        data = devicefile.encode(roster)
+        # Read back, so that memory holds what the file does, and no file is ever written that
+        # could not be read.
+        roster = devicefile.decode(data)
+        try:
+            write_private(self._path, data)
+        except OSError as exc:
+            raise self._unwritable(exc) from exc
+        self._roster = roster
+
+    def _unwritable(self, exc: OSError) -> StartupError:
+        return StartupError(
+            f"The device list {self._path} cannot be changed: {exc.strerror}; make sure its folder "
+            "exists, has space, and belongs to the user this runs as."
+        )
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Tell one version of the file from the next; None while it cannot be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

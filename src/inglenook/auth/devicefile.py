@@ -1,0 +1,89 @@
+"""The allowlist as text: JSON that people can read, checked strictly on the way in. Kind: rules.
+
+Unknown fields are refused: a file written by a newer version may mean something this one would
+drop on its next save.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from inglenook.auth.devices import (
+    DEVICES_MAX,
+    NAME_CHARACTERS_MAX,
+    REVOKED_MAX,
+    Device,
+    Roster,
+    Scope,
+)
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    device_id: Annotated[str, msgspec.Meta(pattern="^[a-z2-7]{8}$")]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+    platform: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
+    token_sha256: _Sha256
+    scopes: tuple[Scope, ...]
+    created_at: _Moment
+    expires_at: _Moment | None
+    last_seen_at: _Moment | None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: Literal[1]
+    devices: Annotated[list[_Entry], msgspec.Meta(max_length=DEVICES_MAX)]
+    revoked: Annotated[list[_Sha256], msgspec.Meta(max_length=REVOKED_MAX)]
+
+
+def encode(roster: Roster) -> bytes:
+    """Write the roster as JSON, times as ISO 8601 in UTC to the second."""
+    entries = [
+        _Entry(
+            device_id=device.device_id,
+            name=device.name,
+            platform=device.platform,
+            token_sha256=device.token_sha256,
+            scopes=device.scopes,
+            created_at=_moment(device.created_at),
+            expires_at=None if device.expires_at is None else _moment(device.expires_at),
+            last_seen_at=None if device.last_seen_at is None else _moment(device.last_seen_at),
+        )
+        for device in roster.devices
+    ]
+    compact = msgspec.json.encode(_File(version=1, devices=entries, revoked=list(roster.revoked)))
+    return msgspec.json.format(compact, indent=2) + b"\n"
+
+
+def decode(data: bytes) -> Roster:
+    """Read what `encode` wrote, or what a person made of it.
+
+    Raises:
+        ValueError: With what is wrong and where.
+    """
+    file = msgspec.json.decode(data, type=_File)
+    devices = tuple(
+        Device(
+            device_id=entry.device_id,
+            name=entry.name,
+            platform=entry.platform,
+            token_sha256=entry.token_sha256,
+            scopes=entry.scopes,
+            created_at=entry.created_at.timestamp(),
+            expires_at=None if entry.expires_at is None else entry.expires_at.timestamp(),
+            last_seen_at=None if entry.last_seen_at is None else entry.last_seen_at.timestamp(),
+        )
+        for entry in file.devices
+    )
+    if len({device.device_id for device in devices}) < len(devices):
+        raise ValueError("two devices have the same device_id")
+    return Roster(devices, tuple(file.revoked))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)

@@ -1,0 +1,137 @@
+"""The pairing window: five minutes, one phone, five wrong tries. Kind: rules.
+
+The secret is for the QR code; the code is for people to type. Five tries at 40 bits leave a
+stranger one chance in 200 billion.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+OPEN_S = 300.0
+TRIES = 5
+
+_SECRET_BYTES = 16
+_CODE_BYTES = 5
+_CODE_CHARACTERS = 8
+
+# Douglas Crockford's base 32 (crockford.com/base32.html): no I, L, O or U.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
+
+
+class Why(StrEnum):
+    """Why a window lets nobody in any more."""
+
+    USED = "used"
+    EXPIRED = "expired"
+    TOO_MANY_TRIES = "too_many_tries"
+
+
+@dataclass(frozen=True, slots=True)
+class PairingWindow:
+    """One window, as it stands after the tries so far.
+
+    Attributes:
+        secret: 128 random bits as 22 characters of base64url.
+        code: 8 characters of Crockford's base 32, as compared; people see `shown_code`.
+        name: What the operator wants the new device to be called; None lets the device say.
+        closes_at: When it expires, monotonic seconds.
+        tries_left: Wrong tries it still bears.
+        used: A phone came in through it.
+    """
+
+    secret: str = field(repr=False)
+    code: str = field(repr=False)
+    name: str | None
+    closes_at: float
+    tries_left: int = TRIES
+    used: bool = False
+
+    @classmethod
+    def open(
+        cls, now: float, entropy: Callable[[int], bytes], name: str | None = None
+    ) -> PairingWindow:
+        """Open a window.
+
+        Args:
+            now: Monotonic seconds.
+            entropy: Gives that many unpredictable bytes, as `secrets.token_bytes` does.
+            name: What the new device shall be called; None lets the device say.
+        """
+        secret = base64.urlsafe_b64encode(entropy(_SECRET_BYTES)).decode().rstrip("=")
+        number = int.from_bytes(entropy(_CODE_BYTES))
+        code = "".join(
+            _ALPHABET[number >> shift & 31] for shift in range(0, 5 * _CODE_CHARACTERS, 5)
+        )
+        return cls(secret, code, name, now + OPEN_S)
+
+    @property
+    def shown_code(self) -> str:
+        """The code in two groups, ``ABCD-EFGH``."""
+        return f"{self.code[:4]}-{self.code[4:]}"
+
+    def closed(self, now: float) -> Why | None:
+        """Say why nobody can come in any more; None while the window is open."""
+        if self.used:
+            return Why.USED
+        if self.tries_left == 0:
+            return Why.TOO_MANY_TRIES
+        return Why.EXPIRED if now >= self.closes_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The phone may be given a token; nobody else will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Neither the code nor the secret.
+
+    Attributes:
+        tries_left: At 0 the window has closed.
+    """
+
+    tries_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Too late, right or wrong; nothing was compared."""
+
+    why: Why
+
+
+def attempt(
+    window: PairingWindow, offered: str, now: float
+) -> tuple[PairingWindow, Accepted | Wrong | Closed]:
+    """Judge one try.
+
+    Args:
+        window: As the last try left it.
+        offered: Secret or code, the code as sloppily as people type.
+        now: Monotonic seconds.
+
+    Returns:
+        The window from now on, and the verdict.
+    """
+    why = window.closed(now)
+    if why is not None:
+        return window, Closed(why)
+    # Both are always compared, each in constant time, so the answer's delay tells nothing.
+    is_secret = _same(offered.strip(), window.secret)
+    is_code = _same(offered.upper().translate(_FORGIVEN), window.code)
+    if is_secret or is_code:
+        return replace(window, used=True), Accepted()
+    window = replace(window, tries_left=window.tries_left - 1)
+    return window, Wrong(window.tries_left)
+
+
+def _same(offered: str, kept: str) -> bool:
+    # "replace": a lone surrogate cannot be encoded, and nothing kept holds a question mark.
+    return hmac.compare_digest(offered.encode(errors="replace"), kept.encode())

@@ -1,0 +1,63 @@
+"""Device tokens: made, taken apart, compared. Kind: rules.
+
+A token reads ``ingle_<device id>_<secret>``: the prefix lets scanners for leaked secrets find it,
+the device id finds its entry in the allowlist, and only the SHA-256 of the whole is ever stored.
+A plain hash is right for a secret of 256 random bits: there is nothing to guess, and a slow hash
+would let strangers keep a small board busy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_DEVICE_ID_BYTES = 5  # 8 characters of base32, none left over
+_SECRET_BYTES = 32
+_TOKEN = re.compile(r"ingle_([a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token in the only moment it is known in full.
+
+    Attributes:
+        device_id: 8 characters, safe to show and to log.
+        token: The whole token; given to the device and forgotten.
+        sha256: What is stored, 64 hex digits.
+    """
+
+    device_id: str
+    token: str = field(repr=False)
+    sha256: str
+
+
+def mint(entropy: Callable[[int], bytes]) -> NewToken:
+    """Make a token.
+
+    Args:
+        entropy: Gives that many unpredictable bytes, as `secrets.token_bytes` does.
+    """
+    device_id = base64.b32encode(entropy(_DEVICE_ID_BYTES)).decode().lower()
+    secret = base64.urlsafe_b64encode(entropy(_SECRET_BYTES)).decode().rstrip("=")
+    token = f"ingle_{device_id}_{secret}"
+    return NewToken(device_id, token, _sha256(token))
+
+
+def parse(text: str) -> str | None:
+    """Give the device id a token claims, or None if it is not a token of ours at all."""
+    match = _TOKEN.fullmatch(text)
+    return None if match is None else match[1]
+
+
+def matches(stored_sha256: str, token: str) -> bool:
+    """Say whether this is the token whose hash was stored; takes the same time either way."""
+    return hmac.compare_digest(stored_sha256.encode(), _sha256(token).encode())
+
+
+def _sha256(token: str) -> str:
+    # "replace": a lone surrogate cannot be encoded, and no real token holds a question mark.
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
