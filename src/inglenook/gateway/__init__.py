@@ -1,1 +1,1 @@
-"""The front door: WebSocket, HTTP, pairing and the built-in page."""
+"""The door: WebSocket, HTTP and the page."""

@@ -1,0 +1,193 @@
+"""An OpenAI chat body, checked. Kind: rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inglenook.errors import Code, Problem
+
+#: Messages in one request; a phone's frame of 256 KiB holds fewer in practice.
+MESSAGES_MAX = 1000
+
+STOPS_MAX = 16
+STOP_CHARACTERS_MAX = 256
+
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+_SEED_MAX = 2**32 - 1
+
+#: Far beyond any context; it is there so that a number means something.
+_TOKENS_MAX = 2**20
+
+#: Fields that would change the answer, and that this version does not know how to honour. Taking
+#: them silently would give an answer to another question.
+_NOT_SUPPORTED = ("tools", "functions", "logit_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a client asked for; None means it left the choice to the model's profile.
+
+    Attributes:
+        messages: At least one; the last is the user's.
+        model: The model it named, if any.
+        max_tokens: Longest answer.
+        stop: Strings that end the answer; they are not part of it.
+        ignore_eos: Go on past the model's own end, for benchmarks.
+        seed: Start of the random numbers, for an answer that can be had again.
+    """
+
+    messages: tuple[Message, ...]
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+def parse_chat_request(body: Any) -> ChatRequest:
+    """Check an OpenAI chat body, as in ``/v1/chat/completions``.
+
+    Unknown fields are let pass, as OpenAI's own clients send new ones every year; known ones that
+    this version cannot honour are refused.
+
+    Raises:
+        Problem: `Code.BAD_REQUEST` with a sentence naming the field and what it may be.
+    """
+    if not isinstance(body, Mapping):
+        raise _bad("the request must be an object with 'messages'")
+    for name in _NOT_SUPPORTED:
+        if body.get(name):
+            raise _bad(f"'{name}' is not supported by this version")
+    response_format = body.get("response_format")
+    if response_format not in (None, {"type": "text"}):
+        raise _bad("'response_format' other than text is not supported by this version")
+    if body.get("n") not in (None, 1):
+        raise _bad("'n' must be 1: a box this size writes one answer a request")
+    limit_name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+    return ChatRequest(
+        messages=_messages(body.get("messages")),
+        model=_text(body, "model"),
+        max_tokens=_whole(body, limit_name, 1, _TOKENS_MAX),
+        temperature=_number(body, "temperature", 0, 5),
+        top_p=_number(body, "top_p", 0, 1),
+        top_k=_whole(body, "top_k", 0, _TOKENS_MAX),
+        min_p=_number(body, "min_p", 0, 1),
+        repeat_penalty=_number(body, "repeat_penalty", 0.01, 10),
+        presence_penalty=_number(body, "presence_penalty", -2, 2),
+        frequency_penalty=_number(body, "frequency_penalty", -2, 2),
+        seed=_whole(body, "seed", 0, _SEED_MAX),
+        stop=_stops(body.get("stop")),
+        ignore_eos=_flag(body, "ignore_eos"),
+    )
+
+
+def _bad(text: str) -> Problem:
+    return Problem(Code.BAD_REQUEST, text[0].upper() + text[1:] + ".")
+
+
+def _messages(value: Any) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise _bad("'messages' must be a list with at least one message")
+    if len(value) > MESSAGES_MAX:
+        raise _bad(f"'messages' has {len(value)} messages; at most {MESSAGES_MAX} are allowed")
+    messages = tuple(_message(item, index) for index, item in enumerate(value))
+    if messages[-1].role != "user":
+        raise _bad("the last of 'messages' must have the role 'user'")
+    if not messages[-1].content.strip():
+        raise _bad("the last message is empty")
+    return messages
+
+
+def _message(item: Any, index: int) -> Message:
+    where = f"messages[{index}]"
+    if not isinstance(item, Mapping):
+        raise _bad(f"{where} must be an object with 'role' and 'content'")
+    role = item.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise _bad(f"{where}.role must be one of {', '.join(_ROLES)}")
+    return Message(_ROLES[role], _content(item.get("content"), where))
+
+
+def _content(value: Any, where: str) -> str:
+    """A string, or OpenAI's list of parts when every part is text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        texts = []
+        for part in value:
+            if not isinstance(part, Mapping) or part.get("type") != "text":
+                raise _bad(f"{where}.content may hold text parts only; this box reads no images")
+            text = part.get("text")
+            if not isinstance(text, str):
+                raise _bad(f"{where}.content has a text part without text")
+            texts.append(text)
+        return "".join(texts)
+    raise _bad(f"{where}.content must be a string")
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _bad(f"'{name}' must be a string")
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise _bad(f"'{name}' must be true or false")
+
+
+def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _bad(f"'{name}' must be a number from {least:g} to {most:g}")
+    # Written so that NaN fails too.
+    if not least <= value <= most:
+        raise _bad(f"'{name}' must be from {least:g} to {most:g}; it was {value:g}")
+    return float(value)
+
+
+def _whole(body: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _bad(f"'{name}' must be a whole number from {least} to {most}")
+    if not least <= value <= most:
+        raise _bad(f"'{name}' must be from {least} to {most}; it was {value}")
+    return value
+
+
+def _stops(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        raise _bad("'stop' must be a string or a list of strings")
+    if len(stops) > STOPS_MAX:
+        raise _bad(f"'stop' may hold at most {STOPS_MAX} strings")
+    if any(not 0 < len(stop) <= STOP_CHARACTERS_MAX for stop in stops):
+        raise _bad(f"each of 'stop' must have 1 to {STOP_CHARACTERS_MAX} characters")
+    return tuple(stops)

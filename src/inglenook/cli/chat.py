@@ -1,0 +1,202 @@
+"""``inglenook chat``: talk to a box from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from inglenook.cli.keyring import Keyring
+from inglenook.cli.wire import Wire
+from inglenook.config import load_config
+from inglenook.discovery.browse import find_boxes
+from inglenook.errors import Code, InglenookError, Problem, StartupError
+
+_LOOK_S = 3.0
+_ASK_S = 10.0
+
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+def chat(args: argparse.Namespace) -> int:
+    """Find a box, pair if need be, and talk until end of input."""
+    return asyncio.run(_chat(args))
+
+
+async def _chat(args: argparse.Namespace) -> int:
+    url = args.url.rstrip("/") if args.url else await _find(args)
+    wire = Wire(url, args.token or "")
+    if args.token:
+        hello = await wire.open()
+    else:
+        wire, hello = await _open_paired(url, args)
+    try:
+        if sys.stdin.isatty():
+            model = hello["state"].get("model") or "the box"
+            print(f"Talking to {model}. Ctrl-C stops an answer, Ctrl-D ends.", file=sys.stderr)
+        return await _converse(wire)
+    finally:
+        await wire.close()
+
+
+async def _find(args: argparse.Namespace) -> str:
+    """This machine's own box if one runs here, else the first on the network."""
+    config = load_config(args.config, os.environ)
+    local = f"http://127.0.0.1:{config.listen.port}"
+    if config.listen.port and await _server_id(local) is not None:
+        return local
+    boxes = await find_boxes(_LOOK_S, until=lambda _box: True)
+    if not boxes:
+        raise StartupError("no box found on this network; name one with --url")
+    print(f"found {boxes[0].name} at {boxes[0].url}", file=sys.stderr)
+    return boxes[0].url
+
+
+async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[str, Any]]:
+    """Connect with the token kept for that box; get one first if there is none."""
+    server_id = await _server_id(url)
+    if server_id is None:
+        raise StartupError(f"no box answers at {url}")
+    keyring = Keyring(os.environ)
+    token = keyring.get(server_id)
+    if token is not None:
+        try:
+            wire = Wire(url, token)
+            return wire, await wire.open()
+        except Problem as exc:
+            print(exc.text, file=sys.stderr)
+            keyring.drop(server_id)
+    token = await _pair(url, args)
+    keyring.put(server_id, token)
+    wire = Wire(url, token)
+    return wire, await wire.open()
+
+
+async def _pair(url: str, args: argparse.Namespace) -> str:
+    """Get a token: on the box itself by its control socket, elsewhere by a code somebody types."""
+    name = f"Terminal on {socket.gethostname()}"
+    try:
+        from inglenook.cli.control import control_session
+        from inglenook.cli.pair import open_window
+
+        config = load_config(args.config, os.environ)
+        if not url.startswith("http://127.0.0.1:"):
+            raise StartupError("another machine's box")
+        async with control_session(config.state_dir) as session:
+            code = (await open_window(session, None))["code"]
+    except StartupError:
+        if not sys.stdin.isatty():
+            text = "this terminal is not paired; give --token, or run `inglenook chat` by hand once"
+            raise StartupError(text) from None
+        print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
+        code = (await asyncio.to_thread(input, "Code: ")).strip()
+    body = {"code": code, "device_name": name, "platform": "terminal"}
+    timeout = aiohttp.ClientTimeout(total=_ASK_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(f"{url}/pair", json=body) as answer,
+    ):
+        result = await answer.json()
+    if "error" in result:
+        raise Problem(Code(result["error"]["code"]), result["error"]["message"])
+    return str(result["token"])
+
+
+async def _server_id(url: str) -> str | None:
+    """Who answers at an address; None if nobody, or no box."""
+    timeout = aiohttp.ClientTimeout(total=_ASK_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/.well-known/inglenook") as answer,
+        ):
+            return str((await answer.json())["server_id"])
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _converse(wire: Wire) -> int:
+    messages: list[dict[str, str]] = []
+    ended_well = True
+    async for text in _lines():
+        messages.append({"role": "user", "content": text})
+        try:
+            answer, ended_well = await _show_answer(wire, messages)
+            messages.append({"role": "assistant", "content": answer})
+        except Problem as exc:
+            messages.pop()
+            ended_well = False
+            print(exc.text, file=sys.stderr)
+    return 0 if ended_well else 1
+
+
+async def _lines() -> AsyncIterator[str]:
+    """What the person types, a line a question; or all that is piped in, as one."""
+    if not sys.stdin.isatty():
+        text = (await asyncio.to_thread(sys.stdin.read)).strip()
+        if text:
+            yield text
+        return
+    while True:
+        try:
+            text = (await asyncio.to_thread(input, "> ")).strip()
+        except EOFError:
+            print(file=sys.stderr)
+            return
+        if text:
+            yield text
+
+
+async def _show_answer(wire: Wire, messages: list[dict[str, str]]) -> tuple[str, bool]:
+    """Print an answer as it comes; Ctrl-C ends the answer, not the program."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    answer: list[str] = []
+    done: dict[str, Any] = {}
+    trouble: InglenookError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        stopper = tasks.create_task(_cancel_on(stop, wire), name="stopper")
+        try:
+            async for message in wire.ask(messages):
+                _show(message)
+                if message["type"] == "response.done":
+                    done = message
+                elif message.get("channel") == "answer":
+                    answer.append(message["text"])
+        except InglenookError as exc:
+            trouble = exc
+        finally:
+            stopper.cancel()
+            loop.remove_signal_handler(signal.SIGINT)
+    if trouble is not None:
+        raise trouble
+    return "".join(answer), done["status"] != "failed"
+
+
+def _show(message: dict[str, Any]) -> None:
+    match message["type"]:
+        case "response.queued":
+            waiting = f"{message['position']} in line, about {message['eta_s']:.0f} s"
+            print(waiting, file=sys.stderr)
+        case "response.delta" if message["channel"] == "answer":
+            print(message["text"], end="", flush=True)
+        case "response.delta" if sys.stderr.isatty():
+            thought = f"{_DIM}{message['text']}{_PLAIN}"
+            print(thought, end="", file=sys.stderr, flush=True)
+        case "response.done":
+            print()
+            if message["error"] is not None:
+                print(message["error"]["message"], file=sys.stderr)
+
+
+async def _cancel_on(stop: asyncio.Event, wire: Wire) -> None:
+    await stop.wait()
+    await wire.cancel()

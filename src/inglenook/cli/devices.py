@@ -1,0 +1,74 @@
+"""``inglenook devices``: who may come in. Works whether the daemon runs or not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import parse_scopes
+from inglenook.config import load_config
+from inglenook.errors import Code, Problem
+from inglenook.units import parse_duration_s
+
+
+def list_devices(args: argparse.Namespace) -> None:
+    """Print one device a line."""
+    from inglenook.cli.table import print_table
+
+    allowlist = _allowlist(args)
+    rows = [
+        (
+            device.device_id,
+            device.name,
+            ",".join(device.scopes),
+            _day(device.created_at),
+            _day(device.last_seen_at),
+            _day(device.expires_at),
+        )
+        for device in allowlist.devices
+    ]
+    if not rows:
+        print("no device is paired; `inglenook pair` lets one in", file=sys.stderr)
+        return
+    print_table(("id", "name", "scopes", "paired", "last seen", "expires"), rows)
+
+
+def add(args: argparse.Namespace) -> None:
+    """Print the new device's token, alone."""
+    expires_at = None
+    if args.expires is not None:
+        try:
+            expires_at = datetime.now(UTC).timestamp() + parse_duration_s(args.expires)
+        except ValueError as exc:
+            raise Problem(Code.BAD_REQUEST, f"--expires: {exc}") from exc
+    scopes = parse_scopes([name.strip() for name in args.scopes.split(",")])
+    device, token = _allowlist(args).add(args.name, scopes, expires_at)
+    print(f"{device.name} is paired ({device.device_id}); its token:", file=sys.stderr)
+    print(token)
+
+
+def revoke(args: argparse.Namespace) -> None:
+    """Shut a device out; the daemon notices within a second."""
+    device = _allowlist(args).revoke(args.device)
+    print(f"{device.name} ({device.device_id}) is no longer paired", file=sys.stderr)
+
+
+def rename(args: argparse.Namespace) -> None:
+    """Give a device another name."""
+    device = _allowlist(args).rename(args.device, args.name)
+    print(f"{device.device_id} is now called {device.name}", file=sys.stderr)
+
+
+def _allowlist(args: argparse.Namespace) -> Allowlist:
+    state_dir = load_config(args.config, os.environ).state_dir
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    allowlist = Allowlist(state_dir / "devices.json")
+    allowlist.load()
+    return allowlist
+
+
+def _day(moment: float | None) -> str:
+    return "never" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"

@@ -1,0 +1,27 @@
+"""``inglenook find``: look for boxes on this network."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from inglenook.discovery.browse import find_boxes
+
+
+def find(args: argparse.Namespace) -> int:
+    """Print one box a line; exit code 1 if there is none."""
+    from inglenook.cli.table import print_table
+
+    boxes = asyncio.run(find_boxes(args.timeout))
+    if not boxes:
+        print(
+            "no box found; is it on, and on this network? Wi-Fi guest networks keep devices apart",
+            file=sys.stderr,
+        )
+        return 1
+    print_table(
+        ("name", "address", "host name", "model", "state"),
+        [(b.name, b.url, b.host_name, b.model or "", b.status or "") for b in boxes],
+    )
+    return 0

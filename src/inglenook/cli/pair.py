@@ -1,0 +1,55 @@
+"""``inglenook pair``: let a new device in."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from inglenook.cli.control import control_session
+from inglenook.cli.qr import pairing_lines
+from inglenook.config import load_config
+from inglenook.errors import Code, Problem, StartupError
+
+
+def pair(args: argparse.Namespace) -> int:
+    """Open a window, show how to come in, and wait until somebody did."""
+    config = load_config(args.config, os.environ)
+    return asyncio.run(_pair(config.state_dir, args.name))
+
+
+async def _pair(state_dir: Path, name: str | None) -> int:
+    async with control_session(state_dir) as session:
+        window = await open_window(session, name)
+        for line in pairing_lines(
+            urls=window["urls"],
+            code=window["code"],
+            secret=window["secret"],
+            server_id=window["server_id"],
+            spki_sha256=window["spki_sha256"],
+        ):
+            print(line, flush=True)
+        async with session.get("/pair/wait") as answer:
+            newcomer = await answer.json()
+    if newcomer is None:
+        raise StartupError("nobody came in; run `inglenook pair` again for a new code")
+    print(f"  {newcomer['name']} is paired ({newcomer['device_id']}).")
+    return 0
+
+
+async def open_window(session: aiohttp.ClientSession, name: str | None) -> dict[str, Any]:
+    """Open a pairing window; returns what ``gateway.control`` sends.
+
+    Raises:
+        Problem: If the name will not do.
+    """
+    params = {} if name is None else {"name": name}
+    async with session.post("/pair/open", params=params) as answer:
+        body: dict[str, Any] = await answer.json()
+    if "error" in body:
+        raise Problem(Code(body["error"]["code"]), body["error"]["message"])
+    return body

@@ -1,0 +1,87 @@
+"""``inglenook run`` and ``inglenook up``: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from inglenook.cli.qr import pairing_lines
+from inglenook.config import Config, load_config
+from inglenook.daemon import Daemon
+from inglenook.engine.orders import EngineState, Phase
+
+#: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
+_MDNS_WAIT_S = 8.0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the daemon until it is told to stop."""
+    config = load_config(args.config, os.environ)
+    return asyncio.run(_serve(config, welcome=False))
+
+
+def up(args: argparse.Namespace) -> int:
+    """Fetch the starter model if no model is chosen, then run and show how to pair."""
+    config = load_config(args.config, os.environ)
+    if config.model.path is None:
+        from inglenook.cli.model import fetch_starter
+
+        fetch_starter(config.state_dir / "models")
+    return asyncio.run(_serve(config, welcome=True))
+
+
+async def _serve(config: Config, *, welcome: bool) -> int:
+    loading = _LoadingLine() if welcome else None
+    daemon = Daemon(config, on_change=lambda: loading and loading.show(daemon.engine_state))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop.set)
+    await daemon.run(None if loading is None else lambda: _welcome(daemon, loading))
+    return 0
+
+
+async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
+    """Tell the owner, once the box can be used, how to use it."""
+    mdns = await daemon.mdns_state(_MDNS_WAIT_S)
+    await loading.settled.wait()
+    urls = await daemon.urls()
+    print()
+    print(f"  {daemon.identity.name} is ready.")
+    for number, url in enumerate(urls):
+        print(f"  {'Page' if number == 0 else '    '}   {url}")
+    print(f"  mDNS   {mdns.sentence}")
+    if not daemon.has_devices:
+        window = daemon.door.open()
+        print()
+        for line in pairing_lines(
+            urls=urls,
+            code=window.shown_code,
+            secret=window.secret,
+            server_id=daemon.identity.server_id,
+            spki_sha256=daemon.identity.spki_sha256,
+        ):
+            print(line)
+    print("  Ctrl-C stops the box. `inglenook pair` lets more devices in.", flush=True)
+
+
+class _LoadingLine:
+    """Shows how far the model has come, on one line of a terminal."""
+
+    def __init__(self) -> None:
+        #: The model is loaded, or it is known why not.
+        self.settled = asyncio.Event()
+        self._moving = sys.stderr.isatty()
+
+    def show(self, state: EngineState) -> None:
+        """Take the engine's latest state."""
+        if state.phase is Phase.LOADING and self._moving:
+            done = round(24 * state.progress)
+            bar = "━" * done + " " * (24 - done)
+            print(f"\rloading {state.model}  {bar} {state.progress:4.0%}", end="", file=sys.stderr)
+        elif not self.settled.is_set() and state.phase in (Phase.READY, Phase.MISSING):
+            if self._moving:
+                print(file=sys.stderr)
+            self.settled.set()

@@ -1,0 +1,142 @@
+"""A small client of the WebSocket protocol: asks, streams, and goes on after a lost connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from inglenook import __version__
+from inglenook.errors import Code, Problem, StartupError
+from inglenook.protocol.messages import SUBPROTOCOL
+from inglenook.protocol.session import CloseCode
+
+_HANDSHAKE_S = 15.0
+
+#: Waits between attempts to come back, seconds; then it gives up.
+_BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+_LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
+
+
+class Wire:
+    """One device's line to a box. One answer at a time."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Take the page's address, ``http://…``, and a device's token."""
+        self._ws_url = url.rstrip("/").replace("http", "ws", 1) + "/ws"
+        self._token = token
+        self._socket: ClientConnection | None = None
+        self._response_id: str | None = None
+
+    async def open(self) -> dict[str, Any]:
+        """Connect and say who we are; returns the box's ``auth_ok``.
+
+        Raises:
+            Problem: If the box does not know this token.
+            StartupError: If there is no box, or something else, at that address.
+        """
+        try:
+            return await self._connect()
+        except InvalidURI as exc:
+            text = f"{self._ws_url} is no address; write for example http://kitchen-ab12.local:8377"
+            raise StartupError(text) from exc
+        except _LOST as exc:
+            raise StartupError(f"no box answers at {self._ws_url}") from exc
+
+    async def ask(self, messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
+        """Send a conversation; yield ``response.queued``, ``.delta`` and, last, ``.done`` messages.
+
+        Raises:
+            Problem: If the box refuses it.
+            StartupError: If the connection is lost for good.
+        """
+        self._response_id = None
+        seq = 0
+        # Sent again after a loss, the key makes the box attach us to the answer it already writes.
+        request = {
+            "type": "generate",
+            "id": secrets.token_hex(4),
+            "idempotency_key": secrets.token_hex(16),
+            "request": {"messages": messages},
+        }
+        await self._send_or_return(request)
+        while True:
+            try:
+                assert self._socket is not None
+                message = json.loads(await self._socket.recv())
+            except ConnectionClosed:
+                await self._come_back(request, seq)
+                continue
+            if message["type"] == "error":
+                raise Problem(Code(message["code"]), message["message"])
+            if message["type"] == "resume_gone":
+                raise StartupError("the box no longer has this answer; please ask again")
+            self._response_id = message.get("response_id", self._response_id)
+            if message["type"] == "response.delta":
+                seq = message["seq"]
+            if message["type"].startswith("response."):
+                yield message
+            if message["type"] == "response.done":
+                return
+
+    async def cancel(self) -> None:
+        """End the answer under way soon; its ``response.done`` still comes."""
+        if self._socket is not None and self._response_id is not None:
+            try:
+                await self._send({"type": "cancel", "response_id": self._response_id})
+            except ConnectionClosed:
+                return
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _connect(self) -> dict[str, Any]:
+        self._socket = await connect(
+            self._ws_url, subprotocols=[SUBPROTOCOL], compression=None, open_timeout=_HANDSHAKE_S
+        )
+        try:
+            async with asyncio.timeout(_HANDSHAKE_S):
+                await self._socket.recv()
+                client = {"name": "inglenook chat", "version": __version__}
+                await self._send({"type": "auth", "token": self._token, "client": client})
+                answer: dict[str, Any] = json.loads(await self._socket.recv())
+        except ConnectionClosed as exc:
+            if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
+                raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
+            raise
+        if answer["type"] != "auth_ok":
+            raise Problem(Code(answer["code"]), answer["message"])
+        return answer
+
+    async def _come_back(self, request: dict[str, Any], seq: int) -> None:
+        for delay_s in _BACKOFF_S:
+            await asyncio.sleep(delay_s)
+            try:
+                await self._connect()
+                if self._response_id is None:
+                    await self._send(request)
+                else:
+                    resume = {"type": "resume", "response_id": self._response_id, "after": seq}
+                    await self._send(resume)
+            except _LOST:
+                continue
+            return
+        raise StartupError("the box went away and did not come back; is it on?")
+
+    async def _send_or_return(self, request: dict[str, Any]) -> None:
+        try:
+            await self._send(request)
+        except ConnectionClosed:
+            await self._come_back(request, 0)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        assert self._socket is not None
+        await self._socket.send(json.dumps(message))

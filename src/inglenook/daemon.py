@@ -1,0 +1,329 @@
+"""The wiring: builds every room from one Config, opens and closes them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from inglenook import __version__
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.certificates import Certificate, ensure_certificate, server_ssl_context
+from inglenook.auth.identity import server_id
+from inglenook.config import Config
+from inglenook.discovery.advert import Advert, Status, host_name
+from inglenook.discovery.announcer import Announcer
+from inglenook.discovery.interfaces import list_addresses, wired_mac
+from inglenook.discovery.state import AnnounceState
+from inglenook.engine.orders import EngineState, Load, Phase
+from inglenook.engine.supervisor import Supervisor
+from inglenook.errors import StartupError
+from inglenook.gateway.app import PROTOCOLS, make_app, urls
+from inglenook.gateway.control import bind_control_socket, make_control_app
+from inglenook.gateway.house import Addresses, House, Identity
+from inglenook.gateway.listen import bind, serve
+from inglenook.gateway.page_files import PageFile, read_pages
+from inglenook.gateway.pairing import PairingDoor
+from inglenook.gateway.phones import Phones
+from inglenook.governor.memory import read_mem_available_bytes
+from inglenook.models.catalogue import resolve_model
+from inglenook.models.fit import choose_context
+from inglenook.models.inspect import inspect_model
+from inglenook.serving.desk import Desk
+
+log = logging.getLogger(__name__)
+
+#: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
+_STATE_EVERY_S = 1.0
+
+_MDNS_STATUS: dict[Phase, Status] = {Phase.READY: "ready"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read from the disk and bound before anything runs."""
+
+    identity: Identity
+    certificate: Certificate | None
+    pages: dict[str, PageFile]
+    plain: list[socket.socket]
+    tls: list[socket.socket]
+    control: socket.socket
+    mac: str | None
+
+
+class Daemon:
+    """One box. Build it, `run` it once.
+
+    Attributes:
+        stop: Set it to end `run`.
+        ready: Set once the page answers; the model may still be loading.
+    """
+
+    def __init__(self, config: Config, on_change: Callable[[], None] = lambda: None) -> None:
+        """Take the settings; ``on_change`` hears, synchronously, of every new `engine_state`."""
+        self.stop = asyncio.Event()
+        self.ready = asyncio.Event()
+        self._config = config
+        self._on_change = on_change
+        self._allowlist = Allowlist(config.state_dir / "devices.json")
+        self._news = asyncio.Event()
+        self._welcome: set[str] = set()
+        self._mem_available_bytes: int | None = None
+        self._supervisor = Supervisor(self._prepare_model, self._engine_changed)
+        self._desk = Desk(
+            config.serving,
+            self._supervisor,
+            max_active=config.engine.max_sequences,
+            on_change=self._news.set,
+        )
+        self._phones = Phones()
+        self.door = PairingDoor(self._allowlist, self._news.set)
+        self._announcer: Announcer | None = None
+        self._house: House | None = None
+
+    @property
+    def engine_state(self) -> EngineState:
+        """The engine's latest state."""
+        return self._supervisor.state
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether any device is paired."""
+        return bool(self._allowlist.devices)
+
+    async def mdns_state(self, timeout_s: float) -> AnnounceState:
+        """How the announcement stands, once the first attempt has ended or ``timeout_s`` is over."""
+        assert self._announcer is not None
+        return await self._announcer.wait_first_state(timeout_s)
+
+    async def urls(self) -> list[str]:
+        """Where the page is."""
+        assert self._house is not None
+        return await urls(self._house)
+
+    @property
+    def identity(self) -> Identity:
+        """Who the box is; known once `ready`."""
+        assert self._house is not None
+        return self._house.identity
+
+    async def run(
+        self, alongside: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """Serve until `stop` is set.
+
+        Args:
+            alongside: Runs beside everything else once the page answers, and ends with it.
+
+        Raises:
+            StartupError: If it cannot start; nothing is left behind then.
+        """
+        found = await asyncio.to_thread(self._find)
+        log.info("inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir)
+        for key in self._config.not_in_force:
+            log.warning("%s is set, but has no effect in this version", key)
+        advert = self._advert(found)
+        self._announcer = Announcer(self._config.discovery, advert)
+        self._house = self._make_house(found, self._announcer)
+        async with self._front_door(found, self._house), self._control_door(found, self._house):
+            self.ready.set()
+            await self._live(found, alongside)
+
+    async def _live(
+        self, found: _Found, alongside: Callable[[], Coroutine[Any, Any, None]] | None
+    ) -> None:
+        assert self._announcer is not None
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._supervisor.run(), name="engine"),
+                tasks.create_task(self._desk.run(), name="desk"),
+                tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
+                tasks.create_task(self._spread_news(found), name="news"),
+                tasks.create_task(self._announcer.run(), name="mdns"),
+            ]
+            if alongside is not None:
+                background.append(tasks.create_task(alongside(), name="alongside"))
+            try:
+                await self.stop.wait()
+                log.info("stopping")
+            finally:
+                self._desk.close()
+                for task in background:
+                    task.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _front_door(self, found: _Found, house: House) -> AsyncIterator[None]:
+        context = None
+        if found.certificate is not None:
+            context = await asyncio.to_thread(server_ssl_context, found.certificate)
+        app = make_app(house, self._phones, found.pages)
+        runner = await serve(app, found.plain, found.tls, context)
+        try:
+            yield
+        finally:
+            await self._phones.close(timeout_s=2.0)
+            await runner.cleanup()
+
+    @contextlib.asynccontextmanager
+    async def _control_door(self, found: _Found, house: House) -> AsyncIterator[None]:
+        runner: web.AppRunner = await serve(make_control_app(house), [found.control], [], None)
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    def _find(self) -> _Found:
+        """Read and bind everything a start needs; blocking."""
+        config = self._config
+        _make_private_folder(config.state_dir)
+        self._allowlist.load()
+        self._welcome = _ids(self._allowlist)
+        box_id = server_id(config.state_dir)
+        name = config.name
+        control = bind_control_socket(config.state_dir)
+        try:
+            plain, tls = bind(config.listen)
+        except StartupError:
+            control.close()
+            raise
+        certificate = None
+        if tls:
+            names = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
+            addresses = [interface.ip for interface in _read_addresses()]
+            now = datetime.now(UTC).timestamp()
+            certificate = ensure_certificate(config.state_dir, names, addresses, now)
+        identity = Identity(
+            box_id,
+            name,
+            __version__,
+            config.listen.port,
+            config.listen.tls_port,
+            certificate.spki_sha256 if certificate else None,
+        )
+        return _Found(identity, certificate, read_pages(), plain, tls, control, wired_mac())
+
+    def _make_house(self, found: _Found, announcer: Announcer) -> House:
+        return House(
+            identity=found.identity,
+            desk=self._desk,
+            allowlist=self._allowlist,
+            door=self.door,
+            engine_state=lambda: self._supervisor.state,
+            snapshot=self._snapshot,
+            addresses=_addresses,
+            host_name=lambda: announcer.host_name,
+            names=self._config.listen.names,
+            origins=self._config.listen.origins,
+            macs=(found.mac,) if found.mac and self._config.discovery.mac else (),
+            resume_ttl_s=self._config.serving.resume_ttl_s,
+        )
+
+    def _advert(self, found: _Found) -> Advert:
+        state = self._supervisor.state
+        return Advert(
+            name=found.identity.name,
+            server_id=found.identity.server_id,
+            version=__version__,
+            port=found.identity.port or found.identity.tls_port,
+            doors=PROTOCOLS,
+            tls=found.certificate is not None,
+            fingerprint=found.certificate.spki16 if found.certificate else None,
+            pairing_open=self.door.is_open,
+            model=state.model or None,
+            mac=found.mac,
+            status=_MDNS_STATUS.get(state.phase, "loading"),
+        )
+
+    async def _prepare_model(self) -> tuple[str, Load]:
+        """Check the model file and work out how to load it; see `Supervisor`."""
+        return await asyncio.to_thread(self._inspect_model)
+
+    def _inspect_model(self) -> tuple[str, Load]:
+        config = self._config
+        info = inspect_model(resolve_model(config.model.path, config.state_dir / "models"))
+        cells = choose_context(
+            info,
+            requested=config.engine.context_tokens,
+            kv_type=config.engine.kv_type,
+            sequences=config.engine.max_sequences,
+            available_bytes=read_mem_available_bytes(config.governor.root),
+        )
+        load = Load(
+            path=str(info.path),
+            chat_template=info.chat_template,
+            context_tokens=cells,
+            kv_type=config.engine.kv_type,
+            sequences=config.engine.max_sequences,
+            threads=config.engine.threads,
+            step_budget_s=config.engine.step_budget_s,
+        )
+        return info.path.stem, load
+
+    def _engine_changed(self, state: EngineState) -> None:
+        self._desk.engine_changed(state)
+        self._news.set()
+        self._on_change()
+
+    def _devices_changed(self) -> None:
+        before, self._welcome = self._welcome, _ids(self._allowlist)
+        for device_id in before - self._welcome:
+            log.info("device %s is no longer paired", device_id)
+            self._phones.drop(device_id)
+            self._desk.forget_device(device_id)
+
+    async def _spread_news(self, found: _Found) -> None:
+        """Tell phones and the network of changes: the latest state, not every one."""
+        assert self._announcer is not None
+        root = self._config.governor.root
+        while True:
+            self._news.clear()
+            self._mem_available_bytes = await asyncio.to_thread(read_mem_available_bytes, root)
+            self._phones.tell_state()
+            self._announcer.update(self._advert(found))
+            await asyncio.sleep(_STATE_EVERY_S)
+            await self._news.wait()
+
+    def _snapshot(self) -> dict[str, Any]:
+        engine = self._supervisor.state
+        load = self._desk.load
+        return {
+            # Nothing watches heat yet, and "cool" would be a guess.
+            "level": "unknown",
+            "max_active": load.max_active,
+            "active": load.active,
+            "queued": load.queued,
+            "model": engine.model,
+            "engine": engine.phase,
+            "loaded": engine.progress if engine.phase is Phase.LOADING else None,
+            "cpu_c": None,
+            "mem_available_bytes": self._mem_available_bytes,
+        }
+
+
+def _ids(allowlist: Allowlist) -> set[str]:
+    return {device.device_id for device in allowlist.devices}
+
+
+def _make_private_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
+
+
+def _read_addresses() -> Addresses:
+    return [ip_interface(f"{a.address}/{a.prefix_length}") for a in list_addresses()]
+
+
+async def _addresses() -> Addresses:
+    return await asyncio.to_thread(_read_addresses)

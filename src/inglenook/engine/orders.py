@@ -1,0 +1,280 @@
+"""What the daemon and an engine say to each other, and what an engine looks like. Kind: words.
+
+Orders go down to the engine, events come back up. This module is the seam: whatever stands behind
+`Engine` (one child process today) is a matter for ``engine/`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import msgspec
+
+#: Raised with every change to a message below; the two sides must agree before anything else is said.
+PIPE_VERSION = 1
+
+
+class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
+    """One message of a conversation, as a chat template wants it."""
+
+    role: str
+    content: str
+
+
+class Sampling(msgspec.Struct, frozen=True, array_like=True):
+    """How the next token is chosen; the field names are llama.cpp's.
+
+    Attributes:
+        temperature: 0 takes the likeliest token always (greedy); the others then do nothing,
+            but for the penalties.
+        top_k: Keep the k likeliest; 0 keeps all.
+        top_p: Keep the likeliest that together reach this probability; 1 keeps all.
+        min_p: Drop what is less likely than this share of the likeliest; 0 drops nothing.
+        repeat_penalty: Divides the score of tokens seen lately; 1 is off.
+        presence_penalty: Taken off the score of tokens seen lately; 0 is off.
+        frequency_penalty: Taken off once for every time a token was seen lately; 0 is off.
+        penalty_last_n: How many tokens back "lately" reaches.
+        seed: Start of the random numbers, 0 to 2**32-1.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    penalty_last_n: int
+    seed: int
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """First order: read this model.
+
+    Attributes:
+        path: The GGUF file.
+        chat_template: The Jinja text that turns a conversation into a prompt.
+        context_tokens: Cells in the one KV pool that all sequences share.
+        kv_type: Type of the pool's cells.
+        sequences: How many answers may be written at once.
+        threads: Compute threads; None lets the engine choose by the cores it finds.
+        step_budget_s: How long one step may take while somebody is reading along.
+    """
+
+    path: str
+    chat_template: str
+    context_tokens: int
+    kv_type: Literal["f16", "q8_0"]
+    sequences: int
+    threads: int | None
+    step_budget_s: float
+
+
+class Start(msgspec.Struct, frozen=True, tag=True):
+    """Write one answer.
+
+    Attributes:
+        job: The daemon's number for it; never used twice in one engine's life.
+        max_tokens: None goes on until the model ends or the context is full.
+        ignore_eos: Go on past the model's own end, for benchmarks.
+    """
+
+    job: int
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    ignore_eos: bool
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """End a job within one step; answered by `Ended`. Unknown jobs are ignored: it may just have ended."""
+
+    job: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """First event: the engine process is up and speaks this version."""
+
+    pipe_version: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """Loading has come this far, 0 to 1."""
+
+    fraction: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The model is loaded and warm.
+
+    Attributes:
+        context_tokens: Cells in the pool, as the library rounded them.
+        request_tokens_max: Longest prompt plus answer of one request.
+        threads: Compute threads in use.
+        load_s: How long loading took, warm-up included.
+    """
+
+    context_tokens: int
+    request_tokens_max: int
+    threads: int
+    load_s: float
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    """The library refused the model; the process ends after this. ``why`` is for the operator."""
+
+    why: str
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """A job has its prompt in tokens and its place in the batch.
+
+    Attributes:
+        thinking: The template has already opened ``<think>``, so the answer begins inside it.
+    """
+
+    job: int
+    prompt_tokens: int
+    cached_tokens: int
+    thinking: bool
+
+
+class Refusal(StrEnum):
+    """Why a job was not begun."""
+
+    CONTEXT_TOO_LONG = "context_too_long"
+    TEMPLATE = "template"
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """A job that was never begun.
+
+    Attributes:
+        detail: For `Refusal.TEMPLATE`, the template's own words; else empty.
+    """
+
+    job: int
+    why: Refusal
+    prompt_tokens: int = 0
+    request_tokens_max: int = 0
+    detail: str = ""
+
+
+class Output(msgspec.Struct, frozen=True, array_like=True):
+    """What one step added to one job. ``text`` may be empty while a character or stop string is unsure."""
+
+    job: int
+    text: str
+    tokens: tuple[int, ...]
+
+
+class Step(msgspec.Struct, frozen=True, tag=True):
+    """One step is done: a sign of life, and the text it made for every job in it."""
+
+    outputs: tuple[Output, ...]
+
+
+class Finish(StrEnum):
+    """How a job ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """A job is over; nothing follows.
+
+    Attributes:
+        text: What was still held back.
+        prefill_s: Time in steps before the first token.
+        decode_s: Time from the first token to the last.
+    """
+
+    job: int
+    finish: Finish
+    text: str
+    completion_tokens: int
+    prefill_s: float
+    decode_s: float
+
+
+Order = Load | Start | Cancel
+Event = Hello | Progress | Ready | LoadFailed | Started | Refused | Step | Ended
+
+encode = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+class Phase(StrEnum):
+    """Where an engine is in its life, as the rest of the program needs to know it."""
+
+    LOADING = "loading"
+    READY = "ready"
+    RESTARTING = "restarting"
+    MISSING = "missing"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The latest on an engine.
+
+    Attributes:
+        phase: Where it is.
+        model: Short name of its model, empty if none could be read.
+        why: For `Phase.RESTARTING` and `Phase.MISSING`, one sentence for the operator.
+        progress: How far loading has come, 0 to 1.
+        retry_in_s: For `Phase.RESTARTING`, how long until the next attempt.
+        request_tokens_max: Longest prompt plus answer; 0 until it is ready.
+    """
+
+    phase: Phase
+    model: str = ""
+    why: str = ""
+    progress: float = 0.0
+    retry_in_s: float = 0.0
+    request_tokens_max: int = 0
+
+
+class Sink(Protocol):
+    """Where the events of one job go. Calls are synchronous and never wait."""
+
+    def started(self, event: Started) -> None:
+        """Its prompt is in tokens; text follows."""
+
+    def added(self, text: str, tokens: Sequence[int]) -> None:
+        """More of the answer."""
+
+    def ended(self, event: Ended) -> None:
+        """It is over; nothing follows."""
+
+    def refused(self, event: Refused) -> None:
+        """It was never begun; nothing follows."""
+
+    def lost(self) -> None:
+        """The engine died under it; nothing follows."""
+
+
+class Engine(Protocol):
+    """Something that writes answers."""
+
+    @property
+    def state(self) -> EngineState:
+        """The latest state; a change is told to whoever was handed in at construction."""
+
+    def start(self, start: Start, sink: Sink) -> None:
+        """Begin a job.
+
+        Raises:
+            EngineError: If the engine is not `Phase.READY`.
+        """
+
+    def cancel(self, job: int) -> None:
+        """End a job soon; its sink hears `Sink.ended`. Unknown jobs are ignored."""

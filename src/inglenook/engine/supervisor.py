@@ -1,0 +1,236 @@
+"""Keeps one engine process alive and tells its jobs when it was not. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from inglenook.engine.backoff import restart_delay_s, still_counting
+from inglenook.engine.child import Child, WorkerExited
+from inglenook.engine.frames import BadFrame
+from inglenook.engine.orders import (
+    PIPE_VERSION,
+    Cancel,
+    Ended,
+    EngineState,
+    Event,
+    Hello,
+    Load,
+    LoadFailed,
+    Phase,
+    Progress,
+    Ready,
+    Refused,
+    Sink,
+    Start,
+    Started,
+    Step,
+)
+from inglenook.engine.patience import Patience
+from inglenook.errors import EngineError, StartupError
+
+log = logging.getLogger(__name__)
+
+WORKER = (sys.executable, "-m", "inglenook.engine.worker")
+
+#: How often a missing or refused model is looked at again, seconds: the owner may be copying it now.
+_RECHECK_S = 5.0
+
+
+class WorkerSilent(EngineError):
+    """The engine said nothing for longer than its phase allows."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(patience_s)
+        self.patience_s = patience_s
+
+    def __str__(self) -> str:
+        return f"the engine was silent for {self.patience_s:g} s and was killed"
+
+
+class ModelUnloadable(EngineError):
+    """The engine is well but cannot load this model; trying again at once would not help."""
+
+
+class Supervisor:
+    """An `Engine` that is one child process, started again whenever it dies."""
+
+    def __init__(
+        self,
+        prepare: Callable[[], Awaitable[tuple[str, Load]]],
+        on_change: Callable[[EngineState], None],
+        *,
+        patience: Patience = Patience(),
+        worker: Sequence[str] = WORKER,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Nothing starts until `run`.
+
+        Args:
+            prepare: Checks the model file and returns the model's short name and how to load it; a
+                StartupError from it is shown to people and `prepare` is asked again later.
+            on_change: Hears every new state, synchronously.
+            patience: How long to wait for signs of life.
+            worker: The program to start.
+            sleep: Waits between attempts.
+        """
+        self._prepare = prepare
+        self._on_change = on_change
+        self._patience = patience
+        self._worker = worker
+        self._sleep = sleep
+        self._child: Child | None = None
+        self._sinks: dict[int, Sink] = {}
+        self._silence: asyncio.Timeout | None = None
+        self._deaths: list[float] = []
+        self._state = EngineState(Phase.LOADING)
+
+    @property
+    def state(self) -> EngineState:
+        """The latest state."""
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine, if one is running."""
+        return self._child.pid if self._child else None
+
+    def start(self, start: Start, sink: Sink) -> None:
+        """Begin a job; see `Engine.start`."""
+        if self._child is None or self._state.phase is not Phase.READY:
+            raise EngineError("the engine is not ready")
+        if not self._sinks:
+            self._end_of_idleness()
+        self._sinks[start.job] = sink
+        self._child.send(start)
+
+    def cancel(self, job: int) -> None:
+        """End a job soon; see `Engine.cancel`."""
+        if self._child is not None and job in self._sinks:
+            self._child.send(Cancel(job))
+
+    async def run(self) -> None:
+        """Keep an engine running until cancelled. Never raises for what an engine or model does."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    name, load = await self._prepare()
+                except StartupError as exc:
+                    await self._without_model("", str(exc))
+                    continue
+                self._tell(EngineState(Phase.LOADING, model=name))
+                try:
+                    await self._live(name, load)
+                except ModelUnloadable as exc:
+                    await self._without_model(name, str(exc))
+                except EngineError as exc:
+                    await self._after_death(name, exc, loop.time())
+        finally:
+            self._tell(EngineState(Phase.STOPPED, self._state.model))
+            self._lose_jobs()
+
+    async def _after_death(self, name: str, why: EngineError, now: float) -> None:
+        self._deaths = [*still_counting(self._deaths, now), now]
+        delay_s = restart_delay_s(self._deaths, now)
+        log.warning("%s; it starts again in %.1f s", why, delay_s)
+        for line in why.tail if isinstance(why, WorkerExited) else ():
+            log.warning("its last words: %s", line)
+        self._tell(EngineState(Phase.RESTARTING, name, str(why), retry_in_s=delay_s))
+        self._lose_jobs()
+        await self._sleep(delay_s)
+
+    async def _without_model(self, name: str, why: str) -> None:
+        if self._state.why != why:
+            log.error("no model: %s", why)
+        self._tell(EngineState(Phase.MISSING, name, why))
+        self._lose_jobs()
+        await self._sleep(_RECHECK_S)
+
+    async def _live(self, name: str, load: Load) -> None:
+        """One engine's life, from birth to burial; ends only by raising."""
+        child = await Child.spawn(self._worker)
+        self._child = child
+        try:
+            await self._converse(child, name, load)
+        finally:
+            self._child = None
+            await child.close(self._patience.close_s)
+
+    async def _converse(self, child: Child, name: str, load: Load) -> None:
+        patience_s: float | None = self._patience.hello_s
+        while True:
+            self._silence = asyncio.timeout(patience_s)
+            try:
+                async with self._silence:
+                    events = await child.events()
+            except TimeoutError:
+                child.kill()
+                # Without a limit of its own, this silence began when a job ended the idleness.
+                raise WorkerSilent(patience_s or self._patience.step_s) from None
+            for event in events:
+                self._heard(child, name, load, event)
+            patience_s = self._patience_s()
+
+    def _patience_s(self) -> float | None:
+        """How long the engine may be silent now; None while it has nothing to do."""
+        if self._state.phase is Phase.LOADING:
+            return self._patience.load_s
+        return self._patience.step_s if self._sinks else None
+
+    def _end_of_idleness(self) -> None:
+        """The engine was waited for without limit; from now on signs of life are due."""
+        if self._silence is not None:
+            due_s = asyncio.get_running_loop().time() + self._patience.step_s
+            self._silence.reschedule(due_s)
+
+    def _heard(self, child: Child, name: str, load: Load, event: Event) -> None:
+        match event:
+            case Step():
+                for output in event.outputs:
+                    if output.job in self._sinks:
+                        self._sinks[output.job].added(output.text, output.tokens)
+            case Started() | Ended() | Refused():
+                self._heard_of_job(event)
+            case Hello():
+                if event.pipe_version != PIPE_VERSION:
+                    raise BadFrame(f"version {event.pipe_version}, not {PIPE_VERSION}")
+                child.send(load)
+            case Progress():
+                self._tell(EngineState(Phase.LOADING, name, progress=event.fraction))
+            case Ready():
+                log.info(
+                    "model %s ready: context %d tokens, %d threads, loaded in %.1f s",
+                    name,
+                    event.context_tokens,
+                    event.threads,
+                    event.load_s,
+                )
+                state = EngineState(Phase.READY, name, request_tokens_max=event.request_tokens_max)
+                self._tell(state)
+            case LoadFailed():
+                raise ModelUnloadable(f"{load.path}: {event.why}")
+
+    def _heard_of_job(self, event: Started | Ended | Refused) -> None:
+        sink = self._sinks.get(event.job)
+        if sink is None:
+            raise BadFrame(f"an event for job {event.job}, which it was never given")
+        if isinstance(event, Started):
+            sink.started(event)
+            return
+        del self._sinks[event.job]
+        if isinstance(event, Ended):
+            sink.ended(event)
+        else:
+            sink.refused(event)
+
+    def _tell(self, state: EngineState) -> None:
+        self._state = state
+        self._on_change(state)
+
+    def _lose_jobs(self) -> None:
+        sinks, self._sinks = self._sinks, {}
+        for sink in sinks.values():
+            sink.lost()

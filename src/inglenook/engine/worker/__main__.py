@@ -1,0 +1,56 @@
+"""Entry of the engine process: ``python -m inglenook.engine.worker FD``. Kind: hands.
+
+It is meant to be the first to die: of its parent's death, and of the kernel's when memory is short.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+#: Any positive number above the daemon's own makes the kernel take this process first; 1000 is most.
+_OOM_SCORE_ADJ = 800
+
+
+def _die_with(parent_pid: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have gone before the call.
+    if os.getppid() != parent_pid:
+        sys.exit(1)
+
+
+def _die_first() -> None:
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
+    except OSError as exc:
+        logging.getLogger(__name__).warning("oom_score_adj stays as it is: %s", exc)
+
+
+def main() -> int:
+    """Serve on the socket whose number is the first argument; the parent's pid is the second."""
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    _die_with(int(sys.argv[2]))
+    _die_first()
+    # Ctrl-C goes to the whole terminal group; the daemon decides when we end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.setblocking(True)
+
+    from inglenook.engine.worker.loop import serve
+
+    logging.getLogger("llama-cpp-python").setLevel(logging.WARNING)
+    serve(sock)
+    # The library's own tear-down takes time and can assert; the kernel's is enough.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""A conversation to prompt tokens by the model's own chat template. Kind: hands.
+
+The template is a program out of a downloaded file. It runs in llama-cpp-python's immutable Jinja
+sandbox, and in this process, which may hang or die without taking the daemon along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import jinja2
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.llama import Model
+from inglenook.errors import EngineError
+
+_THINK_OPEN = "<think>"
+_THINK_CLOSE = "</think>"
+
+
+class TemplateRefused(EngineError):
+    """The template would not take this conversation; ``why`` is its own words."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class PromptMaker:
+    """Renders and tokenises conversations for one model."""
+
+    def __init__(self, model: Model, template: str) -> None:
+        """Compile the template.
+
+        Raises:
+            TemplateRefused: If it is not valid Jinja.
+        """
+        self._model = model
+        self._bos = model.special_text("bos")
+        try:
+            self._formatter = Jinja2ChatFormatter(
+                template=template, bos_token=self._bos, eos_token=model.special_text("eos")
+            )
+        except jinja2.TemplateError as exc:
+            raise TemplateRefused(str(exc)) from exc
+
+    def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
+        """Turn a conversation into prompt tokens.
+
+        Returns:
+            The tokens, and whether the prompt ends inside an open ``<think>``.
+
+        Raises:
+            TemplateRefused: If the template raises, as many do when roles do not alternate.
+        """
+        plain = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            prompt = self._formatter(messages=plain).prompt
+        # A template can raise anything a Python expression can, beside Jinja's and its own ValueError.
+        except (jinja2.TemplateError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
+            raise TemplateRefused(str(exc)) from exc
+        if self._model.adds_bos and not prompt.startswith(self._bos):
+            prompt = self._bos + prompt
+        thinking = prompt.rfind(_THINK_OPEN) > prompt.rfind(_THINK_CLOSE)
+        # Only one right at the end was opened by the template; others are somebody's words.
+        thinking = thinking and prompt.rstrip().endswith(_THINK_OPEN)
+        return self._model.tokenize(prompt), thinking

@@ -1,0 +1,57 @@
+"""Token pieces to text that is safe to show. Kind: rules."""
+
+from __future__ import annotations
+
+import codecs
+
+
+class TextAssembler:
+    """Joins the bytes of tokens into text, never half a character and never part of a stop string.
+
+    Work per token depends on the length of the piece and of the stop strings, not of the answer.
+
+    Attributes:
+        stopped: A stop string was met; no more text comes.
+    """
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        """Take the stop strings; none may be empty."""
+        self.stopped = False
+        self._stop = stop
+        self._held = ""
+        # Bytes no token should make (a broken vocabulary, a cut) become U+FFFD instead of an error.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, piece: bytes) -> str:
+        """Take one token's bytes; return what can be shown now, often but not always that token."""
+        return self._release(self._decoder.decode(piece))
+
+    def finish(self) -> str:
+        """Return what was held back, now that nothing more comes."""
+        text = self._release(self._decoder.decode(b"", final=True))
+        text += self._held
+        self._held = ""
+        return text
+
+    def _release(self, text: str) -> str:
+        if self.stopped:
+            return ""
+        text = self._held + text
+        self._held = ""
+        cuts = [at for stop in self._stop if (at := text.find(stop)) >= 0]
+        if cuts:
+            self.stopped = True
+            return text[: min(cuts)]
+        keep = max((_overlap(text, stop) for stop in self._stop), default=0)
+        if keep:
+            self._held = text[-keep:]
+            return text[:-keep]
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` with which ``stop`` begins."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:length]):
+            return length
+    return 0

@@ -1,0 +1,155 @@
+"""Every path the door answers. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from inglenook.auth.devices import Scope
+from inglenook.chat.thinking import Channel
+from inglenook.engine.orders import Phase
+from inglenook.errors import Code, Problem
+from inglenook.gateway.guard import guards, need_scope
+from inglenook.gateway.house import HOUSE, House
+from inglenook.gateway.page_files import PageFile
+from inglenook.gateway.phones import Phones
+from inglenook.protocol.codec import FRAME_BYTES_MAX
+from inglenook.serving.response import Response
+
+#: Which protocols this version serves, as ``/.well-known/inglenook`` and the mDNS record say.
+PROTOCOLS = ("ws",)
+
+#: ``POST /pair`` needs a few hundred bytes.
+_PAIR_BYTES_MAX = 4096
+
+
+def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web.Application:
+    """Build the application.
+
+    Args:
+        house: What the handlers may use.
+        phones: Takes the WebSockets.
+        pages: The page's files by path.
+    """
+    app = web.Application(
+        client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages))
+    )
+    app[HOUSE] = house
+    app.router.add_get("/ws", phones.serve)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/.well-known/inglenook", well_known)
+    app.router.add_post("/pair", pair)
+    app.router.add_get("/v1/state", state)
+    app.router.add_post("/v1/inference", inference)
+    for path, page in pages.items():
+        app.router.add_get(path, page.serve)
+    return app
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """``GET /healthz``: 200 when an answer can start at once, else 503 with the reason."""
+    phase = request.app[HOUSE].engine_state().phase
+    if phase is Phase.READY:
+        return web.json_response({"status": "ok"})
+    reason = "model_missing" if phase is Phase.MISSING else str(phase)
+    return web.json_response({"status": "unavailable", "reason": reason}, status=503)
+
+
+async def well_known(request: web.Request) -> web.Response:
+    """``GET /.well-known/inglenook``: who this is and how to talk to it."""
+    house = request.app[HOUSE]
+    identity = house.identity
+    return web.json_response(
+        {
+            "server_id": identity.server_id,
+            "name": identity.name,
+            "version": identity.version,
+            "protocols": PROTOCOLS,
+            "ports": {"http": identity.port, "tls": identity.tls_port},
+            "spki_sha256": identity.spki_sha256,
+            "pairing_open": house.door.is_open,
+        }
+    )
+
+
+async def pair(request: web.Request) -> web.Response:
+    """``POST /pair``: a code or secret for a token of one's own."""
+    house = request.app[HOUSE]
+    if (request.content_length or 0) > _PAIR_BYTES_MAX:
+        raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
+    device, token = await house.door.pair(await _json(request))
+    return web.json_response(
+        {
+            "device_id": device.device_id,
+            "token": token,
+            "server_id": house.identity.server_id,
+            "spki_sha256": house.identity.spki_sha256,
+            "scopes": device.scopes,
+            "expires": device.expires_at,
+            "mac": house.macs,
+            "urls": await urls(house),
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def urls(house: House) -> list[str]:
+    """Where the box's page is, best for typing first: the name, then every address."""
+    port = house.identity.port
+    if not port:
+        return []
+    found = [f"http://{house.host_name()}.local:{port}"]
+    for interface in await house.addresses():
+        if interface.version == 4:
+            found.append(f"http://{interface.ip}:{port}")
+        elif not interface.is_link_local:
+            found.append(f"http://[{interface.ip}]:{port}")
+    return found
+
+
+async def state(request: web.Request) -> web.Response:
+    """``GET /v1/state``: as the ``state`` frame."""
+    return web.json_response(request.app[HOUSE].snapshot())
+
+
+async def inference(request: web.Request) -> web.Response:
+    """``POST /v1/inference``: one question, one answer, for the smallest of clients."""
+    device = need_scope(request, Scope.CHAT)
+    body = await _json(request)
+    question = body.get("question") if isinstance(body, dict) else None
+    if not isinstance(question, str) or not question.strip():
+        raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'question'.")
+    desk = request.app[HOUSE].desk
+    response = desk.submit(device.device_id, {"messages": [{"role": "user", "content": question}]})
+    try:
+        await _wait_for_end(response)
+    except asyncio.CancelledError:
+        # The client hung up; nobody will ever read this answer.
+        desk.cancel(response)
+        raise
+    assert response.outcome is not None
+    if response.outcome.problem is not None:
+        raise response.outcome.problem
+    return web.json_response({"answer": response.text(Channel.ANSWER)})
+
+
+async def _wait_for_end(response: Response) -> None:
+    changed = asyncio.Event()
+    response.subscribe(changed.set)
+    try:
+        while not response.status.over:
+            changed.clear()
+            await changed.wait()
+    finally:
+        response.unsubscribe(changed.set, asyncio.get_running_loop().time())
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None

@@ -1,0 +1,92 @@
+"""The owner's own door: a Unix socket in the state folder, for the command line. Kind: hands.
+
+Whoever may open the socket may do everything; the folder's permissions say who that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from aiohttp import web
+
+from inglenook.auth.devices import clean_name
+from inglenook.errors import Problem, StartupError
+from inglenook.gateway.app import urls
+from inglenook.gateway.guard import problem_response
+from inglenook.gateway.house import HOUSE, House
+
+SOCKET_NAME = "control.sock"
+
+#: Linux's ``sun_path`` has 108 bytes, one of them for the end.
+_PATH_BYTES_MAX = 107
+
+
+def make_control_app(house: House) -> web.Application:
+    """Build the application behind the socket."""
+    app = web.Application()
+    app[HOUSE] = house
+    app.router.add_post("/pair/open", _open_pairing)
+    app.router.add_get("/pair/wait", _wait_for_pairing)
+    return app
+
+
+def bind_control_socket(state_dir: Path) -> socket.socket:
+    """Make the socket, for this user only.
+
+    Raises:
+        StartupError: If another daemon uses the same state folder, or the path is no good.
+    """
+    path = state_dir / SOCKET_NAME
+    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
+        raise StartupError(f"state_dir: {state_dir} is too long a path for a socket; use a shorter")
+    control = socket.socket(socket.AF_UNIX)
+    try:
+        try:
+            control.connect(os.fspath(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+        else:
+            raise StartupError(f"inglenook is already running with the state in {state_dir}")
+        control.close()
+        control = socket.socket(socket.AF_UNIX)
+        control.bind(os.fspath(path))
+        path.chmod(0o600)
+    except OSError as exc:
+        control.close()
+        raise StartupError(f"{path}: cannot make the control socket: {exc.strerror}") from exc
+    except StartupError:
+        control.close()
+        raise
+    return control
+
+
+async def _open_pairing(request: web.Request) -> web.Response:
+    """Open a window; returns its code, its secret and where phones reach the page."""
+    house = request.app[HOUSE]
+    name = request.query.get("name")
+    try:
+        window = house.door.open(None if name is None else clean_name(name))
+    except Problem as problem:
+        return problem_response(problem)
+    closes_in_s = window.closes_at - asyncio.get_running_loop().time()
+    return web.json_response(
+        {
+            "code": window.shown_code,
+            "secret": window.secret,
+            "closes_in_s": closes_in_s,
+            "server_id": house.identity.server_id,
+            "spki_sha256": house.identity.spki_sha256,
+            "urls": await urls(house),
+        }
+    )
+
+
+async def _wait_for_pairing(request: web.Request) -> web.Response:
+    """Wait until the window closes; returns the device that came in, or null."""
+    device = await request.app[HOUSE].door.wait_closed()
+    return web.json_response(
+        None if device is None else {"device_id": device.device_id, "name": device.name}
+    )

@@ -1,0 +1,200 @@
+"""Who gets past the door: peer, Host, Origin, token; and how errors look from outside. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from inglenook.auth.devices import Device, Scope
+from inglenook.auth.network import OwnNames, host_allowed, origin_allowed, peer_allowed
+from inglenook.errors import Code, Problem
+from inglenook.gateway.house import HOUSE, Addresses, House
+from inglenook.protocol.session import CloseCode
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+DEVICE = web.RequestKey("device", Device)
+
+#: What answers without a token, beside the page's own files.
+PUBLIC_PATHS = frozenset({"/healthz", "/.well-known/inglenook", "/pair", "/ws"})
+
+_STATUS = {
+    Code.BAD_REQUEST: 400,
+    Code.NOT_PAIRED: 401,
+    Code.REVOKED: 401,
+    Code.FORBIDDEN: 403,
+    Code.UNKNOWN_RESPONSE: 404,
+    Code.CONTEXT_TOO_LONG: 400,
+    Code.RATE_LIMITED: 429,
+    Code.BUSY: 503,
+    Code.TOO_HOT: 503,
+    Code.LOW_MEMORY: 503,
+    Code.MODEL_LOADING: 503,
+    Code.MODEL_MISSING: 503,
+    Code.ENGINE_FAILED: 503,
+    Code.SHUTTING_DOWN: 503,
+    Code.INTERNAL: 500,
+}
+
+#: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+#: How often the interfaces may be read anew because somebody unexpected called, seconds.
+_LOOK_AGAIN_S = 2.0
+
+
+def guards(public_files: frozenset[str]) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+    """The middlewares, outermost first.
+
+    Args:
+        public_files: Paths of the page's files, which answer without a token.
+    """
+    neighbourhood = _Neighbourhood()
+
+    @web.middleware
+    async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except Problem as problem:
+            response = problem_response(problem)
+        except web.HTTPException as exc:
+            if exc.status < 400:
+                raise
+            code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
+            response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
+        except Exception:  # noqa: BLE001  # one of two places: a bug of ours must cost one request only
+            log.exception("%s %s failed", request.method, request.path)
+            text = "Something went wrong on the box; its log says more."
+            response = problem_response(Problem(Code.INTERNAL, text))
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
+
+    @web.middleware
+    async def check_caller(request: web.Request, handler: Handler) -> web.StreamResponse:
+        house = request.app[HOUSE]
+        if not await neighbourhood.welcomes(request, house):
+            if request.path == "/ws":
+                return await _close_at_once(request)
+            raise Problem(Code.FORBIDDEN, "This address or page may not talk to this box.")
+        return await handler(request)
+
+    @web.middleware
+    async def check_token(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in PUBLIC_PATHS and request.path not in public_files:
+            request[DEVICE] = await _authenticate(request)
+        return await handler(request)
+
+    return [speak_plainly, check_caller, check_token]
+
+
+def problem_response(problem: Problem, status: int | None = None) -> web.Response:
+    """A problem as JSON, ``{"error": {"code", "message", "retry_after_s"}}``."""
+    error = {"code": problem.code, "message": problem.text}
+    headers = {}
+    if problem.retry_after_s is not None:
+        error["retry_after_s"] = problem.retry_after_s
+        headers["Retry-After"] = str(max(1, round(problem.retry_after_s)))
+    if problem.code in (Code.NOT_PAIRED, Code.REVOKED):
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.json_response(
+        {"error": error}, status=status or _STATUS[problem.code], headers=headers
+    )
+
+
+def need_scope(request: web.Request, scope: Scope) -> Device:
+    """The device that asks, if it may.
+
+    Raises:
+        Problem: `Code.FORBIDDEN` if it may not.
+    """
+    device = request[DEVICE]
+    if scope not in device.scopes:
+        raise Problem(Code.FORBIDDEN, f"This device lacks the scope '{scope}'.")
+    return device
+
+
+async def _authenticate(request: web.Request) -> Device:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        text = "Send a paired device's token as 'Authorization: Bearer …'."
+        raise Problem(Code.NOT_PAIRED, text)
+    allowlist = request.app[HOUSE].allowlist
+    now = datetime.now(UTC).timestamp()
+    verdict = allowlist.check(token.strip(), now)
+    if isinstance(verdict, Problem):
+        raise verdict
+    await asyncio.to_thread(allowlist.touch, verdict.device_id, now)
+    return verdict
+
+
+async def _close_at_once(request: web.Request) -> web.StreamResponse:
+    """Refuse a WebSocket in a way its script can see: browsers hide a refused handshake's reason."""
+    refused = web.WebSocketResponse(compress=False)
+    await refused.prepare(request)
+    await refused.close(code=CloseCode.FORBIDDEN_ORIGIN, message=b"origin or host not allowed")
+    return refused
+
+
+class _Neighbourhood:
+    """What the box is called and which networks it is in; read anew when somebody unexpected calls."""
+
+    def __init__(self) -> None:
+        self._addresses: Addresses = []
+        self._read_at = float("-inf")
+
+    async def welcomes(self, request: web.Request, house: House) -> bool:
+        if self._allows(request, house):
+            return True
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at < _LOOK_AGAIN_S:
+            return False
+        # The network may have changed since the last look, or this is the first.
+        self._read_at = now
+        self._addresses = await house.addresses()
+        return self._allows(request, house)
+
+    def _allows(self, request: web.Request, house: House) -> bool:
+        host = request.headers.get("Host")
+        own = OwnNames(
+            frozenset({*(interface.ip for interface in self._addresses), *_called(request)}),
+            socket.gethostname(),
+            house.host_name(),
+            house.names,
+        )
+        return (
+            peer_allowed(request.remote, (interface.network for interface in self._addresses))
+            and host_allowed(host, own)
+            and origin_allowed(
+                request.headers.get("Origin"),
+                host,
+                house.origins,
+                request.headers.get("Sec-Fetch-Site"),
+            )
+        )
+
+
+def _called(request: web.Request) -> set[IPv4Address | IPv6Address]:
+    """The address this very connection was made to: certainly one of ours."""
+    transport = request.transport
+    name = transport.get_extra_info("sockname") if transport is not None else None
+    return {ip_address(str(name[0]).partition("%")[0])} if isinstance(name, tuple) else set()

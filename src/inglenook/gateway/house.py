@@ -1,0 +1,70 @@
+"""What the door's handlers know of the house behind it. Kind: words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any
+
+from aiohttp import web
+
+from inglenook.auth.allowlist import Allowlist
+from inglenook.engine.orders import EngineState
+from inglenook.gateway.pairing import PairingDoor
+from inglenook.serving.desk import Desk
+
+Addresses = list[IPv4Interface | IPv6Interface]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this box is, as phones may know before they are paired.
+
+    Attributes:
+        server_id: 8 hex digits, forever the same.
+        name: As people see it.
+        version: Of this program.
+        port: Of plain HTTP; 0 is off.
+        tls_port: Of HTTPS; 0 is off.
+        spki_sha256: Fingerprint of the TLS key, if there is a TLS port.
+    """
+
+    server_id: str
+    name: str
+    version: str
+    port: int
+    tls_port: int
+    spki_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything the handlers may use.
+
+    Attributes:
+        engine_state: Gives the engine's latest state.
+        snapshot: Gives the latest ``state`` as docs/protocol.md has it.
+        addresses: Reads the box's interface addresses anew.
+        host_name: Gives the announced name, without ``.local``.
+        names: More host names that requests may be addressed to.
+        origins: More pages that may call in.
+        macs: Hardware addresses that wake the box.
+        resume_ttl_s: How long an answer is kept after its end.
+    """
+
+    identity: Identity
+    desk: Desk
+    allowlist: Allowlist
+    door: PairingDoor
+    engine_state: Callable[[], EngineState]
+    snapshot: Callable[[], dict[str, Any]]
+    addresses: Callable[[], Coroutine[Any, Any, Addresses]]
+    host_name: Callable[[], str]
+    names: tuple[str, ...]
+    origins: tuple[str, ...]
+    macs: tuple[str, ...]
+    resume_ttl_s: float
+
+
+HOUSE = web.AppKey("house", House)

@@ -1,0 +1,77 @@
+"""The sockets phones knock at. Kind: hands."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from inglenook.errors import StartupError
+from inglenook.gateway.settings import ListenSettings
+
+#: Finished handshakes that may wait for us; a household never comes near.
+_BACKLOG = 128
+
+#: Time a running handler has, at the end, to finish by itself, seconds.
+_LAST_WORDS_S = 2.0
+
+
+def bind(settings: ListenSettings) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Bind every port that is on; returns the plain ones and the TLS ones.
+
+    Raises:
+        StartupError: If a port is taken or may not be used; nothing stays bound then.
+    """
+    plain_ports = [port for port in (settings.port, *settings.extra) if port]
+    tls_ports = [settings.tls_port] if settings.tls_port else []
+    bound: list[socket.socket] = []
+    try:
+        for port in (*plain_ports, *tls_ports):
+            bound.append(_bind_one(settings.host, port))
+    except StartupError:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound[: len(plain_ports)], bound[len(plain_ports) :]
+
+
+async def serve(
+    app: web.Application,
+    plain: Sequence[socket.socket],
+    tls: Sequence[socket.socket],
+    context: ssl.SSLContext | None,
+) -> web.AppRunner:
+    """Answer on these sockets until the returned runner is cleaned up."""
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=_LAST_WORDS_S
+    )
+    await runner.setup()
+    for sock in plain:
+        await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+    for sock in tls:
+        await web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG).start()
+    return runner
+
+
+def _bind_one(host: str, port: int) -> socket.socket:
+    # The default means every address there is, and that includes IPv6: one socket hears both.
+    both = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()  # noqa: S104
+    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(
+            ("" if both else host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
+    except OSError as exc:
+        where = f"{host} port {port}"
+        if exc.errno == errno.EADDRINUSE:
+            text = f"{where} is taken by another program; stop it, or choose another port in 'listen'"
+        elif exc.errno == errno.EACCES:
+            text = f"{where} may not be used by this user; choose one above 1023 in 'listen'"
+        elif exc.errno == errno.EADDRNOTAVAIL:
+            text = f"{where}: this machine has no such address; correct 'listen.host'"
+        else:
+            text = f"{where} cannot be used: {exc.strerror}"
+        raise StartupError(text) from exc

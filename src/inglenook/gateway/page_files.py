@@ -1,0 +1,41 @@
+"""The page's own files, read once and served from memory. Kind: hands."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from importlib.resources import files
+
+from aiohttp import hdrs, web
+
+
+class PageFile:
+    """One file of the page."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self._body = body
+        self._content_type = content_type
+        self._etag = hashlib.sha256(body).hexdigest()[:16]
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """Send it, or say that the phone's copy is still good."""
+        known = request.if_none_match or ()
+        # Asked for every time, so that a new version is seen at once; answered with 304 mostly.
+        headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.ETAG: f'"{self._etag}"'}
+        if any(etag.value == self._etag for etag in known):
+            return web.Response(status=304, headers=headers)
+        return web.Response(
+            body=self._body, content_type=self._content_type, charset="utf-8", headers=headers
+        )
+
+
+def read_pages() -> dict[str, PageFile]:
+    """Read ``pages/``; the paths are the files' names, and ``/`` for ``index.html``."""
+    pages = {}
+    for file in files("inglenook.gateway").joinpath("pages").iterdir():
+        if not file.is_file():
+            continue
+        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        pages[path] = PageFile(file.read_bytes(), content_type)
+    return pages

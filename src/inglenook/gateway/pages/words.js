@@ -1,0 +1,84 @@
+/**
+ * What the page says to people about an answer and about the box. Rules only.
+ *
+ * @typedef {import('./answer.js').Answer} Answer
+ */
+
+/** Why a question waits, in words; the keys are the protocol's. */
+const REASONS = new Map([
+  ['busy', 'others are being answered first'],
+  ['thermal', 'the box is cooling down'],
+  ['memory', 'the box is making room'],
+  ['loading', 'the model is waking up'],
+]);
+
+/** The governor's levels, in words. */
+const LEVELS = new Map([
+  ['cool', 'ready'],
+  ['warm', 'warm'],
+  ['hot', 'hot, slower than usual'],
+  ['critical', 'too hot, pausing'],
+  ['loading', 'warming up'],
+  ['sleep', 'resting, wakes when you ask'],
+]);
+
+/** What an unfinished answer waits for; null while text is flowing. @param {Answer} answer @param {boolean} online */
+export function waitingText(answer, online) {
+  if (!online) {
+    return answer.sent
+      ? 'Connection lost. The box keeps writing; the rest appears as soon as it can be reached.'
+      : 'Not sent yet. It goes as soon as the box can be reached.';
+  }
+  if (answer.stopping) return 'Stopping…';
+  if (answer.status === 'queued' && answer.queue) return queueText(answer.queue);
+  if (answer.status === 'waiting') return 'Asking…';
+  if (answer.answer === '' && answer.thinking === '') return 'Reading…';
+  return null;
+}
+
+/** @param {{position: number, etaS: number | null, reason: string}} queue */
+function queueText({ position, etaS, reason }) {
+  const place = position > 1 ? `${position} in line` : 'Next in line';
+  const time = etaS === null ? '' : `, about ${Math.max(1, Math.round(etaS))} s`;
+  const why = REASONS.get(reason);
+  return `${place}${time}${why ? `: ${why}` : ''}`;
+}
+
+/** @param {Answer} answer */
+export function noteText(answer) {
+  const ends = {
+    incomplete: 'Stopped at the length limit.',
+    cancelled: 'Stopped.',
+    failed: answer.problem || 'The box could not answer. Try again.',
+    cut: 'The rest of this answer is lost: the box no longer has it.',
+  };
+  const trimmed = answer.trimmed > 0 ? 'This chat has grown long; the box read only its later part.' : '';
+  const end = answer.status in ends ? ends[/** @type {keyof ends} */ (answer.status)] : '';
+  return [end, trimmed].filter(Boolean).join(' ');
+}
+
+/** @param {Answer} answer */
+export function figuresText({ tokens, tokensPerS }) {
+  if (!tokens) return '';
+  const speed = tokensPerS ? ` · ${tokensPerS.toFixed(1)} tok/s` : '';
+  return `${tokens} ${tokens === 1 ? 'token' : 'tokens'}${speed}`;
+}
+
+/** @param {import('./wire.js').LinkStatus} link */
+export function linkText(link) {
+  return link === 'connecting' ? 'Connecting…' : 'Out of reach, retrying…';
+}
+
+/** @param {any} state */
+export function stateText(state) {
+  const level = LEVELS.get(state?.level) ?? state?.level ?? 'ready';
+  const line = state?.queued > 0 ? `${state.queued} in line` : '';
+  const model = (state?.model ?? '').replace(/\.gguf$/i, '').replace(/[-._](I?Q\d\w*|BF16|F16|F32)$/i, '');
+  return [level, line, model].filter(Boolean).join(' · ');
+}
+
+/** A turning point of an answer, for people who listen to the page; never every word. @param {Answer} answer */
+export function announcement(answer) {
+  const words = { queued: 'Waiting in line', running: 'Answering', completed: 'Answer finished', failed: 'The answer failed' };
+  return words[/** @type {keyof words} */ (answer.status)] ?? 'Stopped';
+}

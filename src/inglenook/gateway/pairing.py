@@ -1,0 +1,109 @@
+"""Letting a new device in: the pairing window and ``POST /pair``. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import Device, Scope
+from inglenook.auth.pairing import Accepted, PairingWindow, attempt
+from inglenook.errors import Code, Problem
+
+log = logging.getLogger(__name__)
+
+#: A wrong try is answered no sooner, seconds: the window bears five, and nobody should feel a rhythm.
+_WRONG_DELAY_S = 0.25
+
+_OFFER_CHARACTERS_MAX = 64
+
+
+class PairingDoor:
+    """Holds the one pairing window there may be."""
+
+    def __init__(self, allowlist: Allowlist, on_change: Callable[[], None]) -> None:
+        """``on_change`` hears, synchronously, that the window opened or closed."""
+        self._allowlist = allowlist
+        self._on_change = on_change
+        self._window: PairingWindow | None = None
+        self._closed = asyncio.Event()
+        self._newcomer: Device | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a phone may pair now."""
+        return self._window is not None and self._window.closed(self._now()) is None
+
+    def open(self, name: str | None = None) -> PairingWindow:
+        """Open a window; one that was open is closed. ``name`` is what the device will be called."""
+        self._closed.set()
+        self._closed = asyncio.Event()
+        self._newcomer = None
+        self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
+        asyncio.get_running_loop().call_at(self._window.closes_at, self._expire, self._window.secret)
+        log.info("pairing is open for 5 minutes")
+        self._on_change()
+        return self._window
+
+    async def wait_closed(self) -> Device | None:
+        """Wait until the window that is open now closes; returns who came in, if anybody."""
+        await self._closed.wait()
+        return self._newcomer
+
+    async def pair(self, body: Any) -> tuple[Device, str]:
+        """Judge one try; returns the new device and its token.
+
+        Raises:
+            Problem: `Code.FORBIDDEN`, the same whatever was wrong with the try, or
+                `Code.BAD_REQUEST` for a body that is no try at all.
+        """
+        offered, device_name, platform = _read(body)
+        window = self._window
+        if window is not None:
+            self._window, verdict = attempt(window, offered, self._now())
+            if isinstance(verdict, Accepted):
+                name = window.name or device_name
+                device, token = await asyncio.to_thread(
+                    self._allowlist.add, name, (Scope.CHAT,), None, platform
+                )
+                log.info("paired %s (%s)", device.device_id, device.name)
+                self._newcomer = device
+                self._close()
+                return device, token
+            if self._window.closed(self._now()) is not None and not self._closed.is_set():
+                log.warning("pairing is closed: too many wrong tries")
+                self._close()
+        await asyncio.sleep(_WRONG_DELAY_S)
+        raise Problem(
+            Code.FORBIDDEN,
+            "That code is not right, or pairing is closed. On the box, "
+            "`inglenook pair` opens it again and shows a new code.",
+        )
+
+    def _expire(self, secret: str) -> None:
+        if self._window is not None and self._window.secret == secret and not self._closed.is_set():
+            log.info("pairing is closed again")
+            self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        self._on_change()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _read(body: Any) -> tuple[str, str, str]:
+    if not isinstance(body, dict):
+        raise Problem(Code.BAD_REQUEST, "The body must be an object with 'code' or 'secret'.")
+    offered = body.get("secret", body.get("code"))
+    if not isinstance(offered, str) or not 0 < len(offered) <= _OFFER_CHARACTERS_MAX:
+        raise Problem(Code.BAD_REQUEST, "'code' or 'secret' must be what the box shows.")
+    device_name = body.get("device_name") or "Phone"
+    platform = body.get("platform") or ""
+    if not isinstance(device_name, str) or not isinstance(platform, str):
+        raise Problem(Code.BAD_REQUEST, "'device_name' and 'platform' must be strings.")
+    return offered, device_name[:64], platform

@@ -1,0 +1,320 @@
+"""One phone on one WebSocket: a task that listens and the only task that speaks. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from inglenook.auth.devices import Device, Scope
+from inglenook.errors import Code, Problem
+from inglenook.gateway.house import House
+from inglenook.gateway.reading import Reading
+from inglenook.protocol.codec import FRAME_BYTES_MAX, BadMessage, decode, encode, id_of
+from inglenook.protocol.messages import (
+    SUBPROTOCOL,
+    Auth,
+    AuthInvalid,
+    AuthOk,
+    AuthRequired,
+    Cancel,
+    Error,
+    Generate,
+    Ping,
+    Pong,
+    Resume,
+    ResumeGone,
+    State,
+    ToPhone,
+)
+from inglenook.protocol.session import CloseCode, Closing, Session
+from inglenook.serving.response import Response
+
+log = logging.getLogger(__name__)
+
+AUTH_S = 10.0
+PING_S = 20.0
+
+#: A phone that takes no byte for so long is gone or hostile; its answers wait for it in the desk.
+SEND_S = 15.0
+
+#: How long a closing handshake may take before the socket is simply dropped.
+_CLOSE_S = 1.0
+
+#: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
+_REASON_BYTES_MAX = 123
+
+#: Pongs, errors and the like that wait for a phone which sends but does not read.
+OUTBOX_MAX = 256
+
+#: Responses one connection reads at once.
+READINGS_MAX = 64
+
+
+class _Leave(Exception):
+    """The connection is over; ends all its tasks."""
+
+
+class PhoneSocket(web.WebSocketResponse):
+    """A WebSocket with this protocol's settings."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            protocols=(SUBPROTOCOL,),
+            heartbeat=PING_S,
+            # Token frames are too small to gain, and compressing costs a small board dearly.
+            compress=False,
+            max_msg_size=FRAME_BYTES_MAX,
+            timeout=_CLOSE_S,
+        )
+
+    async def close(
+        self, *, code: int = 1000, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        """Close; the library's own 1009 becomes this protocol's code for the same."""
+        if code == 1009:
+            code, message = CloseCode.TOO_LARGE, b"a frame may have 256 KiB"
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class Phone:
+    """A connection, from its first frame to its last."""
+
+    def __init__(
+        self, house: House, socket: PhoneSocket, *, on_paired: Callable[[Phone], None]
+    ) -> None:
+        """Take over a socket whose handshake is done; ``on_paired`` hears when `device` is known."""
+        self.device: Device | None = None
+        self._house = house
+        self._on_paired = on_paired
+        self._socket = socket
+        self._session = Session()
+        self._readings: dict[str, Reading] = {}
+        self._outbox: deque[ToPhone] = deque()
+        self._wake = asyncio.Event()
+        self._state_is_news = False
+        self._closing: Closing | None = None
+        self._leave = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Talk until either side leaves. What is being written for the phone goes on without it."""
+        try:
+            await self._greet()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="phone-listen")
+                tasks.create_task(self._speak(), name="phone-speak")
+                tasks.create_task(self._wait_for_leave(), name="phone-leave")
+        except* _Leave:
+            pass
+        finally:
+            self._session.closed()
+            now = asyncio.get_running_loop().time()
+            for reading in self._readings.values():
+                reading.response.unsubscribe(self._wake.set, now)
+            await self._hang_up()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End the connection soon, whatever it is doing."""
+        self._closing = Closing(code, reason)
+        self._leave.set()
+
+    def tell_state(self) -> None:
+        """There is a new state of the box; the phone hears the latest when it is its turn."""
+        self._state_is_news = True
+        self._wake.set()
+
+    async def _greet(self) -> None:
+        """Ask who it is, and believe only a token."""
+        identity = self._house.identity
+        await self._send(AuthRequired(identity.server_id, identity.name))
+        try:
+            async with asyncio.timeout(AUTH_S):
+                message = await self._socket.receive()
+        except TimeoutError:
+            self._part(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
+        try:
+            auth = decode(self._text(message))
+            self._session.heard(auth)
+        except BadMessage as problem:
+            self._part(CloseCode.BAD_MESSAGE, problem.text)
+        except (Problem, Closing):
+            await self._refuse(Problem(Code.NOT_PAIRED, "The first message must be 'auth'."))
+        assert isinstance(auth, Auth)
+        verdict = self._house.allowlist.check(auth.token, datetime.now(UTC).timestamp())
+        if isinstance(verdict, Problem):
+            await self._refuse(verdict)
+        else:
+            await self._welcome(verdict, auth)
+
+    async def _welcome(self, device: Device, auth: Auth) -> None:
+        self.device = device
+        self._session.paired(device.device_id)
+        self._on_paired(self)
+        log.debug("phone %s connected: %s %s", device.device_id, *_program(auth))
+        ok = AuthOk(
+            device.device_id,
+            tuple(device.scopes),
+            self._house.resume_ttl_s,
+            {
+                "frame_bytes": FRAME_BYTES_MAX,
+                "readings": READINGS_MAX,
+                "request_tokens": self._house.engine_state().request_tokens_max,
+            },
+            self._house.snapshot(),
+        )
+        await self._send(ok)
+
+    async def _refuse(self, problem: Problem) -> None:
+        await self._send(AuthInvalid(problem.code, problem.text))
+        self._part(CloseCode.NOT_AUTHORISED, problem.code)
+
+    async def _listen(self) -> None:
+        """Hear the phone out until it hangs up."""
+        while True:
+            frame = self._text(await self._socket.receive())
+            try:
+                self._heard(frame)
+            except BadMessage as problem:
+                self._part(CloseCode.BAD_MESSAGE, problem.text)
+            except Problem as problem:
+                self._say(_error(problem, id_of(frame)))
+            except Closing as closing:
+                self._part(closing.code, closing.reason)
+
+    def _heard(self, frame: str) -> None:
+        message = decode(frame)
+        self._session.heard(message)
+        match message:
+            case Generate():
+                self._generate(message)
+            case Cancel():
+                self._house.desk.cancel(self._find(message.response_id))
+            case Resume():
+                self._resume(message)
+            case Ping():
+                self._say(Pong(message.t))
+
+    def _generate(self, message: Generate) -> None:
+        assert self.device is not None
+        try:
+            if Scope.CHAT not in self.device.scopes:
+                raise Problem(Code.FORBIDDEN, "This device may not ask questions.")
+            if len(self._readings) >= READINGS_MAX:
+                raise Problem(Code.RATE_LIMITED, "Too many answers at once on one connection.")
+            response = self._house.desk.submit(
+                self.device.device_id, message.request, message.idempotency_key
+            )
+        except Problem:
+            self._session.answered(message.id)
+            raise
+        self._read(Reading(response, request_id=message.id, after=0))
+
+    def _resume(self, message: Resume) -> None:
+        assert self.device is not None
+        response = self._house.desk.find(self.device.device_id, message.response_id)
+        if response is None:
+            self._say(ResumeGone(message.response_id))
+            return
+        if not 0 <= message.after <= response.last_seq:
+            text = f"'after' must be from 0 to {response.last_seq}, the last frame there is."
+            raise Problem(Code.BAD_REQUEST, text)
+        self._read(Reading(response, request_id=None, after=message.after))
+
+    def _read(self, reading: Reading) -> None:
+        """Follow a response from now on; a second look at the same one replaces the first."""
+        known = self._readings.get(reading.response.response_id)
+        if known is not None:
+            self._stop_reading(known)
+        self._readings[reading.response.response_id] = reading
+        reading.response.subscribe(self._wake.set)
+        self._wake.set()
+
+    def _stop_reading(self, reading: Reading) -> None:
+        del self._readings[reading.response.response_id]
+        now = asyncio.get_running_loop().time()
+        reading.response.unsubscribe(self._wake.set, now)
+        if reading.request_id is not None:
+            self._session.answered(reading.request_id)
+
+    def _find(self, response_id: str) -> Response:
+        assert self.device is not None
+        response = self._house.desk.find(self.device.device_id, response_id)
+        if response is None:
+            raise Problem(Code.UNKNOWN_RESPONSE, "There is no such response of this device.")
+        return response
+
+    def _say(self, message: ToPhone) -> None:
+        if len(self._outbox) >= OUTBOX_MAX:
+            self._part(CloseCode.OVERLOADED, "you send but do not read")
+        self._outbox.append(message)
+        self._wake.set()
+
+    async def _speak(self) -> None:
+        """Send whatever has gathered, whenever something has."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox:
+                await self._send(self._outbox.popleft())
+            if self._state_is_news:
+                self._state_is_news = False
+                await self._send(State(self._house.snapshot()))
+            for reading in list(self._readings.values()):
+                for message in reading.take():
+                    await self._send(message)
+                if reading.over and self._readings.get(reading.response.response_id) is reading:
+                    self._stop_reading(reading)
+
+    async def _send(self, message: ToPhone) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._socket.send_str(encode(message))
+        except TimeoutError:
+            self._part(CloseCode.OVERLOADED, "you do not read")
+        except ConnectionError:
+            raise _Leave from None
+
+    async def _wait_for_leave(self) -> None:
+        await self._leave.wait()
+        raise _Leave
+
+    def _text(self, message: WSMessage) -> str:
+        """The text of a frame.
+
+        Raises:
+            _Leave: If it is the end of the connection, or no text.
+        """
+        if message.type is WSMsgType.TEXT:
+            return str(message.data)
+        if message.type is WSMsgType.BINARY:
+            self._part(CloseCode.BAD_MESSAGE, "binary frames are not used")
+        raise _Leave
+
+    def _part(self, code: CloseCode, reason: str) -> NoReturn:
+        self._closing = Closing(code, reason)
+        raise _Leave
+
+    async def _hang_up(self) -> None:
+        """Close the socket with the code that was set, politely but not for long."""
+        closing = self._closing or Closing(CloseCode.GOING_AWAY, "")
+        reason = closing.reason.encode()[:_REASON_BYTES_MAX]
+        try:
+            async with asyncio.timeout(2 * _CLOSE_S):
+                await self._socket.close(code=closing.code, message=reason)
+        except (TimeoutError, ConnectionError):
+            log.debug("a phone did not wait for the closing handshake")
+
+
+def _error(problem: Problem, request_id: str | None) -> Error:
+    return Error(problem.code, problem.text, request_id, problem.retry_after_s)
+
+
+def _program(auth: Auth) -> tuple[str, str]:
+    """What the phone's program calls itself, fit for a log line."""
+    name, version = auth.client.name[:40], auth.client.version[:20]
+    return ascii(name), ascii(version)

@@ -1,0 +1,86 @@
+"""Everybody who is connected, and how many may be. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from aiohttp import web
+
+from inglenook.gateway.house import HOUSE
+from inglenook.gateway.phone import Phone, PhoneSocket
+from inglenook.protocol.session import CloseCode
+
+log = logging.getLogger(__name__)
+
+#: A household's phones, tablets and laptops, each with a few tabs.
+SOCKETS_MAX = 256
+SOCKETS_PER_DEVICE_MAX = 16
+
+#: Strangers who have not said who they are; each is gone after ten seconds.
+STRANGERS_MAX = 32
+
+
+class Phones:
+    """The open connections."""
+
+    def __init__(self) -> None:
+        self._phones: set[Phone] = set()
+        self._all_gone = asyncio.Event()
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._phones)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Handle ``GET /ws``."""
+        socket = PhoneSocket()
+        await socket.prepare(request)
+        strangers = sum(1 for phone in self._phones if phone.device is None)
+        if self._stopping or len(self._phones) >= SOCKETS_MAX or strangers >= STRANGERS_MAX:
+            code = CloseCode.RESTARTING if self._stopping else CloseCode.TOO_MANY
+            await socket.close(code=code, message=b"too many connections")
+            return socket
+        phone = Phone(request.app[HOUSE], socket, on_paired=self._paired)
+        self._phones.add(phone)
+        try:
+            await phone.serve()
+        except Exception:  # noqa: BLE001  # one of two places: a bug of ours must cost one phone only
+            log.exception("a connection failed")
+            await socket.close(code=1011, message=b"internal")
+        finally:
+            self._phones.discard(phone)
+            if not self._phones:
+                self._all_gone.set()
+        return socket
+
+    def tell_state(self) -> None:
+        """Send everybody the latest state."""
+        for phone in self._phones:
+            phone.tell_state()
+
+    def drop(self, device_id: str) -> None:
+        """Close the connections of a device that is no longer welcome."""
+        for phone in self._phones:
+            if phone.device is not None and phone.device.device_id == device_id:
+                phone.close(CloseCode.NOT_AUTHORISED, "revoked")
+
+    async def close(self, timeout_s: float) -> None:
+        """Send everybody away, for a restart, and wait until they are gone."""
+        self._stopping = True
+        self._all_gone.clear()
+        for phone in self._phones:
+            phone.close(CloseCode.RESTARTING, "restarting")
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._phones:
+                    await self._all_gone.wait()
+        except TimeoutError:
+            log.debug("%d connections did not close in time", len(self._phones))
+
+    def _paired(self, phone: Phone) -> None:
+        """Hold a device to its number of connections."""
+        assert phone.device is not None
+        device_id = phone.device.device_id
+        own = [p for p in self._phones if p.device is not None and p.device.device_id == device_id]
+        if len(own) > SOCKETS_PER_DEVICE_MAX:
+            phone.close(CloseCode.TOO_MANY, "too many connections of this device")

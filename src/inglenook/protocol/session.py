@@ -1,0 +1,102 @@
+"""The life of one connection: what may be said when. Kind: rules."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+from inglenook.errors import InglenookError
+from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Resume
+
+
+class CloseCode(IntEnum):
+    """Every code a connection is closed with; those below 4000 are RFC 6455's and its registry's."""
+
+    GOING_AWAY = 1001
+    RESTARTING = 1012
+    OVERLOADED = 1013
+    BAD_MESSAGE = 4400
+    NOT_AUTHORISED = 4401
+    FORBIDDEN_ORIGIN = 4403
+    AUTH_TIMEOUT = 4408
+    ID_IN_USE = 4409
+    TOO_LARGE = 4413
+    TOO_MANY = 4429
+
+
+class Closing(InglenookError):
+    """The connection has to close; ``reason`` is at most 123 bytes, as RFC 6455 allows."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Phase(StrEnum):
+    """Where a connection is."""
+
+    GREETED = "greeted"
+    PAIRED = "paired"
+    CLOSED = "closed"
+
+
+#: What a phone may say in each phase. A test holds docs/protocol.md's diagram to it.
+ALLOWED: dict[Phase, tuple[type, ...]] = {
+    Phase.GREETED: (Auth,),
+    Phase.PAIRED: (Generate, Cancel, Resume, Ping),
+    Phase.CLOSED: (),
+}
+
+#: From which phase to which, and why.
+TRANSITIONS: dict[tuple[Phase, Phase], str] = {
+    (Phase.GREETED, Phase.PAIRED): "auth_ok",
+    (Phase.GREETED, Phase.CLOSED): "auth_invalid, timeout or hang-up",
+    (Phase.PAIRED, Phase.CLOSED): "hang-up, revoked, bad message or restart",
+}
+
+
+class Session:
+    """Follows one connection and refuses what does not belong.
+
+    Attributes:
+        phase: Where the connection is.
+        device_id: Who it is, once paired.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.GREETED
+        self.device_id = ""
+        self._ids: set[str] = set()
+
+    def heard(self, message: FromPhone) -> None:
+        """Check that ``message`` may come now.
+
+        Raises:
+            Closing: If it may not.
+        """
+        if not isinstance(message, ALLOWED[self.phase]):
+            if self.phase is Phase.GREETED:
+                raise Closing(CloseCode.NOT_AUTHORISED, "the first message must be auth")
+            raise Closing(CloseCode.BAD_MESSAGE, "auth was already given")
+        if isinstance(message, Generate):
+            if message.id in self._ids:
+                raise Closing(CloseCode.ID_IN_USE, "that id is in use")
+            self._ids.add(message.id)
+
+    def paired(self, device_id: str) -> None:
+        """The token was good."""
+        self._move(Phase.PAIRED)
+        self.device_id = device_id
+
+    def answered(self, request_id: str) -> None:
+        """A request is over; its id may be used again."""
+        self._ids.discard(request_id)
+
+    def closed(self) -> None:
+        """The connection is over."""
+        if self.phase is not Phase.CLOSED:
+            self._move(Phase.CLOSED)
+
+    def _move(self, phase: Phase) -> None:
+        assert (self.phase, phase) in TRANSITIONS
+        self.phase = phase
