@@ -1,0 +1,63 @@
+# `make up` runs the box with the starter model; `make test` runs the tests. Both set up what they
+# need. Only Python 3.11+, a C/C++ compiler and make have to be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help up test check fix test-system lock clean
+
+help:  ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: $(VENV)/run-installed  ## set up and run the box with the starter model
+	@exec $(BIN)/inglenook up
+
+test: $(VENV)/dev-installed  ## set up and run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev-installed  ## lint, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest
+
+fix: $(VENV)/dev-installed  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-system: $(VENV)/dev-installed  ## tests that need root: network namespaces, Avahi, a browser
+	$(BIN)/python -m pytest -m system
+
+lock: $(VENV)/dev-installed  ## pin dependencies anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements/run.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml --group dev \
+	  -c requirements/run.lock -o requirements/dev.lock
+
+clean:  ## remove the virtual environment and caches; models and paired devices stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Inglenook needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 up"; exit 1; }
+	@command -v $${CC:-cc} >/dev/null && command -v $${CXX:-c++} >/dev/null \
+	  || { echo "Inglenook needs a C and C++ compiler: sudo apt install build-essential"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo "Inglenook needs Python's venv module: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# Older ones do not keep wheels they built from hashed sources, and would compile again each time.
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
+	@touch $@
+
+$(VENV)/run-installed: $(VENV)/made requirements/run.lock pyproject.toml
+	@echo "Installing. llama.cpp is compiled once, which takes 5 minutes on two cores, 15 on a Pi 4."
+	$(BIN)/python -m pip install --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev-installed: $(VENV)/run-installed requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
