@@ -1,0 +1,89 @@
+"""Asks the kernel for the box's network interfaces. Kind: hands.
+
+Both functions block for a moment: call them in a thread.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import ifaddr
+import psutil
+
+from inglenook.discovery.addresses import InterfaceAddress
+from inglenook.discovery.advert import MAC
+
+# Networks of containers, virtual machines and tunnels: no phone is there.
+_VIRTUAL = ("docker", "podman", "veth", "br-", "virbr", "vnet", "lxc", "lxd", "cni")
+_TUNNELS = ("tun", "tap", "wg", "tailscale", "zt")
+_NEEDED_FLAGS = {"up", "running", "multicast"}
+_ETHERNET = "1"  # ARPHRD_ETHER of linux/if_arp.h
+
+
+class _Stats(Protocol):
+    @property
+    def flags(self) -> str: ...
+
+
+def list_addresses() -> list[InterfaceAddress]:
+    """List the addresses by which the local network can reach this box, sorted.
+
+    Raises:
+        OSError: If the kernel does not tell.
+    """
+    return usable_addresses(ifaddr.get_adapters(), psutil.net_if_stats())
+
+
+def usable_addresses(
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
+) -> list[InterfaceAddress]:
+    """Keep the addresses of interfaces that are up, do multicast, and lead to people's devices."""
+    usable: list[InterfaceAddress] = []
+    for adapter in adapters:
+        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
+        if adapter.index is None or name not in stats or name.startswith(_VIRTUAL + _TUNNELS):
+            continue
+        flags = set(stats[name].flags.split(","))
+        if not flags >= _NEEDED_FLAGS or flags & {"loopback", "pointopoint"}:
+            continue
+        for entry in adapter.ips:
+            address = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
+            if not ipaddress.ip_address(address).is_loopback:
+                usable.append(
+                    InterfaceAddress(
+                        name, adapter.index, address, entry.network_prefix, entry.is_IPv6
+                    )
+                )
+    return sorted(usable)
+
+
+def wired_mac(root: Path = Path("/")) -> str | None:
+    """Find the MAC address that wakes this box: of a wired card that is up, else of any wired one.
+
+    Args:
+        root: Where ``sys`` stands; a folder in tests.
+
+    Returns:
+        The address in lowercase with colons; None on a box without a wired card.
+    """
+    found: list[tuple[bool, str, str]] = []
+    for card in (root / "sys/class/net").glob("*"):
+        # Only hardware has a `device`; only radios have a `phy80211` or `wireless`.
+        wireless = (card / "phy80211").exists() or (card / "wireless").exists()
+        if wireless or not (card / "device").exists() or _read(card / "type") != _ETHERNET:
+            continue
+        mac = _read(card / "address").lower()
+        if MAC.fullmatch(mac) and mac != "00:00:00:00:00:00":
+            found.append((_read(card / "operstate") != "up", card.name, mac))
+    return min(found)[2] if found else None
+
+
+def _read(path: Path) -> str:
+    """Read one small file of sysfs; empty if it is missing or the driver refuses."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,47 @@
+"""Hears from the kernel that links or addresses changed. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+# Groups of linux/rtnetlink.h: links, IPv4 addresses, IPv6 addresses.
+_GROUPS = 0x1 | 0x10 | 0x100
+_READ_BYTES = 65536
+
+
+@contextlib.contextmanager
+def network_changes(changed: Callable[[], None]) -> Iterator[None]:
+    """Call ``changed`` on the running loop after each change, until left.
+
+    Where a sandbox forbids netlink nothing is ever called: the caller polls as well.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            _listen(stack, changed)
+        except OSError as exc:
+            logger.debug("no netlink, network changes are polled for: %s", exc)
+        yield
+
+
+def _listen(stack: contextlib.ExitStack, changed: Callable[[], None]) -> None:
+    """Open the socket and watch it until ``stack`` closes."""
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    stack.enter_context(kernel)
+    kernel.setblocking(False)
+    kernel.bind((0, _GROUPS))
+
+    def read() -> None:
+        # What changed does not matter, nor that the kernel dropped some of it (ENOBUFS).
+        with contextlib.suppress(OSError):
+            kernel.recv(_READ_BYTES)
+        changed()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(kernel, read)
+    stack.callback(loop.remove_reader, kernel)

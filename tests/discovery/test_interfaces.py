@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import ifaddr
+import pytest
+
+from inglenook.discovery.addresses import InterfaceAddress
+from inglenook.discovery.interfaces import list_addresses, usable_addresses, wired_mac
+
+PI_MAC = "dc:a6:32:01:02:03"
+DONGLE_MAC = "00:e0:4c:68:01:02"
+
+
+@dataclass
+class Stats:
+    flags: str = "up,broadcast,running,multicast"
+
+
+def adapter(name: str, *ips: ifaddr.IP, index: int | None = 2) -> ifaddr.Adapter:
+    return ifaddr.Adapter(name, name, list(ips), index)
+
+
+def ip(address: str, prefix_length: int = 24) -> ifaddr.IP:
+    return ifaddr.IP((address, 0, 0) if ":" in address else address, prefix_length, "")
+
+
+def test_addresses_of_both_families_are_listed() -> None:
+    """As the library wants them: IPv6 without its zone, with the interface's number."""
+    found = usable_addresses(
+        [adapter("eth0", ip("192.168.1.20"), ip("fe80::1", 64))], {"eth0": Stats()}
+    )
+    assert found == [
+        InterfaceAddress("eth0", 2, "192.168.1.20", 24, is_ipv6=False),
+        InterfaceAddress("eth0", 2, "fe80::1", 64, is_ipv6=True),
+    ]
+
+
+def test_a_second_address_by_alias_belongs_to_its_interface() -> None:
+    """The kernel lists eth0:1 beside eth0; there is one cable."""
+    found = usable_addresses([adapter("eth0:1", ip("192.168.7.20"))], {"eth0": Stats()})
+    assert [entry.interface for entry in found] == ["eth0"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["docker0", "veth12ab", "br-5f2c", "virbr0", "tun0", "tap0", "wg0", "tailscale0", "ztabc"],
+)
+def test_networks_without_phones_are_skipped(name: str) -> None:
+    """Containers, virtual machines and tunnels."""
+    assert usable_addresses([adapter(name, ip("10.0.0.1"))], {name: Stats()}) == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "up,loopback,running",
+        "broadcast,multicast",
+        "up,broadcast,multicast",  # no cable
+        "up,broadcast,running",
+        "up,pointopoint,running,multicast",
+    ],
+)
+def test_an_interface_that_is_down_or_cannot_do_multicast_is_skipped(flags: str) -> None:
+    """Announcing an address there would send phones nowhere."""
+    assert usable_addresses([adapter("eth0", ip("10.0.0.1"))], {"eth0": Stats(flags)}) == []
+
+
+def test_an_interface_that_vanishes_while_being_listed_is_skipped() -> None:
+    """Addresses and flags come from two questions to the kernel."""
+    gone = [adapter("eth0", ip("10.0.0.1")), adapter("eth1", ip("10.0.0.2"), index=None)]
+    assert usable_addresses(gone, {"eth1": Stats()}) == []
+
+
+def test_this_machines_loopback_is_never_listed() -> None:
+    """Against the real kernel: a phone cannot reach 127.0.0.1."""
+    assert all(entry.interface != "lo" for entry in list_addresses())
+
+
+def card(root: Path, name: str, **files: str | None) -> None:
+    """Make a network card as sysfs shows it; None makes a folder."""
+    facts: dict[str, str | None] = {"address": PI_MAC, "type": "1", "operstate": "up"}
+    for key, value in (facts | files).items():
+        path = root / "sys/class/net" / name / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if value is None:
+            path.mkdir()
+        else:
+            path.write_text(value + "\n")
+
+
+def test_the_wired_card_that_is_up_is_the_one_to_wake(tmp_path: Path) -> None:
+    """A magic packet goes where the cable is."""
+    card(tmp_path, "eth0", device=None, operstate="down")
+    card(tmp_path, "eth1", device=None, address=DONGLE_MAC.upper())
+    card(tmp_path, "wlan0", device=None, phy80211=None)
+    assert wired_mac(tmp_path) == DONGLE_MAC
+
+
+def test_a_wired_card_without_a_cable_is_better_than_none(tmp_path: Path) -> None:
+    """Somebody may plug it in later."""
+    card(tmp_path, "eth0", device=None, operstate="down")
+    assert wired_mac(tmp_path) == PI_MAC
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},  # a bridge, a bond or a container's end: no hardware
+        {"device": None, "wireless": None},
+        {"device": None, "phy80211": None},
+        {"device": None, "type": "512"},  # ppp
+        {"device": None, "address": "00:00:00:00:00:00"},
+        {"device": None, "address": ""},
+    ],
+)
+def test_what_no_magic_packet_can_wake_is_passed_over(
+    tmp_path: Path, files: dict[str, str | None]
+) -> None:
+    """Only a wired card of real hardware listens while the box sleeps."""
+    card(tmp_path, "net0", **files)
+    assert wired_mac(tmp_path) is None
+
+
+def test_a_box_without_network_cards_has_no_mac(tmp_path: Path) -> None:
+    """Not even a folder to look into."""
+    assert wired_mac(tmp_path) is None
