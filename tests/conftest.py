@@ -1,14 +1,18 @@
-"""Fixtures every test shares: a leak check, and an alarm for blocking calls on the loop."""
+"""Fixtures every test shares: leak checks, an alarm for blocking calls, and the real program."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from blockbuster import blockbuster_ctx
+
+from tests.parts.box import Box, running_box
+from tests.parts.starter import starter_model_path
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +35,42 @@ def nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 async def no_task_left_behind() -> AsyncIterator[None]:
-    """After every test that uses the loop: no task that was not there before, and no blocking call."""
+    """After every test: no task that was not there before, and no blocking call on the loop."""
     tasks_before = asyncio.all_tasks()
     with blockbuster_ctx("inglenook"):
         yield
     left = {task for task in asyncio.all_tasks() - tasks_before if not task.done()}
-    left.discard(asyncio.current_task())  # type: ignore[arg-type]  # a fixture always runs in a task
+    left.discard(asyncio.current_task())
     assert not left, f"tasks left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def starter_model() -> Path:
+    """The starter model's file."""
+    return starter_model_path()
+
+
+@pytest.fixture(scope="session")
+def box(starter_model: Path) -> Iterator[Box]:
+    """One real daemon for all tests; a test may use it, but not stop or break it."""
+    with running_box(starter_model) as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def token(box: Box) -> str:
+    """The token of a device of `box`, for tests to which it does not matter who asks."""
+    return box.add_device("Anybody")
+
+
+@pytest.fixture
+def fresh_box(starter_model: Path) -> Iterator[Box]:
+    """A real daemon that a test has for itself, to kill and to restart."""
+    with running_box(starter_model) as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def daemon(box: Box) -> Box:
+    """`box`, as the page's tests call it."""
+    return box

@@ -1,0 +1,338 @@
+"""The real program as a child process, on ports of its own, with a state folder of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+#: The starter model loads in about a second; a busy machine takes its time.
+READY_S = 40.0
+
+#: What the program promises: to be gone so soon after SIGTERM.
+STOP_S = 5.0
+
+COMMAND_S = 20.0
+
+_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an HTTP request was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, which must be JSON."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The error's code; fails if the answer is no error of the box's own shape."""
+        code: str = self.json()["error"]["code"]
+        return code
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command went."""
+
+    returncode: int
+    out: str
+    err: str
+
+
+class Box:
+    """One daemon. `running_box` makes it; every method blocks, none for long."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.state_dir = folder / "state"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "config.yaml"
+        self._settings = settings
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the daemon."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *options: str) -> None:
+        """Start the program; returns at once."""
+        self.config.write_text(yaml.safe_dump(self._all_settings()))
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                (sys.executable, "-m", "inglenook", "run", "--config", self.config, *options),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environ(),
+                cwd=self.folder,
+            )
+
+    def environ(self) -> dict[str, str]:
+        """An environment in which nothing of this machine's user is found."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("COVERAGE_", "PYTHON")) or name in ("PATH", "LANG", "TMPDIR")
+        }
+        return kept | {"HOME": str(self.folder)}
+
+    def wait_ready(self) -> None:
+        """Wait until ``/healthz`` says 200."""
+        self.wait(lambda: self.health() == 200, "the daemon never became ready", READY_S)
+
+    def wait(self, condition: Callable[[], object], complaint: str, within_s: float) -> None:
+        """Wait for a condition, but not if the daemon has died."""
+        deadline_s = time.monotonic() + within_s
+        while not condition():
+            alive = self._process is not None and self._process.poll() is None
+            assert alive, f"the daemon has ended:\n{self.log()}"
+            assert time.monotonic() < deadline_s, f"{complaint}:\n{self.log()}"
+            time.sleep(_EVERY_S)
+
+    def health(self) -> int:
+        """The status of ``/healthz``; 0 while nobody answers."""
+        try:
+            return self.http("GET", "/healthz").status
+        except OSError:
+            return 0
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Make one HTTP request; ``body`` is bytes, or anything else to be sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            return _exchange(connection, method, path, token, body, headers)
+        finally:
+            connection.close()
+
+    def control(self, method: str, path: str) -> Any:
+        """Ask the control socket, as ``inglenook pair`` does."""
+        connection = http.client.HTTPConnection("box", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(os.fspath(self.state_dir / "control.sock"))
+            return _exchange(connection, method, path, None, None, None).json()
+        finally:
+            connection.close()
+
+    def pairing_code(self) -> str:
+        """Open a pairing window; returns the code to type."""
+        code: str = self.control("POST", "/pair/open")["code"]
+        return code
+
+    def pairing_url(self) -> str:
+        """Open a pairing window; returns the link that stands in the QR code."""
+        window = self.control("POST", "/pair/open")
+        return f"{self.url}/#p={window['secret']}&id={window['server_id']}"
+
+    def pair(self, name: str) -> str:
+        """Pair a new device over HTTP; returns its token."""
+        body = {"code": self.pairing_code(), "device_name": name, "platform": "test"}
+        reply = self.http("POST", "/pair", body=body)
+        assert reply.status == 200, reply.body
+        token: str = reply.json()["token"]
+        return token
+
+    def run(self, *words: str, stdin: str = "") -> Ran:
+        """Run ``inglenook`` with this box's settings, to its end."""
+        return run_inglenook((*words, "--config", str(self.config)), self.environ(), stdin=stdin)
+
+    def add_device(self, name: str, *options: str) -> str:
+        """Add a device with the real command line; returns its token."""
+        ran = self.run("devices", "add", "--name", name, *options)
+        assert ran.returncode == 0, ran.err
+        return ran.out.strip()
+
+    def log(self) -> str:
+        """Everything the daemon has said."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def wait_log(self, pattern: str, within_s: float = 10.0) -> re.Match[str]:
+        """Wait until the log holds a match of ``pattern``."""
+        self.wait(lambda: re.search(pattern, self.log()), f"no {pattern!r} in the log", within_s)
+        match = re.search(pattern, self.log())
+        assert match is not None
+        return match
+
+    def engine_pid(self) -> int:
+        """Process id of the engine; waits until there is one."""
+        self.wait(self._engines, "no engine was started", READY_S)
+        return self._engines()[0]
+
+    def kill(self) -> None:
+        """Kill the daemon as a power cut does, and wait until its engine has noticed too."""
+        assert self._process is not None
+        engines = [psutil.Process(pid) for pid in self._engines()]
+        self._process.kill()
+        self._process.wait(STOP_S)
+        self._process = None
+        _gone, alive = psutil.wait_procs(engines, timeout=STOP_S)
+        assert not alive, f"the engine outlived its daemon: {alive}"
+
+    def stop(self) -> None:
+        """Tell the daemon to go; it must go in time, with exit code 0 and without a traceback."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            returncode = process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"not gone {STOP_S} s after SIGTERM:\n{self.log()}") from None
+        assert returncode == 0, f"exit code {returncode}:\n{self.log()}"
+        assert "Traceback" not in self.log(), self.log()
+
+    def restart(self) -> None:
+        """Start the daemon again, on the same port and state; stops it first if it still runs."""
+        if self._process is not None:
+            self.stop()
+        self.start()
+        self.wait_ready()
+
+    def wait_ended(self) -> int:
+        """Wait until the daemon has ended by itself; returns its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        return process.wait(READY_S)
+
+    def give_up(self) -> None:
+        """End what is left, whatever happened; for `running_box`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and neither stopped nor killed here."""
+        return self._process is not None
+
+    def _engines(self) -> list[int]:
+        children = psutil.Process(self.pid).children()
+        return [child.pid for child in children if "inglenook.engine.worker" in _words(child)]
+
+    def _all_settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "name": "Kitchen",
+            "state_dir": str(self.state_dir),
+            "listen": {"host": "127.0.0.1", "port": self.port, "tls_port": 0},
+            "discovery": {"enabled": False},
+            # On cores that others use too, two threads spend their time waiting for each other.
+            "engine": {"threads": 1},
+        }
+        for section, values in self._settings.items():
+            if isinstance(values, dict):
+                settings[section] = {**settings.get(section, {}), **values}
+            else:
+                settings[section] = values
+        return settings
+
+
+@contextmanager
+def running_box(model: Path | None, settings: Mapping[str, Any] | None = None) -> Iterator[Box]:
+    """Run a daemon until the end of the block, and check that it then ends well.
+
+    Args:
+        model: The model file.
+        settings: As in the settings file, beside or instead of those every box here has.
+    """
+    with made_box(model, settings) as box:
+        box.start()
+        box.wait_ready()
+        yield box
+        if box.runs:
+            box.stop()
+
+
+@contextmanager
+def made_box(model: Path | None, settings: Mapping[str, Any] | None = None) -> Iterator[Box]:
+    """Make everything a daemon needs without starting it; kills what still runs at the end."""
+    given = {"model": {"path": None if model is None else str(model)}, **(settings or {})}
+    # Not pytest's own folder: the control socket's path may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="box") as folder:
+        box = Box(Path(folder), given)
+        try:
+            yield box
+        finally:
+            box.give_up()
+
+
+def run_inglenook(words: Sequence[str], environ: Mapping[str, str], *, stdin: str = "") -> Ran:
+    """Run the command line to its end; a traceback fails the test, whatever the command was."""
+    done = subprocess.run(
+        (sys.executable, "-m", "inglenook", *words),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=dict(environ),
+        timeout=COMMAND_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr + done.stdout, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    token: str | None,
+    body: object,
+    headers: Mapping[str, str] | None,
+) -> Reply:
+    sent = dict(headers or {})
+    if token is not None:
+        sent["Authorization"] = f"Bearer {token}"
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        sent.setdefault("Content-Type", "application/json")
+    connection.request(method, path, body, sent)
+    answer = connection.getresponse()
+    return Reply(answer.status, dict(answer.getheaders()), answer.read())
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
