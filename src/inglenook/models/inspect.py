@@ -1,0 +1,46 @@
+"""Look into a model file before anything loads it. Kind: hands."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from inglenook.models.describe import describe
+from inglenook.models.gguf import read_header
+from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelFileError, ModelInfo
+
+_CHECK_PATH = "check model.path, or fetch the starter model with `inglenook model pull starter`"
+
+
+def inspect_model(path: Path) -> ModelInfo:
+    """Read and check a GGUF model without its weights.
+
+    Blocks for as long as the vocabulary takes, 40 ms and 4 MB of memory for 49,152 tokens on a
+    PC; call it in a thread.
+
+    Raises:
+        ModelFileError: If llama.cpp could not load the file or it cannot chat, saying why and what
+            to do.
+    """
+    try:
+        _check_regular(path.stat().st_mode)  # before opening: a pipe would wait for its writer
+        with path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            return describe(path, size_bytes, read_header(file, size_bytes))
+    except BadModelError as exc:
+        raise ModelFileError(path, exc.reason, exc.remedy) from exc
+    except FileNotFoundError as exc:
+        raise ModelFileError(path, "does not exist", _CHECK_PATH) from exc
+    except PermissionError as exc:
+        remedy = "let the user that runs inglenook read it, and enter the directories above it"
+        raise ModelFileError(path, "may not be read", remedy) from exc
+    except OSError as exc:
+        raise ModelFileError(path, f"cannot be read: {exc.strerror}", _CHECK_PATH) from exc
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise BadModelError("is a directory", "name the .gguf file inside it")
+    if not stat.S_ISREG(mode):
+        raise BadModelError("is not a regular file", CHOOSE_ANOTHER)
