@@ -1,1 +1,1 @@
-"""Conversations: what a request may say, how a model likes to be asked, what is thinking and what answer."""
+"""Conversations: what may be asked, how a model likes it, what is thinking and what answer."""

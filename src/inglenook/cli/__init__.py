@@ -79,10 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(
-        name: str, module: str, help_text: str, group: argparse._SubParsersAction | None = None
+        name: str,
+        module: str,
+        help_text: str,
+        group: argparse._SubParsersAction[argparse.ArgumentParser] | None = None,
     ) -> argparse.ArgumentParser:
         added = (group or commands).add_parser(
-            name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".",
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
             parents=[common],
         )
         added.set_defaults(module=module, function=name)

@@ -195,6 +195,9 @@ def _show(message: dict[str, Any]) -> None:
             print()
             if message["error"] is not None:
                 print(message["error"]["message"], file=sys.stderr)
+        case _:
+            # What is thought is of no interest to a pipe, and the rest to nobody.
+            pass
 
 
 async def _cancel_on(stop: asyncio.Event, wire: Wire) -> None:

@@ -12,7 +12,7 @@ from inglenook.errors import StartupError
 
 
 class Keyring:
-    """Tokens by server id, in ``$XDG_DATA_HOME/inglenook/tokens.json``, readable by this user only."""
+    """Tokens by server id, in ``$XDG_DATA_HOME/inglenook/tokens.json``, for this user only."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         home = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", "~")) / ".local/share"
@@ -29,7 +29,9 @@ class Keyring:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._path, json.dumps(tokens, indent=2).encode())
         except OSError as exc:
-            raise StartupError(f"{self._path} cannot be written: {os.strerror(exc.errno or 0)}") from exc
+            raise StartupError(
+                f"{self._path} cannot be written: {os.strerror(exc.errno or 0)}"
+            ) from exc
 
     def drop(self, server_id: str) -> None:
         """Forget a token that the box no longer takes."""

@@ -35,7 +35,12 @@ def up(args: argparse.Namespace) -> int:
 
 async def _serve(config: Config, *, welcome: bool) -> int:
     loading = _LoadingLine() if welcome else None
-    daemon = Daemon(config, on_change=lambda: loading and loading.show(daemon.engine_state))
+
+    def show_loading() -> None:
+        if loading is not None:
+            loading.show(daemon.engine_state)
+
+    daemon = Daemon(config, on_change=show_loading)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)

@@ -10,6 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
 
 from inglenook import __version__
 from inglenook.errors import Code, Problem, StartupError
@@ -100,7 +101,10 @@ class Wire:
 
     async def _connect(self) -> dict[str, Any]:
         self._socket = await connect(
-            self._ws_url, subprotocols=[SUBPROTOCOL], compression=None, open_timeout=_HANDSHAKE_S
+            self._ws_url,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            open_timeout=_HANDSHAKE_S,
         )
         try:
             async with asyncio.timeout(_HANDSHAKE_S):

@@ -1,16 +1,16 @@
-"""Who gets past the door: peer, Host, Origin, token; and how errors look from outside. Kind: hands."""
+"""Who gets past the door: peer, Host, Origin, token; how errors look outside. Kind: hands."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from inglenook.auth.devices import Device, Scope
 from inglenook.auth.network import OwnNames, host_allowed, origin_allowed, peer_allowed
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DEVICE = web.RequestKey("device", Device)
 
@@ -62,7 +60,7 @@ _HEADERS = {
 _LOOK_AGAIN_S = 2.0
 
 
-def guards(public_files: frozenset[str]) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+def guards(public_files: frozenset[str]) -> list[Middleware]:
     """The middlewares, outermost first.
 
     Args:
@@ -81,7 +79,7 @@ def guards(public_files: frozenset[str]) -> list[Callable[[web.Request, Handler]
                 raise
             code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
             response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
-        except Exception:  # noqa: BLE001  # one of two places: a bug of ours must cost one request only
+        except Exception:  # one of two places: a bug of ours must cost one request only
             log.exception("%s %s failed", request.method, request.path)
             text = "Something went wrong on the box; its log says more."
             response = problem_response(Problem(Code.INTERNAL, text))
@@ -109,7 +107,7 @@ def guards(public_files: frozenset[str]) -> list[Callable[[web.Request, Handler]
 
 def problem_response(problem: Problem, status: int | None = None) -> web.Response:
     """A problem as JSON, ``{"error": {"code", "message", "retry_after_s"}}``."""
-    error = {"code": problem.code, "message": problem.text}
+    error: dict[str, Any] = {"code": problem.code, "message": problem.text}
     headers = {}
     if problem.retry_after_s is not None:
         error["retry_after_s"] = problem.retry_after_s
@@ -148,7 +146,7 @@ async def _authenticate(request: web.Request) -> Device:
 
 
 async def _close_at_once(request: web.Request) -> web.StreamResponse:
-    """Refuse a WebSocket in a way its script can see: browsers hide a refused handshake's reason."""
+    """Refuse a WebSocket so that its script can see why: of a refused handshake it cannot."""
     refused = web.WebSocketResponse(compress=False)
     await refused.prepare(request)
     await refused.close(code=CloseCode.FORBIDDEN_ORIGIN, message=b"origin or host not allowed")
@@ -156,7 +154,7 @@ async def _close_at_once(request: web.Request) -> web.StreamResponse:
 
 
 class _Neighbourhood:
-    """What the box is called and which networks it is in; read anew when somebody unexpected calls."""
+    """What the box is called and which networks it is in; read anew for an unexpected caller."""
 
     def __init__(self) -> None:
         self._addresses: Addresses = []

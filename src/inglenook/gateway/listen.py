@@ -67,7 +67,9 @@ def _bind_one(host: str, port: int) -> socket.socket:
     except OSError as exc:
         where = f"{host} port {port}"
         if exc.errno == errno.EADDRINUSE:
-            text = f"{where} is taken by another program; stop it, or choose another port in 'listen'"
+            text = (
+                f"{where} is taken by another program; stop it, or choose another port in 'listen'"
+            )
         elif exc.errno == errno.EACCES:
             text = f"{where} may not be used by this user; choose one above 1023 in 'listen'"
         elif exc.errno == errno.EADDRNOTAVAIL:

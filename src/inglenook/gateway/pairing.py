@@ -15,7 +15,7 @@ from inglenook.errors import Code, Problem
 
 log = logging.getLogger(__name__)
 
-#: A wrong try is answered no sooner, seconds: the window bears five, and nobody should feel a rhythm.
+#: A wrong try is answered no sooner, seconds; the window bears five of them.
 _WRONG_DELAY_S = 0.25
 
 _OFFER_CHARACTERS_MAX = 64
@@ -38,12 +38,14 @@ class PairingDoor:
         return self._window is not None and self._window.closed(self._now()) is None
 
     def open(self, name: str | None = None) -> PairingWindow:
-        """Open a window; one that was open is closed. ``name`` is what the device will be called."""
+        """Open a window; one that was open is closed. ``name`` is for the device to come."""
         self._closed.set()
         self._closed = asyncio.Event()
         self._newcomer = None
         self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
-        asyncio.get_running_loop().call_at(self._window.closes_at, self._expire, self._window.secret)
+        asyncio.get_running_loop().call_at(
+            self._window.closes_at, self._expire, self._window.secret
+        )
         log.info("pairing is open for 5 minutes")
         self._on_change()
         return self._window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+
 from aiohttp import web
 
 from inglenook.gateway.house import HOUSE
@@ -44,7 +45,7 @@ class Phones:
         self._phones.add(phone)
         try:
             await phone.serve()
-        except Exception:  # noqa: BLE001  # one of two places: a bug of ours must cost one phone only
+        except Exception:  # one of two places: a bug of ours must cost one phone only
             log.exception("a connection failed")
             await socket.close(code=1011, message=b"internal")
         finally:

@@ -38,9 +38,10 @@ def decode(frame: str) -> FromPhone:
     """
     try:
         data = frame.encode()
-        message: FromPhone = _decode(data)
     except UnicodeEncodeError:
         raise BadMessage(Code.BAD_REQUEST, "The frame is not valid UTF-8 text.") from None
+    try:
+        message: FromPhone = _decode(data)
     except msgspec.ValidationError as exc:
         raise _explain(data, exc) from None
     except (msgspec.DecodeError, RecursionError):

@@ -9,7 +9,7 @@ from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping,
 
 
 class CloseCode(IntEnum):
-    """Every code a connection is closed with; those below 4000 are RFC 6455's and its registry's."""
+    """Every code a connection is closed with; those below 4000 are in RFC 6455's registry."""
 
     GOING_AWAY = 1001
     RESTARTING = 1012
