@@ -12,9 +12,11 @@ class ServingSettings:
     Attributes:
         queue: Questions that may wait; one more is told when to come back.
         resume_ttl_s: How long an answer stays to be resumed after its end, seconds.
+        unread_grace_s: How long an answer goes on while nobody reads it, seconds.
         journal: Keep unfinished answers on disk, so that they survive a power cut.
     """
 
     queue: int = 64
     resume_ttl_s: float = 600.0
+    unread_grace_s: float = 60.0
     journal: bool = True

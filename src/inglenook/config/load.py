@@ -1,0 +1,62 @@
+"""Finds the settings file and reads it, or says everything that is wrong with it. Kind: hands."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from inglenook.config.parse import Surroundings, parse_config
+from inglenook.config.schema import Config
+from inglenook.errors import ConfigError, Fault
+
+DEFAULT_PATH = Path("/etc/inglenook/config.yaml")
+
+#: Settings fill a page; a megabyte is some other file.
+FILE_BYTES_MAX = 1 << 20
+
+
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Give the settings in force.
+
+    Args:
+        path: The file; None takes `DEFAULT_PATH` if it exists, and else every default.
+        environ: The environment, for where state is kept.
+
+    Raises:
+        ConfigError: With every fault found.
+    """
+    source = path or DEFAULT_PATH
+    try:
+        text = _read(source).decode("utf-8-sig")
+    except FileNotFoundError as exc:
+        if path is not None:
+            raise _unreadable(source, "there is no such file; check the path") from exc
+        text = ""
+    except UnicodeDecodeError as exc:
+        what = f"it is not UTF-8 text, at byte {exc.start}; save it in UTF-8"
+        raise _unreadable(source, what) from exc
+    around = Surroundings(source.absolute().parent, environ, socket.gethostname())
+    return parse_config(text, str(source), around)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError as exc:
+        raise _unreadable(path, "it is a folder; give the file in it") from exc
+    except PermissionError as exc:
+        what = "this user may not read it; allow it with 'chmod o+r', or run as root"
+        raise _unreadable(path, what) from exc
+    except OSError as exc:
+        raise _unreadable(path, f"it cannot be read: {exc.strerror}") from exc
+    if len(data) > FILE_BYTES_MAX:
+        raise _unreadable(path, "it is larger than 1 MiB; is it the right file?")
+    return data
+
+
+def _unreadable(path: Path, what: str) -> ConfigError:
+    return ConfigError([Fault(str(path), what)])

@@ -1,0 +1,122 @@
+"""Every setting there is, and what they come to. Kind: words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inglenook.config import values
+from inglenook.config.values import Kind
+from inglenook.discovery.settings import DiscoverySettings
+from inglenook.engine.settings import CacheSettings, EngineSettings, ModelSettings
+from inglenook.gateway.settings import ListenSettings
+from inglenook.governor.settings import GovernorSettings
+from inglenook.power.settings import PowerSettings
+from inglenook.serving.settings import ServingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the program runs with; each room is handed its own part.
+
+    Attributes:
+        name: How phones see the box.
+        state_dir: Where it keeps what it must not lose.
+        not_in_force: Settings the file sets that have no effect in this version.
+    """
+
+    name: str
+    state_dir: Path
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    serving: ServingSettings = field(default_factory=ServingSettings)
+    governor: GovernorSettings = field(default_factory=GovernorSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    power: PowerSettings = field(default_factory=PowerSettings)
+    not_in_force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        key: Dotted path in the file.
+        field: Dotted path in `Config`.
+        kind: How its value is written.
+        optional: It may be null, and then stands for what its comment in the example says.
+        many: It is a list of such values.
+        in_force: It has an effect in this version.
+    """
+
+    key: str
+    field: str
+    kind: Kind
+    optional: bool = False
+    many: bool = False
+    in_force: bool = True
+
+
+SETTINGS = (
+    Setting("name", "name", values.name, optional=True),
+    Setting("state_dir", "state_dir", values.path, optional=True),
+    Setting("listen.host", "listen.host", values.host),
+    Setting("listen.port", "listen.port", values.port_or_off),
+    Setting("listen.tls_port", "listen.tls_port", values.port_or_off),
+    Setting("listen.extra", "listen.extra", values.port, many=True),
+    Setting("listen.names", "listen.names", values.host, many=True),
+    Setting("listen.origins", "listen.origins", values.origin, many=True),
+    Setting("model.path", "model.path", values.path, optional=True),
+    Setting(
+        "model.context",
+        "engine.context_tokens",
+        values.or_auto(values.whole(512, 1_048_576, "a number of tokens")),
+    ),
+    Setting("model.kv_type", "engine.kv_type", values.choice("f16", "q8_0")),
+    Setting("engine.max_sequences", "engine.max_sequences", values.whole(1, 64)),
+    Setting("engine.threads", "engine.threads", values.or_auto(values.whole(1, 256))),
+    Setting("engine.step_budget", "engine.step_budget_s", values.duration("20ms", "1s")),
+    Setting("cache.ram", "cache.ram_bytes", values.or_auto(values.size("1024GiB")), in_force=False),
+    Setting(
+        "cache.disk", "cache.disk_bytes", values.or_auto(values.size("1024GiB")), in_force=False
+    ),
+    Setting("serving.queue", "serving.queue", values.whole(1, 1024)),
+    Setting("serving.resume_ttl", "serving.resume_ttl_s", values.duration("1s", "7d")),
+    Setting(
+        "serving.unread_grace", "serving.unread_grace_s", values.duration("1s", "1d", zero="none")
+    ),
+    Setting("serving.journal", "serving.journal", values.boolean, in_force=False),
+    Setting("governor.enabled", "governor.enabled", values.boolean, in_force=False),
+    Setting("governor.root", "governor.root", values.path),
+    Setting("discovery.enabled", "discovery.enabled", values.boolean),
+    Setting("discovery.mac", "discovery.mac", values.boolean),
+    Setting(
+        "power.unload_after",
+        "power.unload_after_s",
+        values.duration("10s", "30d", zero="never"),
+        in_force=False,
+    ),
+)
+
+
+def show(config: Config) -> str:
+    """Write what is in force as YAML that can be loaded again; there are no secrets in it."""
+    tree: dict[str, Any] = {}
+    for setting in SETTINGS:
+        value = attrgetter(setting.field)(config)
+        section, _, key = setting.key.rpartition(".")
+        written: Any
+        if setting.many:
+            written = [setting.kind.write(item) for item in value]
+        elif value is None and setting.optional:
+            written = None
+        else:
+            written = setting.kind.write(value)
+        (tree.setdefault(section, {}) if section else tree)[key] = written
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10_000)
