@@ -21,7 +21,7 @@ OWN = OwnNames(
     ),
     host_name="Kitchen-Pi",
     mdns_name="kitchen-1a2b.local",
-    configured=("box.tailnet.ts.net", "Llm.Home.Example."),
+    configured=("box.tailnet.ts.net", "Llm.Home.Example.", "10.9.8.7", "fd99::1"),
 )
 
 
@@ -54,6 +54,8 @@ OWN = OwnNames(
         "kitchen-1a2b",
         "box.tailnet.ts.net",
         "llm.home.example:443",
+        "10.9.8.7:8377",
+        "[FD99:0::1]:8377",
     ],
 )
 def test_a_host_header_that_names_this_box_is_let_in(header: str) -> None:
@@ -99,6 +101,7 @@ def test_a_host_header_that_names_this_box_is_let_in(header: str) -> None:
         "kitchen-pi..local",
         "tailnet.ts.net",
         "other.tailnet.ts.net",
+        "10.9.8.8",
         "küche.local",
         "\ud800",
     ],

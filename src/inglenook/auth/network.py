@@ -56,7 +56,8 @@ class OwnNames:
         addresses: Of its interfaces; zones do not matter.
         host_name: As the operating system has it, without a domain.
         mdns_name: The one it announces, with or without ``.local``, as for ``host_name``.
-        configured: More names the operator allows.
+        configured: More names or addresses the operator allows, for a box behind a router or in
+            a container.
     """
 
     addresses: frozenset[Address]
@@ -79,10 +80,12 @@ def host_allowed(header: str | None, own: OwnNames) -> bool:
     host, _port = _split_host(header or "")
     if host is None:
         return False
+    if host in own.known():
+        return True
     address = _address(host)
-    if address is not None:
-        return address.is_loopback or address in {_address(str(ours)) for ours in own.addresses}
-    return host in own.known()
+    if address is None:
+        return False
+    return address.is_loopback or address in {_address(str(ours)) for ours in own.addresses}
 
 
 def origin_allowed(
