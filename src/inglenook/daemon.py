@@ -39,6 +39,8 @@ from inglenook.models.catalogue import resolve_model
 from inglenook.models.fit import choose_context
 from inglenook.models.inspect import inspect_model
 from inglenook.serving.desk import Desk
+from inglenook.serving.journal import Journal
+from inglenook.serving.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +82,11 @@ class Daemon:
         self._welcome: set[str] = set()
         self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(self._prepare_model, self._engine_changed)
+        journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
         self._desk = Desk(
             config.serving,
             self._supervisor,
+            Recorder(journal),
             max_active=config.engine.max_sequences,
             on_change=self._news.set,
         )
@@ -102,7 +106,7 @@ class Daemon:
         return bool(self._allowlist.devices)
 
     async def mdns_state(self, timeout_s: float) -> AnnounceState:
-        """How the announcement stands, once the first attempt has ended or ``timeout_s`` is over."""
+        """How the announcement stands after the first attempt, or after ``timeout_s``."""
         assert self._announcer is not None
         return await self._announcer.wait_first_state(timeout_s)
 
@@ -117,9 +121,7 @@ class Daemon:
         assert self._house is not None
         return self._house.identity
 
-    async def run(
-        self, alongside: Callable[[], Coroutine[Any, Any, None]] | None = None
-    ) -> None:
+    async def run(self, alongside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         """Serve until `stop` is set.
 
         Args:
@@ -129,12 +131,15 @@ class Daemon:
             StartupError: If it cannot start; nothing is left behind then.
         """
         found = await asyncio.to_thread(self._find)
-        log.info("inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir)
+        log.info(
+            "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
+        )
         for key in self._config.not_in_force:
             log.warning("%s is set, but has no effect in this version", key)
         advert = self._advert(found)
         self._announcer = Announcer(self._config.discovery, advert)
         self._house = self._make_house(found, self._announcer)
+        await self._desk.restore()
         async with self._front_door(found, self._house), self._control_door(found, self._house):
             self.ready.set()
             await self._live(found, alongside)
@@ -144,9 +149,9 @@ class Daemon:
     ) -> None:
         assert self._announcer is not None
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._desk.run(), name="desk")
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
-                tasks.create_task(self._desk.run(), name="desk"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
@@ -157,7 +162,8 @@ class Daemon:
                 await self.stop.wait()
                 log.info("stopping")
             finally:
-                self._desk.close()
+                # The desk ends by itself, once what was said is safe.
+                self._desk.stop()
                 for task in background:
                     task.cancel()
 
@@ -235,7 +241,7 @@ class Daemon:
             server_id=found.identity.server_id,
             version=__version__,
             port=found.identity.port or found.identity.tls_port,
-            doors=PROTOCOLS,
+            api=PROTOCOLS,
             tls=found.certificate is not None,
             fingerprint=found.certificate.spki16 if found.certificate else None,
             pairing_open=self.door.is_open,

@@ -37,8 +37,13 @@ class WorkerExited(EngineError):
         self.returncode = returncode
         self.tail = tuple(tail)
 
+    @property
+    def killed(self) -> bool:
+        """Whether somebody else ended it: the kernel or a person, not a fault of its own."""
+        return self.returncode == -signal.SIGKILL
+
     def __str__(self) -> str:
-        if self.returncode == -signal.SIGKILL:
+        if self.killed:
             how = "was killed (by the kernel, if memory was short)"
         elif self.returncode < 0:
             how = f"died of {signal.strsignal(-self.returncode) or -self.returncode}"

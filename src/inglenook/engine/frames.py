@@ -11,11 +11,12 @@ from inglenook.errors import EngineError
 
 HEADER_BYTES = 4
 
-#: Daemon to engine: a whole conversation. A phone may send 256 KiB of JSON; msgpack is no larger.
-ORDER_BYTES_MAX = 1024 * 1024
+#: Daemon to engine: a whole conversation (a phone may send 256 KiB of JSON; msgpack is no larger) and,
+#: to go on after a death, the tokens of its answer: 5 bytes each, for the longest contexts there are.
+ORDER_BYTES_MAX = 4 * 1024 * 1024
 
-#: Engine to daemon: one step's text for every sequence, a few KiB in practice.
-EVENT_BYTES_MAX = 256 * 1024
+#: Engine to daemon: one step's text, a few KiB; or, after a death, all text of one answer.
+EVENT_BYTES_MAX = 4 * 1024 * 1024
 
 
 class BadFrame(EngineError):

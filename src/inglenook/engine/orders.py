@@ -80,6 +80,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
         job: The daemon's number for it; never used twice in one engine's life.
         max_tokens: None goes on until the model ends or the context is full.
         ignore_eos: Go on past the model's own end, for benchmarks.
+        produced: Tokens of the answer that an engine before this one has written already. It goes on
+            after them; their whole text comes first, as an `Output` without tokens.
     """
 
     job: int
@@ -88,6 +90,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     max_tokens: int | None
     stop: tuple[str, ...]
     ignore_eos: bool
+    produced: tuple[int, ...] = ()
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -192,8 +195,9 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         text: What was still held back.
-        prefill_s: Time in steps before the first token.
-        decode_s: Time from the first token to the last.
+        completion_tokens: Tokens of the answer in all, those produced before included.
+        prefill_s: Time in steps before this engine's first token.
+        decode_s: Time from this engine's first token to the last.
     """
 
     job: int
@@ -258,8 +262,8 @@ class Sink(Protocol):
     def refused(self, event: Refused) -> None:
         """It was never begun; nothing follows."""
 
-    def lost(self) -> None:
-        """The engine died under it; nothing follows."""
+    def lost(self, *, killed: bool) -> None:
+        """The engine died under it; nothing follows. ``killed``: by somebody else, as when memory is short."""
 
 
 class Engine(Protocol):

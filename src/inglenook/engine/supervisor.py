@@ -130,7 +130,7 @@ class Supervisor:
                     await self._after_death(name, exc, loop.time())
         finally:
             self._tell(EngineState(Phase.STOPPED, self._state.model))
-            self._lose_jobs()
+            self._lose_jobs(killed=True)
 
     async def _after_death(self, name: str, why: EngineError, now: float) -> None:
         self._deaths = [*still_counting(self._deaths, now), now]
@@ -139,7 +139,7 @@ class Supervisor:
         for line in why.tail if isinstance(why, WorkerExited) else ():
             log.warning("its last words: %s", line)
         self._tell(EngineState(Phase.RESTARTING, name, str(why), retry_in_s=delay_s))
-        self._lose_jobs()
+        self._lose_jobs(killed=isinstance(why, WorkerExited) and why.killed)
         await self._sleep(delay_s)
 
     async def _without_model(self, name: str, why: str) -> None:
@@ -170,6 +170,8 @@ class Supervisor:
                 child.kill()
                 # Without a limit of its own, this silence began when a job ended the idleness.
                 raise WorkerSilent(patience_s or self._patience.step_s) from None
+            finally:
+                self._silence = None
             for event in events:
                 self._heard(child, name, load, event)
             patience_s = self._patience_s()
@@ -181,7 +183,7 @@ class Supervisor:
         return self._patience.step_s if self._sinks else None
 
     def _end_of_idleness(self) -> None:
-        """The engine was waited for without limit; from now on signs of life are due."""
+        """If the engine is waited for without limit: from now on signs of life are due."""
         if self._silence is not None:
             due_s = asyncio.get_running_loop().time() + self._patience.step_s
             self._silence.reschedule(due_s)
@@ -230,7 +232,7 @@ class Supervisor:
         self._state = state
         self._on_change(state)
 
-    def _lose_jobs(self) -> None:
+    def _lose_jobs(self, *, killed: bool = False) -> None:
         sinks, self._sinks = self._sinks, {}
         for sink in sinks.values():
-            sink.lost()
+            sink.lost(killed=killed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -17,11 +17,12 @@ from inglenook.gateway.guard import guards, need_scope
 from inglenook.gateway.house import HOUSE, House
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
+from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.serving.response import Response
 
 #: Which protocols this version serves, as ``/.well-known/inglenook`` and the mDNS record say.
-PROTOCOLS = ("ws",)
+PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
 
 #: ``POST /pair`` needs a few hundred bytes.
 _PAIR_BYTES_MAX = 4096
@@ -35,9 +36,7 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
         phones: Takes the WebSockets.
         pages: The page's files by path.
     """
-    app = web.Application(
-        client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages))
-    )
+    app = web.Application(client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages)))
     app[HOUSE] = house
     app.router.add_get("/ws", phones.serve)
     app.router.add_get("/healthz", healthz)
@@ -124,7 +123,8 @@ async def inference(request: web.Request) -> web.Response:
     if not isinstance(question, str) or not question.strip():
         raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'question'.")
     desk = request.app[HOUSE].desk
-    response = desk.submit(device.device_id, {"messages": [{"role": "user", "content": question}]})
+    body = {"messages": [{"role": "user", "content": question}]}
+    response = desk.submit(device.device_id, body, weight=weight_of(device))
     try:
         await _wait_for_end(response)
     except asyncio.CancelledError:

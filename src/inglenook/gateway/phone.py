@@ -15,6 +15,7 @@ from inglenook.auth.devices import Device, Scope
 from inglenook.errors import Code, Problem
 from inglenook.gateway.house import House
 from inglenook.gateway.reading import Reading
+from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX, BadMessage, decode, encode, id_of
 from inglenook.protocol.messages import (
     SUBPROTOCOL,
@@ -29,6 +30,7 @@ from inglenook.protocol.messages import (
     Pong,
     Resume,
     ResumeGone,
+    Rewound,
     State,
     ToPhone,
 )
@@ -73,9 +75,7 @@ class PhoneSocket(web.WebSocketResponse):
             timeout=_CLOSE_S,
         )
 
-    async def close(
-        self, *, code: int = 1000, message: bytes = b"", drain: bool = True
-    ) -> bool:
+    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         """Close; the library's own 1009 becomes this protocol's code for the same."""
         if code == 1009:
             code, message = CloseCode.TOO_LARGE, b"a frame may have 256 KiB"
@@ -88,7 +88,7 @@ class Phone:
     def __init__(
         self, house: House, socket: PhoneSocket, *, on_paired: Callable[[Phone], None]
     ) -> None:
-        """Take over a socket whose handshake is done; ``on_paired`` hears when `device` is known."""
+        """Take over a socket after its handshake; ``on_paired`` hears when `device` is known."""
         self.device: Device | None = None
         self._house = house
         self._on_paired = on_paired
@@ -144,7 +144,7 @@ class Phone:
             self._part(CloseCode.BAD_MESSAGE, problem.text)
         except (Problem, Closing):
             await self._refuse(Problem(Code.NOT_PAIRED, "The first message must be 'auth'."))
-        assert isinstance(auth, Auth)
+        assert isinstance(auth, Auth), "the session lets nothing else pass"
         verdict = self._house.allowlist.check(auth.token, datetime.now(UTC).timestamp())
         if isinstance(verdict, Problem):
             await self._refuse(verdict)
@@ -169,7 +169,7 @@ class Phone:
         )
         await self._send(ok)
 
-    async def _refuse(self, problem: Problem) -> None:
+    async def _refuse(self, problem: Problem) -> NoReturn:
         await self._send(AuthInvalid(problem.code, problem.text))
         self._part(CloseCode.NOT_AUTHORISED, problem.code)
 
@@ -198,6 +198,8 @@ class Phone:
                 self._resume(message)
             case Ping():
                 self._say(Pong(message.t))
+            case Auth():
+                raise AssertionError("the session lets no second auth pass")
 
     def _generate(self, message: Generate) -> None:
         assert self.device is not None
@@ -207,7 +209,10 @@ class Phone:
             if len(self._readings) >= READINGS_MAX:
                 raise Problem(Code.RATE_LIMITED, "Too many answers at once on one connection.")
             response = self._house.desk.submit(
-                self.device.device_id, message.request, message.idempotency_key
+                self.device.device_id,
+                message.request,
+                message.idempotency_key,
+                weight=weight_of(self.device),
             )
         except Problem:
             self._session.answered(message.id)
@@ -220,10 +225,13 @@ class Phone:
         if response is None:
             self._say(ResumeGone(message.response_id))
             return
-        if not 0 <= message.after <= response.last_seq:
-            text = f"'after' must be from 0 to {response.last_seq}, the last frame there is."
-            raise Problem(Code.BAD_REQUEST, text)
-        self._read(Reading(response, request_id=None, after=message.after))
+        if message.after < 0:
+            raise Problem(Code.BAD_REQUEST, "'after' must be the number of a frame, or 0.")
+        cut = response.cut_for(message.after)
+        if cut is not None:
+            self._say(Rewound(message.response_id, cut.seq, {str(channel): at for channel, at in cut.offsets.items()}))
+        after = message.after if cut is None else cut.seq
+        self._read(Reading(response, request_id=None, after=after))
 
     def _read(self, reading: Reading) -> None:
         """Follow a response from now on; a second look at the same one replaces the first."""

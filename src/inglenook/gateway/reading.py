@@ -37,9 +37,9 @@ class Reading:
 
     def take(self) -> list[ToPhone]:
         """Everything the phone has not been told, and count it as told."""
-        if self.over:
-            return []
         response = self.response
+        if self.over or not response.opened:
+            return []
         messages: list[ToPhone] = []
         if response.status is Status.QUEUED:
             if response.place is not None and response.place != self._place:

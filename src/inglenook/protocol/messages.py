@@ -1,4 +1,4 @@
-"""Every message of the WebSocket, one class each; docs/protocol.md tells their story. Kind: words."""
+"""Every message of the WebSocket, one class each, as in docs/protocol.md. Kind: words."""
 
 from __future__ import annotations
 
@@ -156,6 +156,14 @@ class ResumeGone(msgspec.Struct, frozen=True, tag="resume_gone"):
     response_id: str
 
 
+class Rewound(msgspec.Struct, frozen=True, tag="response.rewound"):
+    """After a power cut: forget everything after ``seq`` and cut each channel to its offset."""
+
+    response_id: str
+    seq: int
+    offsets: dict[str, int]
+
+
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """Answer to `Ping`, with its ``t``."""
 
@@ -186,6 +194,7 @@ ToPhone = (
     | Delta
     | Done
     | ResumeGone
+    | Rewound
     | Pong
     | State
     | Error

@@ -1,4 +1,4 @@
-"""Takes requests in, gives them to the engine in fair order, keeps what was answered. Kind: hands."""
+"""Takes requests in, gives them to the engine in fair order, shows what comes back. Kind: hands."""
 
 from __future__ import annotations
 
@@ -6,37 +6,46 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.engine.orders import Engine, EngineState, Phase
 from inglenook.errors import Code, Problem
 from inglenook.serving.job import Job, start_order
+from inglenook.serving.journal import Opening, Saved
 from inglenook.serving.queue import FairQueue
-from inglenook.serving.response import Place, Reason, Response, Status
+from inglenook.serving.recorder import Recorder
+from inglenook.serving.response import Change, Place, Reason, Response, Status
 from inglenook.serving.settings import ServingSettings
+from inglenook.serving.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 #: One device's share of the queue: a family of four can fill it, one phone cannot.
 WAITING_PER_DEVICE_MAX = 16
 
-#: All text kept for finished responses, oldest dropped first.
-KEPT_BYTES_MAX = 16 * 1024 * 1024
+#: Shortest time between two frames of one response: 30 a second read as a stream, more only cost.
+_FRAME_S = 1 / 30
 
-#: How long an answer goes on that nobody reads, seconds: a phone in a lift comes back, a closed tab not.
-UNREAD_GRACE_S = 60.0
+_TIDY_S = 1.0
 
-_HOUSEKEEPING_S = 1.0
-
-#: Until a first answer was measured: some 100 tokens at a small board's 8 a second.
+#: Until a first answer was measured: some 100 tokens, at a small board's 8 a second.
 _FIRST_GUESS_S = 12.0
+_FIRST_GUESS_TOKENS = 100.0
 
 #: A phone is told to come back later, rather than to wait, if the engine needs longer than this.
 _WORTH_WAITING_S = 10.0
+
+#: Frame numbers left out when an answer goes on after a restart. Text shown between the last sync and a
+#: power cut had numbers too; they must not come back with other text.
+_SKIPPED_SEQS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Desk:
         self,
         settings: ServingSettings,
         engine: Engine,
+        recorder: Recorder,
         *,
         max_active: int,
         on_change: Callable[[], None],
@@ -68,113 +78,178 @@ class Desk:
         Args:
             settings: Bounds.
             engine: Writes the answers.
+            recorder: Keeps them on disk.
             max_active: Answers that may be written at once.
             on_change: Hears that `load` may have changed, synchronously.
         """
         self._settings = settings
         self._engine = engine
+        self._recorder = recorder
         self._max_active = max_active
         self._on_change = on_change
         self._queue: FairQueue[Job] = FairQueue()
+        self._returning: deque[Job] = deque()
         self._active: dict[str, Job] = {}
-        self._kept: dict[str, Response] = {}
-        self._by_key: dict[tuple[str, str], str] = {}
+        self._shelf = Shelf(settings.resume_ttl_s, settings.unread_grace_s)
         self._numbers = itertools.count(1)
         self._answer_s = _FIRST_GUESS_S
-        self._something_kept = asyncio.Event()
+        self._answer_tokens = _FIRST_GUESS_TOKENS
+        self._openings: list[Opening] = []
+        self._with_news: dict[Job, None] = {}
+        self._dropped: list[str] = []
+        self._news = asyncio.Event()
+        self._occupied = asyncio.Event()
         self._closed = False
 
     @property
     def load(self) -> Load:
         """How much is going on now."""
-        return Load(len(self._active), len(self._queue), self._max_active)
+        queued = len(self._queue) + len(self._returning)
+        return Load(len(self._active), queued, self._max_active)
 
     def submit(
-        self, device_id: str, body: Mapping[str, Any], idempotency_key: str | None = None
+        self,
+        device_id: str,
+        body: Mapping[str, Any],
+        idempotency_key: str | None = None,
+        *,
+        weight: float = 1.0,
     ) -> Response:
         """Take a request in, or say at once why not.
 
-        The same key from the same device gets the response that the first one made.
+        Args:
+            device_id: Who asks.
+            body: An OpenAI chat body.
+            idempotency_key: The same key from the same device gets the response that the first made.
+            weight: The device's share of service, compared with others'.
 
         Raises:
             Problem: If the request is wrong, the queue is full or there is no model.
         """
         if idempotency_key is not None:
-            known = self._kept.get(self._by_key.get((device_id, idempotency_key), ""))
+            known = self._shelf.find_by_key(device_id, idempotency_key)
             if known is not None:
                 return known
         request = parse_chat_request(body)
         self._admit(device_id, request)
-        number = next(self._numbers)
         model = self._engine.state.model
-        response = Response(f"r_{secrets.token_urlsafe(12)}", device_id, model)
-        response.unread_since = self._now()
-        start = start_order(number, request, profile_for(model), secrets.randbits(32))
-        job = Job(number, start, response, now=self._now, on_over=self._over)
-        self._kept[response.response_id] = response
-        self._something_kept.set()
-        if idempotency_key is not None:
-            self._by_key[device_id, idempotency_key] = response.response_id
-        self._queue.put(device_id, job)
+        response_id = f"r_{secrets.token_urlsafe(12)}"
+        response = Response(response_id, device_id, model, self._now())
+        start = start_order(request, profile_for(model), secrets.randbits(32))
+        self._openings.append(Opening(response_id, device_id, idempotency_key, model, start))
+        self._keep(response, idempotency_key)
+        self._queue.put(device_id, Job(start, response, self._now, self), weight=weight)
+        self._news.set()
         self._pump()
         return response
 
     def find(self, device_id: str, response_id: str) -> Response | None:
         """The response of that id, if it is kept and belongs to that device."""
-        response = self._kept.get(response_id)
-        return response if response is not None and response.device_id == device_id else None
+        return self._shelf.find(device_id, response_id)
 
     def cancel(self, response: Response) -> None:
         """End a response soon; nothing happens if it has ended."""
-        job = self._active.get(response.response_id)
-        if job is not None:
-            self._engine.cancel(job.number)
+        active = self._active.get(response.response_id)
+        if active is not None:
+            self._engine.cancel(active.start.job)
             return
-        for job in self._queue.in_order():
+        for job in (*self._returning, *self._queue.in_order(self._answer_tokens)):
             if job.response is response:
+                if job in self._returning:
+                    self._returning.remove(job)
                 self._queue.remove(response.device_id, job)
-                job.cancelled_unbegun()
+                job.cancelled()
                 return
 
     def forget_device(self, device_id: str) -> None:
         """Cancel and drop everything of a device that is no longer welcome."""
-        for response in [r for r in self._kept.values() if r.device_id == device_id]:
+        for response in [r for r in self._shelf if r.device_id == device_id]:
             self.cancel(response)
             self._drop(response)
 
     def engine_changed(self, state: EngineState) -> None:
         """The engine has a new state."""
         if state.phase is Phase.MISSING:
-            self._fail_waiting(_problem_of(state))
+            problem = _problem_of(state)
+            self._fail_waiting(problem)
         self._pump()
 
-    def close(self) -> None:
-        """End everything that has not ended; nothing is taken in from now on."""
-        self._closed = True
-        stopping = Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)
-        self._fail_waiting(stopping)
-        for job in list(self._active.values()):
-            job.fail(stopping)
+    async def restore(self) -> None:
+        """Bring back what an earlier life of this daemon left; before `run`."""
+        saved, written_at = await self._recorder.load()
+        wall = datetime.now(UTC).timestamp()
+        down_s = max(wall - written_at, 0.0)
+        for item in saved:
+            age_s = down_s if item.ended_at is None else max(wall - item.ended_at, 0.0)
+            if age_s > self._settings.resume_ttl_s:
+                self._dropped.append(item.opening.response_id)
+            else:
+                self._bring_back(item, self._now() - age_s)
+        unfinished = self.load.queued
+        if unfinished:
+            log.info("%d unfinished answers go on", unfinished)
 
     async def run(self) -> None:
-        """Drop old responses and cancel unread ones, until cancelled; sleeps while there are none."""
-        while True:
-            await self._something_kept.wait()
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            self._tidy(self._now())
-            if not self._kept:
-                self._something_kept.clear()
+        """Show news and tidy up until `stop`."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tidy = tasks.create_task(self._tidy_up(), name="desk-tidy")
+                sync = tasks.create_task(self._recorder.run(), name="desk-sync")
+                await self._show_news()
+                tidy.cancel()
+                sync.cancel()
+        finally:
+            await self._recorder.close()
+
+    def stop(self) -> None:
+        """End `run` soon. What is unfinished stays on disk for the next life, or ends here."""
+        self._closed = True
+        if not self._recorder.keeps:
+            text = "The box is shutting down."
+            problem = Problem(Code.SHUTTING_DOWN, text, retry_after_s=10.0)
+            self._fail_waiting(problem)
+            for job in list(self._active.values()):
+                job.fail(problem)
+        self._news.set()
+
+    # What jobs tell; see `JobOwner`.
+
+    def news(self, job: Job) -> None:
+        """See `JobOwner.news`."""
+        self._with_news[job] = None
+        self._news.set()
+
+    def progressed(self, job: Job) -> None:
+        """See `JobOwner.progressed`."""
+        self._pump()
+
+    def lost(self, job: Job) -> None:
+        """See `JobOwner.lost`."""
+        del self._active[job.response.response_id]
+        self._returning.append(job)
+        self._on_change()
+
+    def over(self, job: Job) -> None:
+        """See `JobOwner.over`."""
+        if self._active.pop(job.response.response_id, None) is not None:
+            self._queue.charge(job.response.device_id, job.tokens - self._answer_tokens)
+            if job.begun_at is not None and job.gained:
+                self._answer_s += 0.2 * (self._now() - job.begun_at - self._answer_s)
+                self._answer_tokens += 0.2 * (job.tokens - self._answer_tokens)
+        self.news(job)
+        self._pump()
 
     def _admit(self, device_id: str, request: ChatRequest) -> None:
         state = self._engine.state
         if self._closed:
-            raise Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)
+            text = "The box is shutting down."
+            raise Problem(Code.SHUTTING_DOWN, text, retry_after_s=10.0)
         if state.phase is Phase.MISSING or (
             state.phase is Phase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
         ):
             raise _problem_of(state)
         wanted = (request.model or "").removesuffix(":latest").lower()
-        if wanted and wanted != state.model.lower():
+        if wanted and state.model and wanted != state.model.lower():
             text = f"This box runs '{state.model}'; leave 'model' out or name that."
             raise Problem(Code.MODEL_MISSING, text)
         if (
@@ -188,50 +263,117 @@ class Desk:
     def _pump(self) -> None:
         """Give the engine what it may have, and tell the rest where they stand."""
         ready = self._engine.state.phase is Phase.READY
-        while ready and not self._closed and self._queue and len(self._active) < self._max_active:
-            job = self._queue.take()
-            job.begun_at = self._now()
-            self._active[job.response.response_id] = job
-            self._engine.start(job.start, job)
+        while ready and not self._closed and len(self._active) < self._max_active:
+            job = self._next()
+            if job is None:
+                break
+            self._begin(job)
         reason = Reason.BUSY if ready else Reason.LOADING
-        for position, job in enumerate(self._queue.in_order(), start=1):
+        for position, job in enumerate(self._queue.in_order(self._answer_tokens), start=1):
             eta_s = round(self._eta_s(position), 1)
             job.response.wait_at(Place(position, eta_s, reason))
         self._on_change()
+
+    def _next(self) -> Job | None:
+        """Who goes next: those that an engine died under, one by one; then the fair queue.
+
+        The next of the returning goes only when the one before has got a token. So if the engine
+        dies again at once, it is clear which of them it died of, and the others do not suffer.
+        """
+        proving = any(job.proving for job in self._active.values())
+        if self._returning:
+            return None if proving else self._returning.popleft()
+        if proving:
+            return None
+        share = (self._max_active + 1) // 2
+        counts = Counter(job.response.device_id for job in self._active.values())
+        full = {device_id for device_id, count in counts.items() if count >= share}
+        return self._queue.take(self._answer_tokens, without=full)
+
+    def _begin(self, job: Job) -> None:
+        response, model = job.response, self._engine.state.model
+        response.model = response.model or model
+        if response.model != model:
+            text = f"The box now runs '{model}', which cannot go on with this answer."
+            job.fail(Problem(Code.MODEL_MISSING, text))
+            return
+        self._active[response.response_id] = job
+        self._engine.start(job.attempt(next(self._numbers)), job)
 
     def _eta_s(self, position: int) -> float:
         """When the one at ``position`` is likely to begin: answers end one after the other."""
         return position * self._answer_s / self._max_active
 
-    def _over(self, job: Job) -> None:
-        self._active.pop(job.response.response_id, None)
-        if job.response.status in (Status.COMPLETED, Status.INCOMPLETE) and job.begun_at:
-            self._answer_s += 0.2 * (self._now() - job.begun_at - self._answer_s)
-        self._pump()
+    def _bring_back(self, item: Saved, seen_at: float) -> None:
+        opening = item.opening
+        response = Response(opening.response_id, opening.device_id, opening.model, self._now())
+        begun = bool(item.pieces) or (
+            item.ending is not None and item.ending.status not in (Status.CANCELLED, Status.FAILED)
+        )
+        change = Change(opening.response_id, begun, item.pieces, item.tokens, item.ending)
+        response.apply(change, seen_at)
+        response.opened = True
+        self._keep(response, opening.idempotency_key)
+        if item.ending is None:
+            response.skip_to(response.next_seq + _SKIPPED_SEQS)
+            start = msgspec.structs.replace(opening.start, produced=item.tokens)
+            self._returning.append(Job(start, response, self._now, self, returning=True))
 
-    def _fail_waiting(self, problem: Problem) -> None:
-        while self._queue:
-            self._queue.take().fail(problem)
-
-    def _tidy(self, now: float) -> None:
-        finished_bytes = 0
-        # Newest first, so that it is the oldest that do not fit.
-        for response in list(reversed(self._kept.values())):
-            if response.ended_at is None:
-                unread = response.unread_since
-                if unread is not None and now - unread > UNREAD_GRACE_S:
-                    log.info("answer %s cancelled: nobody reads it", response.response_id)
-                    self.cancel(response)
-                continue
-            finished_bytes += response.held_bytes
-            too_old = now - response.ended_at > self._settings.resume_ttl_s
-            if too_old or finished_bytes > KEPT_BYTES_MAX:
-                self._drop(response)
+    def _keep(self, response: Response, idempotency_key: str | None) -> None:
+        self._shelf.add(response, idempotency_key)
+        self._occupied.set()
 
     def _drop(self, response: Response) -> None:
-        del self._kept[response.response_id]
-        for key in [k for k, rid in self._by_key.items() if rid == response.response_id]:
-            del self._by_key[key]
+        self._shelf.drop(response)
+        self._dropped.append(response.response_id)
+        self._news.set()
+
+    def _fail_waiting(self, problem: Problem) -> None:
+        returning, self._returning = self._returning, deque()
+        for job in (*returning, *self._queue.clear()):
+            job.fail(problem)
+
+    async def _show_news(self) -> None:
+        """Publish what has gathered: a first token at once, then at most one frame each 33 ms."""
+        while not self._closed:
+            await self._news.wait()
+            self._news.clear()
+            await self._publish()
+            await asyncio.sleep(_FRAME_S)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        """Keep what is new on disk, and only then let readers see it."""
+        openings, self._openings = self._openings, []
+        with_news, self._with_news = self._with_news, {}
+        told = [(job.response, job.take_change()) for job in with_news]
+        changes = [(response, change) for response, change in told if change is not None]
+        if openings or changes:
+            await self._recorder.write(openings, [change for _response, change in changes])
+        for opening in openings:
+            opened = self._shelf.get(opening.response_id)
+            if opened is not None:
+                opened.open()
+        for response, change in changes:
+            response.apply(change, self._now())
+        dropped, self._dropped = self._dropped, []
+        if dropped:
+            await self._recorder.forget(dropped)
+
+    async def _tidy_up(self) -> None:
+        """Drop old responses and cancel unread ones; asleep while there are none."""
+        while True:
+            await self._occupied.wait()
+            await asyncio.sleep(_TIDY_S)
+            now = self._now()
+            for response in self._shelf.outdated(now):
+                self._drop(response)
+            for response in self._shelf.abandoned(now, crowded=len(self._queue) > 0):
+                log.info("answer %s is cancelled: nobody reads it", response.response_id)
+                self.cancel(response)
+            self._queue.forget_idle()
+            if not len(self._shelf):
+                self._occupied.clear()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

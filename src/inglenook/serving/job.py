@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from inglenook.chat.profiles import Profile
 from inglenook.chat.request import ChatRequest
@@ -20,7 +22,7 @@ from inglenook.engine.orders import (
     Started,
 )
 from inglenook.errors import Code, Problem
-from inglenook.serving.response import Outcome, Response, Status
+from inglenook.serving.response import Change, Ending, Outcome, Piece, Response, Status
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,11 @@ _T = TypeVar("_T")
 
 #: How far back penalties look, tokens; llama.cpp's default.
 _PENALTY_LAST_N = 64
+
+#: An answer that was running at two deaths in a row, without a new token between, is to blame for the
+#: second. A kill from outside says nothing of the sort, but has to end some time too.
+_STRIKES_MAX = 2.0
+_KILLED_STRIKE = 0.4
 
 _FINISHES = {
     Finish.STOP: (Status.COMPLETED, "stop"),
@@ -38,119 +45,211 @@ _FINISHES = {
 
 
 class Job:
-    """A `Sink` that writes one `Response`.
+    """A `Sink` that writes one `Response`, through as many engines as it takes.
+
+    What it has to say is gathered until somebody takes it with `take_change`, so that it can be
+    kept on disk before anybody sees it.
 
     Attributes:
-        number: The engine's name for it.
-        begun_at: When it was given to the engine, monotonic seconds; None while it waits.
+        response: What it writes.
+        start: The engine's order; its ``job`` is the number of the latest attempt.
+        begun_at: When it was first given to the engine, monotonic seconds; None while it waits.
+        over: Nothing more comes; what was gathered may still wait to be taken.
+        returning: An engine, or a daemon, died under it.
     """
 
     def __init__(
         self,
-        number: int,
         start: Start,
         response: Response,
-        *,
         now: Callable[[], float],
-        on_over: Callable[[Job], None],
+        desk: JobOwner,
+        *,
+        returning: bool = False,
     ) -> None:
-        """``on_over`` is called once, after the response has ended."""
-        self.number = number
-        self.start = start
+        """Take the order; ``desk`` hears how it goes."""
         self.response = response
+        self.start = start
         self.begun_at: float | None = None
+        self.over = False
+        self.returning = returning
         self._now = now
-        self._on_over = on_over
+        self._desk = desk
         self._arrived_at = now()
         self._first_text_at: float | None = None
         self._prompt_tokens = 0
         self._cached_tokens = 0
+        self._strikes = 0.0
+        self._produced = list(start.produced)
+        self._begins = False
+        self._parts: list[tuple[Channel, str]] = []
+        self._untold_tokens: list[int] = []
+        self._ending: Ending | None = None
         self._splitter = ThinkSplitter(thinking=False)
+        # Code points of each channel that were passed on; and how many of them are yet to come again.
+        self._told = {channel: response.length(channel) for channel in Channel}
+        self._known = dict(self._told)
+
+    @property
+    def gained(self) -> int:
+        """Tokens it has got out of the engine since its latest start."""
+        return len(self._produced) - len(self.start.produced)
+
+    @property
+    def proving(self) -> bool:
+        """Whether it has come back and not yet got a token: if its engine dies now, it is to blame."""
+        return self.returning and not self.gained
+
+    @property
+    def tokens(self) -> int:
+        """What it has cost so far, in tokens of prompt and answer."""
+        return self._prompt_tokens + len(self._produced)
+
+    def attempt(self, number: int) -> Start:
+        """Make the order for the next attempt: as the first, but after what was written already."""
+        if self.begun_at is None:
+            self.begun_at = self._now()
+        self.start = msgspec.structs.replace(self.start, job=number, produced=tuple(self._produced))
+        return self.start
 
     def started(self, event: Started) -> None:
         """See `Sink.started`."""
+        if self.over:
+            return
         self._prompt_tokens = event.prompt_tokens
         self._cached_tokens = event.cached_tokens
         self._splitter = ThinkSplitter(thinking=event.thinking)
-        self.response.begin()
+        if self.response.status is Status.QUEUED and not self._begins:
+            self._begins = True
+            self._desk.news(self)
 
     def added(self, text: str, tokens: Sequence[int]) -> None:
         """See `Sink.added`."""
+        if self.over:
+            return
+        first = not self.gained
+        self._produced += tokens
+        self._untold_tokens += tokens
         if text:
             self._append(self._splitter.push(text))
+        if first and tokens:
+            self._desk.progressed(self)
 
     def ended(self, event: Ended) -> None:
         """See `Sink.ended`."""
+        if self.over:
+            return
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
         status, finish_reason = _FINISHES[event.finish]
         problem = None
         if status is Status.FAILED:
             problem = Problem(Code.ENGINE_FAILED, "The model could not go on with this answer.")
-        computed = self._prompt_tokens - self._cached_tokens
-        # The first token comes out of the last prefill step, not of a decode step.
-        decoded = event.completion_tokens - 1
+        computed = self._prompt_tokens + len(self.start.produced) - self._cached_tokens
         self._end(
             status,
-            Outcome(
-                finish_reason=finish_reason,
-                prompt_tokens=self._prompt_tokens,
-                completion_tokens=event.completion_tokens,
-                cached_tokens=self._cached_tokens,
-                queued_s=self._queued_s(),
-                ttft_s=self._since_arrival(self._first_text_at),
-                prefill_tok_s=_rate(computed, event.prefill_s),
-                decode_tok_s=_rate(decoded, event.decode_s),
-                problem=problem,
-            ),
+            finish_reason=finish_reason,
+            prefill_tok_s=_rate(computed, event.prefill_s),
+            # The first token comes out of the last prefill step, not of a decode step.
+            decode_tok_s=_rate(self.gained - 1, event.decode_s),
+            problem=problem,
         )
 
     def refused(self, event: Refused) -> None:
         """See `Sink.refused`."""
-        match event.why:
-            case Refusal.CONTEXT_TOO_LONG:
-                problem = Problem(
-                    Code.CONTEXT_TOO_LONG,
-                    f"The conversation is {event.prompt_tokens} tokens long; this box can hold "
-                    f"{event.request_tokens_max}, answer included. Start a new one or shorten it.",
-                )
-            case Refusal.TEMPLATE:
-                problem = Problem(
-                    Code.BAD_REQUEST,
-                    f"The model's chat template refused the conversation: {event.detail}",
-                )
-        self.fail(problem)
+        if self.over:
+            return
+        self._prompt_tokens = event.prompt_tokens
+        self.fail(_problem_of(event))
 
-    def lost(self) -> None:
-        """See `Sink.lost`."""
-        text = "The model stopped in the middle of this answer. Please ask again."
-        self.fail(Problem(Code.ENGINE_FAILED, text, retry_after_s=2.0))
+    def lost(self, *, killed: bool) -> None:
+        """See `Sink.lost`. It goes on with the next engine, unless it seems to be what kills them."""
+        if self.over:
+            return
+        if self.gained:
+            self._strikes = 0.0
+        self._strikes += _KILLED_STRIKE if killed else 1.0
+        if self._strikes >= _STRIKES_MAX:
+            text = "The model stopped twice in a row at this answer. Please ask differently."
+            self.fail(Problem(Code.ENGINE_FAILED, text))
+            return
+        # The next engine tells all text again, from the first character.
+        self._known = dict(self._told)
+        self.returning = True
+        self._desk.lost(self)
 
     def fail(self, problem: Problem) -> None:
         """End it with an error; text so far stays."""
-        outcome = Outcome(
-            prompt_tokens=self._prompt_tokens, queued_s=self._queued_s(), problem=problem
-        )
-        self._end(Status.FAILED, outcome)
+        self._end(Status.FAILED, problem=problem)
 
-    def cancelled_unbegun(self) -> None:
-        """It was cancelled while it waited."""
-        self._end(Status.CANCELLED, Outcome())
+    def cancelled(self) -> None:
+        """It was cancelled while no engine had it."""
+        self._end(Status.CANCELLED)
+
+    def take_change(self) -> Change | None:
+        """Take what was gathered; None if there is nothing a reader could see."""
+        if not (self._begins or self._parts or self._ending):
+            return None
+        pieces = []
+        seq = self.response.next_seq
+        lengths = {channel: self.response.length(channel) for channel in Channel}
+        for channel, text in self._parts:
+            pieces.append(Piece(seq, channel, lengths[channel], text))
+            lengths[channel] += len(text)
+            seq += 1
+        # Tokens without text are of no use to a reader, nor to a later engine: they can wait.
+        tokens = tuple(self._untold_tokens) if pieces else ()
+        change = Change(
+            self.response.response_id, self._begins, tuple(pieces), tokens, self._ending
+        )
+        self._begins = False
+        self._parts = []
+        if pieces:
+            self._untold_tokens = []
+        self._ending = None
+        return change
 
     def _append(self, parts: list[tuple[Channel, str]]) -> None:
-        if parts and self._first_text_at is None:
-            self._first_text_at = self._now()
         for channel, text in parts:
-            self.response.add(channel, text)
-
-    def _queued_s(self) -> float | None:
-        return self._since_arrival(self.begun_at)
+            again = min(self._known[channel], len(text))
+            self._known[channel] -= again
+            new = text[again:]
+            if not new:
+                continue
+            self._told[channel] += len(new)
+            if self._first_text_at is None:
+                self._first_text_at = self._now()
+            if self._parts and self._parts[-1][0] is channel:
+                self._parts[-1] = (channel, self._parts[-1][1] + new)
+            else:
+                self._parts.append((channel, new))
+            self._desk.news(self)
 
     def _since_arrival(self, moment: float | None) -> float | None:
         return None if moment is None else round(moment - self._arrived_at, 3)
 
-    def _end(self, status: Status, outcome: Outcome) -> None:
-        self.response.end(status, outcome, self._now())
+    def _end(
+        self,
+        status: Status,
+        *,
+        finish_reason: str | None = None,
+        prefill_tok_s: float | None = None,
+        decode_tok_s: float | None = None,
+        problem: Problem | None = None,
+    ) -> None:
+        outcome = Outcome(
+            finish_reason=finish_reason,
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=len(self._produced),
+            cached_tokens=self._cached_tokens,
+            queued_s=self._since_arrival(self.begun_at),
+            ttft_s=self._since_arrival(self._first_text_at),
+            prefill_tok_s=prefill_tok_s,
+            decode_tok_s=decode_tok_s,
+            problem=problem,
+        )
+        self._ending = Ending(status, outcome)
+        self.over = True
         log.info(
             "answer %s device=%s tokens=%d first_s=%s rate_tok_s=%s end=%s",
             self.response.response_id,
@@ -158,16 +257,33 @@ class Job:
             outcome.completion_tokens,
             outcome.ttft_s,
             outcome.decode_tok_s,
-            outcome.problem.code if outcome.problem else status,
+            problem.code if problem else status,
         )
-        self._on_over(self)
+        self._desk.over(self)
 
 
-def start_order(number: int, request: ChatRequest, profile: Profile, seed: int) -> Start:
+class JobOwner(Protocol):
+    """Whom a job tells how it goes; calls are synchronous."""
+
+    def news(self, job: Job) -> None:
+        """There is something to take."""
+
+    def progressed(self, job: Job) -> None:
+        """It got its first token since its latest start."""
+
+    def lost(self, job: Job) -> None:
+        """Its engine died; it wants another."""
+
+    def over(self, job: Job) -> None:
+        """It has ended; its last change waits to be taken."""
+
+
+def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
     """Turn a request into the engine's order, with the model's profile where it left the choice.
 
+    Its ``job`` is 0, which no attempt has; `Job.attempt` numbers them.
+
     Args:
-        number: The engine's name for the job.
         request: What the client asked.
         profile: How this model likes to be asked.
         seed: Used if the request names none, so that the order alone fixes the answer.
@@ -187,12 +303,23 @@ def start_order(number: int, request: ChatRequest, profile: Profile, seed: int) 
         seed=_or(request.seed, seed),
     )
     return Start(
-        number,
+        0,
         tuple(messages),
         sampling,
         request.max_tokens,
         request.stop,
         request.ignore_eos,
+    )
+
+
+def _problem_of(refused: Refused) -> Problem:
+    if refused.why is Refusal.TEMPLATE:
+        text = f"The model's chat template refused the conversation: {refused.detail}"
+        return Problem(Code.BAD_REQUEST, text)
+    return Problem(
+        Code.CONTEXT_TOO_LONG,
+        f"The conversation is {refused.prompt_tokens} tokens long; this box can hold "
+        f"{refused.request_tokens_max}, answer included. Start a new one or shorten it.",
     )
 
 

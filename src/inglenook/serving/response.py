@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from inglenook.chat.thinking import Channel
@@ -99,39 +100,101 @@ class Outcome:
     problem: Problem | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last thing that happens to a response."""
+
+    status: Status
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be added to a response, all at once.
+
+    Attributes:
+        response_id: Which.
+        begins: The model has begun.
+        pieces: Text, numbered.
+        tokens: The tokens it was made of; those of held-back text may be among them.
+        ending: Set if nothing follows.
+    """
+
+    response_id: str
+    begins: bool
+    pieces: tuple[Piece, ...]
+    tokens: tuple[int, ...]
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How far a reader's copy is still good.
+
+    Attributes:
+        seq: The last entry to keep; 0 keeps nothing.
+        offsets: Code points to keep, by channel.
+    """
+
+    seq: int
+    offsets: dict[Channel, int]
+
+
 class Response:
     """An answer and everybody who reads it. Readers keep a cursor, the ``seq`` they have seen.
 
     Attributes:
+        response_id: Known to nobody but the device it belongs to.
+        device_id: Whose it is.
         model: Short name of the model that writes it.
+        opened: Readers may be told of it; until then it could still be lost without a trace.
         place: Set while it waits.
         outcome: Set when it is over.
         ended_at: Monotonic seconds; set when it is over.
         unread_since: Since when nobody has been reading along; None while somebody is.
+        held_bytes: What it costs in memory, about.
     """
 
-    response_id: str
-    device_id: str
-    model: str
-    status: Status = Status.QUEUED
-    place: Place | None = None
-    outcome: Outcome | None = None
-    ended_at: float | None = None
-    unread_since: float | None = None
-    held_bytes: int = 0
-    _pieces: list[Piece] = field(default_factory=list)
-    _lengths: dict[Channel, int] = field(default_factory=lambda: dict.fromkeys(Channel, 0))
-    _readers: list[Callable[[], None]] = field(default_factory=list)
+    def __init__(self, response_id: str, device_id: str, model: str, now: float) -> None:
+        self.response_id = response_id
+        self.device_id = device_id
+        self.model = model
+        self.opened = False
+        self.status = Status.QUEUED
+        self.place: Place | None = None
+        self.outcome: Outcome | None = None
+        self.ended_at: float | None = None
+        self.unread_since: float | None = now
+        self.held_bytes = 0
+        self._pieces: list[Piece] = []
+        self._lengths = dict.fromkeys(Channel, 0)
+        self._next_seq = 1
+        self._readers: list[Callable[[], None]] = []
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next entry gets."""
+        return self._next_seq
 
     @property
     def last_seq(self) -> int:
         """Number of the newest entry; the end of the response counts as one."""
-        return len(self._pieces) + (self.outcome is not None)
+        if self.outcome is not None:
+            return self._next_seq - 1
+        return self._pieces[-1].seq if self._pieces else 0
 
     def text(self, channel: Channel) -> str:
         """All text of a channel so far."""
         return "".join(piece.text for piece in self._pieces if piece.channel is channel)
+
+    def length(self, channel: Channel) -> int:
+        """Code points of a channel so far."""
+        return self._lengths[channel]
+
+    def open(self) -> None:
+        """From now on readers may be told of it."""
+        self.opened = True
+        self._wake()
 
     def wait_at(self, place: Place) -> None:
         """Tell readers where it stands in the queue."""
@@ -139,51 +202,50 @@ class Response:
             self.place = place
             self._wake()
 
-    def begin(self) -> None:
-        """The model has begun."""
-        self._move(Status.RUNNING)
-        self.place = None
+    def apply(self, change: Change, now: float) -> None:
+        """Add what has happened; text once added is never changed."""
+        if change.begins:
+            self._move(Status.RUNNING)
+            self.place = None
+        for piece in change.pieces:
+            assert piece.seq >= self._next_seq
+            assert piece.offset == self._lengths[piece.channel]
+            self._pieces.append(piece)
+            self._next_seq = piece.seq + 1
+            self._lengths[piece.channel] += len(piece.text)
+            self.held_bytes += len(piece.text.encode()) + _PIECE_BYTES
+        if change.ending is not None:
+            self._move(change.ending.status)
+            self.place = None
+            self.outcome = change.ending.outcome
+            self.ended_at = now
+            self._next_seq += 1
         self._wake()
 
-    def add(self, channel: Channel, text: str) -> None:
-        """Append text; it is never changed afterwards."""
-        assert self.status is Status.RUNNING
-        offset = self._lengths[channel]
-        self._pieces.append(Piece(len(self._pieces) + 1, channel, offset, text))
-        self._lengths[channel] = offset + len(text)
-        self.held_bytes += len(text.encode()) + _PIECE_BYTES
-        self._wake()
-
-    def end(self, status: Status, outcome: Outcome, now: float) -> None:
-        """Close it; exactly once."""
-        assert status.over
-        self._move(status)
-        self.place = None
-        self.outcome = outcome
-        self.ended_at = now
-        self._wake()
+    def skip_to(self, seq: int) -> None:
+        """Number the next entry ``seq``, so that numbers a reader may have seen are not used again."""
+        assert seq >= self._next_seq
+        self._next_seq = seq
 
     def after(self, seq: int, text_bytes_max: int) -> list[Piece]:
         """Everything after ``seq``, neighbours of one channel merged up to ``text_bytes_max`` bytes."""
-        merged: list[Piece] = []
-        run: list[str] = []
-        run_bytes = 0
-        for index in range(seq, len(self._pieces)):
-            piece = self._pieces[index]
-            size = len(piece.text.encode())
-            same = merged and merged[-1].channel is piece.channel
-            if same and run_bytes + size <= text_bytes_max:
-                run.append(piece.text)
-                run_bytes += size
-                merged[-1] = Piece(piece.seq, piece.channel, merged[-1].offset, "")
-            else:
-                if merged:
-                    merged[-1] = _with_text(merged[-1], run)
-                merged.append(Piece(piece.seq, piece.channel, piece.offset, ""))
-                run, run_bytes = [piece.text], size
-        if merged:
-            merged[-1] = _with_text(merged[-1], run)
-        return merged
+        start = bisect_right(self._pieces, seq, key=lambda piece: piece.seq)
+        return merged(self._pieces[start:], text_bytes_max)
+
+    def cut_for(self, seq: int) -> Cut | None:
+        """Say how far to cut a reader's copy that ends with ``seq``; None if it is good as it is.
+
+        Numbers that were given out are never given again, so one we do not know was lost with the
+        power: what the reader has of it is not part of this response any more.
+        """
+        index = bisect_right(self._pieces, seq, key=lambda piece: piece.seq)
+        known = self._pieces[index - 1].seq if index else 0
+        if seq == known or (self.outcome is not None and seq == self.last_seq):
+            return None
+        offsets = dict.fromkeys(Channel, 0)
+        for piece in self._pieces[:index]:
+            offsets[piece.channel] += len(piece.text)
+        return Cut(known, offsets)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` at every change; it must not wait. Somebody is reading from now on."""
@@ -194,7 +256,7 @@ class Response:
         """Stop calling ``wake``; unknown ones are ignored."""
         if wake in self._readers:
             self._readers.remove(wake)
-        if not self._readers:
+        if not self._readers and self.unread_since is None:
             self.unread_since = now
 
     def _move(self, status: Status) -> None:
@@ -206,9 +268,23 @@ class Response:
             wake()
 
 
+def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:
+    """Join neighbours of one channel as far as ``text_bytes_max`` bytes; each keeps its last ``seq``."""
+    runs: list[list[Piece]] = []
+    run_bytes = 0
+    for piece in pieces:
+        size = len(piece.text.encode())
+        if runs and runs[-1][0].channel is piece.channel and run_bytes + size <= text_bytes_max:
+            runs[-1].append(piece)
+            run_bytes += size
+        else:
+            runs.append([piece])
+            run_bytes = size
+    return [
+        Piece(run[-1].seq, run[0].channel, run[0].offset, "".join(piece.text for piece in run))
+        for run in runs
+    ]
+
+
 #: What an entry costs beside its text: the object and its place in the list (CPython 3.11, 64 bit).
 _PIECE_BYTES = 150
-
-
-def _with_text(piece: Piece, run: list[str]) -> Piece:
-    return Piece(piece.seq, piece.channel, piece.offset, "".join(run))

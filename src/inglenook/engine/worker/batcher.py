@@ -13,6 +13,7 @@ from inglenook.engine.orders import (
     Refused,
     Start,
     Started,
+    Step,
 )
 from inglenook.engine.worker.budget import CHUNK_TOKENS, StepBudget
 from inglenook.engine.worker.llama import Context, Model
@@ -47,21 +48,34 @@ class Batcher:
         """Whether there is anything to do."""
         return bool(self._active or self._waiting)
 
-    def submit(self, start: Start, prompt: list[int], *, thinking: bool) -> Started | Refused:
-        """Take a job whose prompt is in tokens already; it is computed from the next step on."""
+    def submit(
+        self, start: Start, prompt: list[int], *, thinking: bool
+    ) -> list[Started | Refused | Step]:
+        """Take a job whose prompt is in tokens already; it is computed from the next step on.
+
+        Returns:
+            What to tell the daemon. An answer that goes on after another engine's death begins with
+            all its text so far: held-back characters and stop strings are then where they were.
+        """
         if not 0 < len(prompt) < self.request_tokens_max:
-            return Refused(
+            refused = Refused(
                 start.job,
                 Refusal.CONTEXT_TOO_LONG,
                 prompt_tokens=len(prompt),
                 request_tokens_max=self.request_tokens_max,
             )
+            return [refused]
+        tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
-        sampler.remember(prompt[-start.sampling.penalty_last_n :])
-        self._waiting.append(
-            Sequence(start, list(prompt), len(prompt), sampler, TextAssembler(start.stop))
-        )
-        return Started(start.job, len(prompt), 0, thinking)
+        sampler.remember(tokens[-start.sampling.penalty_last_n :])
+        sequence = Sequence(start, tokens, len(prompt), sampler, TextAssembler(start.stop))
+        self._waiting.append(sequence)
+        started = Started(start.job, len(prompt), 0, thinking)
+        if not start.produced:
+            return [started]
+        pieces = [sequence.text.push(self._model.piece(token)) for token in start.produced]
+        self._note_end(sequence)
+        return [started, Step((Output(start.job, "".join(pieces), ()),))]
 
     def cancel(self, job: int) -> None:
         """End a job; the next step reports it."""
@@ -190,14 +204,18 @@ class Batcher:
             return Output(start.job, "", ())
         sequence.tokens.append(token)
         text = sequence.text.push(self._model.piece(token))
+        self._note_end(sequence)
+        return Output(start.job, text, (token,))
+
+    def _note_end(self, sequence: Sequence) -> None:
+        """See whether the newest token was the last."""
         if sequence.text.stopped:
             sequence.finish = Finish.STOP
         elif (
-            sequence.completion_tokens == start.max_tokens
+            sequence.completion_tokens == sequence.start.max_tokens
             or len(sequence.tokens) >= self.request_tokens_max
         ):
             sequence.finish = Finish.LENGTH
-        return Output(start.job, text, (token,))
 
     def _take_ended(self) -> list[Ended]:
         ended = []

@@ -6,7 +6,6 @@ import logging
 import select
 import socket
 import time
-from typing import Any
 
 import msgspec
 
@@ -30,6 +29,7 @@ from inglenook.engine.orders import (
     Refusal,
     Refused,
     Start,
+    Started,
     Step,
     decode_order,
     encode,
@@ -153,7 +153,7 @@ def _answer(pipe: Pipe, batcher: Batcher, prompts: PromptMaker) -> None:
     while True:
         for order in pipe.orders(wait=not batcher.busy):
             if isinstance(order, Start):
-                pipe.send(_begin(order, batcher, prompts))
+                pipe.send(*_begin(order, batcher, prompts))
             elif isinstance(order, Cancel):
                 batcher.cancel(order.job)
         if batcher.busy:
@@ -162,9 +162,11 @@ def _answer(pipe: Pipe, batcher: Batcher, prompts: PromptMaker) -> None:
             pipe.send(Step(tuple(outputs)), *ended)
 
 
-def _begin(start: Start, batcher: Batcher, prompts: PromptMaker) -> Any:
+def _begin(
+    start: Start, batcher: Batcher, prompts: PromptMaker
+) -> list[Started | Refused | Step]:
     try:
         tokens, thinking = prompts.tokens(start.messages)
     except TemplateRefused as exc:
-        return Refused(start.job, Refusal.TEMPLATE, detail=exc.why[:200])
+        return [Refused(start.job, Refusal.TEMPLATE, detail=exc.why[:200])]
     return batcher.submit(start, tokens, thinking=thinking)

@@ -27,6 +27,7 @@
  * @property {Channel} [channel]
  * @property {string} [text]
  */
+import { errorText } from './words.js';
 
 /** @returns {Answer} */
 export function newAnswer() {
@@ -139,7 +140,7 @@ function finish(answer, frame) {
   answer.seq = frame.seq;
   answer.tokens = frame.usage?.completion_tokens ?? null;
   answer.tokensPerS = frame.timings?.decode_tok_s ?? null;
-  return end(answer, frame.status, frame.error?.message ?? '');
+  return end(answer, frame.status, frame.error ? errorText(frame.error) : '');
 }
 
 /** Length in code points; JavaScript counts half of an emoji as one. @param {string} text */

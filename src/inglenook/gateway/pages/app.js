@@ -51,10 +51,14 @@ function showPairing(problem) {
   if (!isTouch) (secret === null ? codeField : nameField).focus();
 }
 
-/** Put the dash in while a code is typed; keyboards that still compose the word are left alone. @param {InputEvent} event */
+/**
+ * Put the dash in while a code is typed; keyboards that still compose the word are left alone.
+ * @param {InputEvent} event
+ */
 function tidyWhileTyping(event) {
   const atEnd = codeField.selectionStart === codeField.value.length;
-  if (!event.isComposing && atEnd && !event.inputType.startsWith('delete')) codeField.value = tidyCode(codeField.value);
+  if (!event.isComposing && atEnd && !event.inputType.startsWith('delete'))
+    codeField.value = tidyCode(codeField.value);
 }
 
 /** @param {Store} store */
@@ -85,7 +89,9 @@ async function submitPairing(store) {
 function followKeyboard() {
   const view = window.visualViewport;
   view?.addEventListener('resize', () => {
-    if (view.scale === 1) document.documentElement.style.setProperty('--view-height', `${view.height}px`);
+    if (view.scale !== 1) return; // zoomed in: the page itself has not changed
+    document.documentElement.style.setProperty('--view-height', `${view.height}px`);
+    if (!byId('chat').hidden) scrollTo(0, 0); // undo the shift that made room for the field
   });
 }
 
@@ -118,7 +124,8 @@ async function start() {
     if (store.token === null) showPairing('');
   });
   store.watch(() => {
-    if (!byId('pairing').hidden && store.token !== null) openChat(); // paired in another tab
+    if (!byId('pairing').hidden && store.token !== null)
+      openChat(); // paired in another tab
     else chat.markStale();
   });
 

@@ -13,10 +13,9 @@ import { inline } from './prose.js';
 import { messages, trim } from './store.js';
 import { TurnView } from './turn.js';
 import { Wire } from './wire.js';
-import { announcement, linkText, stateText } from './words.js';
+import { announcement, levelOf, linkText, stateText } from './words.js';
 
 const SAVE_EVERY_MS = 1_000; // while text flows; what is lost by a crash in between is asked for again
-const PREPARE_PAUSE_MS = 600; // a pause in typing after which the box may read ahead
 const CALM_MS = 1_000; // a line lost and found again within this time is nobody's worry
 const NEAR_END_PX = 48;
 
@@ -30,7 +29,6 @@ export class Chat {
   /** @type {any} */ #state = null;
   #stale = false; // another tab wrote the chat
   #saveTimer = 0;
-  #prepareTimer = 0;
   #lossTimer = 0;
   #atEnd = true;
 
@@ -68,7 +66,7 @@ export class Chat {
     this.#composer.focus();
   }
 
-  /** Another tab changed the stored chat; it is read again before it matters. While answering, this tab knows best. */
+  /** Another tab changed the chat; it is read again before it matters. While answering, this tab knows best. */
   markStale() {
     this.#stale = this.#running() === null;
   }
@@ -178,15 +176,7 @@ export class Chat {
   /** @param {string} draft */
   #typed(draft) {
     this.#store.draft = draft;
-    clearTimeout(this.#prepareTimer);
-    this.#prepareTimer = setTimeout(() => this.#prepare(), PREPARE_PAUSE_MS);
     this.#followEnd();
-  }
-
-  /** Let the box read the chat, and what is typed so far, ahead of time. */
-  #prepare() {
-    const draft = this.#composer.draft;
-    if (draft || this.#turns.length) this.#wire?.prepare({ messages: messages(this.#turns, draft) });
   }
 
   // ---- what is shown
@@ -246,10 +236,7 @@ export class Chat {
     this.#look();
     const running = this.#running();
     if (running) this.#views.get(running.answer)?.setOnline(link !== 'waiting');
-    if (link === 'open') {
-      this.#showNotice('');
-      this.#prepare();
-    }
+    if (link === 'open') this.#showNotice('');
     this.#showStatus();
     this.#followEnd();
   }
@@ -262,7 +249,7 @@ export class Chat {
 
   #showStatus() {
     const online = this.#link === 'open';
-    byId('status').dataset.level = online ? this.#state?.level ?? 'cool' : 'none';
+    byId('status').dataset.level = online ? levelOf(this.#state) : 'none';
     byId('status-text').textContent = online ? stateText(this.#state) : linkText(this.#link);
   }
 

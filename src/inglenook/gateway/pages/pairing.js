@@ -14,7 +14,12 @@ export function takeSecret() {
 
 /** The code as the box prints it, whatever case, dashes or look-alike letters were typed. @param {string} typed */
 export function tidyCode(typed) {
-  const letters = typed.toUpperCase().replace(/O/g, '0').replace(/[IL]/g, '1').replace(/[^0-9A-HJKMNP-TV-Z]/g, '').slice(0, 8);
+  const letters = typed
+    .toUpperCase()
+    .replace(/O/g, '0')
+    .replace(/[IL]/g, '1')
+    .replace(/[^0-9A-HJKMNP-TV-Z]/g, '')
+    .slice(0, 8);
   return letters.length > 4 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters;
 }
 
@@ -29,12 +34,17 @@ export async function pair(proof, deviceName) {
   const body = JSON.stringify({ ...proof, device_name: deviceName, platform: guessDevice().platform });
   let response;
   try {
-    response = await fetch('/pair', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    response = await fetch('/pair', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body,
+    });
   } catch {
     throw new Error('The box did not answer. Check that this device is on the home Wi-Fi, then try again.');
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(answer.error?.message ?? `The box refused (status ${response.status}). Try again.`);
+  if (!response.ok)
+    throw new Refused(answer.error?.message ?? `The box refused (status ${response.status}). Try again.`);
   return answer;
 }
 
@@ -44,7 +54,11 @@ export function guessDevice() {
   const found = [
     { name: 'iPhone', platform: 'ios', is: /iPhone/.test(agent) },
     // An iPad says that it is a Mac; no Mac has a touch screen.
-    { name: 'iPad', platform: 'ios', is: /iPad/.test(agent) || (/Macintosh/.test(agent) && navigator.maxTouchPoints > 1) },
+    {
+      name: 'iPad',
+      platform: 'ios',
+      is: /iPad/.test(agent) || (/Macintosh/.test(agent) && navigator.maxTouchPoints > 1),
+    },
     { name: 'Android phone', platform: 'android', is: /Android.*Mobile/.test(agent) },
     { name: 'Android tablet', platform: 'android', is: /Android/.test(agent) },
     { name: 'Mac', platform: 'macos', is: /Macintosh/.test(agent) },

@@ -42,7 +42,10 @@ export class Prose {
   }
 }
 
-/** How much of a text is whole blocks: up to the last blank line or closing fence outside code. @param {string} text */
+/**
+ * How much of a text is whole blocks: up to the last blank line or closing fence outside code.
+ * @param {string} text
+ */
 function finishedLength(text) {
   let finished = 0;
   let position = 0;
@@ -65,7 +68,8 @@ function blocks(text) {
     const line = /** @type {string} */ (lines.shift());
     if (line.trim() === '') continue;
     if (FENCE.test(line)) made.push(code(takeWhile(lines, (next) => !FENCE.test(next), true)));
-    else if (ITEM.test(line)) made.push(list([line, ...takeWhile(lines, (next) => ITEM.test(next) || /^\s+\S/.test(next))]));
+    else if (ITEM.test(line))
+      made.push(list([line, ...takeWhile(lines, (next) => ITEM.test(next) || /^\s+\S/.test(next))]));
     else if (HEADING.test(line)) made.push(withText('h4', line.replace(HEADING, '$1')));
     else made.push(withText('p', [line, ...takeWhile(lines, isPlain)].join('\n')));
   }

@@ -22,6 +22,7 @@
  * @property {(sentence: string) => void} problem Something a person should read.
  */
 import { concerns, end, ended, forgetText, take } from './answer.js';
+import { errorText } from './words.js';
 
 const PROTOCOL = 'inglenook.v1';
 const CLIENT = { name: 'inglenook-page', version: '1' };
@@ -37,7 +38,10 @@ const UNPAIRED = 4401;
 /** Close codes that sending the same again would only repeat. */
 const REFUSALS = new Map([
   [4400, 'The box could not read what this page sent. Reload the page, then try again.'],
-  [4403, 'The box does not accept connections from this address. Open the page at the address the box shows.'],
+  [
+    4403,
+    'The box does not accept connections from this address. Open the page at the address the box shows.',
+  ],
   [4409, 'The box was already busy with this question. Try again.'],
   [4413, 'That is too long to send. Shorten the question or start a new chat.'],
 ]);
@@ -49,7 +53,6 @@ export class Wire {
   /** @type {LinkStatus} */ #status = 'closed';
   #failures = 0;
   #openedAt = 0;
-  #prepares = 0;
   #retryTimer = 0;
   #pingTimer = 0;
   #deadline = 0;
@@ -111,13 +114,6 @@ export class Wire {
     this.stop();
     this.#answer = null;
     if (answer && !ended(answer)) end(answer, 'cancelled');
-  }
-
-  /** "This is probably coming": the box may read it ahead. Lost without harm. @param {Object} request */
-  prepare(request) {
-    if (this.#status !== 'open' || this.#answer) return;
-    this.#prepares += 1;
-    this.#send({ type: 'prepare', id: `p${this.#prepares}`, request });
   }
 
   #connect() {
@@ -266,12 +262,11 @@ export class Wire {
   #receiveError(frame) {
     const answer = this.#answer;
     if (answer && frame.id === answer.key) {
-      const wait = frame.retry_after_s ? ` Try again in about ${Math.ceil(frame.retry_after_s)} s.` : '';
-      this.#tell(end(answer, 'failed', frame.message + wait));
+      this.#tell(end(answer, 'failed', errorText(frame)));
     } else if (frame.code === 'unknown_response') {
       if (answer) this.#tell(end(answer, 'cut')); // otherwise a Stop crossed the end of the answer
-    } else if (!frame.id) {
-      this.#events.problem(frame.message); // errors with other ids are about `prepare`: nobody waits for those
+    } else {
+      this.#events.problem(errorText(frame));
     }
   }
 
@@ -294,7 +289,10 @@ export class Wire {
   }
 }
 
-/** Doubling from half a second to fifteen, halved at random so that a household does not return as one. @param {number} failures */
+/**
+ * Doubling from half a second to fifteen, less up to a half at random so that a household does not return as one.
+ * @param {number} failures In a row, this one included.
+ */
 function backoffMs(failures) {
   const full = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1));
   return full * (0.5 + Math.random() / 2);

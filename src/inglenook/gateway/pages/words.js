@@ -12,14 +12,19 @@ const REASONS = new Map([
   ['loading', 'the model is waking up'],
 ]);
 
-/** The governor's levels, in words. */
+/** What the engine is at, in words; nothing to say when it is ready. */
+const ENGINE = new Map([
+  ['loading', 'warming up'],
+  ['restarting', 'starting again'],
+  ['missing', 'no model yet'],
+  ['stopped', 'resting, wakes when you ask'],
+]);
+
+/** How warm the box is, in words; nothing to say when it is cool. */
 const LEVELS = new Map([
-  ['cool', 'ready'],
   ['warm', 'warm'],
   ['hot', 'hot, slower than usual'],
   ['critical', 'too hot, pausing'],
-  ['loading', 'warming up'],
-  ['sleep', 'resting, wakes when you ask'],
 ]);
 
 /** What an unfinished answer waits for; null while text is flowing. @param {Answer} answer @param {boolean} online */
@@ -69,16 +74,34 @@ export function linkText(link) {
   return link === 'connecting' ? 'Connecting…' : 'Out of reach, retrying…';
 }
 
-/** @param {any} state */
+/** The box in one line, the most important first: narrow screens cut it short. @param {any} state */
 export function stateText(state) {
-  const level = LEVELS.get(state?.level) ?? state?.level ?? 'ready';
+  const loaded = state?.loaded > 0 ? ` ${Math.round(state.loaded * 100)} %` : '';
+  const doing = ENGINE.get(state?.engine) ?? LEVELS.get(state?.level) ?? 'ready';
   const line = state?.queued > 0 ? `${state.queued} in line` : '';
   const model = (state?.model ?? '').replace(/\.gguf$/i, '').replace(/[-._](I?Q\d\w*|BF16|F16|F32)$/i, '');
-  return [level, line, model].filter(Boolean).join(' · ');
+  return [doing + loaded, line, model].filter(Boolean).join(' · ');
+}
+
+/** For the colour of the light beside it. @param {any} state */
+export function levelOf(state) {
+  return ENGINE.has(state?.engine) ? 'warm' : (state?.level ?? 'cool');
+}
+
+/** An error's own sentence, and when to try again. @param {{message: string, retry_after_s?: number | null}} error */
+export function errorText(error) {
+  return error.retry_after_s
+    ? `${error.message} Try again in about ${Math.ceil(error.retry_after_s)} s.`
+    : error.message;
 }
 
 /** A turning point of an answer, for people who listen to the page; never every word. @param {Answer} answer */
 export function announcement(answer) {
-  const words = { queued: 'Waiting in line', running: 'Answering', completed: 'Answer finished', failed: 'The answer failed' };
+  const words = {
+    queued: 'Waiting in line',
+    running: 'Answering',
+    completed: 'Answer finished',
+    failed: 'The answer failed',
+  };
   return words[/** @type {keyof words} */ (answer.status)] ?? 'Stopped';
 }
