@@ -199,8 +199,7 @@ class Allowlist:
         if _stamp(self._path) == self._read_stamp:
             return
         try:
-            # Under the lock, or an older list could overwrite one a change has just put in place.
-            with self._changing():
+            with self._changing():  # or an older list could overwrite one just put in place
                 self._warned = False
         except StartupError as exc:
             self._warn(exc)

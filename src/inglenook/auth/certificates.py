@@ -73,12 +73,7 @@ def ensure_certificate(
             stays as it is, for it may be in a backup.
     """
     key_path, cert_path = folder / "tls.key", folder / "tls.crt"
-    wanted: set[x509.GeneralName] = {x509.DNSName(name) for name in names}
-    wanted |= {
-        x509.IPAddress(address)
-        for address in addresses
-        if isinstance(address, IPv4Address) or not address.is_link_local
-    }
+    wanted = _alternative_names(names, addresses)
     moment = datetime.fromtimestamp(now, UTC)
     try:
         key = _read_key(key_path)
@@ -130,6 +125,17 @@ def _damaged(path: Path) -> StartupError:
         f"{path} is not an EC P-256 private key; restore a copy, or delete it and pair again every "
         "phone that uses TLS."
     )
+
+
+def _alternative_names(
+    names: Iterable[str], addresses: Iterable[IPv4Address | IPv6Address]
+) -> set[x509.GeneralName]:
+    wanted: set[x509.GeneralName] = {x509.DNSName(name) for name in names}
+    return wanted | {
+        x509.IPAddress(address)
+        for address in addresses
+        if isinstance(address, IPv4Address) or not address.is_link_local
+    }
 
 
 def _will_do(

@@ -51,21 +51,14 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
         ConfigError: With every fault found, in the order of the file.
     """
     tree, findings = read_yaml(text)
-    found: dict[str, Any] = {}
-    for key, node in _leaves(tree, findings):
-        try:
-            value = _value(_BY_KEY[key], node)
-        except ValueError as exc:
-            findings.append(Finding(node.line, key, str(exc)))
-        else:
-            found[key] = around.folder / value if isinstance(value, Path) else value
+    found = _convert(tree, findings, around.folder)
+    if found.get("name") is None:
+        found["name"] = _default_name(around.host_name)
     if found.get("state_dir") is None:
         found["state_dir"] = _default_state_dir(around.environ)
     if found["state_dir"] is None:
         what = "no folder for state, as HOME is not set either; write one here"
         findings.append(Finding(0, "state_dir", what))
-    if found.get("name") is None:
-        found["name"] = _default_name(around.host_name)
     listen = ListenSettings(**_of("listen", found))
     if not any(finding.where.startswith("listen") for finding in findings):
         findings += _port_findings(listen, tree)
@@ -84,6 +77,19 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
         power=PowerSettings(**_of("power", found)),
         not_in_force=tuple(key for key in found if not _BY_KEY[key].in_force),
     )
+
+
+def _convert(tree: Section, findings: list[Finding], folder: Path) -> dict[str, Any]:
+    """Give the value of every setting in the file that has a sound one."""
+    found: dict[str, Any] = {}
+    for key, node in _leaves(tree, findings):
+        try:
+            value = _value(_BY_KEY[key], node)
+        except ValueError as exc:
+            findings.append(Finding(node.line, key, str(exc)))
+        else:
+            found[key] = folder / value if isinstance(value, Path) else value
+    return found
 
 
 def _leaves(tree: Section, findings: list[Finding]) -> Iterator[tuple[str, Node]]:
