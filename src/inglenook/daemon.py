@@ -204,7 +204,8 @@ class Daemon:
             raise
         certificate = None
         if tls:
-            names = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
+            own = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
+            names = [*own, *(other for other in config.listen.names if other.isascii())]
             addresses = [interface.ip for interface in _read_addresses()]
             now = datetime.now(UTC).timestamp()
             certificate = ensure_certificate(config.state_dir, names, addresses, now)

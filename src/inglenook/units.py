@@ -28,7 +28,8 @@ def parse_bytes(text: str) -> int:
         ValueError: With a sentence that shows the accepted forms.
     """
     match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in _BYTES:
+    # Beyond 15 digits a float is no longer exact, and nobody means it.
+    if match is None or match[2].lower() not in _BYTES or len(match[1]) > 15:
         raise ValueError(f"{text!r} is not a size; write for example 512MiB, 2GiB or 0")
     return round(float(match[1]) * _BYTES[match[2].lower()])
 
@@ -51,12 +52,13 @@ def parse_duration_s(text: str) -> float:
 
 def format_bytes(count: int) -> str:
     """Write a size for people, such as ``93.8 MiB``."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
+    if abs(count) < 1024:
+        return f"{count} B"
+    for unit, size in (("KiB", 2**10), ("MiB", 2**20)):
+        # Rounded before it is compared, or 1 MiB less one byte would be 1024.0 KiB.
+        if round(abs(count) / size, 1) < 1024:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 2**30:.1f} GiB"
 
 
 def format_duration(duration_s: float) -> str:
@@ -64,4 +66,4 @@ def format_duration(duration_s: float) -> str:
     for unit, size_s in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if duration_s >= size_s and duration_s % size_s == 0:
             return f"{duration_s / size_s:.0f} {unit}"
-    return f"{duration_s:g} s"
+    return f"{round(duration_s, 3):.12g} s"

@@ -70,7 +70,7 @@ def test_settings_without_effect_are_named() -> None:
         "power: {unload_after: 5min}\ncache: {ram: auto}\nserving: {journal: true, queue: 1}"
     )
 
-    assert config.not_in_force == ("power.unload_after", "cache.ram", "serving.journal")
+    assert config.not_in_force == ("power.unload_after", "cache.ram")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.devices import Device, Scope
+from inglenook.auth.devices import Device, Scope, clean_name
 from inglenook.auth.pairing import Accepted, PairingWindow, attempt
 from inglenook.errors import Code, Problem
 
@@ -67,14 +67,7 @@ class PairingDoor:
         if window is not None:
             self._window, verdict = attempt(window, offered, self._now())
             if isinstance(verdict, Accepted):
-                name = window.name or device_name
-                device, token = await asyncio.to_thread(
-                    self._allowlist.add, name, (Scope.CHAT,), None, platform
-                )
-                log.info("paired %s (%s)", device.device_id, device.name)
-                self._newcomer = device
-                self._close()
-                return device, token
+                return await self._let_in(window.name or device_name, platform)
             if self._window.closed(self._now()) is not None and not self._closed.is_set():
                 log.warning("pairing is closed: too many wrong tries")
                 self._close()
@@ -84,6 +77,17 @@ class PairingDoor:
             "That code is not right, or pairing is closed. On the box, "
             "`inglenook pair` opens it again and shows a new code.",
         )
+
+    async def _let_in(self, name: str, platform: str) -> tuple[Device, str]:
+        try:
+            device, token = await asyncio.to_thread(
+                self._allowlist.add, name, (Scope.CHAT,), None, platform
+            )
+            log.info("paired %s (%s)", device.device_id, device.name)
+            self._newcomer = device
+        finally:
+            self._close()
+        return device, token
 
     def _expire(self, secret: str) -> None:
         if self._window is not None and self._window.secret == secret and not self._closed.is_set():
@@ -108,4 +112,5 @@ def _read(body: Any) -> tuple[str, str, str]:
     platform = body.get("platform") or ""
     if not isinstance(device_name, str) or not isinstance(platform, str):
         raise Problem(Code.BAD_REQUEST, "'device_name' and 'platform' must be strings.")
-    return offered, device_name[:64], platform
+    # Before the try is judged: a bad name must not use the window up.
+    return offered, clean_name(device_name[:64]), platform
