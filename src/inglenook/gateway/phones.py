@@ -13,12 +13,12 @@ from inglenook.protocol.session import CloseCode
 
 log = logging.getLogger(__name__)
 
-#: A household's phones, tablets and laptops, each with a few tabs.
-SOCKETS_MAX = 256
-SOCKETS_PER_DEVICE_MAX = 16
+#: Some 50 KiB each, so 25 MiB in all. One device, or an app that forgets to hang up, gets half.
+SOCKETS_MAX = 512
+SOCKETS_PER_DEVICE_MAX = 256
 
-#: Strangers who have not said who they are; each is gone after ten seconds.
-STRANGERS_MAX = 32
+#: Those who have not said who they are; each is gone after ten seconds.
+STRANGERS_MAX = 256
 
 
 class Phones:
