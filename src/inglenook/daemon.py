@@ -18,7 +18,7 @@ from aiohttp import web
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate, server_ssl_context
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity import KeptHostName, server_id
 from inglenook.config import Config
 from inglenook.discovery.advert import Advert, Status, host_name
 from inglenook.discovery.announcer import Announcer
@@ -61,6 +61,7 @@ class _Found:
     tls: list[socket.socket]
     control: socket.socket
     mac: str | None
+    last_host_name: str | None
 
 
 class Daemon:
@@ -79,6 +80,7 @@ class Daemon:
         self._on_change = on_change
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
+        self._kept_name = KeptHostName(config.state_dir)
         self._welcome: set[str] = set()
         self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(self._prepare_model, self._engine_changed)
@@ -137,7 +139,9 @@ class Daemon:
         for key in self._config.not_in_force:
             log.warning("%s is set, but has no effect in this version", key)
         advert = self._advert(found)
-        self._announcer = Announcer(self._config.discovery, advert)
+        self._announcer = Announcer(
+            self._config.discovery, advert, last_host_name=found.last_host_name
+        )
         self._house = self._make_house(found, self._announcer)
         await self._desk.restore()
         async with self._front_door(found, self._house), self._control_door(found, self._house):
@@ -217,7 +221,8 @@ class Daemon:
             config.listen.tls_port,
             certificate.spki_sha256 if certificate else None,
         )
-        return _Found(identity, certificate, read_pages(), plain, tls, control, wired_mac())
+        last = self._kept_name.read(host_name(name, box_id))
+        return _Found(identity, certificate, read_pages(), plain, tls, control, wired_mac(), last)
 
     def _make_house(self, found: _Found, announcer: Announcer) -> House:
         return House(
@@ -297,6 +302,7 @@ class Daemon:
             self._mem_available_bytes = await asyncio.to_thread(read_mem_available_bytes, root)
             self._phones.tell_state()
             self._announcer.update(self._advert(found))
+            await asyncio.to_thread(self._kept_name.keep, self._announcer.host_name)
             await asyncio.sleep(_STATE_EVERY_S)
             await self._news.wait()
 

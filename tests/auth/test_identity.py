@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity import KeptHostName, server_id
 from inglenook.errors import StartupError
 
 
@@ -50,3 +50,27 @@ def test_an_id_that_cannot_be_kept_is_reported(tmp_path: Path) -> None:
     """A new id at every start would be worse than none."""
     with pytest.raises(StartupError, match=r"cannot be kept in .*: No such file or directory"):
         server_id(tmp_path / "missing")
+
+
+def test_a_host_name_that_had_to_be_changed_is_kept(tmp_path: Path) -> None:
+    """The next life begins with it, and writes nothing while it stays."""
+    KeptHostName(tmp_path).keep("kitchen-ab12-2")
+
+    assert KeptHostName(tmp_path).read("kitchen-ab12") == "kitchen-ab12-2"
+
+
+def test_a_kept_host_name_of_another_box_name_is_not_used(tmp_path: Path) -> None:
+    """A renamed box gets the host name that follows from its new name."""
+    KeptHostName(tmp_path).keep("kitchen-ab12")
+
+    assert KeptHostName(tmp_path).read("attic-ab12") is None
+
+
+def test_a_host_name_that_cannot_be_kept_is_no_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs a changed link, one day; the log says so."""
+    KeptHostName(tmp_path / "missing").keep("kitchen-ab12")
+
+    assert "cannot be written" in caplog.text
+    assert KeptHostName(tmp_path / "missing").read("kitchen-ab12") is None

@@ -1,13 +1,16 @@
-"""The box's own name for itself: made once, never changed. Kind: hands."""
+"""What the box keeps of its own identity: an id for ever, a host name as long as it can. Kind: hands."""
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from pathlib import Path
 
 from inglenook.auth.files import read_private, write_private
 from inglenook.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 _SERVER_ID = re.compile(rb"([0-9a-f]{8})\s*")
 
@@ -46,3 +49,33 @@ def _make(path: Path) -> str:
             "has space, and belongs to the user this runs as."
         ) from exc
     return made
+
+
+class KeptHostName:
+    """The host name the box was last announced by, so that links phones keep stay good.
+
+    It differs from the one that follows from the box's name where another device had that already.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "host_name"
+        self._name: str | None = None
+
+    def read(self, derived: str) -> str | None:
+        """Give the name kept, if it is ``derived`` or a variant of it; None otherwise."""
+        try:
+            name = self._path.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        self._name = name
+        return name if name == derived or name.startswith(f"{derived}-") else None
+
+    def keep(self, name: str) -> None:
+        """Keep another name. A disk that cannot costs no more than a changed link, one day."""
+        if name == self._name:
+            return
+        self._name = name
+        try:
+            write_private(self._path, name.encode())
+        except OSError as exc:
+            logger.warning("%s cannot be written: %s", self._path, exc.strerror)

@@ -61,6 +61,8 @@ def _set_up_logging(*, debug: bool) -> None:
     # A page that asks for its icon is no news; what goes wrong there is said by our own handlers.
     logging.getLogger("aiohttp").setLevel(logging.DEBUG if debug else logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It warns of addresses that are a moment too young to be used; what matters `discovery` says.
+    logging.getLogger("zeroconf").setLevel(logging.ERROR)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,9 @@ from inglenook.engine.orders import EngineState, Phase
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
+
+#: Clears a terminal's line from the cursor on (ECMA-48, EL).
+_CLEAR = "\x1b[K"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,14 +83,19 @@ class _LoadingLine:
         #: The model is loaded, or it is known why not.
         self.settled = asyncio.Event()
         self._moving = sys.stderr.isatty()
+        if self._moving:
+            for handler in logging.getLogger().handlers:
+                handler.setFormatter(logging.Formatter(f"{_CLEAR}%(message)s"))
 
     def show(self, state: EngineState) -> None:
         """Take the engine's latest state."""
         if state.phase is Phase.LOADING and self._moving:
             done = round(24 * state.progress)
             bar = "━" * done + " " * (24 - done)
-            print(f"\rloading {state.model}  {bar} {state.progress:4.0%}", end="", file=sys.stderr)
+            line = f"loading {state.model}  {bar} {state.progress:4.0%}"
+            # The cursor goes back to the start, so that a line of the log takes this one's place.
+            print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
         elif not self.settled.is_set() and state.phase in (Phase.READY, Phase.MISSING):
             if self._moving:
-                print(file=sys.stderr)
+                print(_CLEAR, end="", file=sys.stderr, flush=True)
             self.settled.set()
