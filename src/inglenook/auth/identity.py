@@ -1,4 +1,4 @@
-"""What the box keeps of its own identity: an id for ever, a host name as long as it can. Kind: hands."""
+"""What the box keeps of its identity: an id for ever, a host name while it can. Kind: hands."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ DEVICE = web.RequestKey("device", Device)
 #: What answers without a token, beside the page's own files.
 PUBLIC_PATHS = frozenset({"/healthz", "/.well-known/inglenook", "/pair", "/ws"})
 
-_STATUS = {
+#: The HTTP status of each code.
+STATUS = {
     Code.BAD_REQUEST: 400,
     Code.NOT_PAIRED: 401,
     Code.REVOKED: 401,
@@ -115,7 +116,7 @@ def problem_response(problem: Problem, status: int | None = None) -> web.Respons
     if problem.code in (Code.NOT_PAIRED, Code.REVOKED):
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(
-        {"error": error}, status=status or _STATUS[problem.code], headers=headers
+        {"error": error}, status=status or STATUS[problem.code], headers=headers
     )
 
 

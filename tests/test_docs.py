@@ -1,0 +1,97 @@
+"""The pages in docs/ say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from inglenook.errors import Code
+from inglenook.gateway.guard import STATUS
+from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
+from inglenook.protocol import messages
+from inglenook.protocol.codec import FRAME_BYTES_MAX
+from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
+from inglenook.serving.desk import WAITING_PER_DEVICE_MAX
+from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
+from inglenook.serving.shelf import KEPT_BYTES_MAX
+
+DOCS = Path(__file__).parent.parent / "docs"
+PROTOCOL = (DOCS / "protocol.md").read_text()
+LIMITS = (DOCS / "limits.md").read_text()
+
+
+def arrows(heading: str) -> set[tuple[str, str, str]]:
+    """The arrows of the state diagram under a heading: from, to, label."""
+    diagram = PROTOCOL.split(f"### {heading}\n")[1].split("```")[1]
+    found = re.findall(r"^ +(\w+) --> (\w+)(?:: (.+))?$", diagram, re.MULTILINE)
+    return set(found)
+
+
+def test_the_diagram_of_a_connection_is_the_codes_table() -> None:
+    """Arrow by arrow, label by label."""
+    assert arrows("A connection") == {
+        (before, after, why) for (before, after), why in TRANSITIONS.items()
+    }
+
+
+def test_the_diagram_of_a_response_is_the_codes_table() -> None:
+    """Arrow by arrow."""
+    assert arrows("A response") == {
+        (before, after, "") for before, afters in RESPONSE_TRANSITIONS.items() for after in afters
+    }
+
+
+def test_what_a_phone_may_say_in_each_phase_is_documented() -> None:
+    """The table names the same messages as the code."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", PROTOCOL, re.MULTILINE)
+    said = {phase: set(re.findall(r"`(\w+)`", may)) for phase, may in rows}
+    for phase, types in ALLOWED.items():
+        tags = {kind.__struct_config__.tag for kind in types}
+        assert said.get(phase, set()) == tags, phase
+
+
+def test_every_close_code_is_documented() -> None:
+    """And no other; 1011 is what a fault of ours looks like."""
+    table = PROTOCOL.split("### Close codes")[1].split("## Error codes")[0]
+    listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", table, re.MULTILINE)}
+
+    assert listed == {int(code) for code in CloseCode} | {1011}
+
+
+def test_every_error_code_is_documented_with_its_http_status() -> None:
+    """And no other."""
+    table = PROTOCOL.split("## Error codes")[1].split("## HTTP")[0]
+    listed = {
+        Code(name): int(status)
+        for names, status in re.findall(r"^\| (`[^|]+) \| (\d{3}) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+
+    assert listed == STATUS
+
+
+def test_every_message_is_documented() -> None:
+    """By its type, in the code's quotes."""
+    kinds = [
+        value.__struct_config__.tag
+        for value in vars(messages).values()
+        if isinstance(value, type) and getattr(value, "__struct_config__", None)
+    ]
+    for tag in filter(None, kinds):
+        assert f'"{tag}"' in PROTOCOL or f"`{tag}`" in PROTOCOL, tag
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"| a WebSocket frame | {FRAME_BYTES_MAX // 1024} KiB |",
+        f"| connections | {SOCKETS_MAX}; {SOCKETS_PER_DEVICE_MAX} a device;",
+        f"| `serving.queue`, 64; {WAITING_PER_DEVICE_MAX} a device |",
+        f"10 min, and {KEPT_BYTES_MAX // 2**20} MiB in all",
+    ],
+)
+def test_bounds_are_documented_as_they_are(words: str) -> None:
+    """Those that are most likely to be changed in one place only."""
+    assert words in LIMITS
