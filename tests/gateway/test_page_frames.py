@@ -367,14 +367,6 @@ async def test_a_connection_that_died_in_silence_is_noticed_when_the_phone_wakes
         assert (await box.hear("resume"))["after"] == 1
 
 
-async def test_half_a_question_lets_the_box_read_ahead(browser: str) -> None:
-    """A pause in typing is enough for the box to begin reading."""
-    async with paired(browser) as (page, box):
-        await page.write("#question", "Tell me about")
-        prepare = await box.hear("prepare")
-        assert prepare["request"]["messages"] == [{"role": "user", "content": "Tell me about"}]
-
-
 async def test_the_whole_chat_goes_with_each_question_but_thoughts_stay(browser: str) -> None:
     """The model sees both sides in turn; a question without an answer is left out."""
     async with paired(browser) as (page, box):
