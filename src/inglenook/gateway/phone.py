@@ -54,6 +54,9 @@ _REASON_BYTES_MAX = 123
 #: Pongs, errors and the like that wait for a phone which sends but does not read.
 OUTBOX_MAX = 256
 
+#: A ping comes back as it is: with long ones, a phone that never reads would fill the outbox.
+PING_CHARACTERS_MAX = 512
+
 #: Responses one connection reads at once.
 READINGS_MAX = 64
 
@@ -197,6 +200,8 @@ class Phone:
             case Resume():
                 self._resume(message)
             case Ping():
+                if len(frame) > PING_CHARACTERS_MAX:
+                    raise Problem(Code.BAD_REQUEST, "A 'ping' is a short frame.")
                 self._say(Pong(message.t))
             case Auth():
                 raise AssertionError("the session lets no second auth pass")
@@ -229,7 +234,8 @@ class Phone:
             raise Problem(Code.BAD_REQUEST, "'after' must be the number of a frame, or 0.")
         cut = response.cut_for(message.after)
         if cut is not None:
-            self._say(Rewound(message.response_id, cut.seq, {str(channel): at for channel, at in cut.offsets.items()}))
+            offsets = {str(channel): offset for channel, offset in cut.offsets.items()}
+            self._say(Rewound(message.response_id, cut.seq, offsets))
         after = message.after if cut is None else cut.seq
         self._read(Reading(response, request_id=None, after=after))
 
@@ -273,10 +279,19 @@ class Phone:
                 self._state_is_news = False
                 await self._send(State(self._house.snapshot()))
             for reading in list(self._readings.values()):
-                for message in reading.take():
-                    await self._send(message)
-                if reading.over and self._readings.get(reading.response.response_id) is reading:
+                await self._tell(reading)
+                if reading.over and self._follows(reading):
                     self._stop_reading(reading)
+
+    async def _tell(self, reading: Reading) -> None:
+        for message in reading.take():
+            # While the one before was sent, the phone may have asked to read from elsewhere.
+            if not self._follows(reading):
+                return
+            await self._send(message)
+
+    def _follows(self, reading: Reading) -> bool:
+        return self._readings.get(reading.response.response_id) is reading
 
     async def _send(self, message: ToPhone) -> None:
         try:

@@ -43,9 +43,11 @@ _FIRST_GUESS_TOKENS = 100.0
 #: A phone is told to come back later, rather than to wait, if the engine needs longer than this.
 _WORTH_WAITING_S = 10.0
 
-#: Frame numbers left out when an answer goes on after a restart. Text shown between the last sync and a
-#: power cut had numbers too; they must not come back with other text.
-_SKIPPED_SEQS = 2**20
+#: When an answer goes on after a restart, so many frame numbers at most are left out, and half as
+#: many at least. Text shown between the last sync and a power cut had numbers too; they must not
+#: come back with other text, not even if the power is cut again before the next sync. So how many
+#: is drawn at random. JavaScript counts exactly up to 2**53, which leaves a million restarts.
+_SKIPPED_SEQS_MAX = 2**33
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,11 @@ class Desk:
         self._openings: list[Opening] = []
         self._with_news: dict[Job, None] = {}
         self._dropped: list[str] = []
+        self._purge = False
         self._news = asyncio.Event()
         self._occupied = asyncio.Event()
         self._closed = False
+        self._pumping = False
 
     @property
     def load(self) -> Load:
@@ -120,7 +124,7 @@ class Desk:
         Args:
             device_id: Who asks.
             body: An OpenAI chat body.
-            idempotency_key: The same key from the same device gets the response that the first made.
+            idempotency_key: The same key from the same device gets the response the first made.
             weight: The device's share of service, compared with others'.
 
         Raises:
@@ -151,6 +155,7 @@ class Desk:
         """End a response soon; nothing happens if it has ended."""
         active = self._active.get(response.response_id)
         if active is not None:
+            active.unwanted = True
             self._engine.cancel(active.start.job)
             return
         for job in (*self._returning, *self._queue.in_order(self._answer_tokens)):
@@ -166,6 +171,8 @@ class Desk:
         for response in [r for r in self._shelf if r.device_id == device_id]:
             self.cancel(response)
             self._drop(response)
+        self._purge = True
+        self._news.set()
 
     def engine_changed(self, state: EngineState) -> None:
         """The engine has a new state."""
@@ -185,6 +192,8 @@ class Desk:
                 self._dropped.append(item.opening.response_id)
             else:
                 self._bring_back(item, self._now() - age_s)
+        if saved:
+            self._news.set()
         unfinished = self.load.queued
         if unfinished:
             log.info("%d unfinished answers go on", unfinished)
@@ -229,11 +238,18 @@ class Desk:
         self._returning.append(job)
         self._on_change()
 
+    def stood_aside(self, job: Job) -> None:
+        """See `JobOwner.stood_aside`."""
+        del self._active[job.response.response_id]
+        self._queue.put_back(job.response.device_id, job)
+        self._pump()
+
     def over(self, job: Job) -> None:
         """See `JobOwner.over`."""
-        if self._active.pop(job.response.response_id, None) is not None:
-            self._queue.charge(job.response.device_id, job.tokens - self._answer_tokens)
-            if job.begun_at is not None and job.gained:
+        self._active.pop(job.response.response_id, None)
+        if job.begun_at is not None:
+            self._queue.charge(job.response.device_id, job.tokens - job.advance_tokens)
+            if job.gained:
                 self._answer_s += 0.2 * (self._now() - job.begun_at - self._answer_s)
                 self._answer_tokens += 0.2 * (job.tokens - self._answer_tokens)
         self.news(job)
@@ -253,26 +269,53 @@ class Desk:
             text = f"This box runs '{state.model}'; leave 'model' out or name that."
             raise Problem(Code.MODEL_MISSING, text)
         if (
-            len(self._queue) >= self._settings.queue
+            self.load.queued >= self._settings.queue
             or self._queue.waiting(device_id) >= WAITING_PER_DEVICE_MAX
         ):
-            wait_s = round(self._eta_s(len(self._queue)), 1)
+            wait_s = round(self._eta_s(self.load.queued), 1)
             text = "Too many questions are waiting already. Please try again later."
             raise Problem(Code.BUSY, text, retry_after_s=wait_s)
 
     def _pump(self) -> None:
         """Give the engine what it may have, and tell the rest where they stand."""
+        if self._pumping:
+            # A job that was just begun has ended at once; whoever began it looks for the next.
+            return
+        self._pumping = True
+        try:
+            while self._may_begin() and (job := self._next()) is not None:
+                self._begin(job)
+            self._make_way()
+        finally:
+            self._pumping = False
         ready = self._engine.state.phase is Phase.READY
-        while ready and not self._closed and len(self._active) < self._max_active:
-            job = self._next()
-            if job is None:
-                break
-            self._begin(job)
         reason = Reason.BUSY if ready else Reason.LOADING
         for position, job in enumerate(self._queue.in_order(self._answer_tokens), start=1):
             eta_s = round(self._eta_s(position), 1)
             job.response.wait_at(Place(position, eta_s, reason))
         self._on_change()
+
+    def _make_way(self) -> None:
+        """Let a device that has nothing have the place of another's newest answer.
+
+        One device may have all places while nobody else wants them. The answer that stands aside
+        goes on later, after its own tokens, like one whose engine died.
+        """
+        counts = Counter(job.response.device_id for job in self._active.values())
+        newcomer = self._queue.next_device()
+        if newcomer is None or counts[newcomer] or len(self._active) < self._max_active:
+            return
+        if self._returning or any(job.makes_way for job in self._active.values()):
+            return
+        [(most, count)] = counts.most_common(1)
+        if count > 1:
+            newest = [job for job in self._active.values() if job.response.device_id == most][-1]
+            newest.makes_way = True
+            self._engine.cancel(newest.start.job)
+
+    def _may_begin(self) -> bool:
+        ready = self._engine.state.phase is Phase.READY
+        return ready and not self._closed and len(self._active) < self._max_active
 
     def _next(self) -> Job | None:
         """Who goes next: those that an engine died under, one by one; then the fair queue.
@@ -285,10 +328,10 @@ class Desk:
             return None if proving else self._returning.popleft()
         if proving:
             return None
-        share = (self._max_active + 1) // 2
-        counts = Counter(job.response.device_id for job in self._active.values())
-        full = {device_id for device_id, count in counts.items() if count >= share}
-        return self._queue.take(self._answer_tokens, without=full)
+        job = self._queue.take(self._answer_tokens)
+        if job is not None:
+            job.advance_tokens += self._answer_tokens
+        return job
 
     def _begin(self, job: Job) -> None:
         response, model = job.response, self._engine.state.model
@@ -315,7 +358,8 @@ class Desk:
         response.opened = True
         self._keep(response, opening.idempotency_key)
         if item.ending is None:
-            response.skip_to(response.next_seq + _SKIPPED_SEQS)
+            skipped = _SKIPPED_SEQS_MAX // 2 + secrets.randbelow(_SKIPPED_SEQS_MAX // 2)
+            response.skip_to(response.next_seq + skipped)
             start = msgspec.structs.replace(opening.start, produced=item.tokens)
             self._returning.append(Job(start, response, self._now, self, returning=True))
 
@@ -357,8 +401,9 @@ class Desk:
         for response, change in changes:
             response.apply(change, self._now())
         dropped, self._dropped = self._dropped, []
-        if dropped:
-            await self._recorder.forget(dropped)
+        purge, self._purge = self._purge, False
+        if dropped or purge:
+            await self._recorder.forget(dropped, purge=purge)
 
     async def _tidy_up(self) -> None:
         """Drop old responses and cancel unread ones; asleep while there are none."""
@@ -371,7 +416,8 @@ class Desk:
             for response in self._shelf.abandoned(now, crowded=len(self._queue) > 0):
                 log.info("answer %s is cancelled: nobody reads it", response.response_id)
                 self.cancel(response)
-            self._queue.forget_idle()
+            jobs = (*self._active.values(), *self._returning)
+            self._queue.forget_idle({job.response.device_id for job in jobs})
             if not len(self._shelf):
                 self._occupied.clear()
 

@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 #: How far back penalties look, tokens; llama.cpp's default.
 _PENALTY_LAST_N = 64
 
-#: An answer that was running at two deaths in a row, without a new token between, is to blame for the
-#: second. A kill from outside says nothing of the sort, but has to end some time too.
+#: An answer that was running at two deaths in a row, without a new token between, is to blame for
+#: the second. A kill from outside says nothing of the sort, but has to end some time too.
 _STRIKES_MAX = 2.0
 _KILLED_STRIKE = 0.4
 
@@ -56,6 +56,9 @@ class Job:
         begun_at: When it was first given to the engine, monotonic seconds; None while it waits.
         over: Nothing more comes; what was gathered may still wait to be taken.
         returning: An engine, or a daemon, died under it.
+        unwanted: Somebody cancelled it; should its engine die before it hears of that, it is over.
+        makes_way: It was asked to let another device's answer go first.
+        advance_tokens: What its device was charged for it when it was taken from the queue.
     """
 
     def __init__(
@@ -73,6 +76,9 @@ class Job:
         self.begun_at: float | None = None
         self.over = False
         self.returning = returning
+        self.unwanted = False
+        self.makes_way = False
+        self.advance_tokens = 0.0
         self._now = now
         self._desk = desk
         self._arrived_at = now()
@@ -81,12 +87,13 @@ class Job:
         self._cached_tokens = 0
         self._strikes = 0.0
         self._produced = list(start.produced)
+        self._begun = response.status is not Status.QUEUED
         self._begins = False
         self._parts: list[tuple[Channel, str]] = []
         self._untold_tokens: list[int] = []
-        self._ending: Ending | None = None
+        self._ending: tuple[Status, Outcome] | None = None
         self._splitter = ThinkSplitter(thinking=False)
-        # Code points of each channel that were passed on; and how many of them are yet to come again.
+        # Code points of each channel that were passed on; how many of them are to come again.
         self._told = {channel: response.length(channel) for channel in Channel}
         self._known = dict(self._told)
 
@@ -97,18 +104,19 @@ class Job:
 
     @property
     def proving(self) -> bool:
-        """Whether it has come back and not yet got a token: if its engine dies now, it is to blame."""
+        """Whether it has come back and got no token yet: it is to blame if its engine dies now."""
         return self.returning and not self.gained
 
     @property
     def tokens(self) -> int:
-        """What it has cost so far, in tokens of prompt and answer."""
-        return self._prompt_tokens + len(self._produced)
+        """What it has cost so far, in tokens of prompt and answer; nothing if it was refused."""
+        return self._prompt_tokens + len(self._produced) if self._begun else 0
 
     def attempt(self, number: int) -> Start:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:
             self.begun_at = self._now()
+        self.makes_way = False
         self.start = msgspec.structs.replace(self.start, job=number, produced=tuple(self._produced))
         return self.start
 
@@ -119,8 +127,8 @@ class Job:
         self._prompt_tokens = event.prompt_tokens
         self._cached_tokens = event.cached_tokens
         self._splitter = ThinkSplitter(thinking=event.thinking)
-        if self.response.status is Status.QUEUED and not self._begins:
-            self._begins = True
+        if not self._begun:
+            self._begun = self._begins = True
             self._desk.news(self)
 
     def added(self, text: str, tokens: Sequence[int]) -> None:
@@ -138,6 +146,10 @@ class Job:
     def ended(self, event: Ended) -> None:
         """See `Sink.ended`."""
         if self.over:
+            return
+        if event.finish is Finish.CANCELLED and self.makes_way and not self.unwanted:
+            self._known = dict(self._told)
+            self._desk.stood_aside(self)
             return
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
@@ -163,8 +175,11 @@ class Job:
         self.fail(_problem_of(event))
 
     def lost(self, *, killed: bool) -> None:
-        """See `Sink.lost`. It goes on with the next engine, unless it seems to be what kills them."""
+        """See `Sink.lost`. It goes on with the next engine, unless it seems to kill them."""
         if self.over:
+            return
+        if self.unwanted:
+            self.cancelled()
             return
         if self.gained:
             self._strikes = 0.0
@@ -199,9 +214,8 @@ class Job:
             seq += 1
         # Tokens without text are of no use to a reader, nor to a later engine: they can wait.
         tokens = tuple(self._untold_tokens) if pieces else ()
-        change = Change(
-            self.response.response_id, self._begins, tuple(pieces), tokens, self._ending
-        )
+        ending = None if self._ending is None else Ending(seq, *self._ending)
+        change = Change(self.response.response_id, self._begins, tuple(pieces), tokens, ending)
         self._begins = False
         self._parts = []
         if pieces:
@@ -248,7 +262,7 @@ class Job:
             decode_tok_s=decode_tok_s,
             problem=problem,
         )
-        self._ending = Ending(status, outcome)
+        self._ending = (status, outcome)
         self.over = True
         log.info(
             "answer %s device=%s tokens=%d first_s=%s rate_tok_s=%s end=%s",
@@ -273,6 +287,9 @@ class JobOwner(Protocol):
 
     def lost(self, job: Job) -> None:
         """Its engine died; it wants another."""
+
+    def stood_aside(self, job: Job) -> None:
+        """It made way; it wants to go on when it is its device's turn again."""
 
     def over(self, job: Job) -> None:
         """It has ended; its last change waits to be taken."""

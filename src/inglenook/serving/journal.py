@@ -2,7 +2,7 @@
 
 A SQLite file in WAL mode. A write is a system call and no more: it survives the death of this
 process, however sudden, but not that of the machine until `Journal.sync`. Every method blocks; all
-must be called from one thread.
+but `Journal.sync` must be called from one thread.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 #: Raised with every change to the tables; a journal of another version is started afresh.
 _VERSION = 1
 
-#: Each write costs a page of this size at least, and SD cards wear out by writing. 1 KiB holds a frame's
-#: text and tokens with room to spare; SQLite's usual 4 KiB would quadruple the wear.
+#: Each write costs a page of this size at least, and SD cards wear out by writing. 1 KiB holds a
+#: frame's text and tokens with room to spare; SQLite's usual 4 KiB would quadruple the wear.
 _PAGE_BYTES = 1024
 
 _SCHEMA = """
@@ -52,9 +52,38 @@ CREATE TABLE piece (
 """
 
 
+#: SQLite's words for a file whose content is wrong. Its other errors are about the disk or the
+#: folder, and no reason to throw away what may be whole.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+class _ResponseRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row of ``response``; SQLite itself would let anything stand in any column."""
+
+    number: int
+    response_id: str
+    device_id: str
+    idempotency_key: str | None
+    model: str
+    start: bytes
+    ended_at: float | None
+    ending: bytes | None
+
+
+class _PieceRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row of ``piece``."""
+
+    response: int
+    seq: int
+    channel: Channel
+    text: str
+    tokens: bytes | None
+
+
 class _Ending(msgspec.Struct, frozen=True, array_like=True):
     """An `Ending` as it is stored."""
 
+    seq: int
     status: Status
     finish_reason: str | None
     prompt_tokens: int
@@ -122,10 +151,10 @@ class Journal:
         try:
             saved = self._open_and_read()
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as exc:
+            if isinstance(exc, sqlite3.Error) and not _tells_of_damage(exc):
+                raise
             log.warning("%s is damaged (%s); it is started afresh", self._path, exc)
-            self.close()
-            for path in self._files():
-                path.unlink(missing_ok=True)
+            self.delete()
             saved = self._open_and_read()
         return saved, written_at
 
@@ -145,8 +174,13 @@ class Journal:
                 if number is not None:
                     _append(database, number, change, now)
 
-    def forget(self, response_ids: Iterable[str]) -> None:
+    def forget(self, response_ids: Iterable[str], *, purge: bool = False) -> None:
         """Remove responses; their bytes are overwritten, in the log too.
+
+        Args:
+            response_ids: Which; unknown ones are ignored.
+            purge: Rewrite the file. When SQLite moves rows from page to page it can leave copies,
+                which else stay until the journal is empty.
 
         Raises:
             OSError, sqlite3.Error: If they cannot be.
@@ -161,6 +195,8 @@ class Journal:
             database.execute("BEGIN")
             database.executemany("DELETE FROM piece WHERE response = ?", numbers)
             database.executemany("DELETE FROM response WHERE number = ?", numbers)
+        if purge or not self._numbers:
+            database.execute("VACUUM")
         # Or the log would keep the text until it happens to be written over.
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -172,6 +208,17 @@ class Journal:
         """
         if self._wal is not None:
             os.fdatasync(self._wal)
+
+    def delete(self) -> None:
+        """Close the file and remove it, with all that it holds.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.close()
+        for path in self._files():
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; everything is on the disk then."""
@@ -194,6 +241,8 @@ class Journal:
         # In WAL mode this syncs at checkpoints only, which is what keeps the file itself whole.
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA secure_delete = ON")
+        # Or `forget` would leave a copy of everything among the temporary files.
+        database.execute("PRAGMA temp_store = MEMORY")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if version == 0 and tables == 0:
@@ -211,35 +260,27 @@ class Journal:
         pieces: dict[int, list[Piece]] = {}
         tokens: dict[int, list[int]] = {}
         lengths: dict[tuple[int, str], int] = {}
-        for number, seq, channel, text, blob in database.execute(
-            "SELECT response, seq, channel, text, tokens FROM piece ORDER BY rowid"
-        ):
-            known = pieces.setdefault(number, [])
-            if known and seq <= known[-1].seq:
-                raise ValueError(f"frame {seq} comes twice")
-            offset = lengths.get((number, channel), 0)
-            lengths[number, channel] = offset + len(text)
-            known.append(Piece(seq, Channel(channel), offset, text))
-            if blob is not None:
-                more = msgspec.msgpack.decode(blob, type=list[int])
-                tokens.setdefault(number, []).extend(more)
+        for values in database.execute("SELECT * FROM piece ORDER BY rowid"):
+            row = msgspec.convert(values, _PieceRow)
+            known = pieces.setdefault(row.response, [])
+            if row.seq <= (known[-1].seq if known else 0):
+                raise ValueError(f"frame {row.seq} is out of order")
+            offset = lengths.get((row.response, row.channel), 0)
+            lengths[row.response, row.channel] = offset + len(row.text)
+            known.append(Piece(row.seq, row.channel, offset, row.text))
+            if row.tokens is not None:
+                more = msgspec.msgpack.decode(row.tokens, type=list[int])
+                tokens.setdefault(row.response, []).extend(more)
         saved = []
-        for number, response_id, device_id, key, model, start, ended_at, ending in database.execute(
-            "SELECT * FROM response ORDER BY number"
-        ):
-            self._numbers[response_id] = number
-            opening = Opening(
-                response_id, device_id, key, model, msgspec.msgpack.decode(start, type=Start)
-            )
-            saved.append(
-                Saved(
-                    opening,
-                    tuple(pieces.get(number, ())),
-                    tuple(tokens.get(number, ())),
-                    None if ending is None else _read_ending(ending),
-                    ended_at,
-                )
-            )
+        for values in database.execute("SELECT * FROM response ORDER BY number"):
+            of = msgspec.convert(values, _ResponseRow)
+            start = msgspec.msgpack.decode(of.start, type=Start)
+            ending = None if of.ending is None else _read_ending(of.ending)
+            opening = Opening(of.response_id, of.device_id, of.idempotency_key, of.model, start)
+            spoken = tuple(pieces.get(of.number, ()))
+            produced = tuple(tokens.get(of.number, ()))
+            saved.append(Saved(opening, spoken, produced, ending, of.ended_at))
+            self._numbers[of.response_id] = of.number
         return saved
 
     def _insert(self, database: sqlite3.Connection, opening: Opening) -> int:
@@ -272,6 +313,11 @@ class Journal:
         return max(moments)
 
 
+def _tells_of_damage(exc: sqlite3.Error) -> bool:
+    # Errors that Python's module finds by itself, such as text that is not UTF-8, have no code.
+    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED
+
+
 def _append(database: sqlite3.Connection, number: int, change: Change, now: float) -> None:
     tokens = msgspec.msgpack.encode(change.tokens) if change.tokens else None
     for piece in change.pieces:
@@ -292,6 +338,7 @@ def _write_ending(ending: Ending) -> bytes:
     problem = outcome.problem
     return msgspec.msgpack.encode(
         _Ending(
+            ending.seq,
             ending.status,
             outcome.finish_reason,
             outcome.prompt_tokens,
@@ -320,4 +367,4 @@ def _read_ending(blob: bytes) -> Ending:
         stored.decode_tok_s,
         None if stored.code is None else Problem(stored.code, stored.text),
     )
-    return Ending(stored.status, outcome)
+    return Ending(stored.seq, stored.status, outcome)

@@ -47,21 +47,26 @@ class FairQueue(Generic[T]):
         self._weights[device_id] = weight
         self._lines[device_id].append(item)
 
-    def take(self, cost: float, *, without: Collection[str] = ()) -> T | None:
+    def put_back(self, device_id: str, item: T) -> None:
+        """Put an item that was taken at the head of its line again; it stays charged."""
+        self._lines.setdefault(device_id, deque()).appendleft(item)
+        self._times.setdefault(device_id, self._clock)
+        self._weights.setdefault(device_id, 1.0)
+
+    def next_device(self) -> str | None:
+        """Whose turn it is; None if nobody waits."""
+        return min(self._lines, key=self._times.__getitem__, default=None)
+
+    def take(self, cost: float) -> T | None:
         """Take the next item, and charge its device ``cost`` in advance.
 
         Args:
             cost: What serving it is expected to take, in tokens; `charge` corrects it later.
-            without: Devices that have their fill for now.
 
         Returns:
-            None if nobody who may be served waits.
+            None if nobody waits.
         """
-        device_id = min(
-            (device_id for device_id in self._lines if device_id not in without),
-            key=self._times.__getitem__,
-            default=None,
-        )
+        device_id = self.next_device()
         if device_id is None:
             return None
         self._clock = max(self._clock, self._times[device_id])
@@ -90,9 +95,13 @@ class FairQueue(Generic[T]):
         self._lines.clear()
         return items
 
-    def forget_idle(self) -> None:
-        """Drop what is known of devices that neither wait nor are ahead of the others."""
-        for device_id in [d for d in self._times if d not in self._lines]:
+    def forget_idle(self, served: Collection[str]) -> None:
+        """Drop what is known of devices that neither wait nor are ahead of the others.
+
+        Args:
+            served: Devices to keep all the same: their service is yet to be charged in full.
+        """
+        for device_id in [d for d in self._times if d not in self._lines and d not in served]:
             if self._times[device_id] <= self._clock:
                 del self._times[device_id], self._weights[device_id]
 

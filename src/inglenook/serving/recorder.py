@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from inglenook.serving.journal import Journal, Opening, Saved
@@ -27,6 +29,7 @@ class Recorder:
     def __init__(self, journal: Journal | None) -> None:
         """None keeps nothing."""
         self._journal = journal
+        self._given_up: Journal | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._unsynced = asyncio.Event()
 
@@ -48,10 +51,19 @@ class Recorder:
             await self._do(self._journal.write, openings, changes, now)
             self._unsynced.set()
 
-    async def forget(self, response_ids: Iterable[str]) -> None:
-        """Remove responses from the disk."""
+    async def forget(self, response_ids: Iterable[str], *, purge: bool) -> None:
+        """Remove responses from the disk; see `Journal.forget`.
+
+        A journal that can no longer be written is removed whole.
+        """
         if self._journal is not None:
-            await self._do(self._journal.forget, list(response_ids))
+            await self._do(partial(self._journal.forget, list(response_ids), purge=purge))
+        if self._given_up is not None:
+            given_up, self._given_up = self._given_up, None
+            try:
+                await self._in_thread(given_up.delete)
+            except OSError as exc:
+                log.warning("answers cannot be removed from the disk: %s", exc)
 
     async def run(self) -> None:
         """Bring what was written onto the disk itself, now and then, until cancelled."""
@@ -60,7 +72,8 @@ class Recorder:
             await asyncio.sleep(SYNC_EVERY_S)
             self._unsynced.clear()
             if self._journal is not None:
-                await self._do(self._journal.sync)
+                # Not in the thread that writes: a card may take its time, and no stream waits.
+                await self._do(self._journal.sync, aside=True)
 
     async def close(self) -> None:
         """Bring everything onto the disk and end the thread."""
@@ -70,12 +83,19 @@ class Recorder:
             await self._do(self._journal.close)
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def _do(self, work: Callable[..., _T], *args: object) -> _T | None:
-        loop = asyncio.get_running_loop()
+    async def _do(self, work: Callable[..., _T], *args: object, aside: bool = False) -> _T | None:
         try:
-            return await loop.run_in_executor(self._thread, work, *args)
+            if aside:
+                return await asyncio.to_thread(work, *args)
+            return await self._in_thread(work, *args)
         except (OSError, sqlite3.Error) as exc:
-            # What it holds stays true as far as it goes; a reader that has seen more is cut back.
-            log.warning("answers are no longer kept on disk: %s", exc)
-            self._journal = None
+            if self._journal is not None:
+                log.warning("answers are no longer kept on disk: %s", exc)
+                # What it holds stays true as far as it goes; who has seen more is cut back.
+                self._given_up, self._journal = self._journal, None
+                with contextlib.suppress(OSError, sqlite3.Error):
+                    await self._in_thread(self._given_up.close)
             return None
+
+    async def _in_thread(self, work: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)

@@ -102,8 +102,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The last thing that happens to a response."""
+    """The last thing that happens to a response.
 
+    Attributes:
+        seq: Its number; the end counts as an entry.
+    """
+
+    seq: int
     status: Status
     outcome: Outcome
 
@@ -219,16 +224,16 @@ class Response:
             self.place = None
             self.outcome = change.ending.outcome
             self.ended_at = now
-            self._next_seq += 1
+            self._next_seq = change.ending.seq + 1
         self._wake()
 
     def skip_to(self, seq: int) -> None:
-        """Number the next entry ``seq``, so that numbers a reader may have seen are not used again."""
+        """Number the next entry ``seq``: a reader may have seen the numbers before it."""
         assert seq >= self._next_seq
         self._next_seq = seq
 
     def after(self, seq: int, text_bytes_max: int) -> list[Piece]:
-        """Everything after ``seq``, neighbours of one channel merged up to ``text_bytes_max`` bytes."""
+        """Everything after ``seq``, neighbours of one channel merged as by `merged`."""
         start = bisect_right(self._pieces, seq, key=lambda piece: piece.seq)
         return merged(self._pieces[start:], text_bytes_max)
 
@@ -269,7 +274,7 @@ class Response:
 
 
 def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:
-    """Join neighbours of one channel as far as ``text_bytes_max`` bytes; each keeps its last ``seq``."""
+    """Join neighbours of one channel up to ``text_bytes_max`` bytes, under the last ``seq``."""
     runs: list[list[Piece]] = []
     run_bytes = 0
     for piece in pieces:

@@ -9,8 +9,8 @@ from inglenook.serving.response import Response
 #: All text kept for finished responses, oldest dropped first.
 KEPT_BYTES_MAX = 16 * 1024 * 1024
 
-#: Grace of an answer that nobody reads while others wait for its place, seconds: long enough for a phone
-#: that changes from Wi-Fi to Wi-Fi.
+#: Grace of an answer that nobody reads while others wait for its place, seconds: long enough for a
+#: phone that changes from Wi-Fi to Wi-Fi.
 CROWDED_GRACE_S = 10.0
 
 
