@@ -81,7 +81,8 @@ def parse_chat_request(body: Any) -> ChatRequest:
         raise _bad("'response_format' other than text is not supported by this version")
     if body.get("n") not in (None, 1):
         raise _bad("'n' must be 1: a box this size writes one answer a request")
-    limit_name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+    old = body.get("max_completion_tokens") is None
+    limit_name = "max_tokens" if old else "max_completion_tokens"
     return ChatRequest(
         messages=_messages(body.get("messages")),
         model=_text(body, "model"),
@@ -119,10 +120,10 @@ def _messages(value: Any) -> tuple[Message, ...]:
 def _message(item: Any, index: int) -> Message:
     where = f"messages[{index}]"
     if not isinstance(item, Mapping):
-        raise _bad(f"{where} must be an object with 'role' and 'content'")
+        raise _bad(f"'{where}' must be an object with 'role' and 'content'")
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
-        raise _bad(f"{where}.role must be one of {', '.join(_ROLES)}")
+        raise _bad(f"'{where}.role' must be one of {', '.join(_ROLES)}")
     return Message(_ROLES[role], _content(item.get("content"), where))
 
 
@@ -134,13 +135,13 @@ def _content(value: Any, where: str) -> str:
         texts = []
         for part in value:
             if not isinstance(part, Mapping) or part.get("type") != "text":
-                raise _bad(f"{where}.content may hold text parts only; this box reads no images")
+                raise _bad(f"'{where}.content' may hold text parts only; this box reads no images")
             text = part.get("text")
             if not isinstance(text, str):
-                raise _bad(f"{where}.content has a text part without text")
+                raise _bad(f"'{where}.content' has a text part without text")
             texts.append(text)
         return "".join(texts)
-    raise _bad(f"{where}.content must be a string")
+    raise _bad(f"'{where}.content' must be a string")
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:
@@ -165,7 +166,7 @@ def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> fl
         raise _bad(f"'{name}' must be a number from {least:g} to {most:g}")
     # Written so that NaN fails too.
     if not least <= value <= most:
-        raise _bad(f"'{name}' must be from {least:g} to {most:g}; it was {value:g}")
+        raise _bad(f"'{name}' must be from {least:g} to {most:g}")
     return float(value)
 
 
@@ -176,7 +177,7 @@ def _whole(body: Mapping[str, Any], name: str, least: int, most: int) -> int | N
     if isinstance(value, bool) or not isinstance(value, int):
         raise _bad(f"'{name}' must be a whole number from {least} to {most}")
     if not least <= value <= most:
-        raise _bad(f"'{name}' must be from {least} to {most}; it was {value}")
+        raise _bad(f"'{name}' must be from {least} to {most}")
     return value
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import msgspec
 from aiohttp import web
 
 from inglenook.auth.devices import Scope
@@ -150,6 +150,7 @@ async def _wait_for_end(response: Response) -> None:
 
 async def _json(request: web.Request) -> Any:
     try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError):
+        # Not the standard library's, which lets lone surrogates and NaN pass.
+        return msgspec.json.decode(await request.read())
+    except (msgspec.MsgspecError, RecursionError):
         raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None

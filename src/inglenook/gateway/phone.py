@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NoReturn
 
 from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from inglenook.auth.devices import Device, Scope
 from inglenook.errors import Code, Problem
@@ -51,6 +53,11 @@ _CLOSE_S = 1.0
 #: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
 _REASON_BYTES_MAX = 123
 
+#: Bytes that may wait below us for one phone, in the kernel (which doubles it) and in front of it.
+#: With the usual megabytes, a phone on bad Wi-Fi would be sent many old small frames instead of one
+#: new large one, and 256 phones that do not read would cost a gigabyte.
+SEND_BYTES_MAX = 32 * 1024
+
 #: Pongs, errors and the like that wait for a phone which sends but does not read.
 OUTBOX_MAX = 256
 
@@ -76,7 +83,24 @@ class PhoneSocket(web.WebSocketResponse):
             compress=False,
             max_msg_size=FRAME_BYTES_MAX,
             timeout=_CLOSE_S,
+            writer_limit=SEND_BYTES_MAX,
         )
+        self._transport: asyncio.Transport | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Shake hands, and bound what may wait to be sent."""
+        writer = await super().prepare(request)
+        self._transport = request.transport
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(SEND_BYTES_MAX)
+            kernel: socket.socket = self._transport.get_extra_info("socket")
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
+        return writer
+
+    def drop(self) -> None:
+        """Cut the connection; what waits to be sent is lost."""
+        if self._transport is not None:
+            self._transport.abort()
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         """Close; the library's own 1009 becomes this protocol's code for the same."""
@@ -148,11 +172,13 @@ class Phone:
         except (Problem, Closing):
             await self._refuse(Problem(Code.NOT_PAIRED, "The first message must be 'auth'."))
         assert isinstance(auth, Auth), "the session lets nothing else pass"
-        verdict = self._house.allowlist.check(auth.token, datetime.now(UTC).timestamp())
+        now = datetime.now(UTC).timestamp()
+        verdict = self._house.allowlist.check(auth.token, now)
         if isinstance(verdict, Problem):
             await self._refuse(verdict)
         else:
             await self._welcome(verdict, auth)
+            await asyncio.to_thread(self._house.allowlist.touch, verdict.device_id, now)
 
     async def _welcome(self, device: Device, auth: Auth) -> None:
         self.device = device
@@ -298,7 +324,12 @@ class Phone:
             async with asyncio.timeout(SEND_S):
                 await self._socket.send_str(encode(message))
         except TimeoutError:
+            self._socket.drop()
             self._part(CloseCode.OVERLOADED, "you do not read")
+        except asyncio.CancelledError:
+            # It was waiting for a phone that takes nothing, so a close frame would wait as well.
+            self._socket.drop()
+            raise
         except ConnectionError:
             raise _Leave from None
 

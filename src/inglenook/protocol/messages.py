@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 #: The one subprotocol name a phone asks for, and the version in the first frame.
 SUBPROTOCOL = "inglenook.v1"
 VERSION = 1
+
+#: What a phone may have echoed. Short, since many pongs may wait for a phone that does not read.
+Moment = int | float | Annotated[str, msgspec.Meta(max_length=128)] | None
 
 # ---- from the phone ---------------------------------------------------------------------------
 
@@ -51,7 +54,7 @@ class Resume(msgspec.Struct, frozen=True, tag="resume"):
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Are you there? Browsers cannot see control pings."""
 
-    t: Any = None
+    t: Moment = None
 
 
 FromPhone = Auth | Generate | Cancel | Resume | Ping
@@ -167,7 +170,7 @@ class Rewound(msgspec.Struct, frozen=True, tag="response.rewound"):
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """Answer to `Ping`, with its ``t``."""
 
-    t: Any = None
+    t: Moment = None
 
 
 class State(msgspec.Struct, frozen=True, tag="state"):
