@@ -1,4 +1,4 @@
-"""Numbers people write, such as ``512MiB`` and ``10min``, to numbers the program uses. Kind: words."""
+"""Numbers as people write them, ``512MiB`` or ``10min``, and as the program uses them. Kind: words."""
 
 from __future__ import annotations
 
