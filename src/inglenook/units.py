@@ -1,4 +1,4 @@
-"""Numbers as people write them, ``512MiB`` or ``10min``, and as the program uses them. Kind: words."""
+"""Numbers as people write them, ``512MiB`` or ``10min``, and as we use them. Kind: words."""
 
 from __future__ import annotations
 
