@@ -52,9 +52,17 @@ CREATE TABLE piece (
 """
 
 
-#: SQLite's words for a file whose content is wrong. Its other errors are about the disk or the
-#: folder, and no reason to throw away what may be whole.
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+#: SQLite's words for trouble with the disk, the folder or another program: no reason to throw away
+#: a file that may be whole. All its other errors are about what stands in the file.
+_NO_DAMAGE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
 
 
 class _ResponseRow(msgspec.Struct, frozen=True, array_like=True):
@@ -253,6 +261,8 @@ class Journal:
         if verdict != "ok":
             raise ValueError(str(verdict))
         saved = self._read(database)
+        # A file that damage made read-only shows it only when it is written.
+        database.execute(f"PRAGMA user_version = {_VERSION}")
         self._wal = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC)
         return saved
 
@@ -260,7 +270,9 @@ class Journal:
         pieces: dict[int, list[Piece]] = {}
         tokens: dict[int, list[int]] = {}
         lengths: dict[tuple[int, str], int] = {}
-        for values in database.execute("SELECT * FROM piece ORDER BY rowid"):
+        for values in database.execute(
+            "SELECT response, seq, channel, text, tokens FROM piece ORDER BY rowid"
+        ):
             row = msgspec.convert(values, _PieceRow)
             known = pieces.setdefault(row.response, [])
             if row.seq <= (known[-1].seq if known else 0):
@@ -272,7 +284,10 @@ class Journal:
                 more = msgspec.msgpack.decode(row.tokens, type=list[int])
                 tokens.setdefault(row.response, []).extend(more)
         saved = []
-        for values in database.execute("SELECT * FROM response ORDER BY number"):
+        for values in database.execute(
+            "SELECT number, response_id, device_id, idempotency_key, model, start, ended_at, ending"
+            " FROM response ORDER BY number"
+        ):
             of = msgspec.convert(values, _ResponseRow)
             start = msgspec.msgpack.decode(of.start, type=Start)
             ending = None if of.ending is None else _read_ending(of.ending)
@@ -315,7 +330,7 @@ class Journal:
 
 def _tells_of_damage(exc: sqlite3.Error) -> bool:
     # Errors that Python's module finds by itself, such as text that is not UTF-8, have no code.
-    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED
+    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _NO_DAMAGE
 
 
 def _append(database: sqlite3.Connection, number: int, change: Change, now: float) -> None:
@@ -356,6 +371,8 @@ def _write_ending(ending: Ending) -> bytes:
 
 def _read_ending(blob: bytes) -> Ending:
     stored = msgspec.msgpack.decode(blob, type=_Ending)
+    if not stored.status.over:
+        raise ValueError(f"an answer ended {stored.status}")
     outcome = Outcome(
         stored.finish_reason,
         stored.prompt_tokens,

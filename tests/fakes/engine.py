@@ -1,0 +1,134 @@
+"""An engine without a process or a model: it writes what a test dictates, a token a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from inglenook.engine.orders import (
+    Ended,
+    EngineState,
+    Finish,
+    Phase,
+    Sink,
+    Start,
+    Started,
+)
+from inglenook.engine.worker.text import TextAssembler
+from inglenook.errors import EngineError
+
+#: Bytes of one token each; None is a token that kills the engine.
+Script = Sequence[bytes | None]
+
+LETTERS: Script = [b"%c" % letter for letter in b"abcdefghijklmnopqrstuvwxyz"]
+
+PROMPT_TOKENS = 10
+
+
+@dataclass
+class Writing:
+    """One job under way; the token ids are places in its script."""
+
+    start: Start
+    sink: Sink
+    script: Script
+    produced: list[int] = field(default_factory=list)
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self._text = TextAssembler(self.start.stop)
+
+    def begin(self, *, thinking: bool) -> None:
+        """Do what the real engine does first: tell all text that an engine before it has made."""
+        self.sink.started(Started(self.start.job, PROMPT_TOKENS, 0, thinking))
+        if self.start.produced:
+            self.produced = list(self.start.produced)
+            pieces = [self._text.push(self.script[token] or b"") for token in self.produced]
+            self.sink.added("".join(pieces), ())
+
+    def step(self) -> bool:
+        """Write one more token; say whether the job goes on."""
+        if self.cancelled:
+            return self._end(Finish.CANCELLED)
+        if self._text.stopped or len(self.produced) == len(self.script):
+            return self._end(Finish.STOP)
+        if len(self.produced) != self.start.max_tokens:
+            token = len(self.produced)
+            self.produced.append(token)
+            self.sink.added(self._text.push(self.script[token] or b""), (token,))
+        if self._text.stopped:
+            return self._end(Finish.STOP)
+        if len(self.produced) == self.start.max_tokens:
+            return self._end(Finish.LENGTH)
+        return True
+
+    def _end(self, finish: Finish) -> bool:
+        text = self._text.finish()
+        self.sink.ended(Ended(self.start.job, finish, text, len(self.produced), 0.1, 0.1))
+        return False
+
+
+class FakeEngine:
+    """An `Engine` that does nothing by itself.
+
+    Attributes:
+        state: As of `Engine`; a test changes it with `die` and `come_back`.
+        running: Jobs under way, by number.
+        orders: Every order it was ever given.
+        on_change: Hears every new state; a desk's `engine_changed`.
+        scripts: What it writes, by the last message of the question; else `LETTERS`.
+        thinking: Whether every prompt has opened ``<think>`` already.
+    """
+
+    def __init__(self, *, scripts: Mapping[str, Script] | None = None, model: str = "tiny") -> None:
+        self.state = EngineState(Phase.READY, model, request_tokens_max=1000)
+        self.running: dict[int, Writing] = {}
+        self.orders: list[Start] = []
+        self.on_change: Callable[[EngineState], None] = lambda _state: None
+        self.scripts = dict(scripts or {})
+        self.thinking = False
+
+    def start(self, start: Start, sink: Sink) -> None:
+        """See `Engine.start`."""
+        if self.state.phase is not Phase.READY:
+            raise EngineError("not ready")
+        self.orders.append(start)
+        writing = Writing(start, sink, self.scripts.get(start.messages[-1].content, LETTERS))
+        self.running[start.job] = writing
+        writing.begin(thinking=self.thinking)
+
+    def cancel(self, job: int) -> None:
+        """See `Engine.cancel`; the next step reports it."""
+        if job in self.running:
+            self.running[job].cancelled = True
+
+    def step(self, steps: int = 1) -> None:
+        """Write a token of every job that runs, so many times; a deadly one ends it all."""
+        for _ in range(steps):
+            for number, writing in list(self.running.items()):
+                if self._deadly(writing):
+                    self.die()
+                    return
+                if not writing.step():
+                    del self.running[number]
+
+    def die(self, *, killed: bool = False, retry_in_s: float = 0.2) -> None:
+        """Lose everything that runs."""
+        self.tell(Phase.RESTARTING, why="it died", retry_in_s=retry_in_s)
+        lost, self.running = self.running, {}
+        for writing in lost.values():
+            writing.sink.lost(killed=killed)
+
+    def come_back(self, model: str | None = None) -> None:
+        """Be ready again, perhaps with another model."""
+        self.state = replace(self.state, model=model or self.state.model)
+        self.tell(Phase.READY)
+
+    def tell(self, phase: Phase, *, why: str = "", retry_in_s: float = 0.0) -> None:
+        """Enter a phase."""
+        self.state = replace(self.state, phase=phase, why=why, retry_in_s=retry_in_s)
+        self.on_change(self.state)
+
+    def _deadly(self, writing: Writing) -> bool:
+        place = len(writing.produced)
+        return place < len(writing.script) and writing.script[place] is None
