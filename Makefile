@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help up test check fix test-system lock clean
+.PHONY: help up test check fix test-system test-lowest lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,13 @@ fix: $(VENV)/dev-installed  ## mend what ruff can mend
 test-system: $(VENV)/dev-installed  ## tests that need root: network namespaces, Avahi, a browser
 	$(BIN)/python -m pytest -m system
 
+test-lowest: $(VENV)/dev-installed  ## tests with the oldest dependencies that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
+	  --editable . --group dev
+	$(VENV)-lowest/bin/python -m pytest
+
 lock: $(VENV)/dev-installed  ## pin dependencies anew
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -38,7 +45,7 @@ lock: $(VENV)/dev-installed  ## pin dependencies anew
 	  -c requirements/run.lock -o requirements/dev.lock
 
 clean:  ## remove the virtual environment and caches; models and paired devices stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
