@@ -10,9 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from tests.parts.box import Box, running_box
 from tests.parts.starter import starter_model_path
+
+# A busy machine makes any single example slow; pytest's own timeout is the deadline.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -170,10 +170,19 @@ class Box:
         return run_inglenook((*words, "--config", str(self.config)), self.environ(), stdin=stdin)
 
     def add_device(self, name: str, *options: str) -> str:
-        """Add a device with the real command line; returns its token."""
+        """Add a device with the real command line; returns its token once the daemon knows it."""
         ran = self.run("devices", "add", "--name", name, *options)
         assert ran.returncode == 0, ran.err
-        return ran.out.strip()
+        token = ran.out.strip()
+        # The daemon looks at the file twice a second.
+        self.wait(lambda: self._knows(token), "the daemon never heard of the device", COMMAND_S)
+        return token
+
+    def revoke(self, name: str, token: str) -> None:
+        """Revoke a device with the real command line, and wait until the daemon knows."""
+        ran = self.run("devices", "revoke", name)
+        assert ran.returncode == 0, ran.err
+        self.wait(lambda: not self._knows(token), "the daemon never heard of it", COMMAND_S)
 
     def log(self) -> str:
         """Everything the daemon has said."""
@@ -239,6 +248,10 @@ class Box:
     def runs(self) -> bool:
         """Whether it was started, and neither stopped nor killed here."""
         return self._process is not None
+
+    def _knows(self, token: str) -> bool:
+        reply = self.http("GET", "/v1/state", token=token)
+        return reply.status == 200 or b"expired" in reply.body
 
     def _engines(self) -> list[int]:
         children = psutil.Process(self.pid).children()

@@ -1,0 +1,247 @@
+"""Frames are read within limits, and whatever else comes is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inglenook.errors import Code, Problem
+from inglenook.protocol.codec import ID_CHARACTERS_MAX, BadMessage, decode, encode, id_of
+from inglenook.protocol.messages import (
+    Auth,
+    Cancel,
+    Client,
+    Delta,
+    Done,
+    Error,
+    ErrorBody,
+    FromPhone,
+    Generate,
+    Ping,
+    Pong,
+    Queued,
+    Resume,
+    Timings,
+    Usage,
+)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ('{"type":"auth","token":"t"}', Auth("t")),
+        (
+            '{"type":"auth","token":"t","client":{"name":"n","version":"1"}}',
+            Auth("t", Client("n", "1")),
+        ),
+        ('{"type":"generate","id":"c1","request":{"a":[1]}}', Generate("c1", {"a": [1]})),
+        (
+            '{"type":"generate","id":"c1","request":{},"idempotency_key":"k"}',
+            Generate("c1", {}, "k"),
+        ),
+        ('{"type":"cancel","response_id":"r_1"}', Cancel("r_1")),
+        ('{"type":"resume","response_id":"r_1","after":7}', Resume("r_1", 7)),
+        ('{"type":"resume","response_id":"r_1"}', Resume("r_1", 0)),
+        ('{"type":"ping","t":1.5}', Ping(1.5)),
+        ('{"type":"ping"}', Ping()),
+        ('{"type":"ping","t":"now","later":"field"}', Ping("now")),
+    ],
+)
+def test_every_message_of_the_contract_is_read(frame: str, message: FromPhone) -> None:
+    """Fields of a later version are let pass."""
+    assert decode(frame) == message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        " ",
+        "hello",
+        "null",
+        "1",
+        '"generate"',
+        "[]",
+        '[{"type":"ping"}]',
+        '{"type":"ping"',
+        '{"type":"ping"} {"type":"ping"}',
+        "{'type':'ping'}",
+        '{"type":"ping","t":NaN}',
+        '{"type":"ping","t":-Infinity}',
+        '{"type":"ping","t":1e999}',
+        '{"type":"ping","t":1' + "0" * 5000 + "}",
+        '{"type":"ping","t":"\\ud800"}',
+        '{"type":"ping","t":"\ud800"}',
+        "\ufeff{}",
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 50_000,
+        '{"type":"generate","id":"c","request":{"x":' + "[" * 50_000 + "]" * 50_000 + "}}",
+    ],
+)
+def test_what_is_no_json_object_does_not_speak_the_protocol(frame: str) -> None:
+    """However deep, long or broken it is."""
+    with pytest.raises(BadMessage) as caught:
+        decode(frame)
+
+    assert caught.value.code is Code.BAD_REQUEST
+    assert id_of(frame) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ("{}", "'type' must be one of auth, cancel"),
+        ('{"type":null}', "'type' must be one of"),
+        ('{"type":7}', "'type' must be one of"),
+        ('{"type":["auth"]}', "'type' must be one of"),
+        ('{"type":"GENERATE"}', "'type' must be one of"),
+        ('{"type":"response.done"}', "'type' must be one of"),
+        ('{"type":"auth"}', "In 'auth': Object missing required field `token`"),
+        ('{"type":"auth","token":5}', "Expected `str`, got `int` - at `$.token`"),
+        ('{"type":"auth","token":"t","client":"x"}', "at `$.client`"),
+        ('{"type":"generate","id":"c"}', "missing required field `request`"),
+        ('{"type":"generate","request":{}}', "missing required field `id`"),
+        ('{"type":"generate","id":1,"request":{}}', "at `$.id`"),
+        ('{"type":"generate","id":"","request":{}}', "'id' must have 1 to 128 characters"),
+        ('{"type":"generate","id":"%s","request":{}}' % ("x" * 129), "'id' must have 1 to 128"),
+        ('{"type":"generate","id":"c","request":[]}', "at `$.request`"),
+        ('{"type":"generate","id":"c","request":{},"idempotency_key":""}', "'idempotency_key'"),
+        ('{"type":"cancel"}', "missing required field `response_id`"),
+        ('{"type":"cancel","response_id":""}', "'response_id' must have"),
+        ('{"type":"resume","response_id":"r","after":"7"}', "at `$.after`"),
+        ('{"type":"resume","response_id":"r","after":7.5}', "at `$.after`"),
+        ('{"type":"ping","t":{}}', "at `$.t`"),
+        ('{"type":"ping","t":"%s"}' % ("x" * 129), "at `$.t`"),
+    ],
+)
+def test_a_wrong_message_hears_which_field_is_wrong(frame: str, words: str) -> None:
+    """One bad message of a good phone costs it nothing but that message."""
+    with pytest.raises(Problem) as caught:
+        decode(frame)
+
+    assert not isinstance(caught.value, BadMessage)
+    assert caught.value.code is Code.BAD_REQUEST
+    assert words in caught.value.text
+    assert caught.value.text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("frame", "request_id"),
+    [
+        ('{"type":"generate","id":"c1"}', "c1"),
+        ('{"id":"c1"}', "c1"),
+        ('{"id":1}', None),
+        ('{"id":""}', None),
+        ('{"id":"%s"}' % ("x" * 129), None),
+        ("{}", None),
+        ("[1]", None),
+        ("\ud800", None),
+    ],
+)
+def test_an_error_can_name_the_request_it_is_about(frame: str, request_id: str | None) -> None:
+    """The id is found even where the rest of the message is wrong."""
+    assert id_of(frame) == request_id
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (Pong(1), {"type": "pong", "t": 1}),
+        (
+            Delta("r", 7, "answer", 120, "é😀"),
+            {
+                "type": "response.delta",
+                "response_id": "r",
+                "seq": 7,
+                "channel": "answer",
+                "offset": 120,
+                "text": "é😀",
+            },
+        ),
+        (Error("busy", "Later."), {"type": "error", "code": "busy", "message": "Later."}),
+        (
+            Error("busy", "Later.", "c1", 2.5),
+            {
+                "type": "error",
+                "code": "busy",
+                "message": "Later.",
+                "id": "c1",
+                "retry_after_s": 2.5,
+            },
+        ),
+        (
+            Queued("r", 2, 12.5, "busy"),
+            {
+                "type": "response.queued",
+                "response_id": "r",
+                "position": 2,
+                "eta_s": 12.5,
+                "reason": "busy",
+            },
+        ),
+    ],
+)
+def test_messages_are_written_as_the_contract_has_them(
+    message: Any, fields: dict[str, Any]
+) -> None:
+    """What has no value is left out where the contract marks it so."""
+    assert json.loads(encode(message)) == fields
+
+
+def test_the_end_of_a_response_says_what_it_could_not_measure() -> None:
+    """Absent figures are null, so that a client need not guess whether they were forgotten."""
+    problem = ErrorBody("engine_failed", "Gone.")
+    done = Done("r", 1, "failed", None, Usage(3, 0, 0), Timings(queued_s=0.1), problem)
+
+    fields = json.loads(encode(done))
+
+    assert fields["error"] == {"code": "engine_failed", "message": "Gone."}
+    assert fields["timings"]["ttft_s"] is None
+    assert fields["finish_reason"] is None
+
+
+@given(frame=st.text())
+def test_no_text_does_more_than_be_refused(frame: str) -> None:
+    """Strangers may send anything."""
+    _decode_or_refuse(frame)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(["auth", "generate", "cancel", "resume", "ping"])
+NAMES = st.sampled_from(["id", "request", "response_id", "after", "token", "client", "t"])
+
+
+@given(kind=TYPES, fields=st.dictionaries(NAMES, JSON))
+def test_no_json_does_more_than_be_refused(kind: str, fields: dict[str, Any]) -> None:
+    """Nor does a message of ours with anything in its fields."""
+    _decode_or_refuse(json.dumps({**fields, "type": kind}))
+
+
+@given(data=st.binary(max_size=60))
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    """Whatever a damaged frame holds, read in the most lenient way there is."""
+    _decode_or_refuse(data.decode(errors="surrogateescape"))
+
+
+def _decode_or_refuse(frame: str) -> None:
+    try:
+        outcome: FromPhone | Problem = decode(frame)
+    except Problem as problem:
+        outcome = problem
+
+    if isinstance(outcome, Problem):
+        assert outcome.code is Code.BAD_REQUEST
+        assert outcome.text.isprintable()
+    else:
+        ids = [getattr(outcome, name, None) for name in ("id", "response_id")]
+        assert all(value is None or 0 < len(value) <= ID_CHARACTERS_MAX for value in ids)
+    id_of(frame)
