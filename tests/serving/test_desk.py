@@ -1,0 +1,721 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inglenook.chat.thinking import Channel
+from inglenook.engine.orders import Phase
+from inglenook.errors import Code, Problem
+from inglenook.serving import desk as desk_module
+from inglenook.serving.desk import WAITING_PER_DEVICE_MAX, Desk, Load
+from inglenook.serving.journal import Journal
+from inglenook.serving.recorder import Recorder
+from inglenook.serving.response import Reason, Response, Status
+from inglenook.serving.settings import ServingSettings
+from tests.fakes.engine import LETTERS, FakeEngine
+from tests.serving.test_journal import files, opened, raw
+from tests.serving.test_recorder import full_disk
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+#: Everything here takes milliseconds; this is for a machine that is busy elsewhere.
+SOON_S = 10.0
+
+
+@asynccontextmanager
+async def open_desk(
+    engine: FakeEngine,
+    folder: Path | None = None,
+    settings: ServingSettings | None = None,
+    max_active: int = 4,
+    journal: Journal | None = None,
+) -> AsyncIterator[Desk]:
+    """A desk at work, with a journal if there is one or a folder for it; stopped at the end."""
+    if folder is not None:
+        journal = Journal(folder / "journal.db")
+    desk = Desk(
+        settings or ServingSettings(),
+        engine,
+        Recorder(journal),
+        max_active=max_active,
+        on_change=lambda: None,
+    )
+    engine.on_change = desk.engine_changed
+    await desk.restore()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.run(), name="desk")
+        # A daemon's engine begins after its desk, and tells when it is ready.
+        desk.engine_changed(engine.state)
+        try:
+            yield desk
+        finally:
+            desk.stop()
+
+
+async def until(response: Response, condition: Callable[[], object]) -> None:
+    """Read along until ``condition`` holds."""
+    news = asyncio.Event()
+    response.subscribe(news.set)
+    try:
+        async with asyncio.timeout(SOON_S):
+            while not condition():
+                await news.wait()
+                news.clear()
+    finally:
+        response.unsubscribe(news.set, asyncio.get_running_loop().time())
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(SOON_S):
+        while not condition():  # noqa: ASYNC110 a file or an engine tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def until_over(*responses: Response) -> None:
+    """Wait until readers know the end of each."""
+    for response in responses:
+        await until(response, partial(_is_over, response))
+
+
+def _is_over(response: Response) -> bool:
+    return response.status.over
+
+
+async def until_shown(response: Response, text: str) -> None:
+    """Wait until readers know so much text."""
+    await until(response, lambda: response.text(Channel.ANSWER).startswith(text))
+
+
+def ask(question: str = "Why?", **fields: Any) -> dict[str, Any]:
+    """A chat body."""
+    return {"messages": [{"role": "user", "content": question}], **fields}
+
+
+def answer(response: Response) -> str:
+    """What it answered."""
+    return response.text(Channel.ANSWER)
+
+
+def code(response: Response) -> Code | None:
+    """Why it failed."""
+    assert response.outcome is not None
+    return response.outcome.problem.code if response.outcome.problem else None
+
+
+def killed(folder: Path, name: str = "killed") -> Path:
+    """The journal as kill -9 leaves it at this moment."""
+    copy = folder / name
+    copy.mkdir()
+    for path in files(folder):
+        shutil.copyfile(path, copy / path.name)
+    return copy
+
+
+async def test_a_question_becomes_an_answer() -> None:
+    """In, through the engine, out."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask())
+        engine.step(27)
+        await until_over(response)
+    assert answer(response) == ALPHABET
+    assert response.status is Status.COMPLETED
+
+
+async def test_a_response_is_known_to_its_owner_only() -> None:
+    """By id and by key."""
+    async with open_desk(FakeEngine()) as desk:
+        response = desk.submit("ada", ask(), "key")
+
+        assert desk.find("ada", response.response_id) is response
+        assert desk.find("ben", response.response_id) is None
+        assert desk.submit("ben", ask(), "key") is not response
+
+
+async def test_the_same_key_gets_the_same_response_even_after_its_end() -> None:
+    """And the engine hears of it once."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask(), "key")
+        assert desk.submit("ada", ask("Something else?"), "key") is response
+        engine.step(27)
+        await until_over(response)
+        assert desk.submit("ada", ask(), "key") is response
+    assert len(engine.orders) == 1
+
+
+async def test_a_wrong_request_takes_no_place() -> None:
+    """It is told what is wrong."""
+    async with open_desk(FakeEngine()) as desk:
+        with pytest.raises(Problem, match="messages") as problem:
+            desk.submit("ada", {"messages": []})
+
+        assert problem.value.code is Code.BAD_REQUEST
+        assert desk.load == Load(0, 0, 4)
+
+
+async def test_another_model_is_refused_but_not_for_its_case_or_its_latest() -> None:
+    """Ollama's clients write ``:latest``."""
+    async with open_desk(FakeEngine(model="Tiny")) as desk:
+        desk.submit("ada", ask(model="tiny:latest"))
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask(model="huge"))
+    assert problem.value.code is Code.MODEL_MISSING
+
+
+async def test_at_most_so_many_run_and_the_rest_know_where_they_stand() -> None:
+    """Place, time and reason; each moves up when one ends."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=2) as desk:
+        responses = [desk.submit(name, ask(max_tokens=1)) for name in ("ada", "ben", "cy", "di")]
+        assert desk.load == Load(2, 2, 2)
+        [first, second] = [response.place for response in responses[2:]]
+        assert first is not None
+        assert second is not None
+        assert (first.position, second.position) == (1, 2)
+        assert 0 < first.eta_s < second.eta_s
+        assert first.reason is Reason.BUSY
+        engine.step()
+        assert desk.load == Load(2, 0, 2)
+        engine.step()
+        await until_over(*responses)
+    assert [answer(response) for response in responses] == ["a"] * 4
+
+
+async def test_how_long_it_takes_is_learned_from_how_long_it_took() -> None:
+    """The first guess is a guess; with every answer it gets better."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=1) as desk:
+        answered = []
+        for _ in range(30):
+            answered.append(desk.submit("ada", ask(max_tokens=1)))
+            engine.step()
+        desk.submit("ada", ask())
+        waiting = desk.submit("ben", ask())
+        assert waiting.place is not None
+        assert waiting.place.eta_s < 1.0
+        await until_over(*answered)
+
+
+async def test_a_full_queue_says_when_to_come_back() -> None:
+    """A bound for all."""
+    async with open_desk(FakeEngine(), settings=ServingSettings(queue=2), max_active=1) as desk:
+        for name in ("ada", "ben", "cy"):
+            desk.submit(name, ask())
+        with pytest.raises(Problem) as problem:
+            desk.submit("di", ask())
+    assert problem.value.code is Code.BUSY
+    assert problem.value.retry_after_s is not None
+    assert problem.value.retry_after_s > 0
+
+
+async def test_one_device_cannot_fill_the_queue() -> None:
+    """A bound for each."""
+    async with open_desk(FakeEngine(), max_active=1) as desk:
+        for _ in range(1 + WAITING_PER_DEVICE_MAX):
+            desk.submit("ada", ask())
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask())
+        desk.submit("ben", ask())
+    assert problem.value.code is Code.BUSY
+
+
+async def test_a_newcomer_gets_a_place_of_the_device_that_has_them_all() -> None:
+    """One device may use the whole box, until somebody else comes."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=3) as desk:
+        long = [desk.submit("ada", ask()) for _ in range(5)]
+        engine.step(5)
+        assert desk.load == Load(3, 2, 3)
+        newcomer = desk.submit("ben", ask(max_tokens=2))
+        engine.step(4)
+        await until_over(newcomer)
+        assert not any(response.status.over for response in long)
+        engine.step(100)
+        await until_over(*long)
+    assert [answer(response) for response in long] == [ALPHABET] * 5
+    order = [start.messages[0].content for start in engine.orders]
+    assert len(order) == 7
+
+
+async def test_nobody_makes_way_for_more_than_a_first_answer() -> None:
+    """Two devices with one place each: a third request waits, and nothing is thrown over."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=2) as desk:
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben", "ada", "cy")]
+        engine.step(3)
+        assert len(engine.orders) == 2
+        engine.step(100)
+        await until_over(*responses)
+    assert len(engine.orders) == 4
+
+
+async def test_who_had_made_way_is_charged_for_what_it_got_and_no_more() -> None:
+    """Standing aside costs no turn."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=2) as desk:
+        first, second = (desk.submit("ada", ask(max_tokens=5)) for _ in range(2))
+        newcomer = desk.submit("ben", ask(max_tokens=5))
+        engine.step(30)
+        await until_over(first, second, newcomer)
+        assert desk._queue._times["ada"] == pytest.approx(2 * (10 + 5))
+    assert answer(second) == "abcde"
+
+
+async def test_cancelling_a_waiting_answer_ends_it_at_once() -> None:
+    """No engine needs to hear of it."""
+    async with open_desk(FakeEngine(), max_active=1) as desk:
+        desk.submit("ada", ask())
+        waiting = desk.submit("ada", ask())
+        desk.cancel(waiting)
+        await until_over(waiting)
+
+        assert waiting.status is Status.CANCELLED
+        assert desk.load == Load(1, 0, 1)
+        desk.cancel(waiting)
+
+
+async def test_cancelling_a_running_answer_ends_it_within_a_step() -> None:
+    """With the text it had."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask())
+        engine.step(3)
+        desk.cancel(response)
+        engine.step()
+        await until_over(response)
+    assert (response.status, answer(response)) == (Status.CANCELLED, "abc")
+
+
+@pytest.mark.parametrize("when", ["just before it dies", "while it restarts"])
+async def test_cancelling_an_answer_whose_engine_dies_ends_it(when: str) -> None:
+    """The next engine never hears of it."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask())
+        engine.step(3)
+        if when == "just before it dies":
+            desk.cancel(response)
+        engine.die()
+        if when == "while it restarts":
+            desk.cancel(response)
+        await until_over(response)
+        engine.come_back()
+        assert not engine.running
+    assert response.status is Status.CANCELLED
+
+
+async def test_an_answer_goes_on_with_the_next_engine_from_its_own_tokens() -> None:
+    """To a reader it is a pause."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask())
+        engine.step(5)
+        await until_shown(response, "abcde")
+        engine.die(killed=True)
+        assert desk.load == Load(0, 1, 4)
+        engine.come_back()
+        engine.step(22)
+        await until_over(response)
+    assert answer(response) == ALPHABET
+    assert [start.produced for start in engine.orders] == [(), (0, 1, 2, 3, 4)]
+    assert response.outcome is not None
+    assert response.outcome.completion_tokens == 26
+
+
+async def test_after_a_death_answers_return_one_by_one_and_newcomers_after_them() -> None:
+    """Each has to get a token before the next goes, so that a second death has one cause."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben", "cy")]
+        engine.step()
+        engine.die()
+        newcomer = desk.submit("di", ask())
+        engine.come_back()
+        counts = []
+        for _ in range(4):
+            counts.append(len(engine.running))
+            engine.step()
+        assert counts == [1, 2, 3, 4]
+        engine.step(30)
+        await until_over(*responses, newcomer)
+    assert {answer(response) for response in (*responses, newcomer)} == {ALPHABET}
+
+
+async def test_an_answer_that_kills_every_engine_fails_and_the_others_go_on() -> None:
+    """At its second death in a row without a new token."""
+    engine = FakeEngine(scripts={"poison": [*LETTERS[:3], None]})
+    async with open_desk(engine) as desk:
+        others = [desk.submit(name, ask()) for name in ("ada", "ben", "cy")]
+        poison = desk.submit("di", ask("poison"))
+        lives = 1
+        for _ in range(40):
+            engine.step()
+            if engine.state.phase is Phase.RESTARTING:
+                lives += 1
+                engine.come_back()
+        await until_over(*others, poison)
+    assert [answer(response) for response in others] == [ALPHABET] * 3
+    assert (poison.status, code(poison)) == (Status.FAILED, Code.ENGINE_FAILED)
+    assert answer(poison) == "abc"
+    assert lives == 3
+
+
+async def test_a_storm_of_kills_ends() -> None:
+    """An engine that never lives to a token: five attempts each, then the answer fails."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben", "cy")]
+        kills = 0
+        while engine.running:
+            engine.die(killed=True)
+            kills += 1
+            engine.come_back()
+        await until_over(*responses)
+    assert {code(response) for response in responses} == {Code.ENGINE_FAILED}
+    # All three are hit by the first kill, then each by its own.
+    assert kills == 1 + 3 * 4
+
+
+async def test_questions_asked_while_it_loads_wait_and_say_why() -> None:
+    """They begin when the model is there."""
+    engine = FakeEngine()
+    engine.tell(Phase.LOADING)
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask())
+        assert response.place is not None
+        assert response.place.reason is Reason.LOADING
+        engine.come_back()
+        engine.step(27)
+        await until_over(response)
+    assert answer(response) == ALPHABET
+
+
+async def test_while_the_engine_needs_long_phones_are_sent_away() -> None:
+    """A second's pause is worth waiting, half a minute is not."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        engine.die(retry_in_s=0.4)
+        desk.submit("ada", ask())
+        engine.die(retry_in_s=25.6)
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask())
+    assert problem.value.code is Code.ENGINE_FAILED
+    assert problem.value.retry_after_s == 25.6
+
+
+async def test_without_a_model_everything_that_waits_fails_and_so_does_what_comes() -> None:
+    """Nobody knows when the owner will put one there."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        running = desk.submit("ada", ask())
+        engine.step()
+        engine.die()
+        waiting = desk.submit("ben", ask())
+        engine.tell(Phase.MISSING)
+        await until_over(running, waiting)
+        assert code(running) is code(waiting) is Code.MODEL_MISSING
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask())
+    assert problem.value.code is Code.MODEL_MISSING
+
+
+async def test_an_answer_cannot_go_on_with_another_model() -> None:
+    """Its tokens would mean something else there."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        begun = desk.submit("ada", ask())
+        engine.step()
+        engine.die()
+        engine.come_back(model="other")
+        fresh = desk.submit("ada", ask())
+        engine.step(27)
+        await until_over(begun, fresh)
+    assert code(begun) is Code.MODEL_MISSING
+    assert (answer(fresh), fresh.model) == (ALPHABET, "other")
+
+
+async def test_many_answers_that_cannot_go_on_fail_without_ado() -> None:
+    """However many: each one's end begins the next, but not inside the one before."""
+    engine = FakeEngine()
+    settings = ServingSettings(queue=10_000)
+    async with open_desk(engine, settings=settings, max_active=1) as desk:
+        engine.tell(Phase.LOADING)
+        responses = [desk.submit(f"device{number}", ask()) for number in range(200)]
+        engine.come_back(model="other")
+        await until_over(*responses)
+    assert {code(response) for response in responses} == {Code.MODEL_MISSING}
+
+
+async def test_frames_come_at_once_at_first_and_then_thirty_a_second_at_most() -> None:
+    """However fast the engine is; nothing is held longer than a thirtieth of a second."""
+    script = [b"x"] * 100_000
+    engine = FakeEngine(scripts={"fast": script})
+    loop = asyncio.get_running_loop()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask("fast"))
+        begun_at = loop.time()
+        engine.step()
+        await until_shown(response, "x")
+        assert loop.time() - begun_at < 0.03
+        while loop.time() < begun_at + 0.4:
+            engine.step()
+            await asyncio.sleep(0)
+        took_s = loop.time() - begun_at
+        frames = response.last_seq
+        desk.cancel(response)
+        engine.step()
+        await until_over(response)
+    assert frames <= 30 * took_s + 2
+    assert frames >= 5
+
+
+class CopiedJournal(Journal):
+    """A journal of which a copy is made after every write."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "journal.db")
+        self.folder = folder
+        self.writes = 0
+
+    def write(self, *args: Any) -> None:
+        super().write(*args)
+        killed(self.folder, f"write{self.writes + 1}")
+        self.writes += 1
+
+
+async def test_a_phone_sees_nothing_that_is_not_on_disk(tmp_path: Path) -> None:
+    """Whenever a reader is woken, the journal of a killed daemon would have all it can see."""
+    engine = FakeEngine()
+    journal = CopiedJournal(tmp_path)
+    seen: list[tuple[int, str, int]] = []
+    async with open_desk(engine, journal=journal) as desk:
+        response = desk.submit("ada", ask(max_tokens=8))
+        response.subscribe(
+            lambda: seen.append((journal.writes, answer(response), response.last_seq))
+        )
+        for steps in range(1, 10):
+            engine.step()
+            await until_shown(response, ALPHABET[: min(steps, 8)])
+        await until_over(response)
+    assert len(seen) >= 8
+    for writes, text, last_seq in seen:
+        [saved] = await asyncio.to_thread(read_back, tmp_path / f"write{writes}")
+        assert "".join(piece.text for piece in saved.pieces).startswith(text)
+        last_saved = saved.ending or ([*saved.pieces] or [None])[-1]
+        assert (last_saved.seq if last_saved else 0) >= last_seq
+
+
+def read_back(folder: Path) -> list[Any]:
+    """What a journal holds."""
+    with opened(folder) as (_journal, saved):
+        return saved
+
+
+async def test_a_restarted_desk_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    """Running, waiting and finished answers, at every moment of their lives; keys too."""
+    engine = FakeEngine()
+    copies = []
+    async with open_desk(engine, tmp_path, max_active=2) as desk:
+        ids = [
+            desk.submit(f"device{number}", ask(max_tokens=6), f"key{number}").response_id
+            for number in range(4)
+        ]
+        desk.cancel(desk.submit("device9", ask(), "key9"))
+        first = desk.find("device0", ids[0])
+        last = desk.find("device3", ids[3])
+        assert first is not None
+        assert last is not None
+        await until(first, lambda: first.opened)
+        for number in range(14):
+            engine.step()
+            await asyncio.sleep(0.05)
+            copies.append(killed(tmp_path, f"killed{number}"))
+        await until_over(last)
+    for copy in copies:
+        await check_second_life(copy, ids)
+
+
+async def check_second_life(folder: Path, ids: list[str]) -> None:
+    """Bring up what a killed desk left and see every answer to its end."""
+    engine = FakeEngine()
+    async with open_desk(engine, folder, max_active=2) as desk:
+        responses = [desk.submit(f"device{n}", ask(), f"key{n}") for n in range(4)]
+        assert [response.response_id for response in responses] == ids
+        assert desk.submit("device9", ask(), "key9").status is Status.CANCELLED
+        before = [(answer(response), response.status) for response in responses]
+        engine.step(20)
+        await until_over(*responses)
+    for response, (text, status) in zip(responses, before, strict=True):
+        assert answer(response) == "abcdef"
+        assert answer(response).startswith(text)
+        assert response.status is Status.INCOMPLETE
+        assert not status.over or text == "abcdef"
+
+
+async def test_a_desk_that_is_stopped_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    """What is unfinished stays on disk, and the last word shown is there."""
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        response = desk.submit("ada", ask(), "key")
+        engine.step(5)
+        await until_shown(response, "abcde")
+        engine.step()
+    assert answer(response) == "abcdef"
+    assert not response.status.over
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        again = desk.submit("ada", ask(), "key")
+        assert (again.response_id, answer(again)) == (response.response_id, "abcdef")
+        assert again.next_seq > 2**31
+        engine.step(21)
+        await until_over(again)
+    assert answer(again) == ALPHABET
+    assert engine.orders[0].produced == (0, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("disk", ["off", "full"])
+async def test_without_a_journal_a_stop_ends_what_is_unfinished(tmp_path: Path, disk: str) -> None:
+    """It says that the box is going, rather than leave phones waiting."""
+    engine = FakeEngine()
+    folder = tmp_path if disk == "full" else None
+    async with open_desk(engine, folder, max_active=1) as desk:
+        running = desk.submit("ada", ask())
+        waiting = desk.submit("ben", ask())
+        engine.step()
+        await until_shown(running, "a")
+        if disk == "full":
+            with full_disk():
+                engine.step()
+                await until_shown(running, "ab")
+    assert code(running) is code(waiting) is Code.SHUTTING_DOWN
+    assert running.outcome is not None
+    assert running.outcome.problem is not None
+    assert running.outcome.problem.retry_after_s is not None
+
+
+async def test_a_stopping_desk_takes_nothing_more() -> None:
+    """Phones are told to come back."""
+    async with open_desk(FakeEngine()) as desk:
+        desk.stop()
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask())
+    assert problem.value.code is Code.SHUTTING_DOWN
+
+
+async def test_another_model_in_the_next_life_fails_what_was_unfinished(tmp_path: Path) -> None:
+    """And leaves what was finished alone."""
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        finished = desk.submit("ada", ask(max_tokens=1), "finished")
+        unfinished = desk.submit("ada", ask(), "unfinished")
+        engine.step(3)
+        await until_over(finished)
+        await until_shown(unfinished, "abc")
+    async with open_desk(FakeEngine(model="other"), tmp_path) as desk:
+        finished = desk.submit("ada", ask(), "finished")
+        unfinished = desk.submit("ada", ask(), "unfinished")
+        await until_over(unfinished)
+    assert (answer(finished), code(finished)) == ("a", None)
+    assert (answer(unfinished), code(unfinished)) == ("abc", Code.MODEL_MISSING)
+
+
+async def test_what_is_too_old_for_the_next_life_is_dropped_and_purged(tmp_path: Path) -> None:
+    """Finished or not; nobody may resume it, so nobody may read it from the disk either."""
+    engine = FakeEngine(scripts={"Why?": [b"secret"] * 9})
+    async with open_desk(engine, tmp_path) as desk:
+        finished = desk.submit("ada", ask(max_tokens=1), "finished")
+        unfinished = desk.submit("ada", ask(), "unfinished")
+        engine.step(2)
+        await until_over(finished)
+        await until_shown(unfinished, "secretsecret")
+    assert b"secret" in raw(tmp_path)
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path, ServingSettings(resume_ttl_s=0.0)) as desk:
+        assert desk.find("ada", finished.response_id) is None
+        assert desk.find("ada", unfinished.response_id) is None
+    assert not engine.orders
+    assert b"secret" not in raw(tmp_path)
+
+
+async def test_more_come_back_than_the_queue_would_take(tmp_path: Path) -> None:
+    """What was once accepted is answered; only newcomers are told to wait."""
+    engine = FakeEngine()
+    engine.tell(Phase.LOADING)
+    async with open_desk(engine, tmp_path) as desk:
+        asked = [desk.submit(f"device{n % 4}", ask(max_tokens=2), f"key{n}") for n in range(40)]
+        await until(asked[-1], lambda: asked[-1].opened)
+    settings = ServingSettings(queue=8)
+    engine = FakeEngine()
+    engine.tell(Phase.LOADING)
+    async with open_desk(engine, tmp_path, settings) as desk:
+        responses = [desk.submit(f"device{n % 4}", ask(), f"key{n}") for n in range(40)]
+        with pytest.raises(Problem):
+            desk.submit("new", ask())
+        engine.come_back()
+        engine.step(200)
+        await until_over(*responses)
+    assert {answer(response) for response in responses} == {"ab"}
+
+
+async def test_a_forgotten_device_leaves_nothing(tmp_path: Path) -> None:
+    """Its answers stop, its responses are gone, and its text is in no byte on disk."""
+    engine = FakeEngine(scripts={"mine": [b"secret "] * 50})
+    async with open_desk(engine, tmp_path, max_active=3) as desk:
+        own = [desk.submit("ada", ask("mine", max_tokens=n), f"k{n}") for n in (2, 50, 51)]
+        other = desk.submit("ben", ask())
+        engine.step(3)
+        await until_over(own[0])
+        await until_shown(own[1], "secret secret ")
+        assert b"secret" in raw(tmp_path)
+        desk.forget_device("ada")
+        assert all(desk.find("ada", response.response_id) is None for response in own)
+        engine.step(30)
+        await until_over(*own, other)
+        assert own[1].status is own[2].status is Status.CANCELLED
+        await eventually(lambda: b"secret" not in raw(tmp_path) and b"mine" not in raw(tmp_path))
+    assert answer(other) == ALPHABET
+
+
+@pytest.fixture
+def quick_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for old and unread answers all the time."""
+    monkeypatch.setattr(desk_module, "_TIDY_S", 0.001)
+
+
+@pytest.mark.usefixtures("quick_tidying")
+async def test_an_answer_that_nobody_reads_is_cancelled_after_its_grace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And the log says so; one that is read goes on."""
+    caplog.set_level("INFO")
+    engine = FakeEngine()
+    async with open_desk(engine, settings=ServingSettings(unread_grace_s=0.05)) as desk:
+        read, unread = desk.submit("ada", ask()), desk.submit("ada", ask())
+        read.subscribe(lambda: None)
+        await eventually(lambda: any(job.cancelled for job in engine.running.values()))
+        engine.step(27)
+        await until_over(read, unread)
+    assert (read.status, unread.status) == (Status.COMPLETED, Status.CANCELLED)
+    assert f"answer {unread.response_id} is cancelled: nobody reads it" in caplog.text
+
+
+@pytest.mark.usefixtures("quick_tidying")
+async def test_old_responses_go_and_so_does_their_text(tmp_path: Path) -> None:
+    """From memory and from disk."""
+    engine = FakeEngine(scripts={"Why?": [b"secret"]})
+    async with open_desk(engine, tmp_path, ServingSettings(resume_ttl_s=0.05)) as desk:
+        response = desk.submit("ada", ask(), "key")
+        engine.step(2)
+        await until_over(response)
+        await eventually(lambda: desk.find("ada", response.response_id) is None)
+        await eventually(lambda: b"secret" not in raw(tmp_path))
+        assert desk.submit("ada", ask(), "key") is not response
