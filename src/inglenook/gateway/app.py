@@ -152,5 +152,5 @@ async def _json(request: web.Request) -> Any:
     try:
         # Not the standard library's, which lets lone surrogates and NaN pass.
         return msgspec.json.decode(await request.read())
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from inglenook.errors import StartupError
 from inglenook.gateway.settings import ListenSettings
+
+#: Where the library reports what our own handlers do not see.
+_log = logging.getLogger(__name__)
 
 #: Finished handshakes that may wait for us; a household never comes near.
 _BACKLOG = 128
@@ -38,6 +43,14 @@ def bind(settings: ListenSettings) -> tuple[list[socket.socket], list[socket.soc
     return bound[: len(plain_ports)], bound[len(plain_ports) :]
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether it is more than a stranger's request that is no HTTP, which has had its 400."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_is_news)
+
+
 async def serve(
     app: web.Application,
     plain: Sequence[socket.socket],
@@ -46,7 +59,11 @@ async def serve(
 ) -> web.AppRunner:
     """Answer on these sockets until the returned runner is cleaned up."""
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=_LAST_WORDS_S
+        app,
+        access_log=None,
+        logger=_log,
+        handle_signals=False,
+        shutdown_timeout=_LAST_WORDS_S,
     )
     await runner.setup()
     for sock in plain:
