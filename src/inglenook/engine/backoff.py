@@ -15,7 +15,7 @@ def restart_delay_s(deaths: Sequence[float], now: float) -> float:
     """Say how long to wait, in seconds, given when the engine died lately (monotonic seconds).
 
     The first death costs next to nothing, since phones are waiting; each further one within five
-    minutes doubles the wait, so a model that always crashes does not keep a small board at full load.
+    minutes doubles the wait, so a model that always crashes does not keep a board at full load.
     """
     recent = sum(1 for died in deaths if now - died < _WINDOW_S)
     return min(_FIRST_S * 2.0 ** max(recent - 1, 0), _LONGEST_S)

@@ -10,8 +10,6 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 
-import msgspec
-
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -19,7 +17,7 @@ from inglenook.engine.frames import (
     FrameReader,
     frame,
 )
-from inglenook.engine.orders import Event, Order, decode_event, encode
+from inglenook.engine.orders import NOT_A_MESSAGE, Event, Order, decode_event, encode
 from inglenook.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -27,6 +25,9 @@ log = logging.getLogger(__name__)
 _READ_BYTES = 65536
 _TAIL_LINES = 20
 _LINE_BYTES_MAX = 1000
+
+#: From the end of the pipe to the end of the process; the kernel closes files first, then reports.
+_EXIT_S = 2.0
 
 
 class WorkerExited(EngineError):
@@ -64,13 +65,18 @@ class _LastWords(asyncio.SubprocessProtocol):
         *lines, rest = (self._unfinished + data).split(b"\n")
         self._unfinished = rest[-_LINE_BYTES_MAX:]
         for line in lines:
-            text = line[:_LINE_BYTES_MAX].decode(errors="replace").rstrip()
-            self.tail.append(text)
-            log.debug("engine: %s", text)
+            self._keep(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
         # Called once the process has ended and its output is read to the end.
+        if self._unfinished:
+            self._keep(self._unfinished)
         self.gone.set()
+
+    def _keep(self, line: bytes) -> None:
+        text = line[:_LINE_BYTES_MAX].decode(errors="replace").rstrip()
+        self.tail.append(text)
+        log.debug("engine: %s", text)
 
 
 class Child:
@@ -97,9 +103,16 @@ class Child:
         Raises:
             EngineError: If the program cannot be started.
         """
+        try:
+            return await cls._spawn(argv)
+        except OSError as exc:
+            raise EngineError(f"the engine could not be started: {exc.strerror}") from exc
+
+    @classmethod
+    async def _spawn(cls, argv: Sequence[str]) -> Child:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours)
             try:
                 process, words = await asyncio.get_running_loop().subprocess_exec(
                     _LastWords,
@@ -111,10 +124,9 @@ class Child:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,
                 )
-            except OSError as exc:
-                ours.close()
-                raise EngineError(f"the engine could not be started: {exc.strerror}") from exc
-        reader, writer = await asyncio.open_connection(sock=ours)
+            except BaseException:
+                writer.close()
+                raise
         return cls(process, words, reader, writer)
 
     @property
@@ -132,26 +144,26 @@ class Child:
 
         Raises:
             BadFrame: If it sends anything but events.
+            EngineError: If it closes its pipe and lives on.
             WorkerExited: If it has ended.
         """
         while True:
             try:
                 data = await self._reader.read(_READ_BYTES)
-            except ConnectionResetError:
+            except ConnectionError:
+                # It went with orders unread, or while one was being written.
                 data = b""
             if not data:
-                # The pipe can close a moment before the process is gone.
-                await self._words.gone.wait()
-                raise WorkerExited(self._process.get_returncode() or 0, self._words.tail)
+                raise await self._exit()
             payloads = self._frames.feed(data)
             if payloads:
                 try:
                     return [decode_event(payload) for payload in payloads]
-                except msgspec.MsgspecError as exc:
+                except NOT_A_MESSAGE as exc:
                     raise BadFrame("a frame that is no event") from exc
 
     async def close(self, patience_s: float) -> None:
-        """Ask it to go by closing the pipe; kill it after ``patience_s``. Returns when it is gone."""
+        """Close the pipe, which asks it to go; kill it after ``patience_s``; wait for its end."""
         self._writer.close()
         try:
             async with asyncio.timeout(patience_s):
@@ -162,8 +174,19 @@ class Child:
             self.kill()
             await self._words.gone.wait()
             self._process.close()
+            # Orders it never read would keep the pipe open.
+            self._writer.transport.abort()
 
     def kill(self) -> None:
         """End it now; nothing happens if it has ended."""
         if self._process.get_returncode() is None:
             self._process.kill()
+
+    async def _exit(self) -> EngineError:
+        """What its closing the pipe turns out to mean."""
+        try:
+            async with asyncio.timeout(_EXIT_S):
+                await self._words.gone.wait()
+        except TimeoutError:
+            return EngineError("the engine closed its pipe without ending, and was killed")
+        return WorkerExited(self._process.get_returncode() or 0, self._words.tail)

@@ -11,8 +11,8 @@ from inglenook.errors import EngineError
 
 HEADER_BYTES = 4
 
-#: Daemon to engine: a whole conversation (a phone may send 256 KiB of JSON; msgpack is no larger) and,
-#: to go on after a death, the tokens of its answer: 5 bytes each, for the longest contexts there are.
+#: Daemon to engine: a whole conversation (a phone may send 256 KiB of JSON; msgpack is no larger)
+#: and, to go on after a death, the tokens of its answer: 5 bytes each, in the longest contexts.
 ORDER_BYTES_MAX = 4 * 1024 * 1024
 
 #: Engine to daemon: one step's text, a few KiB; or, after a death, all text of one answer.

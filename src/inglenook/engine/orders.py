@@ -6,14 +6,14 @@ Orders go down to the engine, events come back up. This module is the seam: what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
 import msgspec
 
-#: Raised with every change to a message below; the two sides must agree before anything else is said.
+#: Raised with every change to a message below; both sides must agree before anything else is said.
 PIPE_VERSION = 1
 
 
@@ -80,8 +80,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
         job: The daemon's number for it; never used twice in one engine's life.
         max_tokens: None goes on until the model ends or the context is full.
         ignore_eos: Go on past the model's own end, for benchmarks.
-        produced: Tokens of the answer that an engine before this one has written already. It goes on
-            after them; their whole text comes first, as an `Output` without tokens.
+        produced: Tokens of the answer that an engine before this one has written already. It goes
+            on after them; their whole text comes first, as an `Output` without tokens.
     """
 
     job: int
@@ -94,7 +94,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """End a job within one step; answered by `Ended`. Unknown jobs are ignored: it may just have ended."""
+    """End a job within one step; answered by `Ended`. A job it does not know has just ended."""
 
     job: int
 
@@ -168,7 +168,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):
-    """What one step added to one job. ``text`` may be empty while a character or stop string is unsure."""
+    """What one step added to one job; no ``text`` while a character or a stop string is unsure."""
 
     job: int
     text: str
@@ -212,8 +212,11 @@ Order = Load | Start | Cancel
 Event = Hello | Progress | Ready | LoadFailed | Started | Refused | Step | Ended
 
 encode = msgspec.msgpack.Encoder().encode
-decode_order = msgspec.msgpack.Decoder(Order).decode
-decode_event = msgspec.msgpack.Decoder(Event).decode
+decode_order: Callable[[bytes], Order] = msgspec.msgpack.Decoder(Order).decode
+decode_event: Callable[[bytes], Event] = msgspec.msgpack.Decoder(Event).decode
+
+#: What both decoders raise: beside msgspec's own, for text that is not UTF-8 and endless nesting.
+NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Phase(StrEnum):
@@ -263,7 +266,11 @@ class Sink(Protocol):
         """It was never begun; nothing follows."""
 
     def lost(self, *, killed: bool) -> None:
-        """The engine died under it; nothing follows. ``killed``: by somebody else, as when memory is short."""
+        """The engine died under it; nothing follows.
+
+        Args:
+            killed: By somebody else, such as the kernel when memory is short.
+        """
 
 
 class Engine(Protocol):

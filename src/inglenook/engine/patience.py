@@ -10,11 +10,11 @@ class Patience:
     """Silence, in seconds, after which an engine counts as hung and is killed.
 
     Attributes:
-        hello_s: From its start to its first word; covers reading Python and the library from a card.
-        load_s: Between two signs of progress while loading; the warm-up after the last one reads the
-            whole model once, and a 1 GB model from a 20 MB/s card takes 50 s.
-        step_s: Between two steps while jobs run. A step is planned to stay below a second; the first
-            on an unmeasured, swapping or throttled board may be far over.
+        hello_s: From its start to its first word; Python and the library come from a slow card.
+        load_s: Between two signs of progress while loading; the warm-up after the last one reads
+            the whole model once, and a 1 GB model from a 20 MB/s card takes 50 s.
+        step_s: Between two steps while jobs run. A step is planned to stay below a second; the
+            first on an unmeasured, swapping or throttled board may be far over.
         close_s: From being told to go to being killed.
     """
 

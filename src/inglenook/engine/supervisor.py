@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
 
 from inglenook.engine.backoff import restart_delay_s, still_counting
 from inglenook.engine.child import Child, WorkerExited
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 
 WORKER = (sys.executable, "-m", "inglenook.engine.worker")
 
-#: How often a missing or refused model is looked at again, seconds: the owner may be copying it now.
+#: How often a missing or refused model is looked at again, seconds: its owner may be copying it.
 _RECHECK_S = 5.0
+
+_PATIENCE = Patience()
 
 
 class WorkerSilent(EngineError):
@@ -62,7 +65,7 @@ class Supervisor:
         prepare: Callable[[], Awaitable[tuple[str, Load]]],
         on_change: Callable[[EngineState], None],
         *,
-        patience: Patience = Patience(),
+        patience: Patience = _PATIENCE,
         worker: Sequence[str] = WORKER,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -85,6 +88,7 @@ class Supervisor:
         self._sinks: dict[int, Sink] = {}
         self._silence: asyncio.Timeout | None = None
         self._deaths: list[float] = []
+        self._complaint = ""
         self._state = EngineState(Phase.LOADING)
 
     @property
@@ -113,53 +117,64 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep an engine running until cancelled. Never raises for what an engine or model does."""
-        loop = asyncio.get_running_loop()
         try:
             while True:
-                try:
-                    name, load = await self._prepare()
-                except StartupError as exc:
-                    await self._without_model("", str(exc))
-                    continue
-                self._tell(EngineState(Phase.LOADING, model=name))
-                try:
-                    await self._live(name, load)
-                except ModelUnloadable as exc:
-                    await self._without_model(name, str(exc))
-                except EngineError as exc:
-                    await self._after_death(name, exc, loop.time())
+                await self._sleep(await self._attempt())
         finally:
             self._tell(EngineState(Phase.STOPPED, self._state.model))
             self._lose_jobs(killed=True)
 
-    async def _after_death(self, name: str, why: EngineError, now: float) -> None:
-        self._deaths = [*still_counting(self._deaths, now), now]
-        delay_s = restart_delay_s(self._deaths, now)
+    async def _attempt(self) -> float:
+        """One engine's life, from birth to burial.
+
+        Returns:
+            How long to wait before the next attempt, seconds.
+        """
+        try:
+            name, load = await self._prepare()
+        except StartupError as exc:
+            return self._without_model("", str(exc))
+        self._tell(EngineState(Phase.LOADING, model=name))
+        try:
+            child = self._child = await Child.spawn(self._worker)
+        except EngineError as exc:
+            return self._after_death(name, exc)
+        try:
+            await self._converse(child, name, load)
+        except ModelUnloadable as exc:
+            return max(self._without_model(name, str(exc)), self._delay_s())
+        except EngineError as exc:
+            # Phones hear of it now, not after its burial.
+            child.kill()
+            return self._after_death(name, exc)
+        finally:
+            self._child = None
+            await child.close(self._patience.close_s)
+
+    def _after_death(self, name: str, why: EngineError) -> float:
+        delay_s = self._delay_s()
         log.warning("%s; it starts again in %.1f s", why, delay_s)
         for line in why.tail if isinstance(why, WorkerExited) else ():
             log.warning("its last words: %s", line)
         self._tell(EngineState(Phase.RESTARTING, name, str(why), retry_in_s=delay_s))
         self._lose_jobs(killed=isinstance(why, WorkerExited) and why.killed)
-        await self._sleep(delay_s)
+        return delay_s
 
-    async def _without_model(self, name: str, why: str) -> None:
-        if self._state.why != why:
+    def _without_model(self, name: str, why: str) -> float:
+        if self._complaint != why:
             log.error("no model: %s", why)
+            self._complaint = why
         self._tell(EngineState(Phase.MISSING, name, why))
         self._lose_jobs()
-        await self._sleep(_RECHECK_S)
+        return _RECHECK_S
 
-    async def _live(self, name: str, load: Load) -> None:
-        """One engine's life, from birth to burial; ends only by raising."""
-        child = await Child.spawn(self._worker)
-        self._child = child
-        try:
-            await self._converse(child, name, load)
-        finally:
-            self._child = None
-            await child.close(self._patience.close_s)
+    def _delay_s(self) -> float:
+        """Count a death, and say how long to wait after it, seconds."""
+        now = asyncio.get_running_loop().time()
+        self._deaths = [*still_counting(self._deaths, now), now]
+        return restart_delay_s(self._deaths, now)
 
-    async def _converse(self, child: Child, name: str, load: Load) -> None:
+    async def _converse(self, child: Child, name: str, load: Load) -> NoReturn:
         patience_s: float | None = self._patience.hello_s
         while True:
             self._silence = asyncio.timeout(patience_s)
@@ -167,7 +182,6 @@ class Supervisor:
                 async with self._silence:
                     events = await child.events()
             except TimeoutError:
-                child.kill()
                 # Without a limit of its own, this silence began when a job ended the idleness.
                 raise WorkerSilent(patience_s or self._patience.step_s) from None
             finally:
@@ -203,15 +217,12 @@ class Supervisor:
             case Progress():
                 self._tell(EngineState(Phase.LOADING, name, progress=event.fraction))
             case Ready():
-                log.info(
-                    "model %s ready: context %d tokens, %d threads, loaded in %.1f s",
-                    name,
-                    event.context_tokens,
-                    event.threads,
-                    event.load_s,
+                size = f"{event.context_tokens} tokens of context, {event.threads} threads"
+                log.info("model %s ready: %s, loaded in %.1f s", name, size, event.load_s)
+                self._complaint = ""
+                self._tell(
+                    EngineState(Phase.READY, name, request_tokens_max=event.request_tokens_max)
                 )
-                state = EngineState(Phase.READY, name, request_tokens_max=event.request_tokens_max)
-                self._tell(state)
             case LoadFailed():
                 raise ModelUnloadable(f"{load.path}: {event.why}")
 

@@ -1,4 +1,4 @@
-"""Entry of the engine process: ``python -m inglenook.engine.worker FD``. Kind: hands.
+"""Entry of the engine process: ``python -m inglenook.engine.worker FD PARENT``. Kind: hands.
 
 It is meant to be the first to die: of its parent's death, and of the kernel's when memory is short.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
-#: Any positive number above the daemon's own makes the kernel take this process first; 1000 is most.
+#: Any number above the daemon's own makes the kernel take this process first; 1000 is most.
 _OOM_SCORE_ADJ = 800
 
 
@@ -43,9 +43,9 @@ def main() -> int:
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
 
+    # Late, for the library takes its time: whoever starts us must not outlive its parent meanwhile.
     from inglenook.engine.worker.loop import serve
 
-    logging.getLogger("llama-cpp-python").setLevel(logging.WARNING)
     serve(sock)
     # The library's own tear-down takes time and can assert; the kernel's is enough.
     sys.stderr.flush()

@@ -17,7 +17,7 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.worker.budget import CHUNK_TOKENS, StepBudget
 from inglenook.engine.worker.llama import Context, Model
-from inglenook.engine.worker.plan import Share, plan_step
+from inglenook.engine.worker.plan import Share, plan_step, prompt_tokens
 from inglenook.engine.worker.sampler import Sampler
 from inglenook.engine.worker.sequence import Sequence
 from inglenook.engine.worker.text import TextAssembler
@@ -28,7 +28,7 @@ _ABORTED = 2
 
 
 class Batcher:
-    """Writes up to as many answers at once as the context has sequences; the rest wait their turn."""
+    """Writes as many answers at once as the context has sequences; the rest wait their turn."""
 
     def __init__(
         self, model: Model, context: Context, *, sequences: int, budget: StepBudget
@@ -67,7 +67,7 @@ class Batcher:
             return [refused]
         tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
-        sampler.remember(tokens[-start.sampling.penalty_last_n :])
+        sampler.remember(tokens)
         sequence = Sequence(start, tokens, len(prompt), sampler, TextAssembler(start.stop))
         self._waiting.append(sequence)
         started = Started(start.job, len(prompt), 0, thinking)
@@ -87,22 +87,7 @@ class Batcher:
         """Compute one token of every answer under way and some of the newcomers' prompts."""
         ended = self._take_ended()
         self._admit()
-        started_s = time.perf_counter()
-        computed = self._compute()
-        step_s = time.perf_counter() - started_s
-        outputs = []
-        decoded = prefilled = 0
-        for sequence, share, index in computed:
-            if share.tokens > 1 or sequence.completion_tokens == 0:
-                sequence.prefill_s += step_s
-                prefilled += share.tokens
-            else:
-                sequence.decode_s += step_s
-                decoded += 1
-            if index is not None:
-                outputs.append(self._sample(sequence, index))
-        if computed:
-            self._budget.measured(prefilled, decoded, step_s)
+        outputs = self._advance()
         return outputs, ended + self._take_ended()
 
     def close(self) -> None:
@@ -111,7 +96,7 @@ class Batcher:
             sequence.sampler.close()
 
     def _admit(self) -> None:
-        """Give waiting sequences a number, in order, while all that is active still fits the pool."""
+        """Give waiting sequences a number, in order, while all that is active fits the pool."""
         while self._waiting and self._free:
             # Each may grow by a chunk before the next look; a pool packed to the last cell would
             # only park somebody in the very next step.
@@ -122,79 +107,103 @@ class Batcher:
             sequence.number = self._free.pop()
             self._active[sequence.number] = sequence
 
-    def _compute(self) -> list[tuple[Sequence, Share, int | None]]:
-        """Run the library on the best batch it will take; return who got what, and where scores are."""
+    def _advance(self) -> list[Output]:
+        """Compute the best batch the library will take.
+
+        Every round either ends this or asks for less: fewer prompt tokens, or one sequence fewer.
+        """
         decoders = sum(1 for sequence in self._active.values() if sequence.pending == 1)
         prefill_tokens = self._budget.prefill_tokens(
             decoding=decoders > 0, most=self._context.batch_tokens - decoders
         )
-        while self._active:
-            pending = {number: sequence.pending for number, sequence in self._active.items()}
-            shares = plan_step(pending, prefill_tokens)
-            placed = self._fill(shares)
-            code = self._context.decode()
+        while shares := plan_step(self._pending(), prefill_tokens):
+            code, outputs = self._run(shares)
             if code == _DONE:
-                for sequence, share, _index in placed:
-                    sequence.computed += share.tokens
-                return placed
+                return outputs
             if code == _NO_ROOM:
-                planned = sum(share.tokens for share in shares if share.tokens > 1)
+                planned = prompt_tokens(shares)
                 if planned > CHUNK_TOKENS:
-                    prefill_tokens = max(planned // 2 // CHUNK_TOKENS, 1) * CHUNK_TOKENS
+                    prefill_tokens = max(planned // 2, CHUNK_TOKENS)
                 else:
                     self._make_room()
                 continue
             self._resynchronise()
-            return [] if code == _ABORTED else self._compute_singly(shares)
+            return [] if code == _ABORTED else self._run_singly(shares)
         return []
 
-    def _fill(self, shares: list[Share]) -> list[tuple[Sequence, Share, int | None]]:
+    def _pending(self) -> dict[int, int]:
+        return {
+            number: sequence.pending
+            for number, sequence in self._active.items()
+            if sequence.finish is None
+        }
+
+    def _run(self, shares: list[Share]) -> tuple[int, list[Output]]:
+        """Compute one batch and choose what follows, while its scores live: until the next batch.
+
+        Returns:
+            The library's code; and unless it is `_DONE`, nothing: then all is as it was before.
+        """
+        started_s = time.perf_counter()
         self._context.clear_batch()
-        placed = []
+        placed = [(self._active[share.sequence], share, self._place(share)) for share in shares]
+        code = self._context.decode()
+        if code != _DONE:
+            return code, []
+        newcomers = [sequence for sequence, _share, _index in placed if not sequence.written]
+        outputs = []
+        for sequence, share, index in placed:
+            sequence.computed += share.tokens
+            if not sequence.pending:
+                outputs.append(self._sample(sequence, index))
+        step_s = time.perf_counter() - started_s
+        for sequence, _share, _index in placed:
+            if sequence in newcomers:
+                sequence.prefill_s += step_s
+            else:
+                sequence.decode_s += step_s
+        self._budget.measured(prompt_tokens(shares), step_s)
+        return code, outputs
+
+    def _place(self, share: Share) -> int:
+        """Put a share into the batch; return under which index its last token's scores will be."""
+        sequence = self._active[share.sequence]
+        tokens = sequence.tokens[sequence.computed : sequence.computed + share.tokens]
+        last = share.tokens == sequence.pending
+        return self._context.add(share.sequence, sequence.computed, tokens, output=last)
+
+    def _run_singly(self, shares: list[Share]) -> list[Output]:
+        """After a failed batch: find whom it failed for, so that the others need not suffer."""
+        outputs = []
         for share in shares:
-            sequence = self._active[share.sequence]
-            first = sequence.computed
-            last = share.tokens == sequence.pending
-            index = self._context.add(
-                share.sequence,
-                first,
-                sequence.tokens[first : first + share.tokens],
-                output=last,
-            )
-            placed.append((sequence, share, index if last else None))
-        return placed
+            code, made = self._run([share])
+            outputs += made
+            if code == _ABORTED:
+                self._resynchronise()
+                break
+            # Without room it is left for the next step.
+            if code not in (_DONE, _NO_ROOM):
+                self._resynchronise()
+                self._active[share.sequence].finish = Finish.FAILED
+        return outputs
 
     def _make_room(self) -> None:
-        """Park the newest sequence: it gives its cells back and is computed again when there is room."""
-        number = next(reversed(self._active))
-        sequence = self._active[number]
+        """Park the newest sequence: it gives its cells back and is computed again later."""
+        sequence = list(self._active.values())[-1]
         if len(self._active) == 1:
             # Alone and still no room: the pool is as long as an answer here can get.
             sequence.finish = Finish.LENGTH
-        else:
-            self._waiting.appendleft(sequence)
+            return
         self._release(sequence)
+        self._waiting.appendleft(sequence)
 
     def _resynchronise(self) -> None:
-        """After an aborted or failed decode: believe the pool about how far each sequence has come."""
+        """After an aborted or failed batch: believe the pool how far each sequence has come."""
         for number, sequence in self._active.items():
             sequence.computed = min(sequence.computed, self._context.length(number))
-            self._context.forget(number, sequence.computed)
-
-    def _compute_singly(self, shares: list[Share]) -> list[tuple[Sequence, Share, int | None]]:
-        """After a failed batch: find the sequence it failed for, so that the others need not suffer.
-
-        Scores live until the next decode only, so those that work are sampled one a step from here:
-        the first that works is this step's whole result.
-        """
-        for share in shares:
-            placed = self._fill([share])
-            if self._context.decode() == _DONE:
-                placed[0][0].computed += share.tokens
-                return placed
-            placed[0][0].finish = Finish.FAILED
-            self._resynchronise()
-        return []
+            if not self._context.forget(number, sequence.computed):
+                self._context.forget(number)
+                sequence.computed = 0
 
     def _sample(self, sequence: Sequence, index: int) -> Output:
         token = sequence.sampler.sample(self._context, index)
@@ -227,16 +236,7 @@ class Batcher:
             else:
                 self._release(sequence)
             sequence.sampler.close()
-            ended.append(
-                Ended(
-                    sequence.start.job,
-                    sequence.finish,
-                    sequence.text.finish(),
-                    sequence.completion_tokens,
-                    sequence.prefill_s,
-                    sequence.decode_s,
-                )
-            )
+            ended.append(sequence.ended(sequence.finish))
         return ended
 
     def _release(self, sequence: Sequence) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-#: Chunks are multiples of this: the kernels of llama.cpp work on rows in blocks, and a chunk cut at a
-#: multiple gives the same numbers as one cut at another, so an answer does not depend on the clock.
+#: Prompts are cut into multiples of this. Every step costs something whatever it computes: the
+#: starter model reads 256 tokens in 1.9 s by chunks of 64 or more, in 2.3 s by 32, in 2.6 s by 4
+#: (one x86 core); larger models, whose weights come from slow memory, lose more.
+#:
+#: A prompt cut otherwise can get an answer in other words: sums are rounded otherwise where
+#: llama.cpp takes another kernel for more rows, as attention over f16 does from 64 on.
 CHUNK_TOKENS = 32
 
 #: Without a reader nobody feels a long step, but cancel and shutdown wait for its end.
@@ -14,38 +18,38 @@ _NEWEST = 0.2
 
 
 class StepBudget:
-    """Learns what a step costs, ``fixed + per_token x tokens``, and says how many tokens to take."""
+    """Learns what a step costs, ``fixed + per_token x tokens``, and how many tokens fit into one.
+
+    What a step costs that only decodes, the weights' way through memory, is its fixed part.
+    """
 
     def __init__(self, step_budget_s: float) -> None:
         """Take how long a step may last while somebody reads along, in seconds."""
         self._step_budget_s = step_budget_s
-        self._decode_step_s: float | None = None
-        self._prefill_token_s: float | None = None
+        self._fixed_s: float | None = None
+        self._per_token_s: float | None = None
 
-    def measured(self, prefill_tokens: int, decode_tokens: int, step_s: float) -> None:
-        """Learn from one finished step."""
+    def measured(self, prefill_tokens: int, step_s: float) -> None:
+        """Learn from one finished step, in which decoding tokens do not count."""
         if prefill_tokens == 0:
-            self._decode_step_s = _blend(self._decode_step_s, step_s)
+            self._fixed_s = _blend(self._fixed_s, step_s)
             return
-        base_s = (self._decode_step_s or 0.0) if decode_tokens else 0.0
-        per_token_s = max(step_s - base_s, step_s * 0.1) / prefill_tokens
-        self._prefill_token_s = _blend(self._prefill_token_s, per_token_s)
+        # Never nothing: a step can be quicker than those the fixed part was learned from.
+        tokens_s = max(step_s - (self._fixed_s or 0.0), step_s * 0.1)
+        self._per_token_s = _blend(self._per_token_s, tokens_s / prefill_tokens)
 
     def prefill_tokens(self, *, decoding: bool, most: int) -> int:
-        """Say how many prompt tokens the next step may take, a multiple of `CHUNK_TOKENS` up to ``most``.
+        """Say how many prompt tokens the next step may take: whole chunks, up to ``most`` tokens.
 
-        At least one chunk is granted even if it does not fit: a newcomer must get on too.
+        At least one chunk is granted even if it takes too long: a newcomer must get on too.
         """
-        if self._prefill_token_s is None:
+        if self._per_token_s is None:
             # Nothing measured yet. A slow board does 128 tokens in some three seconds, once.
             want = CHUNK_TOKENS if decoding else 4 * CHUNK_TOKENS
         else:
-            spare_s = ALONE_STEP_S
-            if decoding:
-                spare_s = self._step_budget_s - (self._decode_step_s or 0.0)
-            want = int(max(spare_s, 0.0) / self._prefill_token_s)
-        chunks = max(want // CHUNK_TOKENS, 1)
-        return min(chunks * CHUNK_TOKENS, most)
+            step_s = self._step_budget_s if decoding else ALONE_STEP_S
+            want = int(max(step_s - (self._fixed_s or 0.0), 0.0) / self._per_token_s)
+        return min(max(want, CHUNK_TOKENS), most) // CHUNK_TOKENS * CHUNK_TOKENS
 
 
 def _blend(old: float | None, new: float) -> float:

@@ -6,12 +6,17 @@ Everything here checks its arguments first: the library answers a bad one by abo
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import llama_cpp.llama_cpp as lib
 
+from inglenook.engine.worker.librarylog import library_log
 from inglenook.errors import EngineError
+
+#: One of the library's own pointers; the binding ships no types for them.
+Handle: TypeAlias = Any
 
 #: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
 BATCH_TOKENS: Final = 512
@@ -29,24 +34,21 @@ class ModelRefused(EngineError):
 class Model:
     """A loaded model and its vocabulary."""
 
-    def __init__(self, path: str, on_progress: Callable[[float], None]) -> None:
-        """Read the file; ``on_progress`` hears 0 to 1.
+    def __init__(self, path: str, on_progress: Callable[[float], bool]) -> None:
+        """Read the file; ``on_progress`` hears 0 to 1 and may answer False to give up.
 
         Raises:
             ModelRefused: If the library does not know the model or runs out of memory.
         """
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
-
-        @lib.llama_progress_callback
-        def progressed(fraction: float, _data: ctypes.c_void_p) -> bool:
-            on_progress(fraction)
-            return True
-
-        params.progress_callback = progressed
-        self._model = lib.llama_model_load_from_file(path.encode(), params)
+        params.progress_callback = lib.llama_progress_callback(
+            lambda fraction, _data: on_progress(fraction)
+        )
+        library_log.clear()
+        self._model: Handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            raise ModelRefused("llama.cpp could not load the model; the log above says why")
+            raise ModelRefused(f"llama.cpp could not load it ({library_log.first_error})")
         self._vocab = lib.llama_model_get_vocab(self._model)
         self.vocab_tokens = int(lib.llama_vocab_n_tokens(self._vocab))
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
@@ -54,35 +56,34 @@ class Model:
         self._pieces: dict[int, bytes] = {}
 
     @property
-    def handle(self) -> ctypes.c_void_p:
+    def handle(self) -> Handle:
         """The library's own pointer, for `Context`."""
         return self._model
 
-    @property
-    def vocabulary(self) -> ctypes.c_void_p:
-        """The library's own pointer, for samplers."""
-        return self._vocab
-
     def tokenize(self, text: str) -> list[int]:
         """Turn a rendered prompt into tokens; special tokens in it count, none are added."""
-        data = text.encode()
-        # No token is shorter than a byte, so this many always suffice; one more for luck is not needed.
-        room = max(len(data), 1)
-        tokens = (lib.llama_token * room)()
-        count = lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, True)
-        if count < 0:
-            raise EngineError(f"llama_tokenize wanted {-count} places for {len(data)} bytes")
-        return tokens[:count]
+        # A template can make half a surrogate pair, which is no text.
+        data = text.encode(errors="replace")
+        # No token is shorter than a byte; some vocabularies put a space before the first word.
+        room = len(data) + 1
+        while True:
+            tokens = (lib.llama_token * room)()
+            count = lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, True)
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
 
     def piece(self, token: int) -> bytes:
-        """The bytes a token stands for; empty for control tokens."""
+        """The bytes a token stands for; empty for control tokens and for what is no token."""
         piece = self._pieces.get(token)
         if piece is None:
+            if not 0 <= token < self.vocab_tokens:
+                return b""
             piece = self._pieces[token] = self._read_piece(token, special=False)
         return piece
 
     def special_text(self, kind: Literal["bos", "eos"]) -> str:
-        """How the model writes its begin or end token, for its chat template; empty if it has none."""
+        """How the model writes its begin or end token, for its template; empty if it has none."""
         token = (lib.llama_vocab_bos if kind == "bos" else lib.llama_vocab_eos)(self._vocab)
         return "" if token < 0 else self._read_piece(token, special=True).decode(errors="replace")
 
@@ -133,12 +134,14 @@ class Context:
         params.type_k = params.type_v = _KV_TYPES[kv_type]
         # A quantised V needs flash attention; else the library knows for which models it works.
         params.flash_attn_type = _FLASH_ATTENTION_AUTO if kv_type == "f16" else _FLASH_ATTENTION_ON
-        self._context = lib.llama_init_from_model(model.handle, params)
+        library_log.clear()
+        self._context: Handle = lib.llama_init_from_model(model.handle, params)
         if not self._context:
-            raise ModelRefused(f"llama.cpp found no room for a context of {cells} tokens")
+            why = library_log.first_error
+            raise ModelRefused(f"llama.cpp could not make a context of {cells} tokens ({why})")
         self._memory = lib.llama_get_memory(self._context)
         self._vocab_tokens = model.vocab_tokens
-        self._sequences = sequences
+        self.sequences = sequences
         self.cells = int(lib.llama_n_ctx(self._context))
         self.batch_tokens = int(lib.llama_n_batch(self._context))
         self._batch = lib.llama_batch_init(self.batch_tokens, 0, 1)
@@ -146,7 +149,7 @@ class Context:
             self._batch.n_seq_id[index] = 1
 
     @property
-    def handle(self) -> ctypes.c_void_p:
+    def handle(self) -> Handle:
         """The library's own pointer, for samplers."""
         return self._context
 
@@ -170,8 +173,8 @@ class Context:
             EngineError: If the sequence or the batch has no such place; the library would abort.
         """
         batch = self._batch
-        index = batch.n_tokens
-        if not 0 <= sequence < self._sequences or index + len(tokens) > self.batch_tokens:
+        index = int(batch.n_tokens)
+        if not 0 <= sequence < self.sequences or index + len(tokens) > self.batch_tokens:
             raise EngineError(f"no place in the batch for {len(tokens)} tokens of {sequence}")
         for offset, token in enumerate(tokens):
             batch.token[index] = token
@@ -188,14 +191,18 @@ class Context:
         """Compute the batch.
 
         Returns:
-            The library's own code: 0 done; 1 no room in the pool, nothing changed; 2 aborted, part of
-            it may be done; below 0 an error, of which -1 means the batch was bad and nothing changed.
+            The library's own code: 0 done; 1 no room in the pool, nothing changed; 2 aborted, part
+            of it may be done; below 0 an error, and -1 means a bad batch and nothing changed.
         """
         return int(lib.llama_decode(self._context, self._batch))
 
-    def forget(self, sequence: int, position: int = 0) -> None:
-        """Drop what the pool holds of a sequence from ``position`` on."""
-        lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
+    def forget(self, sequence: int, position: int = 0) -> bool:
+        """Drop what the pool holds of a sequence from ``position`` on.
+
+        Returns:
+            Whether it could: a recurrent model can only forget a sequence as a whole.
+        """
+        return bool(lib.llama_memory_seq_rm(self._memory, sequence, position, -1))
 
     def length(self, sequence: int) -> int:
         """How many tokens of a sequence the pool holds."""

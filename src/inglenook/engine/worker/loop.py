@@ -7,8 +7,6 @@ import select
 import socket
 import time
 
-import msgspec
-
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -17,6 +15,7 @@ from inglenook.engine.frames import (
     frame,
 )
 from inglenook.engine.orders import (
+    NOT_A_MESSAGE,
     PIPE_VERSION,
     Cancel,
     Event,
@@ -84,7 +83,7 @@ class Pipe:
                 data = self._sock.recv(_READ_BYTES)
                 payloads = self._reader.feed(data)
                 orders += [decode_order(payload) for payload in payloads]
-            except (ConnectionResetError, BadFrame, msgspec.MsgspecError) as exc:
+            except (ConnectionResetError, BadFrame, *NOT_A_MESSAGE) as exc:
                 raise ParentGone from exc
             if not data:
                 raise ParentGone
@@ -100,7 +99,7 @@ def serve(sock: socket.socket) -> None:
         if not isinstance(load, Load) or early:
             return
         try:
-            model, batcher, prompts = _load(pipe, load)
+            batcher, prompts = _load(pipe, load)
         except (ModelRefused, TemplateRefused) as exc:
             pipe.send(LoadFailed(str(exc)))
             return
@@ -109,7 +108,7 @@ def serve(sock: socket.socket) -> None:
         return
 
 
-def _load(pipe: Pipe, load: Load) -> tuple[Model, Batcher, PromptMaker]:
+def _load(pipe: Pipe, load: Load) -> tuple[Batcher, PromptMaker]:
     started_s = time.perf_counter()
     cores = compute_cores()
     threads = load.threads or len(cores)
@@ -118,11 +117,16 @@ def _load(pipe: Pipe, load: Load) -> tuple[Model, Batcher, PromptMaker]:
         pin_to(cores)
     told = 0.0
 
-    def tell(fraction: float) -> None:
+    def tell(fraction: float) -> bool:
         nonlocal told
         if fraction - told >= _PROGRESS_STEP:
             told = fraction
-            pipe.send(Progress(min(fraction, 1.0)))
+            try:
+                pipe.send(Progress(min(fraction, 1.0)))
+            except ParentGone:
+                # Raised here, it would be lost in the library; the next `send` raises it again.
+                return False
+        return True
 
     model = Model(load.path, tell)
     prompts = PromptMaker(model, load.chat_template)
@@ -138,14 +142,16 @@ def _load(pipe: Pipe, load: Load) -> tuple[Model, Batcher, PromptMaker]:
     batcher = Batcher(model, context, sequences=load.sequences, budget=budget)
     load_s = time.perf_counter() - started_s
     pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s))
-    return model, batcher, prompts
+    return batcher, prompts
 
 
 def _warm_up(context: Context) -> None:
     """Read the weights in now: mapped files come from the card page by page at first use."""
     context.clear_batch()
     context.add(0, 0, [0], output=True)
-    context.decode()
+    code = context.decode()
+    if code != 0:
+        raise ModelRefused(f"llama.cpp loaded it but could not compute with it (code {code})")
     context.forget(0)
 
 
@@ -162,11 +168,9 @@ def _answer(pipe: Pipe, batcher: Batcher, prompts: PromptMaker) -> None:
             pipe.send(Step(tuple(outputs)), *ended)
 
 
-def _begin(
-    start: Start, batcher: Batcher, prompts: PromptMaker
-) -> list[Started | Refused | Step]:
+def _begin(start: Start, batcher: Batcher, prompts: PromptMaker) -> list[Started | Refused | Step]:
     try:
         tokens, thinking = prompts.tokens(start.messages)
     except TemplateRefused as exc:
-        return [Refused(start.job, Refusal.TEMPLATE, detail=exc.why[:200])]
+        return [Refused(start.job, Refusal.TEMPLATE, detail=exc.why)]
     return batcher.submit(start, tokens, thinking=thinking)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from inglenook.engine.worker.budget import CHUNK_TOKENS
@@ -25,21 +25,26 @@ def plan_step(pending: Mapping[int, int], prefill_tokens: int) -> list[Share]:
         prefill_tokens: Prompt tokens this step may hold in all, from the step budget.
 
     Returns:
-        Shares in batch order. Newcomers get even parts in multiples of the chunk size; what one
-        leaves over goes to the next, so a short prompt never waits for a long one.
+        Shares in batch order. Newcomers get even parts, in whole chunks or to their prompt's end,
+        the shortest first; what one leaves over goes to the next. So a short prompt never waits for
+        a long one, and if there are more newcomers than chunks, those with the least to do get on.
     """
-    decoding = [Share(sequence, 1) for sequence, tokens in pending.items() if tokens == 1]
+    shares = [Share(sequence, 1) for sequence, tokens in pending.items() if tokens == 1]
     newcomers = sorted(
-        ((sequence, tokens) for sequence, tokens in pending.items() if tokens > 1),
-        key=lambda item: item[1],
+        ((tokens, sequence) for sequence, tokens in pending.items() if tokens > 1),
+        key=lambda newcomer: newcomer[0],
     )
-    shares = decoding
     room = prefill_tokens
-    for index, (sequence, tokens) in enumerate(newcomers):
-        if room <= 0:
-            break
+    for index, (tokens, sequence) in enumerate(newcomers):
         even = room // (len(newcomers) - index)
-        part = min(tokens, max(even // CHUNK_TOKENS, 1) * CHUNK_TOKENS, room)
+        part = min(tokens, max(even // CHUNK_TOKENS, 1) * CHUNK_TOKENS)
+        if part > room:
+            break
         shares.append(Share(sequence, part))
         room -= part
     return shares
+
+
+def prompt_tokens(shares: Iterable[Share]) -> int:
+    """How many of a step's tokens are prefill; a single one costs what decoding costs."""
+    return sum(share.tokens for share in shares if share.tokens > 1)

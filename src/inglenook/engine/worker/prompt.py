@@ -16,15 +16,34 @@ from inglenook.engine.worker.llama import Model
 from inglenook.errors import EngineError
 
 _THINK_OPEN = "<think>"
-_THINK_CLOSE = "</think>"
+
+# A template can raise anything a Python expression can, beside Jinja's own errors and the
+# ValueError of its `raise_exception`; and it can be too much for Python's compiler.
+_TEMPLATE_FAULTS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+#: Of what a template says, so much is passed on: it may quote itself, or the conversation.
+_WHY_CHARACTERS_MAX = 200
 
 
 class TemplateRefused(EngineError):
-    """The template would not take this conversation; ``why`` is its own words."""
+    """The template would not take this conversation, or is none; ``why`` is its own words."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+    def __str__(self) -> str:
+        return f"the model's chat template does not work: {self.why}"
 
 
 class PromptMaker:
@@ -42,8 +61,8 @@ class PromptMaker:
             self._formatter = Jinja2ChatFormatter(
                 template=template, bos_token=self._bos, eos_token=model.special_text("eos")
             )
-        except jinja2.TemplateError as exc:
-            raise TemplateRefused(str(exc)) from exc
+        except _TEMPLATE_FAULTS as exc:
+            raise _refused(exc) from exc
 
     def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
         """Turn a conversation into prompt tokens.
@@ -52,17 +71,23 @@ class PromptMaker:
             The tokens, and whether the prompt ends inside an open ``<think>``.
 
         Raises:
-            TemplateRefused: If the template raises, as many do when roles do not alternate.
+            TemplateRefused: If the template raises, as many do when roles do not alternate, or
+                makes no prompt at all.
         """
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
             prompt = self._formatter(messages=plain).prompt
-        # A template can raise anything a Python expression can, beside Jinja's and its own ValueError.
-        except (jinja2.TemplateError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
-            raise TemplateRefused(str(exc)) from exc
+        except _TEMPLATE_FAULTS as exc:
+            raise _refused(exc) from exc
         if self._model.adds_bos and not prompt.startswith(self._bos):
             prompt = self._bos + prompt
-        thinking = prompt.rfind(_THINK_OPEN) > prompt.rfind(_THINK_CLOSE)
+        tokens = self._model.tokenize(prompt)
+        if not tokens:
+            raise TemplateRefused("it made an empty prompt")
         # Only one right at the end was opened by the template; others are somebody's words.
-        thinking = thinking and prompt.rstrip().endswith(_THINK_OPEN)
-        return self._model.tokenize(prompt), thinking
+        return tokens, prompt.rstrip().endswith(_THINK_OPEN)
+
+
+def _refused(fault: BaseException) -> TemplateRefused:
+    lines = str(fault).splitlines()
+    return TemplateRefused((lines[0] if lines else type(fault).__name__)[:_WHY_CHARACTERS_MAX])

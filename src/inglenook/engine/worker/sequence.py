@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inglenook.engine.orders import Finish, Start
+from inglenook.engine.orders import Ended, Finish, Start
 from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.sampler import Sampler
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """What the batcher knows of one job.
 
@@ -27,8 +27,8 @@ class Sequence:
         number: Its sequence id in the pool; None while it waits or is parked.
         computed: How many of its tokens the pool holds.
         finish: Set when it has ended and is only waiting to be taken out.
-        prefill_s: Time of steps before its first token.
-        decode_s: Time of steps after it.
+        prefill_s: Time of steps it took part in before its first token here.
+        decode_s: Time of steps it took part in after that, coming back from being parked included.
     """
 
     start: Start
@@ -51,3 +51,19 @@ class Sequence:
     def completion_tokens(self) -> int:
         """How many tokens of answer there are."""
         return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def written(self) -> int:
+        """How many of them were written here, and not by an engine before."""
+        return self.completion_tokens - len(self.start.produced)
+
+    def ended(self, finish: Finish) -> Ended:
+        """The event that tells of its end."""
+        return Ended(
+            self.start.job,
+            finish,
+            self.text.finish(),
+            self.completion_tokens,
+            self.prefill_s,
+            self.decode_s,
+        )

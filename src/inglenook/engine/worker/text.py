@@ -8,7 +8,8 @@ import codecs
 class TextAssembler:
     """Joins the bytes of tokens into text, never half a character and never part of a stop string.
 
-    Work per token depends on the length of the piece and of the stop strings, not of the answer.
+    Work per token depends on the length of the piece and of the stop strings, not of the answer;
+    and the text does not depend on where one token ends and the next begins.
 
     Attributes:
         stopped: A stop string was met; no more text comes.
@@ -19,7 +20,7 @@ class TextAssembler:
         self.stopped = False
         self._stop = stop
         self._held = ""
-        # Bytes no token should make (a broken vocabulary, a cut) become U+FFFD instead of an error.
+        # Bytes that are no text (models do write such) become U+FFFD instead of an error.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, piece: bytes) -> str:
@@ -27,10 +28,8 @@ class TextAssembler:
         return self._release(self._decoder.decode(piece))
 
     def finish(self) -> str:
-        """Return what was held back, now that nothing more comes."""
-        text = self._release(self._decoder.decode(b"", final=True))
-        text += self._held
-        self._held = ""
+        """Return what was held back, now that nothing more comes; half a character is dropped."""
+        text, self._held = self._held, ""
         return text
 
     def _release(self, text: str) -> str:
@@ -38,10 +37,11 @@ class TextAssembler:
             return ""
         text = self._held + text
         self._held = ""
-        cuts = [at for stop in self._stop if (at := text.find(stop)) >= 0]
-        if cuts:
+        # The first to be whole counts: another that began before it would have to be waited for.
+        met = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
+        if met:
             self.stopped = True
-            return text[: min(cuts)]
+            return text[: min(met)[1]]
         keep = max((_overlap(text, stop) for stop in self._stop), default=0)
         if keep:
             self._held = text[-keep:]

@@ -1,0 +1,47 @@
+"""What llama.cpp says while it works. Kind: hands."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from typing import Final
+
+import llama_cpp.llama_cpp as lib
+
+log = logging.getLogger(__name__)
+
+# ``enum ggml_log_level``; the binding's own table of it is out of date and takes errors for debug
+# messages.
+_WARNING: Final = 3
+_ERROR: Final = 4
+
+
+class LibraryLog:
+    """Passes warnings and errors on to our log, the rest not.
+
+    Attributes:
+        first_error: The first since `clear`. It names the cause; those after it, what failed so.
+    """
+
+    def __init__(self) -> None:
+        """Listen from now on; there is one listener for the whole process."""
+        self.first_error = ""
+        # The library keeps no reference that Python would see.
+        self._callback = lib.llama_log_callback(self._heard)
+        lib.llama_log_set(self._callback, None)
+
+    def clear(self) -> None:
+        """Forget the first error, before a call that may fail."""
+        self.first_error = ""
+
+    def _heard(self, level: int, text: bytes, _data: ctypes.c_void_p) -> None:
+        if level not in (_WARNING, _ERROR):
+            return
+        line = text.decode(errors="replace").strip()
+        log.warning("%s", line)
+        if level == _ERROR and not self.first_error:
+            # It begins with the name of a function.
+            self.first_error = line.partition(": ")[2] or line
+
+
+library_log: Final = LibraryLog()

@@ -1,0 +1,39 @@
+"""Two real models: one that answers questions, and one that is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inglenook.engine.worker.llama import Model
+from tests.engine.worker.toy import write_toy_model
+
+
+def _go_on(_fraction: float) -> bool:
+    return True
+
+
+@pytest.fixture(scope="session")
+def starter(starter_model: Path) -> Iterator[Model]:
+    """The starter model, loaded."""
+    model = Model(str(starter_model), _go_on)
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="session")
+def toy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy model's file."""
+    path = tmp_path_factory.mktemp("toy") / "toy.gguf"
+    write_toy_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy(toy_path: Path) -> Iterator[Model]:
+    """The toy model, loaded."""
+    model = Model(str(toy_path), _go_on)
+    yield model
+    model.close()

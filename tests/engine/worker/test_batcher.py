@@ -1,0 +1,426 @@
+"""Many answers at once, each as it would be alone; and what comes of the library's every answer."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inglenook.engine.orders import Finish, Refusal, Refused, Started
+from inglenook.engine.settings import KvType
+from inglenook.engine.worker.llama import Model
+from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS
+from tests.engine.worker.writing import (
+    AbortSwitch,
+    FixedBudget,
+    alone,
+    order,
+    sampling,
+    writing,
+)
+
+NO_TOKEN = VOCAB_TOKENS + 1000
+
+
+def prompt(tokens: int, seed: int = 0) -> list[int]:
+    """Some prompt of that length."""
+    rng = random.Random(seed)
+    return [rng.randrange(FIRST_BYTE, VOCAB_TOKENS) for _ in range(tokens)]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 31, 32, 33, 64, 65, 300])
+def test_the_same_question_twice_has_the_same_answer(toy: Model, tokens: int) -> None:
+    """One after the other in the same pool, greedy and by a seed."""
+    for how in (sampling(), sampling(temperature=1.0, seed=7)):
+        with writing(toy) as writer:
+            for job in (1, 2):
+                writer.submit(order(job, 12, how=how), prompt(tokens))
+                writer.finish()
+            assert writer.answers[1].tokens == writer.answers[2].tokens
+            assert len(writer.answers[1].tokens) == 12
+
+
+@pytest.mark.parametrize(
+    "grants", [(32,), (64,), (96, 32), (512,), (128, 448), (32, 64, 256, 32), (33,), (7, 500)]
+)
+def test_an_answer_does_not_depend_on_how_its_prompt_was_cut(
+    toy: Model, grants: tuple[int, ...]
+) -> None:
+    """A step's size is a matter of the clock; what is said is not."""
+    start = order(1, 12, how=sampling(temperature=1.0, seed=3))
+    with writing(toy, budget=FixedBudget(*grants)) as writer:
+        writer.submit(start, prompt(700))
+        assert writer.finish()[1].tokens == alone(toy, start, prompt(700)).tokens
+
+
+def test_eight_at_once_each_answer_as_if_it_were_alone(toy: Model) -> None:
+    """And nobody waits for another to finish: from its first token on, each is in every step."""
+    jobs = {job: order(job, 20 + job, how=sampling(temperature=1.0, seed=job)) for job in range(8)}
+    with writing(toy, sequences=8, cells=2048) as writer:
+        for job, start in jobs.items():
+            assert isinstance(writer.submit(start, prompt(10 + 20 * job, job)), Started)
+        answers = writer.finish()
+
+    for job, start in jobs.items():
+        assert answers[job].tokens == alone(toy, start, prompt(10 + 20 * job, job)).tokens
+        assert answers[job].at == list(range(answers[job].at[0], answers[job].at[0] + 20 + job))
+
+
+def test_a_long_prompt_stops_nobody(toy: Model) -> None:
+    """While 800 tokens are read in 25 steps, the answer under way gets a token in each."""
+    with writing(toy, budget=FixedBudget(32)) as writer:
+        writer.submit(order(1, 60), prompt(10))
+        writer.step()
+        writer.submit(order(2, 5), prompt(800, 2))
+        answers = writer.finish()
+
+    assert answers[2].at[0] == 25
+    assert answers[1].at == list(range(60))
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one(toy: Model) -> None:
+    """It came later and is answered first."""
+    with writing(toy, budget=FixedBudget(64)) as writer:
+        writer.submit(order(1, 5), prompt(900))
+        writer.submit(order(2, 5), prompt(20, 2))
+        answers = writer.finish()
+
+    assert answers[2].at[0] == 0
+    assert answers[1].at[0] > answers[2].at[-1]
+
+
+def test_who_finds_no_place_waits_and_is_next(toy: Model) -> None:
+    """Two sequences, five jobs: in the order they came, the next begins when one has ended."""
+    with writing(toy, sequences=2) as writer:
+        for job in range(5):
+            assert isinstance(writer.submit(order(job, 10), prompt(8, job)), Started)
+        answers = writer.finish()
+
+    firsts = [answers[job].at[0] for job in range(5)]
+    assert firsts == sorted(firsts)
+    assert firsts[2] == answers[0].at[-1] + 1
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 50])
+def test_max_tokens_is_exact(toy: Model, max_tokens: int) -> None:
+    """Neither one more nor one less, and the reason is told."""
+    answer = alone(toy, order(1, max_tokens), prompt(10))
+
+    assert len(answer.tokens) == max_tokens
+    assert answer.ended is not None
+    assert (answer.ended.finish, answer.ended.completion_tokens) == (Finish.LENGTH, max_tokens)
+
+
+@pytest.mark.parametrize(("cells", "limit"), [(256, 256), (4096, TRAINED_TOKENS)])
+def test_an_answer_without_a_limit_ends_with_the_context(
+    toy: Model, cells: int, limit: int
+) -> None:
+    """At the pool's size, or where the model's training ended."""
+    with writing(toy, cells=cells, sequences=1, budget=FixedBudget(512)) as writer:
+        writer.submit(order(1, None), prompt(limit - 20))
+        answer = writer.finish()[1]
+
+    assert answer.ended is not None
+    assert (answer.ended.finish, len(answer.tokens)) == (Finish.LENGTH, 20)
+
+
+@pytest.mark.parametrize(("tokens", "fits"), [(255, True), (256, False), (5000, False)])
+def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(
+    toy: Model, tokens: int, fits: bool
+) -> None:
+    """With both numbers, so that the phone can say by how much."""
+    with writing(toy, cells=256, budget=FixedBudget(256)) as writer:
+        reply = writer.submit(order(1, None), prompt(tokens))
+        assert writer.batcher.busy == fits
+        writer.finish()
+
+    if fits:
+        assert len(writer.answers[1].tokens) == 1
+    else:
+        assert reply == Refused(1, Refusal.CONTEXT_TOO_LONG, tokens, 256)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 12])
+def test_a_cancelled_job_ends_with_the_next_step(toy: Model, steps: int) -> None:
+    """Before it begins, while its prompt is read, while it writes; and others do not notice."""
+    other = order(1, 30, how=sampling(temperature=1.0, seed=1))
+    with writing(toy, budget=FixedBudget(32)) as writer:
+        writer.submit(other, prompt(5))
+        writer.submit(order(2, 100), prompt(200, 2))
+        for _ in range(steps):
+            writer.step()
+        writer.batcher.cancel(2)
+        writer.batcher.cancel(2)
+        writer.batcher.cancel(77)
+        written = len(writer.answers[2].tokens)
+        writer.step()
+
+        cancelled = writer.answers[2]
+        assert cancelled.ended is not None
+        assert cancelled.ended.finish is Finish.CANCELLED
+        assert len(cancelled.tokens) == cancelled.ended.completion_tokens == written
+        assert writer.finish()[1].tokens == alone(toy, other, prompt(5)).tokens
+
+
+def test_a_job_cancelled_while_it_waits_never_gets_a_place(toy: Model) -> None:
+    """The one after it does."""
+    with writing(toy, sequences=1) as writer:
+        for job in (1, 2, 3):
+            writer.submit(order(job, 5), prompt(5, job))
+        writer.step()
+        writer.batcher.cancel(2)
+        writer.step()
+        assert writer.answers[2].ended is not None
+        answers = writer.finish()
+
+    assert answers[2].tokens == []
+    assert answers[3].at[0] == answers[1].at[-1] + 1
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_a_pool_too_small_for_all_parks_the_newest_and_loses_nothing(
+    toy: Model, kv_type: KvType
+) -> None:
+    """512 cells, four answers of 260 tokens: each is what it would be with the pool to itself.
+
+    In an f16 pool only nearly: what comes back finds its cells in another order, and attention adds
+    16-bit numbers up in theirs.
+    """
+    jobs = {job: order(job, 200, how=sampling(temperature=1.0, seed=job)) for job in range(4)}
+    with writing(toy, cells=512, kv_type=kv_type, budget=FixedBudget(32)) as writer:
+        for job, start in jobs.items():
+            writer.submit(start, prompt(60, job))
+        answers = writer.finish()
+
+    stood_still = {job: answer.at[-1] - answer.at[0] - 199 for job, answer in answers.items()}
+    assert stood_still[0] == 0
+    assert stood_still[3] > 0
+    for job, start in jobs.items():
+        assert len(answers[job].tokens) == 200
+        if kv_type == "q8_0":
+            unparked = alone(toy, start, prompt(60, job))
+            assert answers[job].tokens == unparked.tokens
+            assert answers[job].whole == unparked.whole
+
+
+def test_two_prompts_that_do_not_fit_together_are_read_one_after_the_other(toy: Model) -> None:
+    """Reading both, to throw one away again, would be work for nothing."""
+    with writing(toy, cells=512, budget=FixedBudget(64)) as writer:
+        writer.submit(order(1, 20), prompt(300, 1))
+        writer.submit(order(2, 20), prompt(300, 2))
+        answers = writer.finish()
+
+    # 300 tokens are five steps.
+    assert answers[2].at[0] == answers[1].at[-1] + 5
+
+
+@pytest.mark.parametrize("bad_jobs", [(0,), (2,), (4,), (1, 3), (0, 1, 2, 3, 4)])
+@pytest.mark.parametrize("bad_place", [0, 31, 40, 99])
+def test_a_batch_the_library_refuses_fails_only_whom_it_failed_for(
+    toy: Model, bad_jobs: tuple[int, ...], bad_place: int
+) -> None:
+    """A token that is none, early or late in a prompt, whoever else is in the batch."""
+    with writing(toy, sequences=5, budget=FixedBudget(160)) as writer:
+        jobs = {job: order(job, 15, how=sampling(temperature=1.0, seed=job)) for job in range(5)}
+        for job, start in jobs.items():
+            tokens = prompt(20 + 20 * job if job not in bad_jobs else 100, job)
+            if job in bad_jobs:
+                tokens[bad_place] = NO_TOKEN
+            writer.submit(start, tokens)
+        answers = writer.finish()
+
+    for job, start in jobs.items():
+        ended = answers[job].ended
+        assert ended is not None
+        if job in bad_jobs:
+            assert (ended.finish, answers[job].tokens) == (Finish.FAILED, [])
+        else:
+            assert answers[job].tokens == alone(toy, start, prompt(20 + 20 * job, job)).tokens
+            # The step with the failure was one of theirs too.
+            assert answers[job].at == list(range(answers[job].at[0], answers[job].at[0] + 15))
+
+
+def test_answers_under_way_go_on_when_a_newcomer_fails(toy: Model) -> None:
+    """In the very step it fails in, each of them gets its token."""
+    with writing(toy, sequences=4) as writer:
+        starts = {job: order(job, 20, how=sampling(temperature=1.0, seed=job)) for job in (1, 2, 3)}
+        for job, start in starts.items():
+            writer.submit(start, prompt(10, job))
+        for _ in range(5):
+            writer.step()
+        writer.submit(order(4, 20), [5, NO_TOKEN, 6])
+        writer.step()
+        failed = writer.answers[4].ended
+        assert failed is not None
+        assert failed.finish is Finish.FAILED
+        answers = writer.finish()
+
+    for job, start in starts.items():
+        assert answers[job].at == list(range(20))
+        assert answers[job].tokens == alone(toy, start, prompt(10, job)).tokens
+
+
+@pytest.mark.parametrize("aborted", [(0,), (1, 2), (4,), (9, 10, 11), tuple(range(0, 30, 2))])
+def test_an_aborted_step_is_computed_again(toy: Model, aborted: tuple[int, ...]) -> None:
+    """While prompts are read, or answers written: the answers are what they would have been."""
+    jobs = {job: order(job, 10, how=sampling(temperature=1.0, seed=job)) for job in range(3)}
+    with writing(toy, budget=FixedBudget(64)) as writer:
+        switch = AbortSwitch(writer.context)
+        for job, start in jobs.items():
+            writer.submit(start, prompt(40 + 60 * job, job))
+        while writer.batcher.busy:
+            switch.set(abort=writer.steps in aborted)
+            writer.step()
+            for answer in writer.answers.values():
+                assert not set(answer.at) & set(aborted)
+        answers = writer.finish()
+
+    for job, start in jobs.items():
+        assert answers[job].tokens == alone(toy, start, prompt(40 + 60 * job, job)).tokens
+
+
+@pytest.mark.parametrize("produced", [1, 5, 29])
+def test_an_answer_goes_on_where_an_engine_before_had_to_stop(toy: Model, produced: int) -> None:
+    """Its text so far is told first, then what follows; together they are the unbroken answer."""
+    unbroken = alone(toy, order(1, 30), prompt(50))
+
+    start = order(1, 30, produced=unbroken.tokens[:produced])
+    continued = alone(toy, start, prompt(50))
+
+    assert continued.tokens == unbroken.tokens[produced:]
+    assert continued.whole == unbroken.whole
+    assert continued.ended is not None
+    assert continued.ended.completion_tokens == 30
+
+
+def test_an_answer_that_was_complete_already_only_ends(toy: Model) -> None:
+    """The engine before died between the last token and the end."""
+    unbroken = alone(toy, order(1, 30), prompt(50))
+
+    again = alone(toy, order(1, 30, produced=unbroken.tokens), prompt(50))
+
+    assert again.tokens == []
+    assert again.whole == unbroken.whole
+    assert again.ended is not None
+    assert again.ended.finish is Finish.LENGTH
+
+
+def test_a_stop_string_is_found_across_the_engines_death(toy: Model) -> None:
+    """Some of it was written before, the rest comes now; nothing of it is shown."""
+    tokens = alone(toy, order(1, 30), prompt(50)).tokens
+    text = alone(toy, order(1, 30), prompt(50)).whole
+    stop = (text[8:12],)
+    unbroken = alone(toy, order(1, 30, stop=stop), prompt(50))
+    assert unbroken.whole == text[: text.index(text[8:12])]
+
+    for produced in range(len(tokens)):
+        start = order(1, 30, stop=stop, produced=tokens[:produced])
+        continued = alone(toy, start, prompt(50))
+        assert continued.whole == unbroken.whole
+        assert continued.ended is not None
+        assert continued.ended.finish is Finish.STOP
+
+
+def test_tokens_from_another_model_fail_that_job_alone(toy: Model) -> None:
+    """A journal can outlive the model it was written with."""
+    good = order(2, 10, how=sampling(temperature=1.0, seed=2))
+    with writing(toy) as writer:
+        writer.submit(order(1, 10, produced=[5, NO_TOKEN, -7]), prompt(10))
+        writer.submit(good, prompt(10, 2))
+        answers = writer.finish()
+
+    assert answers[1].ended is not None
+    assert answers[1].ended.finish is Finish.FAILED
+    assert answers[2].tokens == alone(toy, good, prompt(10, 2)).tokens
+
+
+def test_every_computed_step_is_measured_once_as_what_it_was(toy: Model) -> None:
+    """Batches without room do not count, nor does the last token of a prompt as prefill."""
+    budget = FixedBudget(32)
+    with writing(toy, budget=budget) as writer:
+        writer.submit(order(1, 3), prompt(65))
+        writer.finish()
+    assert budget.heard == [32, 32, 0, 0, 0]
+
+    budget = FixedBudget(64)
+    with writing(toy, cells=256, budget=budget) as writer:
+        for job in range(2):
+            writer.submit(order(job, 100), prompt(60, job))
+        writer.finish()
+    assert len(budget.heard) == writer.steps
+
+
+def test_time_is_told_as_before_and_after_the_first_token(toy: Model) -> None:
+    """Both in seconds of steps it took part in; a parked answer's second reading is the latter."""
+    with writing(toy, cells=512, budget=FixedBudget(64)) as writer:
+        for job in range(4):
+            writer.submit(order(job, 100), prompt(60, job))
+        answers = writer.finish()
+
+    parked = answers[3].ended
+    first = answers[0].ended
+    assert parked is not None
+    assert first is not None
+    assert 0 < first.prefill_s < first.decode_s
+    assert 0 < parked.prefill_s < parked.decode_s
+
+
+JOBS = st.tuples(
+    st.integers(1, 150),  # prompt tokens
+    st.integers(1, 60),  # answer tokens
+    st.integers(0, 40),  # the step before which it comes
+    st.one_of(st.none(), st.integers(0, 80)),  # the step before which it is cancelled
+    st.booleans(),  # whether its last prompt token is none
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    jobs=st.lists(JOBS, min_size=1, max_size=7),
+    sequences=st.integers(1, 5),
+    grants=st.lists(st.integers(1, 8).map(lambda chunks: 32 * chunks), min_size=1, max_size=4),
+    aborted=st.sets(st.integers(0, 60), max_size=8),
+)
+def test_whatever_happens_every_answer_is_what_it_would_be_alone(
+    toy: Model,
+    jobs: list[tuple[int, int, int, int | None, bool]],
+    sequences: int,
+    grants: list[int],
+    aborted: set[int],
+) -> None:
+    """Jobs come and go, fail and are cancelled, steps are aborted, and 256 cells are too few.
+
+    Every job ends exactly once; a cancelled answer is the beginning of what it would have been.
+    """
+    starts = {
+        job: order(job, answer, how=sampling(temperature=1.0, seed=job))
+        for job, (_prompt, answer, *_rest) in enumerate(jobs)
+    }
+    with writing(toy, cells=256, sequences=sequences, budget=FixedBudget(*grants)) as writer:
+        switch = AbortSwitch(writer.context)
+        while writer.steps < 100 or writer.batcher.busy:
+            for job, (tokens, _answer, comes, cancelled, bad) in enumerate(jobs):
+                if writer.steps == comes:
+                    text = prompt(tokens, job)
+                    writer.submit(starts[job], [*text[:-1], NO_TOKEN] if bad else text)
+                if writer.steps == cancelled:
+                    writer.batcher.cancel(job)
+            switch.set(abort=writer.steps in aborted)
+            writer.step()
+            assert writer.steps < 2000
+        answers = writer.finish()
+
+    for job, (tokens, _answer, comes, cancelled, bad) in enumerate(jobs):
+        ended = answers[job].ended
+        assert ended is not None
+        assert ended.completion_tokens == len(answers[job].tokens)
+        unbroken = [] if bad else alone(toy, starts[job], prompt(tokens, job)).tokens
+        if ended.finish is Finish.CANCELLED:
+            assert cancelled is not None
+            assert cancelled >= comes
+            assert answers[job].tokens == unbroken[: len(answers[job].tokens)]
+        else:
+            assert ended.finish is (Finish.FAILED if bad else Finish.LENGTH)
+            assert answers[job].tokens == unbroken

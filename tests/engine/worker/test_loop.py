@@ -1,0 +1,317 @@
+"""The engine's side of the pipe: what it answers to each order, and when it goes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
+from inglenook.engine.orders import (
+    PIPE_VERSION,
+    Cancel,
+    ChatMessage,
+    Ended,
+    Event,
+    Finish,
+    Hello,
+    Load,
+    LoadFailed,
+    Order,
+    Progress,
+    Ready,
+    Refusal,
+    Refused,
+    Start,
+    Started,
+    Step,
+    decode_event,
+    encode,
+)
+from inglenook.engine.worker.loop import serve
+from tests.engine.worker.writing import order
+
+DEADLINE_S = 20.0
+PLAIN = "{{ messages[0].content }}"
+
+E = TypeVar("E", bound=msgspec.Struct)
+
+
+class Daemon:
+    """The other end of the pipe."""
+
+    def __init__(self, sock: socket.socket, engine: threading.Thread) -> None:
+        self.sock = sock
+        self.engine = engine
+        self._reader = FrameReader(EVENT_BYTES_MAX)
+        self._unheard: deque[Event] = deque()
+
+    def send(self, *orders: Order) -> None:
+        """Several orders in one write, as they come when the engine is busy."""
+        self.sock.sendall(b"".join(frame(encode(order), ORDER_BYTES_MAX) for order in orders))
+
+    def next(self) -> Event:
+        """The next event; EOFError when the engine has closed its end."""
+        while not self._unheard:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError
+            self._unheard.extend(decode_event(payload) for payload in self._reader.feed(data))
+        return self._unheard.popleft()
+
+    def hear(self, kind: type[E]) -> E:
+        """The next event of a kind; those before it are passed over."""
+        while True:
+            event = self.next()
+            if isinstance(event, kind):
+                return event
+
+    def load(self, path: Path, **changes: object) -> Ready:
+        """Have a model loaded."""
+        self.hear(Hello)
+        self.send(load_of(path, **changes))
+        return self.hear(Ready)
+
+    def gone(self) -> bool:
+        """Whether the engine ends, and says nothing more."""
+        try:
+            event = self.next()
+        except EOFError:
+            self.engine.join(DEADLINE_S)
+            return not self.engine.is_alive()
+        pytest.fail(f"it said {event}")
+
+
+def load_of(path: Path, **changes: object) -> Load:
+    load = Load(str(path), PLAIN, 512, "f16", 2, 1, 0.2)
+    return msgspec.structs.replace(load, **changes)
+
+
+def asking(job: int, text: str, max_tokens: int | None = 5) -> Start:
+    start = order(job, max_tokens)
+    return msgspec.structs.replace(start, messages=(ChatMessage("user", text),))
+
+
+@contextmanager
+def engine() -> Iterator[Daemon]:
+    """The loop, in a thread; it ends when its pipe does."""
+    ours, theirs = socket.socketpair()
+    # A few events fill it, so that the engine never gets far ahead of a test.
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+
+    def run() -> None:
+        with theirs:
+            serve(theirs)
+
+    thread = threading.Thread(target=run, name="engine")
+    thread.start()
+    ours.settimeout(DEADLINE_S)
+    with ours:
+        yield Daemon(ours, thread)
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def test_it_speaks_first_and_loads_what_it_is_told(toy_path: Path) -> None:
+    """Its version; how loading goes, never backwards; and what came of it."""
+    with engine() as daemon:
+        assert daemon.next() == Hello(PIPE_VERSION)
+        daemon.send(load_of(toy_path))
+        fractions = []
+        while isinstance(event := daemon.next(), Progress):
+            fractions.append(event.fraction)
+
+    assert fractions == sorted(set(fractions))
+    assert fractions[-1] == 1.0
+    assert isinstance(event, Ready)
+    assert (event.context_tokens, event.request_tokens_max, event.threads) == (512, 512, 1)
+    assert 0 < event.load_s < DEADLINE_S
+
+
+def test_without_a_number_of_threads_it_takes_the_cores_it_finds(toy_path: Path) -> None:
+    """As many as there are fast ones."""
+    with engine() as daemon:
+        assert 1 <= daemon.load(toy_path, threads=None).threads <= len(os.sched_getaffinity(0))
+
+
+def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
+    """Started, steps, ended: in this order, and the counts agree."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(7, "hello"))
+        started = daemon.next()
+        tokens: list[int] = []
+        while isinstance(event := daemon.next(), Step):
+            tokens += [token for output in event.outputs for token in output.tokens]
+
+    # One token a byte, and the model's own beginning and space.
+    assert started == Started(7, 1 + len("\u2581hello".encode()), 0, False)
+    assert isinstance(event, Ended)
+    assert (event.job, event.finish, event.completion_tokens) == (7, Finish.LENGTH, 5)
+    assert len(tokens) == 5
+
+
+def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
+    """Steps are told even if nothing was written in them."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "x" * 400, 1))
+        daemon.hear(Started)
+        first = daemon.next()
+
+    assert first == Step(())
+
+
+def test_orders_that_come_in_the_middle_are_taken_between_steps(toy_path: Path) -> None:
+    """A second job, and the end of the first, while the first is being written."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "endless", None))
+        daemon.hear(Step)
+        daemon.send(asking(2, "short"), Cancel(99))
+        assert daemon.hear(Started).job == 2
+        assert daemon.hear(Ended).job == 2
+        daemon.send(Cancel(1))
+        ended = daemon.hear(Ended)
+
+    assert (ended.job, ended.finish) == (1, Finish.CANCELLED)
+
+
+def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
+    """Work goes on meanwhile."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "endless", None))
+        data = frame(encode(Cancel(1)), ORDER_BYTES_MAX)
+        daemon.hear(Started)
+        for at in range(len(data)):
+            daemon.hear(Step)
+            daemon.sock.sendall(data[at : at + 1])
+        assert daemon.hear(Ended).finish is Finish.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("x" * 600, Refused(1, Refusal.CONTEXT_TOO_LONG, 604, 512)),
+        ("", Refused(1, Refusal.TEMPLATE, detail="nothing to say")),
+    ],
+)
+def test_what_cannot_be_begun_is_refused_and_the_next_is_not(
+    toy_path: Path, text: str, refused: Refused
+) -> None:
+    """With the reason; and the engine lives on."""
+    picky = "{% if not messages[0].content %}{{ raise_exception('nothing to say') }}{% endif %}"
+    with engine() as daemon:
+        daemon.load(toy_path, chat_template=picky + PLAIN)
+        daemon.send(asking(1, text))
+        assert daemon.next() == refused
+        daemon.send(asking(2, "hello"))
+        assert daemon.hear(Ended).job == 2
+
+
+def test_an_answer_goes_on_after_another_engines_death(toy_path: Path) -> None:
+    """Its text so far comes first, without tokens."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(msgspec.structs.replace(asking(1, "hello"), produced=(3 + 97, 3 + 98)))
+        daemon.hear(Started)
+        step = daemon.next()
+        assert isinstance(step, Step)
+        assert (step.outputs[0].text, step.outputs[0].tokens) == ("ab", ())
+        assert daemon.hear(Ended).completion_tokens == 5
+
+
+def _no_gguf(path: Path) -> Load:
+    path.write_bytes(b"hello" * 100)
+    return load_of(path)
+
+
+def _missing(path: Path) -> Load:
+    return load_of(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_no_gguf, "could not load it (invalid magic characters: 'hell', expected 'GGUF')"),
+        (_missing, "No such file or directory"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_told_and_is_the_end(
+    tmp_path: Path, spoil: Callable[[Path], Load], why: str
+) -> None:
+    """In the library's words; there is nothing else this process could do."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+        daemon.send(spoil(tmp_path / "model.gguf"))
+        assert why in daemon.hear(LoadFailed).why
+        assert daemon.gone()
+
+
+def test_a_template_that_is_none_fails_the_load(toy_path: Path) -> None:
+    """Before anybody asks."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+        daemon.send(load_of(toy_path, chat_template="{% for %}"))
+        assert "chat template does not work" in daemon.hear(LoadFailed).why
+        assert daemon.gone()
+
+
+def test_it_goes_when_the_daemon_hangs_up_while_it_idles(toy_path: Path) -> None:
+    """Nobody is left to work for."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.sock.shutdown(socket.SHUT_WR)
+        assert daemon.gone()
+
+
+def test_it_goes_when_the_daemon_hangs_up_while_it_writes(toy_path: Path) -> None:
+    """Within a step; `engine` waits for its end."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "endless", None))
+        daemon.hear(Step)
+
+
+def test_it_goes_when_the_daemon_hangs_up_while_it_loads(starter_model: Path) -> None:
+    """At the next sign of progress, and without a fuss; `engine` waits for its end."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+        daemon.send(load_of(starter_model))
+        daemon.hear(Progress)
+
+
+def test_it_goes_before_it_was_told_anything() -> None:
+    """As when the daemon is stopped the moment it has started."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\xff" * 8, frame(b"\x00", 1), frame(encode(Hello(1)), 100), frame(encode(Cancel(1)), 100)],
+    ids=["no frame", "no message", "an event", "not the first order"],
+)
+def test_it_goes_when_the_first_order_is_none(garbage: bytes) -> None:
+    """Whatever is at the other end, it is no daemon of this release."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+        daemon.sock.sendall(garbage)
+        assert daemon.gone()
+
+
+def test_it_goes_when_a_later_order_is_none(toy_path: Path) -> None:
+    """The same, with a model loaded."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.sock.sendall(frame(encode(asking(1, "abc")).replace(b"abc", b"\xff\xff\xff"), 1000))
+        assert daemon.gone()

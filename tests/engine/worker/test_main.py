@@ -1,0 +1,102 @@
+"""The engine's process: it goes with its parent, and first when memory is short."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
+from inglenook.engine.orders import (
+    PIPE_VERSION,
+    Event,
+    Hello,
+    Load,
+    LoadFailed,
+    decode_event,
+    encode,
+)
+
+DEADLINE_S = 30.0
+
+# Starts the engine, says its process id, and waits to be killed.
+PARENT = """
+import os, subprocess, sys, time
+fd = int(sys.argv[1])
+argv = [sys.executable, "-m", "inglenook.engine.worker", str(fd), str(os.getpid())]
+subprocess.Popen(argv, pass_fds=[fd])
+time.sleep(60)
+"""
+
+
+@contextmanager
+def started(*argv: str) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+    """A program that gets the other end of our pipe as its first argument, then ``argv``'s rest."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(DEADLINE_S)
+    program, *rest = argv
+    command = [sys.executable, *program.split(" ", 1), str(theirs.fileno()), *rest]
+    with (
+        ours,
+        subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        theirs.close()
+        try:
+            yield ours, process
+        finally:
+            process.kill()
+
+
+def hear(sock: socket.socket) -> Event | None:
+    """The next event, or None at the end of the pipe."""
+    reader = FrameReader(EVENT_BYTES_MAX)
+    while data := sock.recv(65536):
+        payloads = reader.feed(data)
+        if payloads:
+            (payload,) = payloads
+            return decode_event(payload)
+    return None
+
+
+def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe() -> None:
+    """Ctrl-C reaches everything in a terminal, but the daemon decides when an engine ends."""
+    with started("-m inglenook.engine.worker", str(os.getpid())) as (sock, process):
+        assert hear(sock) == Hello(PIPE_VERSION)
+        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "800\n"
+
+        process.send_signal(signal.SIGINT)
+        load = Load("/nowhere.gguf", "", 512, "f16", 1, 1, 0.2)
+        sock.sendall(frame(encode(load), ORDER_BYTES_MAX))
+        event = hear(sock)
+        assert isinstance(event, LoadFailed)
+        assert "No such file" in event.why
+
+        _out, said = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0
+        assert b"failed to open GGUF file '/nowhere.gguf'" in said
+        assert b"Traceback" not in said
+
+
+def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:
+    """Nobody else could ever stop it."""
+    with started("-c " + PARENT) as (sock, parent):
+        assert hear(sock) == Hello(PIPE_VERSION)
+        began = time.monotonic()
+        parent.kill()
+        assert hear(sock) is None
+        assert time.monotonic() - began < DEADLINE_S / 2
+
+
+def test_it_does_not_begin_if_its_parent_is_gone_already() -> None:
+    """The kernel tells only of deaths from then on."""
+    with started("-m inglenook.engine.worker", "1") as (sock, process):
+        assert hear(sock) is None
+        assert process.wait(DEADLINE_S) == 1

@@ -1,0 +1,205 @@
+"""Drives a batcher as the engine's loop does, and keeps what it wrote."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import llama_cpp.llama_cpp as lib
+
+from inglenook.engine.orders import Ended, Refused, Sampling, Start, Started, Step
+from inglenook.engine.settings import KvType
+from inglenook.engine.worker.batcher import Batcher
+from inglenook.engine.worker.budget import StepBudget
+from inglenook.engine.worker.llama import Context, Model
+
+#: More than any test needs; a batcher that does not come to an end must not hang the test.
+_STEPS_MAX = 5000
+
+
+def sampling(
+    *,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    repeat_penalty: float = 1.0,
+    presence_penalty: float = 0.0,
+    frequency_penalty: float = 0.0,
+    penalty_last_n: int = 64,
+    seed: int = 0,
+) -> Sampling:
+    """Greedy, unless told otherwise."""
+    return Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repeat_penalty=repeat_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        penalty_last_n=penalty_last_n,
+        seed=seed,
+    )
+
+
+def order(
+    job: int,
+    max_tokens: int | None,
+    *,
+    how: Sampling | None = None,
+    stop: tuple[str, ...] = (),
+    ignore_eos: bool = True,
+    produced: Sequence[int] = (),
+) -> Start:
+    """An order whose prompt is in tokens already; the toy model would end it at a random place."""
+    how = sampling() if how is None else how
+    return Start(job, (), how, max_tokens, stop, ignore_eos, tuple(produced))
+
+
+class FixedBudget(StepBudget):
+    """Grants the same every step, one after the other of what it was given, whatever it costs.
+
+    Attributes:
+        heard: How many prompt tokens each measured step had.
+    """
+
+    def __init__(self, *prefill_tokens: int) -> None:
+        super().__init__(0.2)
+        self.heard: list[int] = []
+        self._grants = prefill_tokens
+        self._granted = 0
+
+    def measured(self, prefill_tokens: int, step_s: float) -> None:
+        assert step_s > 0
+        self.heard.append(prefill_tokens)
+
+    def prefill_tokens(self, *, decoding: bool, most: int) -> int:
+        grant = self._grants[self._granted % len(self._grants)]
+        self._granted += 1
+        return min(grant, most)
+
+
+@dataclass
+class Answer:
+    """What came of one job.
+
+    Attributes:
+        at: The number of the step that made each token.
+    """
+
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)
+    ended: Ended | None = None
+
+    @property
+    def whole(self) -> str:
+        """All its text, with what was held back to the end."""
+        assert self.ended is not None
+        return self.text + self.ended.text
+
+
+class Writer:
+    """A batcher and the answers it has written so far."""
+
+    def __init__(self, batcher: Batcher, context: Context) -> None:
+        self.batcher = batcher
+        self.context = context
+        self.answers: dict[int, Answer] = {}
+        self.steps = 0
+
+    def submit(self, start: Start, prompt: Sequence[int]) -> Started | Refused:
+        """Hand a job in; it must not be refused half-way."""
+        first, *more = self.batcher.submit(start, list(prompt), thinking=False)
+        assert not isinstance(first, Step)
+        if isinstance(first, Started):
+            self.answers[start.job] = Answer()
+        for event in more:
+            assert isinstance(event, Step)
+            (output,) = event.outputs
+            assert (output.job, output.tokens) == (start.job, ())
+            self.answers[start.job].text += output.text
+        return first
+
+    def step(self) -> None:
+        """One step; every event must be for a job under way, and at most one output a job."""
+        outputs, ended = self.batcher.step()
+        assert len({output.job for output in outputs}) == len(outputs)
+        for output in outputs:
+            answer = self.answers[output.job]
+            assert answer.ended is None
+            answer.text += output.text
+            answer.tokens += output.tokens
+            answer.at += [self.steps] * len(output.tokens)
+        for event in ended:
+            assert self.answers[event.job].ended is None
+            self.answers[event.job].ended = event
+        self.steps += 1
+
+    def finish(self) -> dict[int, Answer]:
+        """Step until there is nothing left to do; then the pool must be empty."""
+        limit = self.steps + _STEPS_MAX
+        while self.batcher.busy:
+            assert self.steps < limit, "the batcher does not come to an end"
+            self.step()
+        assert all(answer.ended is not None for answer in self.answers.values())
+        assert self.held() == 0
+        return self.answers
+
+    def held(self) -> int:
+        """How many tokens the pool holds, of all sequences."""
+        return sum(self.context.length(number) for number in range(self.context.sequences))
+
+
+@contextmanager
+def writing(
+    model: Model,
+    *,
+    cells: int = 1024,
+    sequences: int = 4,
+    kv_type: KvType = "q8_0",
+    budget: StepBudget | None = None,
+) -> Iterator[Writer]:
+    """A batcher of one thread: on a busy machine, two would wait for each other most of the time.
+
+    Sums in a ``q8_0`` pool are made in 32 bits, as the toy model's products are. So neither where a
+    prompt is cut nor in which cells it lies changes a number enough to change an answer.
+    """
+    context = Context(model, cells=cells, kv_type=kv_type, sequences=sequences, threads=1)
+    batcher = Batcher(model, context, sequences=sequences, budget=budget or FixedBudget(64))
+    try:
+        yield Writer(batcher, context)
+    finally:
+        batcher.close()
+        context.close()
+
+
+def alone(
+    model: Model, start: Start, prompt: Sequence[int], *, kv_type: KvType = "q8_0", grant: int = 512
+) -> Answer:
+    """What a job's answer is with the whole pool to itself."""
+    with writing(model, sequences=1, kv_type=kv_type, budget=FixedBudget(grant)) as writer:
+        assert isinstance(writer.submit(start, prompt), Started)
+        return writer.finish()[start.job]
+
+
+class AbortSwitch:
+    """Makes the library abort computing, by the callback it asks between two operations.
+
+    The callback is the C library's ``strlen``: it takes a pointer and says 0 (go on) for an empty
+    string, without Python being asked.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._flag = ctypes.create_string_buffer(2)
+        callback_type = lib.llama_set_abort_callback.argtypes[1]
+        self._callback = ctypes.cast(ctypes.CDLL(None).strlen, callback_type)
+        pointer = ctypes.cast(self._flag, ctypes.c_void_p)
+        lib.llama_set_abort_callback(context.handle, self._callback, pointer)
+
+    def set(self, *, abort: bool) -> None:
+        """Abort everything from now on, or nothing."""
+        self._flag.value = b"x" if abort else b""
