@@ -1,0 +1,154 @@
+"""The plain HTTP paths: what they answer, and what they say to nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from inglenook import __version__
+from tests.parts.box import Box
+
+pytestmark = pytest.mark.usefixtures("unharmed")
+
+
+def test_healthz_says_that_an_answer_can_start(box: Box) -> None:
+    """And nothing about who lives here."""
+    reply = box.http("GET", "/healthz")
+
+    assert reply.status == 200
+    assert reply.json() == {"status": "ok"}
+
+
+def test_well_known_says_who_this_is(box: Box) -> None:
+    """What a phone needs before it is paired; no path, no device, no model."""
+    found = box.http("GET", "/.well-known/inglenook").json()
+
+    assert found == {
+        "server_id": found["server_id"],
+        "name": "Kitchen",
+        "version": __version__,
+        "protocols": ["ws"],
+        "ports": {"http": box.port, "tls": 0},
+        "spki_sha256": None,
+        "pairing_open": found["pairing_open"],
+    }
+    assert len(found["server_id"]) == 8
+
+
+def test_the_state_is_told_whole(box: Box, token: str) -> None:
+    """As the frame of the same name."""
+    state = box.http("GET", "/v1/state", token=token).json()
+
+    assert state["engine"] == "ready"
+    assert state["model"].startswith("SmolLM2")
+    assert state["max_active"] == 8
+    assert state["mem_available_bytes"] > 0
+
+
+def test_the_smallest_client_gets_its_answer(box: Box, token: str) -> None:
+    """One question in, one answer out."""
+    question = "What is the capital of France? Answer with one word."
+
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": question})
+
+    assert reply.status == 200
+    assert reply.json()["answer"].strip()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"question":5}',
+        b'{"question":""}',
+        b'{"question":"  "}',
+        b'{"question":"\\ud800"}',
+        b'{"question":NaN}',
+        b'{"question":"\xff"}',
+        b"[" * 100_000,
+        b'{"question":' + b"[" * 100_000,
+        b'{"question":"hi","question',
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/inference", "/pair"])
+def test_a_body_that_makes_no_sense_is_refused(
+    box: Box, token: str, path: str, body: bytes
+) -> None:
+    """With a sentence, in the shape every error has."""
+    reply = box.http("POST", path, token=token, body=body)
+
+    assert (reply.status, reply.code) == (400, "bad_request")
+    assert reply.json()["error"]["message"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/v1/inference", b'{"question":"' + b"x" * 300_000 + b'"}', {}),
+        ("/pair", b'{"code":"' + b"x" * 300_000 + b'"}', {}),
+        ("/pair", b'{"code":"' + b"x" * 5000 + b'"}', {}),
+    ],
+)
+def test_a_body_that_is_too_large_is_refused(
+    box: Box, token: str, path: str, body: bytes, headers: Mapping[str, str]
+) -> None:
+    """Before it is read where possible."""
+    reply = box.http("POST", path, token=token, body=body, headers=headers)
+
+    assert reply.status in (400, 413)
+    assert reply.code == "bad_request"
+
+
+def test_a_question_longer_than_the_context_hears_both_numbers(box: Box, token: str) -> None:
+    """As over the WebSocket."""
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": "word " * 9000})
+
+    assert (reply.status, reply.code) == (400, "context_too_long")
+
+
+def test_a_device_without_the_scope_may_not_ask(box: Box) -> None:
+    """403: it is known, but not for this."""
+    token = box.add_device("Gauge", "--scopes", "metrics")
+
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": "Hi"})
+
+    assert (reply.status, reply.code) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/"),
+        ("POST", "/healthz"),
+        ("GET", "/pair"),
+        ("PUT", "/pair"),
+        ("POST", "/v1/state"),
+        ("GET", "/v1/inference"),
+        ("POST", "/ws"),
+        ("DELETE", "/app.js"),
+    ],
+)
+def test_a_wrong_method_is_named_as_such(box: Box, token: str, method: str, path: str) -> None:
+    """405 with the ones that would do."""
+    reply = box.http(method, path, token=token)
+
+    assert (reply.status, reply.code) == (405, "bad_request")
+
+
+def test_an_unknown_path_is_not_found_by_a_paired_device(box: Box, token: str) -> None:
+    """404 in the shape every error has."""
+    reply = box.http("GET", "/nothing", token=token)
+
+    assert (reply.status, reply.code) == (404, "bad_request")
+
+
+def test_a_plain_get_of_the_socket_is_refused(box: Box) -> None:
+    """Somebody typed the address into a browser."""
+    reply = box.http("GET", "/ws")
+
+    assert (reply.status, reply.code) == (400, "bad_request")
