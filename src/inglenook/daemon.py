@@ -217,6 +217,7 @@ class Daemon:
             box_id,
             name,
             __version__,
+            config.listen.host,
             config.listen.port,
             config.listen.tls_port,
             certificate.spki_sha256 if certificate else None,

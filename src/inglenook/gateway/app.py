@@ -17,6 +17,7 @@ from inglenook.gateway.guard import guards, need_scope
 from inglenook.gateway.house import HOUSE, House
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
+from inglenook.gateway.settings import EVERYWHERE
 from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.serving.response import Response
@@ -98,9 +99,11 @@ async def pair(request: web.Request) -> web.Response:
 
 async def urls(house: House) -> list[str]:
     """Where the box's page is, best for typing first: the name, then every address."""
-    port = house.identity.port
+    host, port = house.identity.host, house.identity.port
     if not port:
         return []
+    if host not in EVERYWHERE:
+        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
     found = [f"http://{house.host_name()}.local:{port}"]
     for interface in await house.addresses():
         if interface.version == 4:

@@ -25,6 +25,7 @@ class Identity:
         server_id: 8 hex digits, forever the same.
         name: As people see it.
         version: Of this program.
+        host: Address it listens on.
         port: Of plain HTTP; 0 is off.
         tls_port: Of HTTPS; 0 is off.
         spki_sha256: Fingerprint of the TLS key, if there is a TLS port.
@@ -33,6 +34,7 @@ class Identity:
     server_id: str
     name: str
     version: str
+    host: str
     port: int
     tls_port: int
     spki_sha256: str | None

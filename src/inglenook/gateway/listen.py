@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from inglenook.errors import StartupError
-from inglenook.gateway.settings import ListenSettings
+from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 
 #: Where the library reports what our own handlers do not see.
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ async def serve(
 
 def _bind_one(host: str, port: int) -> socket.socket:
     # The default means every address there is, and that includes IPv6: one socket hears both.
-    both = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()  # noqa: S104
+    both = host in EVERYWHERE and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     try:
         return socket.create_server(

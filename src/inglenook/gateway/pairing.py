@@ -10,7 +10,7 @@ from typing import Any
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope, clean_name
-from inglenook.auth.pairing import Accepted, PairingWindow, attempt
+from inglenook.auth.pairing import Accepted, PairingWindow, Wrong, attempt
 from inglenook.errors import Code, Problem
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class PairingDoor:
             self._window, verdict = attempt(window, offered, self._now())
             if isinstance(verdict, Accepted):
                 return await self._let_in(window.name or device_name, platform)
-            if self._window.closed(self._now()) is not None and not self._closed.is_set():
+            if isinstance(verdict, Wrong) and verdict.tries_left == 0:
                 log.warning("pairing is closed: too many wrong tries")
                 self._close()
         await asyncio.sleep(_WRONG_DELAY_S)
@@ -90,7 +90,8 @@ class PairingDoor:
         return device, token
 
     def _expire(self, secret: str) -> None:
-        if self._window is not None and self._window.secret == secret and not self._closed.is_set():
+        window = self._window
+        if window is not None and window.secret == secret and window.closed(0.0) is None:
             log.info("pairing is closed again")
             self._close()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What ``host`` says to be heard at every address, IPv4 and IPv6.
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # the household's phones are the point; the token is the lock
+
 
 @dataclass(frozen=True, slots=True)
 class ListenSettings:
@@ -18,7 +21,7 @@ class ListenSettings:
         origins: Web pages, as ``scheme://host[:port]``, that may call in besides the box's own.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104  # the household's phones are the point; the token is the lock
+    host: str = EVERYWHERE[0]
     port: int = 8377
     tls_port: int = 8378
     extra: tuple[int, ...] = ()
