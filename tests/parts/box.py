@@ -37,7 +37,7 @@ class Reply:
     """What an HTTP request was answered."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     def json(self) -> Any:
@@ -341,7 +341,7 @@ def _exchange(
         sent.setdefault("Content-Type", "application/json")
     connection.request(method, path, body, sent)
     answer = connection.getresponse()
-    return Reply(answer.status, dict(answer.getheaders()), answer.read())
+    return Reply(answer.status, answer.headers, answer.read())
 
 
 def _words(process: psutil.Process) -> list[str]:

@@ -1,0 +1,85 @@
+"""The owner's door is one socket file, for one daemon a folder."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from inglenook.errors import StartupError
+from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
+from tests.parts.box import Box
+
+
+def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Whoever can open it can pair devices."""
+    with bind_control_socket(tmp_path) as control:
+        path = Path(control.getsockname())
+
+        assert path == tmp_path / SOCKET_NAME
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
+    """The file stays when its process dies."""
+    bind_control_socket(tmp_path).close()
+    assert (tmp_path / SOCKET_NAME).exists()
+
+    bind_control_socket(tmp_path).close()
+
+
+def test_a_living_daemon_keeps_its_folder(tmp_path: Path) -> None:
+    """Two that share a state would each undo what the other writes."""
+    with bind_control_socket(tmp_path) as control:
+        control.listen()
+        with pytest.raises(StartupError, match=f"already running with the state in {tmp_path}"):
+            bind_control_socket(tmp_path)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(control.getsockname())
+
+
+def test_a_path_too_long_for_a_socket_is_said_to_be(tmp_path: Path) -> None:
+    """The kernel's limit is 107 bytes, and its own message would be none."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+
+    with pytest.raises(StartupError, match=r"state_dir: .* too long a path"):
+        bind_control_socket(folder)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_something_else_at_its_place_is_a_sentence(tmp_path: Path, make: object) -> None:
+    """A file that is no socket is replaced; a folder is named."""
+    assert callable(make)
+    make(tmp_path / SOCKET_NAME)
+    if (tmp_path / SOCKET_NAME).is_dir():
+        with pytest.raises(StartupError, match="cannot make the control socket"):
+            bind_control_socket(tmp_path)
+    else:
+        bind_control_socket(tmp_path).close()
+
+
+def test_a_window_is_opened_and_tells_what_to_show(box: Box) -> None:
+    """Code, secret, where the page is, and for how long."""
+    window = box.control("POST", "/pair/open?name=Grandma")
+
+    assert len(window["code"]) == 9
+    assert len(window["secret"]) == 22
+    assert 299 < window["closes_in_s"] <= 300
+    assert window["urls"] == [box.url]
+
+
+def test_a_name_that_will_not_do_opens_nothing(box: Box) -> None:
+    """The error is in the shape every error has."""
+    refused = box.control("POST", "/pair/open?name=%00")
+
+    assert refused["error"]["code"] == "bad_request"
+    assert "printable" in refused["error"]["message"]
+
+
+def test_the_owners_door_does_not_open_to_the_network(box: Box, token: str) -> None:
+    """Its paths do not exist on the ports, whatever the token."""
+    assert box.http("POST", "/pair/open", token=token).status == 404
+    assert box.http("GET", "/pair/wait", token=token).status == 404

@@ -1,0 +1,75 @@
+"""Ports are bound all or none, and a port that cannot be had is named with what to do about it."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from inglenook.errors import StartupError
+from inglenook.gateway.listen import bind
+from inglenook.gateway.settings import ListenSettings
+from tests.parts.box import free_port
+
+
+def close(*groups: list[socket.socket]) -> list[tuple[str, int]]:
+    """Close everything; returns where it was bound."""
+    names = [sock.getsockname()[:2] for group in groups for sock in group]
+    for group in groups:
+        for sock in group:
+            sock.close()
+    return names
+
+
+def test_every_port_that_is_on_is_bound() -> None:
+    """The plain one and its companions, and the one with TLS."""
+    ports = [free_port() for _ in range(3)]
+    settings = ListenSettings("127.0.0.1", ports[0], ports[1], (ports[2],))
+
+    plain, tls = bind(settings)
+
+    assert close(plain) == [("127.0.0.1", ports[0]), ("127.0.0.1", ports[2])]
+    assert close(tls) == [("127.0.0.1", ports[1])]
+
+
+def test_a_port_of_zero_is_off() -> None:
+    """Not a port of the system's choice, as for sockets."""
+    assert bind(ListenSettings("127.0.0.1", 0, 0)) == ([], [])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_everywhere_is_ipv4_and_ipv6(host: str) -> None:
+    """One socket hears phones of either kind."""
+    port = free_port()
+    plain, tls = bind(ListenSettings(host, port, 0))
+    try:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port), timeout=5).close()
+    finally:
+        close(plain, tls)
+
+
+def test_one_taken_port_leaves_nothing_bound() -> None:
+    """The sentence says which, and that it can be changed."""
+    free = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(StartupError) as caught:
+            bind(ListenSettings("127.0.0.1", free, taken))
+
+    assert f"127.0.0.1 port {taken} is taken by another program" in str(caught.value)
+    assert "'listen'" in str(caught.value)
+    socket.create_server(("127.0.0.1", free)).close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_of_another_machine_is_said_to_be_one(host: str) -> None:
+    """A board that got a new address from its router."""
+    with pytest.raises(StartupError, match=r"has no such address; correct 'listen\.host'"):
+        bind(ListenSettings(host, free_port(), 0))
+
+
+def test_a_host_that_is_no_address_at_all_is_a_sentence_too() -> None:
+    """Names are not looked up at the start of a daemon for nothing."""
+    with pytest.raises(StartupError, match="cannot be used"):
+        bind(ListenSettings("no.such.host.invalid", free_port(), 0))
