@@ -31,7 +31,7 @@ def chat(args: argparse.Namespace) -> int:
 
 
 async def _chat(args: argparse.Namespace) -> int:
-    url = args.url.rstrip("/") if args.url else await _find(args)
+    url = _with_scheme(args.url) if args.url else await _find(args)
     wire = Wire(url, args.token or "")
     if args.token:
         hello = await wire.open()
@@ -44,6 +44,10 @@ async def _chat(args: argparse.Namespace) -> int:
         return await _converse(wire)
     finally:
         await wire.close()
+
+
+def _with_scheme(url: str) -> str:
+    return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
 async def _find(args: argparse.Namespace) -> str:
@@ -96,14 +100,17 @@ async def _pair(url: str, args: argparse.Namespace) -> str:
             text = "this terminal is not paired; give --token, or run `inglenook chat` by hand once"
             raise StartupError(text) from None
         print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
-        code = (await asyncio.to_thread(input, "Code: ")).strip()
+        code = await _type("Code: ") or ""
     body = {"code": code, "device_name": name, "platform": "terminal"}
     timeout = aiohttp.ClientTimeout(total=_ASK_S)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.post(f"{url}/pair", json=body) as answer,
-    ):
-        result = await answer.json()
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(f"{url}/pair", json=body) as answer,
+        ):
+            result = await answer.json()
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        raise StartupError(f"the box at {url} went away in the middle of this") from exc
     if "error" in result:
         raise Problem(Code(result["error"]["code"]), result["error"]["message"])
     return str(result["token"])
@@ -140,18 +147,32 @@ async def _converse(wire: Wire) -> int:
 async def _lines() -> AsyncIterator[str]:
     """What the person types, a line a question; or all that is piped in, as one."""
     if not sys.stdin.isatty():
-        text = (await asyncio.to_thread(sys.stdin.read)).strip()
+        data = await asyncio.to_thread(sys.stdin.buffer.read)
+        text = data.decode(errors="replace").strip()
         if text:
             yield text
         return
-    while True:
-        try:
-            text = (await asyncio.to_thread(input, "> ")).strip()
-        except EOFError:
-            print(file=sys.stderr)
-            return
-        if text:
-            yield text
+    while (text_or_end := await _type("> ")) is not None:
+        if text_or_end:
+            yield text_or_end
+    print(file=sys.stderr)
+
+
+async def _type(prompt: str) -> str | None:
+    """Ask for a line; None at the end of input. Ctrl-C ends the program, unlike with `input`.
+
+    A terminal hands out whole lines, so the read itself does not wait.
+    """
+    print(prompt, end="", flush=True)
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
 
 
 async def _show_answer(wire: Wire, messages: list[dict[str, str]]) -> tuple[str, bool]:
@@ -169,6 +190,8 @@ async def _show_answer(wire: Wire, messages: list[dict[str, str]]) -> tuple[str,
                 _show(message)
                 if message["type"] == "response.done":
                     done = message
+                elif message["type"] == "response.rewound":
+                    answer = ["".join(answer)[: message["offsets"]["answer"]]]
                 elif message.get("channel") == "answer":
                     answer.append(message["text"])
         except InglenookError as exc:
@@ -191,6 +214,8 @@ def _show(message: dict[str, Any]) -> None:
         case "response.delta" if sys.stderr.isatty():
             thought = f"{_DIM}{message['text']}{_PLAIN}"
             print(thought, end="", file=sys.stderr, flush=True)
+        case "response.rewound":
+            print("\n(the box lost its power; its last words come again)", file=sys.stderr)
         case "response.done":
             print()
             if message["error"] is not None:

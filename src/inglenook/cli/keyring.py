@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,20 +23,18 @@ class Keyring:
 
     def put(self, server_id: str, token: str) -> None:
         """Keep a token."""
-        tokens = {**self._read(), server_id: token}
+        self._write({**self._read(), server_id: token})
+
+    def drop(self, server_id: str) -> None:
+        """Forget a token that the box no longer takes."""
+        self._write({box: token for box, token in self._read().items() if box != server_id})
+
+    def _write(self, tokens: dict[str, str]) -> None:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._path, json.dumps(tokens, indent=2).encode())
         except OSError as exc:
-            raise StartupError(
-                f"{self._path} cannot be written: {os.strerror(exc.errno or 0)}"
-            ) from exc
-
-    def drop(self, server_id: str) -> None:
-        """Forget a token that the box no longer takes."""
-        tokens = self._read()
-        if tokens.pop(server_id, None) is not None:
-            write_private(self._path, json.dumps(tokens, indent=2).encode())
+            raise StartupError(f"{self._path} cannot be written: {exc.strerror}") from exc
 
     def _read(self) -> dict[str, str]:
         try:

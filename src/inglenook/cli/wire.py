@@ -11,9 +11,11 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from inglenook import __version__
 from inglenook.errors import Code, Problem, StartupError
+from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.messages import SUBPROTOCOL
 from inglenook.protocol.session import CloseCode
 
@@ -43,15 +45,17 @@ class Wire:
             StartupError: If there is no box, or something else, at that address.
         """
         try:
-            return await self._connect()
-        except InvalidURI as exc:
+            parse_uri(self._ws_url)
+        except (InvalidURI, ValueError) as exc:
             text = f"{self._ws_url} is no address; write for example http://kitchen-ab12.local:8377"
             raise StartupError(text) from exc
+        try:
+            return await self._connect()
         except _LOST as exc:
             raise StartupError(f"no box answers at {self._ws_url}") from exc
 
     async def ask(self, messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
-        """Send a conversation; yield ``response.queued``, ``.delta`` and, last, ``.done`` messages.
+        """Send a conversation; yield its ``response.*`` messages, ``response.done`` last.
 
         Raises:
             Problem: If the box refuses it.
@@ -71,7 +75,8 @@ class Wire:
             try:
                 assert self._socket is not None
                 message = json.loads(await self._socket.recv())
-            except ConnectionClosed:
+            except ConnectionClosed as exc:
+                _raise_if_final(exc)
                 await self._come_back(request, seq)
                 continue
             if message["type"] == "error":
@@ -79,7 +84,7 @@ class Wire:
             if message["type"] == "resume_gone":
                 raise StartupError("the box no longer has this answer; please ask again")
             self._response_id = message.get("response_id", self._response_id)
-            if message["type"] == "response.delta":
+            if message["type"] in ("response.delta", "response.rewound"):
                 seq = message["seq"]
             if message["type"].startswith("response."):
                 yield message
@@ -138,9 +143,24 @@ class Wire:
     async def _send_or_return(self, request: dict[str, Any]) -> None:
         try:
             await self._send(request)
-        except ConnectionClosed:
+        except ConnectionClosed as exc:
+            _raise_if_final(exc)
             await self._come_back(request, 0)
 
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._socket is not None
-        await self._socket.send(json.dumps(message))
+        # "replace": an argument that is not UTF-8 has characters which cannot be encoded.
+        frame = json.dumps(message, ensure_ascii=False).encode(errors="replace")
+        if len(frame) > FRAME_BYTES_MAX:
+            text = "This is too long to send; shorten it or start a new conversation."
+            raise Problem(Code.BAD_REQUEST, text)
+        await self._socket.send(frame, text=True)
+
+
+def _raise_if_final(exc: ConnectionClosed) -> None:
+    """Raise if the box said something that coming back would not change."""
+    if exc.rcvd is None or exc.rcvd.code < CloseCode.BAD_MESSAGE:
+        return
+    if exc.rcvd.code == CloseCode.NOT_AUTHORISED:
+        raise Problem(Code.REVOKED, "This device is no longer paired with the box.") from exc
+    raise StartupError(f"the box hung up: {exc.rcvd.reason or exc.rcvd.code}") from exc
