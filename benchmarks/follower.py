@@ -1,0 +1,184 @@
+"""A phone that never gives up: it follows one answer over as many connections as it takes.
+
+It is written to docs/protocol.md alone, and notes every breach of it. Kind: hands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.typing import Subprotocol
+
+Message = dict[str, Any]
+
+#: A frame comes sooner than this while anything is going on.
+_FRAME_S = 60.0
+
+_AGAIN_S = 0.1
+
+
+@dataclass
+class Told:
+    """What a phone has been told of one answer.
+
+    Attributes:
+        seq: Last frame it has.
+        deltas: Every piece of text: its last frame, its channel and the text.
+        breaches: Where the box did not keep to the protocol, in words.
+    """
+
+    response_id: str = ""
+    seq: int = 0
+    created: int = 0
+    frames: int = 0
+    connections: int = 0
+    rewinds: int = 0
+    gone: bool = False
+    texts: dict[str, str] = field(default_factory=lambda: {"answer": "", "thinking": ""})
+    deltas: list[tuple[int, str, str]] = field(default_factory=list)
+    ends: list[Message] = field(default_factory=list)
+    error: Message | None = None
+    breaches: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self.texts["answer"]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows."""
+        return bool(self.ends) or self.error is not None or self.gone
+
+    def take(self, message: Message) -> None:
+        """Take one frame and check that it fits."""
+        match message["type"]:
+            case "response.queued":
+                self.response_id = message["response_id"]
+            case "response.created":
+                self.response_id = message["response_id"]
+                self.created += 1
+            case "response.delta":
+                self._take_delta(message)
+            case "response.rewound":
+                self.rewinds += 1
+                self.seq = message["seq"]
+                for channel, offset in message["offsets"].items():
+                    self._check(offset <= len(self.texts[channel]), "rewound forwards")
+                    self.texts[channel] = self.texts[channel][:offset]
+            case "response.done":
+                self._check(not self.ends, "ended twice")
+                self._check(message["seq"] > self.seq, "an end that is no news")
+                self.seq = message["seq"]
+                self.ends.append(message)
+            case "resume_gone":
+                self.gone = True
+            case "error":
+                self.error = message
+            case _:
+                pass
+
+    def _take_delta(self, message: Message) -> None:
+        text = self.texts[message["channel"]]
+        self._check(not self.ends, "text after the end")
+        self._check(message["seq"] > self.seq, f"frame {message['seq']} after {self.seq}")
+        self._check(message["offset"] >= len(text), "text was repeated")
+        self._check(message["offset"] <= len(text), "text was lost")
+        self.texts[message["channel"]] = text[: message["offset"]] + message["text"]
+        self.seq = message["seq"]
+        self.deltas.append((self.seq, message["channel"], message["text"]))
+        self.frames += 1
+
+    def _check(self, fits: bool, breach: str) -> None:  # noqa: FBT001 an assertion that is counted
+        if not fits:
+            self.breaches.append(breach)
+
+
+class Follower:
+    """One phone with one question.
+
+    Attributes:
+        told: What it knows so far.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        request: Message,
+        *,
+        key: str | None = None,
+        told: Told | None = None,
+    ) -> None:
+        """Take a question, or with ``told`` an answer to go on with."""
+        self.told = told or Told()
+        self._url = url.replace("http", "ws", 1) + "/ws"
+        self._token = token
+        self._request = request
+        self._key = key or secrets.token_hex(8)
+
+    async def follow(self, until: Callable[[Told], bool] = lambda told: told.over) -> Told:
+        """Read until ``until``, then cut the connection without a word; come back if it is lost."""
+        while not until(self.told):
+            try:
+                async with connect(
+                    self._url,
+                    compression=None,
+                    max_size=2**21,
+                    subprotocols=[Subprotocol("inglenook.v1")],
+                    close_timeout=1,
+                ) as socket:
+                    await self._talk(socket, until)
+                    socket.transport.abort()
+            except (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage):
+                await asyncio.sleep(_AGAIN_S)
+        return self.told
+
+    async def _talk(self, socket: ClientConnection, until: Callable[[Told], bool]) -> None:
+        await socket.recv()
+        await socket.send(json.dumps({"type": "auth", "token": self._token}))
+        if json.loads(await socket.recv())["type"] != "auth_ok":
+            raise AssertionError("this phone is not paired")
+        self.told.connections += 1
+        await socket.send(json.dumps(self._first_message()))
+        while not until(self.told):
+            async with asyncio.timeout(_FRAME_S):
+                message = json.loads(await socket.recv())
+            if message["type"] != "state":
+                self.told.take(message)
+
+    def _first_message(self) -> Message:
+        told = self.told
+        if told.response_id:
+            return {"type": "resume", "response_id": told.response_id, "after": told.seq}
+        return {
+            "type": "generate",
+            "id": "q",
+            "request": self._request,
+            "idempotency_key": self._key,
+        }
+
+
+def counting(tokens: int, question: str = "Count upwards.", **fields: Any) -> Message:
+    """A question whose answer has exactly so many tokens, the likeliest ones."""
+    messages = [{"role": "user", "content": question}]
+    return {
+        "messages": messages,
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "temperature": 0,
+        **fields,
+    }
+
+
+async def whole_text(url: str, token: str, response_id: str) -> str:
+    """The answer as the box has it, read by a phone that has seen nothing."""
+    told = await Follower(url, token, {}, told=Told(response_id)).follow()
+    return told.text

@@ -1,0 +1,176 @@
+"""A box of its own for a benchmark: the real program, started and killed as needed. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import yaml
+
+from inglenook.models.starter import pull_starter
+
+_MODELS_DIR = Path(__file__).parents[1] / ".state" / "models"
+_READY_S = 60.0
+_STOP_S = 10.0
+_EVERY_S = 0.02
+
+
+class Box(Protocol):
+    """What a scenario needs of a daemon; every method blocks."""
+
+    url: str
+    state_dir: Path
+
+    @property
+    def pid(self) -> int:
+        """Process id of the daemon."""
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+
+    def wait_ready(self) -> None:
+        """Wait until its model is loaded."""
+
+    def engine_pid(self) -> int:
+        """Process id of its engine; waits until there is one."""
+
+    def kill(self) -> None:
+        """Kill it, and wait until its engine has noticed."""
+
+    def stop(self) -> None:
+        """End it with SIGTERM and wait for its end."""
+
+    def pair(self, name: str) -> str:
+        """Pair a new device; returns its token."""
+
+    def log(self) -> str:
+        """Everything it has said."""
+
+
+class House:
+    """A `Box` in a temporary folder."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.state_dir = folder / "state"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        model = asyncio.run(pull_starter(_MODELS_DIR, progress=lambda _text, _fraction: None))
+        everything = {
+            "state_dir": str(self.state_dir),
+            "listen": {"host": "127.0.0.1", "port": self._port, "tls_port": 0},
+            "discovery": {"enabled": False},
+            "model": {"path": str(model)},
+            **settings,
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(everything))
+
+    @property
+    def pid(self) -> int:
+        """Process id of the daemon."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        words = (sys.executable, "-m", "inglenook", "run", "--config", self._folder / "config.yaml")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
+
+    def wait_ready(self) -> None:
+        """Wait until its model is loaded."""
+        _wait(lambda: self._status() == 200, "the daemon never became ready")
+
+    def engine_pid(self) -> int:
+        """Process id of its engine; waits until there is one."""
+        _wait(self._engines, "no engine was started")
+        return self._engines()[0].pid
+
+    def kill(self) -> None:
+        """Kill it, and wait until its engine has noticed."""
+        assert self._process is not None
+        engines = self._engines()
+        self._process.kill()
+        self._process.wait()
+        psutil.wait_procs(engines, timeout=_STOP_S)
+
+    def stop(self) -> None:
+        """End it with SIGTERM and wait for its end."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(_STOP_S)
+
+    def give_up(self) -> None:
+        """End it, whatever it is doing."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def pair(self, name: str) -> str:
+        """Pair a new device; returns its token."""
+        control = http.client.HTTPConnection("box", timeout=_STOP_S)
+        control.sock = socket.socket(socket.AF_UNIX)
+        control.sock.connect(os.fspath(self.state_dir / "control.sock"))
+        control.request("POST", "/pair/open")
+        code = json.loads(control.getresponse().read())["code"]
+        control.close()
+        front = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_STOP_S)
+        body = json.dumps({"code": code, "device_name": name, "platform": "benchmark"})
+        front.request("POST", "/pair", body, {"Content-Type": "application/json"})
+        token: str = json.loads(front.getresponse().read())["token"]
+        front.close()
+        return token
+
+    def log(self) -> str:
+        """Everything it has said."""
+        return (self._folder / "log").read_text(errors="replace")
+
+    def _engines(self) -> list[psutil.Process]:
+        return [p for p in psutil.Process(self.pid).children() if "worker" in " ".join(p.cmdline())]
+
+    def _status(self) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_STOP_S)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
+    """Run a daemon until the end of the block."""
+    # The control socket's path may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="house") as folder:
+        house = House(Path(folder), settings or {})
+        try:
+            house.start()
+            house.wait_ready()
+            yield house
+        finally:
+            house.give_up()
+
+
+def _wait(condition: Any, complaint: str) -> None:
+    deadline_s = time.monotonic() + _READY_S
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(complaint)
+        time.sleep(_EVERY_S)

@@ -1,0 +1,105 @@
+"""Nothing a phone, a network or a crash does loses or repeats a word; real model, real sockets.
+
+``python -m benchmarks.faults`` does the same at full size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from benchmarks.flood import flood
+from benchmarks.scenarios import Victim, crowd, cut_sockets, kills, same_key
+from inglenook.chat.thinking import Channel
+from inglenook.engine.patience import Patience
+from inglenook.engine.supervisor import WORKER
+from inglenook.serving.response import Status
+from tests.parts.box import Box
+from tests.parts.faults import BABBLING_WORKER, engine_room, read_until
+from tests.parts.phone import connected, long_chat
+
+
+async def test_a_socket_cut_after_any_frame_and_resumed_gives_the_uncut_answer(box: Box) -> None:
+    """Every frame in turn, two cuts, two sockets at once, and every number after the end."""
+    tally = await cut_sockets(box, tokens=14)
+
+    assert tally.good, tally
+    assert tally.times > 20
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("victim", "times"), [("engine", 6), ("daemon", 4)])
+async def test_kills_at_random_moments_under_four_streams_lose_and_repeat_nothing(
+    fresh_box: Box, victim: Victim, times: int
+) -> None:
+    """Each answer ends as it would have, and what phones saw at each death is how it begins."""
+    tally = await kills(fresh_box, victim, times, tokens=40, seed=3)
+
+    assert tally.good, tally
+    assert tally.times == times
+    assert tally.answers >= 4
+
+
+async def test_one_request_from_three_sockets_at_once_is_written_once(box: Box) -> None:
+    """One response, one line in the log, and the whole text for each."""
+    tally = await same_key(box, sockets=3, tokens=16)
+
+    assert tally.good, tally
+    assert (tally.notes["responses"], tally.notes["generations"]) == (1, 1)
+
+
+async def test_a_phone_that_asks_twenty_times_does_not_keep_three_others_waiting(box: Box) -> None:
+    """Between another's question and its first text, at most one more of the big one's begins."""
+    tally = await crowd(box, big=20, small=3, places=8, tokens=6)
+
+    assert tally.good, tally
+    assert int(str(tally.notes["overtaken"])) <= 1
+
+
+async def test_idle_and_deaf_phones_cost_next_to_nothing(fresh_box: Box) -> None:
+    """200 that say nothing, 8 that never read: less than 30 MB, no growth, and streams complete."""
+    tally = await flood(fresh_box, idle=200, deaf=8, tokens=8, rounds=2)
+
+    assert tally.good, tally
+    assert int(str(tally.notes["rss_growth_bytes"])) < 30_000_000
+    assert int(str(tally.notes["rss_drift_bytes"])) < 3_000_000
+
+
+async def test_a_phone_sees_a_pause_and_the_state_when_the_engine_aborts(fresh_box: Box) -> None:
+    """And then the same response going on."""
+    token = fresh_box.pair("Watcher")
+    async with connected(fresh_box.url, token) as phone:
+        answer = await phone.begin(long_chat(40), deltas=3)
+        os.kill(fresh_box.engine_pid(), signal.SIGABRT)
+        await phone.finish(answer)
+    assert [state["state"]["engine"] for state in phone.states].count("ready") >= 1
+    assert any(state["state"]["engine"] != "ready" for state in phone.states)
+    assert answer.done is not None
+    assert answer.done["usage"]["completion_tokens"] == 40
+
+
+@pytest.mark.parametrize("fault", ["hangs", "babbles"])
+async def test_an_engine_that_hangs_or_babbles_is_replaced_and_answers_go_on(
+    starter_model: Path, tmp_path: Path, fault: str
+) -> None:
+    """Stopped in its tracks past its patience, or garbage on the pipe: both cost a pause."""
+    worker = BABBLING_WORKER if fault == "babbles" else WORKER
+    with_signal = signal.SIGUSR1 if fault == "babbles" else signal.SIGSTOP
+    patience = Patience(step_s=1.0, close_s=0.2)
+    async with engine_room(starter_model, tmp_path, worker=worker, patience=patience) as room:
+        responses = [room.desk.submit(name, long_chat(30)) for name in ("ada", "ben")]
+        await read_until(responses[1], 3)
+        first = room.engine_pid
+        before = [response.text(Channel.ANSWER) for response in responses]
+        os.kill(first, with_signal)
+        for response in responses:
+            await read_until(response, 10**9)
+        assert room.engine_pid != first
+    for response, text in zip(responses, before, strict=True):
+        assert response.status is Status.INCOMPLETE
+        assert response.outcome is not None
+        assert response.outcome.completion_tokens == 30
+        assert response.text(Channel.ANSWER).startswith(text)
