@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_interface
@@ -30,7 +30,7 @@ from inglenook.errors import StartupError
 from inglenook.gateway.app import PROTOCOLS, make_app, urls
 from inglenook.gateway.control import bind_control_socket, make_control_app
 from inglenook.gateway.house import Addresses, House, Identity
-from inglenook.gateway.listen import bind, serve
+from inglenook.gateway.listen import Doorman, bind, raise_open_files_limit, serve
 from inglenook.gateway.page_files import PageFile, read_pages
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 #: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
 _STATE_EVERY_S = 1.0
+
+#: How long phones may take to go when the box stops, seconds.
+_GOODBYE_S = 1.5
 
 _MDNS_STATUS: dict[Phase, Status] = {Phase.READY: "ready"}
 
@@ -81,7 +84,7 @@ class Daemon:
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
         self._kept_name = KeptHostName(config.state_dir)
-        self._welcome: set[str] = set()
+        self._welcome: dict[str, str] = {}
         self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(self._prepare_model, self._engine_changed)
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
@@ -144,24 +147,27 @@ class Daemon:
         )
         self._house = self._make_house(found, self._announcer)
         await self._desk.restore()
-        async with self._front_door(found, self._house), self._control_door(found, self._house):
+        async with (
+            self._front_door(found, self._house) as doorman,
+            self._control_door(found, self._house),
+        ):
             self.ready.set()
-            await self._live(found, alongside)
+            beside = [doorman.run, *([alongside] if alongside else [])]
+            await self._live(found, beside)
 
     async def _live(
-        self, found: _Found, alongside: Callable[[], Coroutine[Any, Any, None]] | None
+        self, found: _Found, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
     ) -> None:
         assert self._announcer is not None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._desk.run(), name="desk")
+            desk = tasks.create_task(self._desk.run(), name="desk")
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
+                *(tasks.create_task(run(), name="beside") for run in beside),
             ]
-            if alongside is not None:
-                background.append(tasks.create_task(alongside(), name="alongside"))
             try:
                 await self.stop.wait()
                 log.info("stopping")
@@ -170,18 +176,21 @@ class Daemon:
                 self._desk.stop()
                 for task in background:
                     task.cancel()
+            await asyncio.wait([desk])
+            # While the engine is still going, too: what is slow must not add up.
+            self._phones.send_away()
 
     @contextlib.asynccontextmanager
-    async def _front_door(self, found: _Found, house: House) -> AsyncIterator[None]:
+    async def _front_door(self, found: _Found, house: House) -> AsyncIterator[Doorman]:
         context = None
         if found.certificate is not None:
             context = await asyncio.to_thread(server_ssl_context, found.certificate)
         app = make_app(house, self._phones, found.pages)
         runner = await serve(app, found.plain, found.tls, context)
         try:
-            yield
+            yield Doorman(runner)
         finally:
-            await self._phones.close(timeout_s=2.0)
+            await self._phones.close(_GOODBYE_S)
             await runner.cleanup()
 
     @contextlib.asynccontextmanager
@@ -195,9 +204,10 @@ class Daemon:
     def _find(self) -> _Found:
         """Read and bind everything a start needs; blocking."""
         config = self._config
+        raise_open_files_limit()
         _make_private_folder(config.state_dir)
         self._allowlist.load()
-        self._welcome = _ids(self._allowlist)
+        self._welcome = _tokens(self._allowlist)
         box_id = server_id(config.state_dir)
         name = config.name
         control = bind_control_socket(config.state_dir)
@@ -288,8 +298,8 @@ class Daemon:
         self._on_change()
 
     def _devices_changed(self) -> None:
-        before, self._welcome = self._welcome, _ids(self._allowlist)
-        for device_id in before - self._welcome:
+        before, self._welcome = self._welcome, _tokens(self._allowlist)
+        for device_id in [d for d, token in before.items() if self._welcome.get(d) != token]:
             log.info("device %s is no longer paired", device_id)
             self._phones.drop(device_id)
             self._desk.forget_device(device_id)
@@ -324,8 +334,8 @@ class Daemon:
         }
 
 
-def _ids(allowlist: Allowlist) -> set[str]:
-    return {device.device_id for device in allowlist.devices}
+def _tokens(allowlist: Allowlist) -> dict[str, str]:
+    return {device.device_id: device.token_sha256 for device in allowlist.devices}
 
 
 def _make_private_folder(path: Path) -> None:

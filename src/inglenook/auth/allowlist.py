@@ -71,6 +71,14 @@ class Allowlist:
         """Find the device a token belongs to, or say why not; ``now`` is seconds since 1970."""
         return check(self._roster, token, now)
 
+    async def check_fresh(self, token: str, now: float) -> Device | Problem:
+        """As `check`, but look into the file before a token is refused: it may be a second old."""
+        verdict = self.check(token, now)
+        if isinstance(verdict, Problem):
+            await asyncio.to_thread(self._refresh)
+            verdict = self.check(token, now)
+        return verdict
+
     def load(self) -> None:
         """Read the file; a missing one is an empty list.
 

@@ -13,6 +13,7 @@ import msgspec
 
 from inglenook.auth.devices import (
     DEVICES_MAX,
+    LATEST_EXPIRY,
     NAME_CHARACTERS_MAX,
     REVOKED_MAX,
     Device,
@@ -80,6 +81,13 @@ def decode(data: bytes) -> Roster:
         )
         for entry in file.devices
     )
+    for device in devices:
+        # It is shown in terminals, to which some characters are commands.
+        if not (device.name + device.platform).isprintable():
+            raise ValueError(f"device {device.device_id} has a name that cannot be printed")
+        moments = (device.created_at, device.expires_at or 0, device.last_seen_at or 0)
+        if not all(0 <= moment <= LATEST_EXPIRY for moment in moments):
+            raise ValueError(f"device {device.device_id} has a date before 1970 or after 9999")
     if len({device.device_id for device in devices}) < len(devices):
         raise ValueError("two devices have the same device_id")
     return Roster(devices, tuple(file.revoked))

@@ -28,6 +28,12 @@ PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
 #: ``POST /pair`` needs a few hundred bytes.
 _PAIR_BYTES_MAX = 4096
 
+#: The bodies here are small; whoever takes longer to send one holds a connection and nothing else.
+_BODY_S = 10.0
+
+#: How often a request that waits for a whole answer looks whether its client is there, seconds.
+_LOOK_UP_S = 1.0
+
 
 def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web.Application:
     """Build the application.
@@ -81,7 +87,10 @@ async def pair(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     if (request.content_length or 0) > _PAIR_BYTES_MAX:
         raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
-    device, token = await house.door.pair(await _json(request))
+    body = await _json(request)
+    if len(await request.read()) > _PAIR_BYTES_MAX:
+        raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
+    device, token = await house.door.pair(body)
     return web.json_response(
         {
             "device_id": device.device_id,
@@ -129,31 +138,40 @@ async def inference(request: web.Request) -> web.Response:
     body = {"messages": [{"role": "user", "content": question}]}
     response = desk.submit(device.device_id, body, weight=weight_of(device))
     try:
-        await _wait_for_end(response)
-    except asyncio.CancelledError:
-        # The client hung up; nobody will ever read this answer.
+        await _wait_for_end(response, request)
+    finally:
+        # If the client hung up, nobody will ever read this answer; else it has ended anyway.
         desk.cancel(response)
-        raise
     assert response.outcome is not None
     if response.outcome.problem is not None:
         raise response.outcome.problem
     return web.json_response({"answer": response.text(Channel.ANSWER)})
 
 
-async def _wait_for_end(response: Response) -> None:
+async def _wait_for_end(response: Response, request: web.Request) -> None:
     changed = asyncio.Event()
     response.subscribe(changed.set)
     try:
         while not response.status.over:
             changed.clear()
-            await changed.wait()
+            try:
+                async with asyncio.timeout(_LOOK_UP_S):
+                    await changed.wait()
+            except TimeoutError:
+                # Between two pieces of text, see whether the client is still there.
+                if request.transport is None or request.transport.is_closing():
+                    raise ConnectionResetError from None
     finally:
         response.unsubscribe(changed.set, asyncio.get_running_loop().time())
 
 
 async def _json(request: web.Request) -> Any:
     try:
+        async with asyncio.timeout(_BODY_S):
+            body = await request.read()
         # Not the standard library's, which lets lone surrogates and NaN pass.
-        return msgspec.json.decode(await request.read())
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(body)
+    except TimeoutError:
+        raise Problem(Code.BAD_REQUEST, "The body did not come in time.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, web.RequestPayloadError):
         raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None

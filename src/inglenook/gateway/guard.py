@@ -8,8 +8,9 @@ import socket
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.typedefs import Handler, Middleware
 
 from inglenook.auth.devices import Device, Scope
@@ -47,6 +48,9 @@ STATUS = {
     Code.INTERNAL: 500,
 }
 
+#: Connections that have sent a request; see `gateway.listen.Doorman`.
+SPOKEN: WeakSet[asyncio.BaseTransport] = WeakSet()
+
 #: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
 _HEADERS = {
     "Content-Security-Policy": (
@@ -71,6 +75,8 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
 
     @web.middleware
     async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.transport is not None:
+            SPOKEN.add(request.transport)
         try:
             response = await handler(request)
         except Problem as problem:
@@ -80,6 +86,9 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
                 raise
             code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
             response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
+        except (ConnectionError, ClientError):
+            # The client went away, or sent a body that is not what its headers say.
+            response = problem_response(Problem(Code.BAD_REQUEST, "The request is not whole."))
         except Exception:  # one of two places: a bug of ours must cost one request only
             log.exception("%s %s failed", request.method, request.path)
             text = "Something went wrong on the box; its log says more."
@@ -94,7 +103,11 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
         if not await neighbourhood.welcomes(request, house):
             if request.path == "/ws":
                 return await _close_at_once(request)
-            raise Problem(Code.FORBIDDEN, "This address or page may not talk to this box.")
+            raise Problem(
+                Code.FORBIDDEN,
+                "This box does not answer to that name, to that page or from that far away; its "
+                "owner can add names and pages to 'listen.names' and 'listen.origins'.",
+            )
         return await handler(request)
 
     @web.middleware
@@ -139,7 +152,7 @@ async def _authenticate(request: web.Request) -> Device:
         raise Problem(Code.NOT_PAIRED, text)
     allowlist = request.app[HOUSE].allowlist
     now = datetime.now(UTC).timestamp()
-    verdict = allowlist.check(token.strip(), now)
+    verdict = await allowlist.check_fresh(token.strip(), now)
     if isinstance(verdict, Problem):
         raise verdict
     await asyncio.to_thread(allowlist.touch, verdict.device_id, now)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Sequence
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 
 from inglenook.errors import StartupError
+from inglenook.gateway.guard import SPOKEN
 from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 
 #: Where the library reports what our own handlers do not see.
@@ -21,7 +25,18 @@ _log = logging.getLogger(__name__)
 _BACKLOG = 128
 
 #: Time a running handler has, at the end, to finish by itself, seconds.
-_LAST_WORDS_S = 2.0
+_LAST_WORDS_S = 0.5
+
+#: A connection has so long to send the head of a request, seconds, from when it was first seen.
+FIRST_REQUEST_S = 10.0
+
+#: Connections that have not sent one; more are dropped, the oldest first.
+SILENT_MAX = 256
+
+_SWEEP_S = 2.0
+
+#: Files and sockets this process may have open: all connections there may be, and room to spare.
+_OPEN_FILES = 4096
 
 
 def bind(settings: ListenSettings) -> tuple[list[socket.socket], list[socket.socket]]:
@@ -41,6 +56,49 @@ def bind(settings: ListenSettings) -> tuple[list[socket.socket], list[socket.soc
             sock.close()
         raise
     return bound[: len(plain_ports)], bound[len(plain_ports) :]
+
+
+def raise_open_files_limit() -> None:
+    """Allow this process the open files it may need; many systems start with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Doorman:
+    """Drops connections that say nothing: each costs a file, and strangers have many."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        """Watch the connections of ``runner``."""
+        self._runner = runner
+        self._first_seen: dict[RequestHandler, float] = {}
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._sweep(loop.time())
+            await asyncio.sleep(_SWEEP_S)
+
+    def _sweep(self, now: float) -> None:
+        assert self._runner.server is not None
+        connections = self._runner.server.connections
+        silent = [c for c in connections if c.transport is not None and c.transport not in SPOKEN]
+        self._first_seen = {c: self._first_seen.get(c, now) for c in silent}
+        for index, connection in enumerate(reversed(silent)):
+            if index >= SILENT_MAX or now - self._first_seen[connection] > FIRST_REQUEST_S:
+                connection.force_close()
+                if connection.transport is not None:
+                    connection.transport.abort()
+
+
+def _is_rare(record: logging.LogRecord) -> bool:
+    """Whether it is anything but one more refused connection: those come by the thousand."""
+    return "out of system resource" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_is_rare)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope, clean_name
 from inglenook.auth.pairing import Accepted, PairingWindow, Wrong, attempt
-from inglenook.errors import Code, Problem
+from inglenook.errors import Code, Problem, StartupError
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ class PairingDoor:
         self._allowlist = allowlist
         self._on_change = on_change
         self._window: PairingWindow | None = None
-        self._closed = asyncio.Event()
-        self._newcomer: Device | None = None
+        # Done when the window that is open now closes; holds who came in through it, if anybody.
+        self._closed: asyncio.Future[Device | None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -39,9 +39,8 @@ class PairingDoor:
 
     def open(self, name: str | None = None) -> PairingWindow:
         """Open a window; one that was open is closed. ``name`` is for the device to come."""
-        self._closed.set()
-        self._closed = asyncio.Event()
-        self._newcomer = None
+        _settle(self._closed, None)
+        self._closed = asyncio.get_running_loop().create_future()
         self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
         asyncio.get_running_loop().call_at(
             self._window.closes_at, self._expire, self._window.secret
@@ -52,8 +51,7 @@ class PairingDoor:
 
     async def wait_closed(self) -> Device | None:
         """Wait until the window that is open now closes; returns who came in, if anybody."""
-        await self._closed.wait()
-        return self._newcomer
+        return None if self._closed is None else await asyncio.shield(self._closed)
 
     async def pair(self, body: Any) -> tuple[Device, str]:
         """Judge one try; returns the new device and its token.
@@ -70,7 +68,7 @@ class PairingDoor:
                 return await self._let_in(window.name or device_name, platform)
             if isinstance(verdict, Wrong) and verdict.tries_left == 0:
                 log.warning("pairing is closed: too many wrong tries")
-                self._close()
+                self._close(None)
         await asyncio.sleep(_WRONG_DELAY_S)
         raise Problem(
             Code.FORBIDDEN,
@@ -79,28 +77,40 @@ class PairingDoor:
         )
 
     async def _let_in(self, name: str, platform: str) -> tuple[Device, str]:
+        # While the file is written, the owner may open another window; this one is that try's.
+        closed = self._closed
+        device = None
         try:
             device, token = await asyncio.to_thread(
                 self._allowlist.add, name, (Scope.CHAT,), None, platform
             )
-            log.info("paired %s (%s)", device.device_id, device.name)
-            self._newcomer = device
+        except StartupError as exc:
+            log.warning("nobody could be paired: %s", exc)
+            text = "The box could not keep the new device; its log says why."
+            raise Problem(Code.INTERNAL, text) from exc
         finally:
-            self._close()
+            _settle(closed, device)
+            self._on_change()
+        log.info("paired %s (%s)", device.device_id, device.name)
         return device, token
 
     def _expire(self, secret: str) -> None:
         window = self._window
         if window is not None and window.secret == secret and window.closed(0.0) is None:
             log.info("pairing is closed again")
-            self._close()
+            self._close(None)
 
-    def _close(self) -> None:
-        self._closed.set()
+    def _close(self, newcomer: Device | None) -> None:
+        _settle(self._closed, newcomer)
         self._on_change()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _settle(closed: asyncio.Future[Device | None] | None, newcomer: Device | None) -> None:
+    if closed is not None and not closed.done():
+        closed.set_result(newcomer)
 
 
 def _read(body: Any) -> tuple[str, str, str]:

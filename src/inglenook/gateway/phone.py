@@ -50,6 +50,9 @@ SEND_S = 15.0
 #: How long a closing handshake may take before the socket is simply dropped.
 _CLOSE_S = 1.0
 
+#: Turns of the loop the speaking task has to say what has gathered, before a connection is closed.
+_LAST_TURNS = 10
+
 #: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
 _REASON_BYTES_MAX = 123
 
@@ -122,7 +125,7 @@ class Phone:
         self._socket = socket
         self._session = Session()
         self._readings: dict[str, Reading] = {}
-        self._outbox: deque[ToPhone] = deque()
+        self._outbox: deque[str] = deque()
         self._wake = asyncio.Event()
         self._state_is_news = False
         self._closing: Closing | None = None
@@ -131,11 +134,11 @@ class Phone:
     async def serve(self) -> None:
         """Talk until either side leaves. What is being written for the phone goes on without it."""
         try:
-            await self._greet()
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._wait_for_leave(), name="phone-leave")
+                await self._greet()
                 tasks.create_task(self._listen(), name="phone-listen")
                 tasks.create_task(self._speak(), name="phone-speak")
-                tasks.create_task(self._wait_for_leave(), name="phone-leave")
         except* _Leave:
             pass
         finally:
@@ -173,7 +176,7 @@ class Phone:
             await self._refuse(Problem(Code.NOT_PAIRED, "The first message must be 'auth'."))
         assert isinstance(auth, Auth), "the session lets nothing else pass"
         now = datetime.now(UTC).timestamp()
-        verdict = self._house.allowlist.check(auth.token, now)
+        verdict = await self._house.allowlist.check_fresh(auth.token, now)
         if isinstance(verdict, Problem):
             await self._refuse(verdict)
         else:
@@ -214,10 +217,13 @@ class Phone:
                 self._say(_error(problem, id_of(frame)))
             except Closing as closing:
                 self._part(closing.code, closing.reason)
+            # Frames that have come already are had without waiting; others have a turn too.
+            await asyncio.sleep(0)
 
     def _heard(self, frame: str) -> None:
         message = decode(frame)
         self._session.heard(message)
+        self._check_device()
         match message:
             case Generate():
                 self._generate(message)
@@ -231,6 +237,16 @@ class Phone:
                 self._say(Pong(message.t))
             case Auth():
                 raise AssertionError("the session lets no second auth pass")
+
+    def _check_device(self) -> None:
+        """See that the device may still be here, with the scopes it has now."""
+        assert self.device is not None
+        known = self._house.allowlist.roster.get(self.device.device_id)
+        if known is None or known.token_sha256 != self.device.token_sha256:
+            self._part(CloseCode.NOT_AUTHORISED, "revoked")
+        if known.expires_at is not None and known.expires_at <= datetime.now(UTC).timestamp():
+            self._part(CloseCode.NOT_AUTHORISED, "expired")
+        self.device = known
 
     def _generate(self, message: Generate) -> None:
         assert self.device is not None
@@ -291,7 +307,8 @@ class Phone:
     def _say(self, message: ToPhone) -> None:
         if len(self._outbox) >= OUTBOX_MAX:
             self._part(CloseCode.OVERLOADED, "you send but do not read")
-        self._outbox.append(message)
+        # As text: what a phone had us decode can be far larger as objects.
+        self._outbox.append(encode(message))
         self._wake.set()
 
     async def _speak(self) -> None:
@@ -300,7 +317,7 @@ class Phone:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox:
-                await self._send(self._outbox.popleft())
+                await self._send_text(self._outbox.popleft())
             if self._state_is_news:
                 self._state_is_news = False
                 await self._send(State(self._house.snapshot()))
@@ -320,9 +337,12 @@ class Phone:
         return self._readings.get(reading.response.response_id) is reading
 
     async def _send(self, message: ToPhone) -> None:
+        await self._send_text(encode(message))
+
+    async def _send_text(self, frame: str) -> None:
         try:
             async with asyncio.timeout(SEND_S):
-                await self._socket.send_str(encode(message))
+                await self._socket.send_str(frame)
         except TimeoutError:
             self._socket.drop()
             self._part(CloseCode.OVERLOADED, "you do not read")
@@ -335,6 +355,11 @@ class Phone:
 
     async def _wait_for_leave(self) -> None:
         await self._leave.wait()
+        # What was just added, such as the end of an answer, is still said if it can be at once.
+        for _turn in range(_LAST_TURNS):
+            if not self._wake.is_set():
+                break
+            await asyncio.sleep(0)
         raise _Leave
 
     def _text(self, message: WSMessage) -> str:

@@ -35,7 +35,11 @@ class Phones:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle ``GET /ws``."""
         socket = PhoneSocket()
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:
+            # It hung up in the middle of the handshake, as phones do.
+            return socket
         strangers = sum(1 for phone in self._phones if phone.device is None)
         if self._stopping or len(self._phones) >= SOCKETS_MAX or strangers >= STRANGERS_MAX:
             code = CloseCode.RESTARTING if self._stopping else CloseCode.TOO_MANY
@@ -65,12 +69,16 @@ class Phones:
             if phone.device is not None and phone.device.device_id == device_id:
                 phone.close(CloseCode.NOT_AUTHORISED, "revoked")
 
-    async def close(self, timeout_s: float) -> None:
-        """Send everybody away, for a restart, and wait until they are gone."""
+    def send_away(self) -> None:
+        """Ask everybody to come back after a restart; nobody new is let in."""
         self._stopping = True
-        self._all_gone.clear()
         for phone in self._phones:
             phone.close(CloseCode.RESTARTING, "restarting")
+
+    async def close(self, timeout_s: float) -> None:
+        """Send everybody away, for a restart, and wait until they are gone."""
+        self._all_gone.clear()
+        self.send_away()
         try:
             async with asyncio.timeout(timeout_s):
                 while self._phones:

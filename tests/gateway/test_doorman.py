@@ -1,0 +1,122 @@
+"""Connections that say nothing do not stay, and do not keep others out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+
+import pytest
+from aiohttp import web
+
+from inglenook.gateway import listen
+from inglenook.gateway.guard import guards
+from inglenook.gateway.listen import Doorman, raise_open_files_limit, serve
+from tests.parts.box import Box
+from tests.parts.phone import knocking
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n"
+
+
+async def hello(_request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+async def test_a_silent_connection_is_dropped_and_a_used_one_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What counts is whether a request ever came, not how long ago."""
+    monkeypatch.setattr(listen, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(listen, "_SWEEP_S", 0.05)
+    app = web.Application(middlewares=guards(frozenset({"/"}))[:1])
+    app.router.add_get("/", hello)
+    door = socket.create_server(("127.0.0.1", 0))
+    runner = await serve(app, [door], [], None)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(Doorman(runner).run())
+            silent, _ = await asyncio.open_connection(*door.getsockname())
+            used, writer = await asyncio.open_connection(*door.getsockname())
+            writer.write(REQUEST)
+            assert (await used.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await silent.read() == b""
+            writer.write(REQUEST)
+            assert (await used.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            sweeping.cancel()
+        writer.close()
+    finally:
+        await runner.cleanup()
+
+
+async def test_of_too_many_silent_connections_the_newest_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flood pushes itself out, not the phone that is just about to speak."""
+    monkeypatch.setattr(listen, "SILENT_MAX", 3)
+    monkeypatch.setattr(listen, "_SWEEP_S", 0.05)
+    door = socket.create_server(("127.0.0.1", 0))
+    runner = await serve(web.Application(), [door], [], None)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            pipes = [await asyncio.open_connection(*door.getsockname()) for _ in range(8)]
+            sweeping = tasks.create_task(Doorman(runner).run())
+            assert runner.server is not None
+            async with asyncio.timeout(5):
+                # The oldest are dropped, so their streams end.
+                for reader, _writer in pipes[:5]:
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await reader.read() == b""
+            assert len(runner.server.connections) == 3
+            sweeping.cancel()
+        for _reader, writer in pipes:
+            writer.close()
+    finally:
+        await runner.cleanup()
+
+
+def test_the_open_files_limit_is_raised() -> None:
+    """To what the connections need, where the system allows it."""
+    raise_open_files_limit()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    assert soft >= min(hard, 4096) or hard == resource.RLIM_INFINITY
+
+
+def test_a_silent_stranger_does_not_hold_up_a_stop(fresh_box: Box) -> None:
+    """One that connects and never says who it is must not cost the five seconds."""
+
+    async def knock_and_stop() -> float:
+        async with knocking(fresh_box.url) as stranger:
+            assert (await stranger.receive())["type"] == "auth_required"
+            started_s = time.monotonic()
+            await asyncio.to_thread(fresh_box.stop)
+            return time.monotonic() - started_s
+
+    assert asyncio.run(knock_and_stop()) < 5
+
+
+def test_a_new_token_is_good_at_once(box: Box) -> None:
+    """The command line writes the file, and the daemon looks into it before it refuses."""
+    assert box.http("GET", "/v1/state", token=box.add_device("At once")).status == 200
+
+
+async def test_a_device_that_may_no_longer_ask_is_refused_on_its_open_connection(box: Box) -> None:
+    """Scopes are what they are now, not what they were when it connected."""
+    token = await asyncio.to_thread(box.add_device, "Narrowed")
+    async with knocking(box.url) as phone:
+        hello = await phone.authenticate(token)
+        path = box.state_dir / "devices.json"
+        text = path.read_text()
+        entry = text[text.index(hello["device_id"]) :]
+        narrowed = entry.replace('"chat"', '"metrics"', 1)
+        path.write_text(text[: text.index(hello["device_id"])] + narrowed)
+        while True:
+            answer = await phone.generate("Hello?")
+            await phone.finish(answer)
+            if answer.error is not None:
+                break
+        assert answer.error["code"] == "forbidden"
