@@ -37,7 +37,7 @@ async def test_a_silent_connection_is_dropped_and_a_used_one_stays(
     try:
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(Doorman(runner).run())
-            silent, _ = await asyncio.open_connection(*door.getsockname())
+            silent, other = await asyncio.open_connection(*door.getsockname())
             used, writer = await asyncio.open_connection(*door.getsockname())
             writer.write(REQUEST)
             assert (await used.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
@@ -48,6 +48,7 @@ async def test_a_silent_connection_is_dropped_and_a_used_one_stays(
             assert (await used.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
             sweeping.cancel()
         writer.close()
+        other.close()
     finally:
         await runner.cleanup()
 
