@@ -48,6 +48,8 @@ clean:  ## remove the virtual environment and caches; models and paired devices 
 	rm -rf $(VENV) $(VENV)-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/made:
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "There is no $(PYTHON) here: sudo apt install python3, or name another: make PYTHON=python3.12 up"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Inglenook needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 up"; exit 1; }
 	@command -v $${CC:-cc} >/dev/null && command -v $${CXX:-c++} >/dev/null \

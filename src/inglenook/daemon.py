@@ -205,7 +205,7 @@ class Daemon:
         """Read and bind everything a start needs; blocking."""
         config = self._config
         raise_open_files_limit()
-        _make_private_folder(config.state_dir)
+        make_private_folder(config.state_dir)
         self._allowlist.load()
         self._welcome = _tokens(self._allowlist)
         box_id = server_id(config.state_dir)
@@ -338,7 +338,12 @@ def _tokens(allowlist: Allowlist) -> dict[str, str]:
     return {device.device_id: device.token_sha256 for device in allowlist.devices}
 
 
-def _make_private_folder(path: Path) -> None:
+def make_private_folder(path: Path) -> None:
+    """Make the state folder, for this user only, if it is missing.
+
+    Raises:
+        StartupError: If it cannot be made.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 
 from inglenook import __version__
@@ -25,7 +26,15 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = _parser().parse_args(argv)
+    # What a terminal's encoding lacks is shown as a question mark, rather than as our end.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return _OK
+    args = parser.parse_args(argv)
     _set_up_logging(debug=args.debug)
     # Each command's module has a function of the command's name, which takes the arguments.
     module = import_module(f"inglenook.cli.{args.module}")

@@ -13,6 +13,9 @@ from typing import Any
 
 import aiohttp
 
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import Scope
+from inglenook.auth.identity import server_id
 from inglenook.cli.keyring import Keyring
 from inglenook.cli.wire import Wire
 from inglenook.config import load_config
@@ -84,23 +87,16 @@ async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[s
 
 
 async def _pair(url: str, args: argparse.Namespace) -> str:
-    """Get a token: on the box itself by its control socket, elsewhere by a code somebody types."""
+    """Get a token: on the box itself from its device list, elsewhere for a code somebody types."""
     name = f"Terminal on {socket.gethostname()}"
-    try:
-        from inglenook.cli.control import control_session
-        from inglenook.cli.pair import open_window
-
-        config = load_config(args.config, os.environ)
-        if not url.startswith("http://127.0.0.1:"):
-            raise StartupError("another machine's box")
-        async with control_session(config.state_dir) as session:
-            code = (await open_window(session, None))["code"]
-    except StartupError:
-        if not sys.stdin.isatty():
-            text = "this terminal is not paired; give --token, or run `inglenook chat` by hand once"
-            raise StartupError(text) from None
-        print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
-        code = await _type("Code: ") or ""
+    token = _let_oneself_in(await _server_id(url), name, args)
+    if token is not None:
+        return token
+    if not sys.stdin.isatty():
+        text = "this terminal is not paired; give --token, or run `inglenook chat` by hand once"
+        raise StartupError(text)
+    print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
+    code = await _type("Code: ") or ""
     body = {"code": code, "device_name": name, "platform": "terminal"}
     timeout = aiohttp.ClientTimeout(total=_ASK_S)
     try:
@@ -114,6 +110,19 @@ async def _pair(url: str, args: argparse.Namespace) -> str:
     if "error" in result:
         raise Problem(Code(result["error"]["code"]), result["error"]["message"])
     return str(result["token"])
+
+
+def _let_oneself_in(box_id: str | None, name: str, args: argparse.Namespace) -> str | None:
+    """On the box itself, whoever may write its device list needs no code; None elsewhere."""
+    state_dir = load_config(args.config, os.environ).state_dir
+    try:
+        if not state_dir.is_dir() or server_id(state_dir) != box_id:
+            return None
+        allowlist = Allowlist(state_dir / "devices.json")
+        allowlist.load()
+        return allowlist.add(name, (Scope.CHAT,), platform="terminal")[1]
+    except (StartupError, OSError):
+        return None
 
 
 async def _server_id(url: str) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import segno
 
@@ -12,6 +15,9 @@ _PLAIN = "\x1b[0m"
 
 #: Modules of quiet zone; the standard asks for four, cameras need two.
 _BORDER = 2
+
+#: Between the QR code and what stands beside it: both have to fit 80 columns.
+_GAP = "   "
 
 _HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 
@@ -37,31 +43,53 @@ def pairing_lines(
     link = f"{page}/#p={secret}&id={server_id}"
     if spki_sha256 is not None:
         link += f"&fp={spki_sha256}"
+    beside = [
+        "",
+        "Pair a phone: scan this,",
+        "",
+        "or open",
+        page,
+        "and type the code",
+        "",
+        f"   {code}",
+        "",
+        "It works once, for 5 minutes.",
+    ]
+    if not _shows_blocks():
+        return [f"  {line}".rstrip() for line in [*beside, f"The QR code's link: {link}"]]
+    drawn = qr_lines(link, coloured=sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
     return [
-        "  Pair a phone: scan this,",
-        "",
-        *(f"  {line}" for line in qr_lines(link)),
-        "",
-        f"  or open {page} and type the code",
-        "",
-        f"      {code}",
-        "",
-        "  It works once, for 5 minutes.",
+        f"  {line}{_GAP}{text}".rstrip() for line, text in zip_longest(drawn, beside, fillvalue="")
     ]
 
 
-def qr_lines(text: str) -> list[str]:
-    """Draw ``text`` as a QR code, two rows of squares a line."""
+def qr_lines(text: str, *, coloured: bool) -> list[str]:
+    """Draw ``text`` as a QR code, two rows of squares a line.
+
+    Args:
+        text: What it says.
+        coloured: Fix the colours, for terminals; files and dumb terminals would show the commands.
+    """
     rows = [
         [bool(square) for square in row]
         for row in segno.make(text, error="l", micro=False).matrix_iter(border=_BORDER)
     ]
     if len(rows) % 2:
         rows.append([False] * len(rows[0]))
-    return [
-        _COLOURS + "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True)) + _PLAIN
+    lines = [
+        "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
     ]
+    return [f"{_COLOURS}{line}{_PLAIN}" for line in lines] if coloured else lines
+
+
+def _shows_blocks() -> bool:
+    """Whether stdout's encoding has the blocks a QR code is drawn of."""
+    try:
+        "".join(_HALVES.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _for_phones(urls: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import sys
 
 from inglenook.cli.qr import pairing_lines
 from inglenook.config import Config, load_config
-from inglenook.daemon import Daemon
+from inglenook.daemon import Daemon, make_private_folder
 from inglenook.engine.orders import EngineState, Phase
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
@@ -31,6 +31,7 @@ def up(args: argparse.Namespace) -> int:
     """Fetch the starter model if no model is chosen, then run and show how to pair."""
     config = load_config(args.config, os.environ)
     if config.model.path is None:
+        make_private_folder(config.state_dir)
         from inglenook.cli.model import fetch_starter
 
         fetch_starter(config.state_dir / "models")
@@ -57,8 +58,9 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
     mdns = await daemon.mdns_state(_MDNS_WAIT_S)
     await loading.settled.wait()
     urls = await daemon.urls()
+    fault = daemon.engine_state.why
     print()
-    print(f"  {daemon.identity.name} is ready.")
+    print(f"  {daemon.identity.name} {'is on, but cannot answer yet' if fault else 'is ready'}.")
     for number, url in enumerate(urls):
         print(f"  {'Page' if number == 0 else '    '}   {url}")
     print(f"  mDNS   {mdns.sentence}")
@@ -73,7 +75,10 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
             spki_sha256=daemon.identity.spki_sha256,
         ):
             print(line)
-    print("  Ctrl-C stops the box. `inglenook pair` lets more devices in.", flush=True)
+    print("  Ctrl-C stops the box. `inglenook pair` lets more devices in.")
+    if fault:
+        print(f"\n  No answers yet: {fault}.")
+    sys.stdout.flush()
 
 
 class _LoadingLine:

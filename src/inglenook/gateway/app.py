@@ -108,17 +108,17 @@ async def pair(request: web.Request) -> web.Response:
 
 async def urls(house: House) -> list[str]:
     """Where the box's page is, best for typing first: the name, then every address."""
-    host, port = house.identity.host, house.identity.port
+    host, port, scheme = house.identity.host, house.identity.port, "http"
     if not port:
-        return []
+        port, scheme = house.identity.tls_port, "https"
     if host not in EVERYWHERE:
-        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
-    found = [f"http://{house.host_name()}.local:{port}"]
+        return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
+    found = [f"{scheme}://{house.host_name()}.local:{port}"]
     for interface in await house.addresses():
         if interface.version == 4:
-            found.append(f"http://{interface.ip}:{port}")
+            found.append(f"{scheme}://{interface.ip}:{port}")
         elif not interface.is_link_local:
-            found.append(f"http://[{interface.ip}]:{port}")
+            found.append(f"{scheme}://[{interface.ip}]:{port}")
     return found
 
 

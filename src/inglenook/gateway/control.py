@@ -49,7 +49,10 @@ def bind_control_socket(state_dir: Path) -> socket.socket:
         except (FileNotFoundError, ConnectionRefusedError):
             path.unlink(missing_ok=True)
         else:
-            raise StartupError(f"inglenook is already running with the state in {state_dir}")
+            raise StartupError(
+                f"it is already running, with the state in {state_dir}; "
+                "`inglenook pair` lets a phone in, Ctrl-C in its terminal stops it"
+            )
         control.close()
         control = socket.socket(socket.AF_UNIX)
         control.bind(os.fspath(path))
