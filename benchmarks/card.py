@@ -1,8 +1,7 @@
-"""What answers write to the card: the real journal, an hour of streaming at full speed. Kind: hands."""
+"""What streaming writes to the card: the real journal, an hour in seconds. Kind: hands."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,7 @@ def write_hour(folder: Path, *, frames_s: int, duration_s: int = 3600) -> Writte
     with tempfile.TemporaryDirectory(dir=folder, prefix="card") as scratch:
         journal = Journal(Path(scratch) / "journal.db")
         journal.load()
+        resume_ttl_s = ServingSettings().resume_ttl_s
         handed, card = _written()
         kept: list[tuple[float, str]] = []
         shown_bytes = place = 0
@@ -59,7 +59,7 @@ def write_hour(folder: Path, *, frames_s: int, duration_s: int = 3600) -> Writte
             if place == _ANSWER_FRAMES - 1:
                 kept.append((now, response_id))
             # As the desk does, which looks for old answers once a second.
-            if frame % frames_s == 0 and kept and now - kept[0][0] > ServingSettings.resume_ttl_s:
+            if frame % frames_s == 0 and kept and now - kept[0][0] > resume_ttl_s:
                 journal.forget([kept.pop(0)[1]])
             if frame % round(SYNC_EVERY_S * frames_s) == 0:
                 journal.sync()
@@ -88,6 +88,4 @@ def _written() -> tuple[int, int]:
     """Bytes this process has handed to the kernel, and has caused to be sent to a disk."""
     lines = Path("/proc/self/io").read_text().splitlines()
     counts = {name: int(value) for name, value in (line.split(": ") for line in lines)}
-    # The kernel counts a page when it is made dirty; nothing is on its way then.
-    os.sync()
     return counts["wchar"], counts["write_bytes"]
