@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -81,7 +82,7 @@ class Box:
 
     def start(self, *options: str) -> None:
         """Start the program; returns at once."""
-        self.config.write_text(yaml.safe_dump(self._all_settings()))
+        self.write_config()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "inglenook", "run", "--config", self.config, *options),
@@ -91,6 +92,10 @@ class Box:
                 env=self.environ(),
                 cwd=self.folder,
             )
+
+    def write_config(self) -> None:
+        """Write the settings file, as `start` does."""
+        self.config.write_text(yaml.safe_dump(self._all_settings()))
 
     def environ(self) -> dict[str, str]:
         """An environment in which nothing of this machine's user is found."""
@@ -165,7 +170,7 @@ class Box:
         token: str = reply.json()["token"]
         return token
 
-    def run(self, *words: str, stdin: str = "") -> Ran:
+    def run(self, *words: str, stdin: str | bytes = b"") -> Ran:
         """Run ``inglenook`` with this box's settings, to its end."""
         return run_inglenook((*words, "--config", str(self.config)), self.environ(), stdin=stdin)
 
@@ -303,19 +308,21 @@ def made_box(model: Path | None, settings: Mapping[str, Any] | None = None) -> I
             box.give_up()
 
 
-def run_inglenook(words: Sequence[str], environ: Mapping[str, str], *, stdin: str = "") -> Ran:
+def run_inglenook(
+    words: Sequence[str], environ: Mapping[str, str], *, stdin: str | bytes = b""
+) -> Ran:
     """Run the command line to its end; a traceback fails the test, whatever the command was."""
     done = subprocess.run(
         (sys.executable, "-m", "inglenook", *words),
-        input=stdin,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
-        text=True,
         env=dict(environ),
         timeout=COMMAND_S,
         check=False,
     )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in out + err, err
+    return Ran(done.returncode, out, err)
 
 
 def free_port() -> int:
@@ -349,3 +356,68 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+class Terminal:
+    """``inglenook`` in a terminal of its own, with a person at it."""
+
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._ours, theirs = os.openpty()
+        self.shown = ""
+        self._seen = 0
+        self.process = subprocess.Popen(
+            # "--ctty" makes the terminal the program's own, so that Ctrl-C is a signal there.
+            ("setsid", "--ctty", sys.executable, "-m", "inglenook", *words),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environ, "TERM": "dumb"},
+        )
+        os.close(theirs)
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._ours, text.encode())
+
+    def wait_for(self, words: str) -> str:
+        """Wait until ``words`` are shown behind those of the last call; returns what came first."""
+        deadline_s = time.monotonic() + READY_S
+        while (found := self.shown.find(words, self._seen)) < 0:
+            left_s = deadline_s - time.monotonic()
+            assert left_s > 0, f"never saw {words!r}:\n{self.shown}"
+            assert self._read(left_s), f"ended without {words!r}:\n{self.shown}"
+        start, self._seen = self._seen, found + len(words)
+        return self.shown[start : self._seen]
+
+    def wait_ended(self) -> int:
+        """Wait until the program has ended by itself; returns its exit code."""
+        while self._read(READY_S):
+            pass
+        return self.process.wait(STOP_S)
+
+    def close(self) -> None:
+        """End it, if it still runs."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def _read(self, timeout_s: float) -> bool:
+        if not select.select([self._ours], [], [], timeout_s)[0]:
+            return False
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:
+            # What Linux says when nobody holds the other end any more.
+            return False
+        self.shown += data.decode(errors="replace")
+        return bool(data)
+
+
+@contextmanager
+def terminal(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Terminal]:
+    """Run ``inglenook`` in a terminal until the end of the block."""
+    held = Terminal(words, environ)
+    try:
+        yield held
+    finally:
+        held.close()

@@ -1,0 +1,47 @@
+"""The command line run in this process, for commands that need no daemon."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inglenook.cli import main
+from tests.parts.box import Ran
+
+#: Runs ``inglenook`` with these arguments, and settings whose state is in a folder of its own.
+Inglenook = Callable[..., Ran]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A settings file; its state is beside it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"name: Kitchen\nstate_dir: {tmp_path / 'state'}\n")
+    return path
+
+
+@pytest.fixture
+def inglenook(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Inglenook:
+    """The command line, with this test's own settings unless others are named."""
+    for name in ("DEBUG", "INGLENOOK_TOKEN", "XDG_DATA_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(config.parent))
+
+    def run(*words: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        argv = list(words) if "--config" in words else [*words, "--config", str(config)]
+        capsys.readouterr()
+        try:
+            returncode = main(argv)
+        except SystemExit as ended:
+            returncode = ended.code if isinstance(ended.code, int) else 0
+        captured = capsys.readouterr()
+        return Ran(returncode, captured.out, captured.err)
+
+    return run

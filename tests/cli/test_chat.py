@@ -1,0 +1,159 @@
+"""`inglenook chat` answers a pipe, and talks with a person at a terminal."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Inglenook
+from tests.parts.box import Box, free_port, terminal
+
+QUESTION = "What is two and two? Answer with one word."
+
+
+def test_a_pipe_gets_the_answer_and_nothing_else(box: Box, token: str) -> None:
+    """On stdout; stderr stays empty."""
+    ran = box.run("chat", "--url", box.url, "--token", token, stdin=QUESTION)
+
+    assert (ran.returncode, ran.err) == (0, "")
+    assert ran.out.strip()
+    assert ran.out.endswith("\n")
+
+
+def test_an_address_may_be_typed_without_its_scheme(
+    inglenook: Inglenook, box: Box, token: str
+) -> None:
+    """As people read it from the page; nothing asked is nothing answered."""
+    ran = inglenook("chat", "--url", f"127.0.0.1:{box.port}/", "--token", token, stdin=b" \n")
+
+    assert (ran.returncode, ran.out, ran.err) == (0, "", "")
+
+
+def test_on_the_box_itself_it_pairs_by_itself_and_remembers(box: Box) -> None:
+    """Whoever may use the owner's door need not type a code; once removed it comes in anew."""
+    first = box.run("chat", stdin=QUESTION)
+    second = box.run("chat", stdin=QUESTION)
+    devices = box.run("devices").out
+    assert box.run("devices", "revoke", "Terminal on " + _host(devices)).returncode == 0
+    third = box.run("chat", stdin=QUESTION)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert devices.count("Terminal on ") == 1
+    assert (third.returncode, bool(third.out.strip())) == (0, True)
+
+
+def _host(devices: str) -> str:
+    return devices.split("Terminal on ")[1].split("\t", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("wrong", ["wrong", "\udcff"])
+def test_a_wrong_token_is_a_sentence(inglenook: Inglenook, box: Box, wrong: str) -> None:
+    """Exit code 1; also if it is no text at all."""
+    ran = inglenook("chat", "--url", box.url, "--token", wrong, stdin=b"Hi")
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert "not paired" in ran.err
+
+
+@pytest.mark.parametrize("options", [("--token", "t"), ()])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense.invalid",
+        "ftp://x",
+        "http://",
+        "http://127.0.0.1:{free}",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "https://127.0.0.1:{port}",
+        "http://127.0.0.1:{port}/elsewhere",
+    ],
+)
+def test_an_address_where_no_box_is_is_a_sentence(
+    inglenook: Inglenook, box: Box, url: str, options: tuple[str, ...]
+) -> None:
+    """Exit code 1; it is named, with a token and without."""
+    url = url.format(free=free_port(), port=box.port)
+    ran = inglenook("chat", "--url", url, *options, stdin=b"Hi")
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert "no box answers at" in ran.err or "is no address" in ran.err
+
+
+def test_elsewhere_an_unpaired_pipe_hears_what_to_do(inglenook: Inglenook, box: Box) -> None:
+    """Nobody is there to type a code."""
+    ran = inglenook("chat", "--url", box.url, stdin=b"Hi")
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert "this terminal is not paired" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [(b"word " * 9000, "tokens long"), (b"word " * 60_000, "too long to send")],
+)
+def test_a_question_too_long_is_a_sentence(
+    inglenook: Inglenook, box: Box, token: str, question: bytes, words: str
+) -> None:
+    """Longer than the context, and longer than a frame."""
+    ran = inglenook("chat", "--url", box.url, "--token", token, stdin=question)
+
+    assert (ran.returncode, ran.out.strip()) == (1, "")
+    assert words in ran.err
+
+
+def test_input_that_is_not_text_is_taken_as_well_as_it_can(
+    inglenook: Inglenook, box: Box, token: str
+) -> None:
+    """A file in an old encoding is piped in."""
+    question = b"Say hello, \xff\xfe."
+
+    assert inglenook("chat", "--url", box.url, "--token", token, stdin=question).returncode == 0
+
+
+def test_a_person_talks_stops_an_answer_and_leaves(box: Box, token: str) -> None:
+    """Ctrl-C stops the answer; at the prompt Ctrl-D ends with 0."""
+    words = ["chat", "--url", box.url, "--token", token]
+    with terminal(words, box.environ()) as talk:
+        talk.wait_for("Ctrl-D ends.")
+        talk.wait_for("> ")
+        talk.type("Write a very long poem about the sea, with many verses.\n")
+        talk.wait_for("verses.\r\n")
+        talk.wait_for(" ")
+        talk.type("\x03")
+        talk.wait_for("\r\n> ")
+        talk.type("\n")
+        talk.wait_for("> ")
+        talk.type("\x04")
+
+        assert talk.wait_ended() == 0
+    assert "Traceback" not in talk.shown
+
+
+def test_ctrl_c_at_the_prompt_ends_it(box: Box, token: str) -> None:
+    """At once, as every program at a prompt does."""
+    words = ["chat", "--url", box.url, "--token", token]
+    with terminal(words, box.environ()) as talk:
+        talk.wait_for("> ")
+        talk.type("\x03")
+
+        assert talk.wait_ended() == 128 + signal.SIGINT
+    assert "Traceback" not in talk.shown
+
+
+def test_elsewhere_a_person_types_the_code(box: Box, tmp_path: Path) -> None:
+    """Once; the token is kept for the next time."""
+    environ = {**box.environ(), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    words = ["chat", "--url", box.url]
+    with terminal(words, environ) as talk:
+        talk.wait_for("Code: ")
+        talk.type(f"{box.pairing_code()}\n")
+        talk.wait_for("> ")
+        talk.type("\x04")
+        assert talk.wait_ended() == 0
+    with terminal(words, environ) as talk:
+        talk.wait_for("> ")
+
+    assert "Code" not in talk.shown

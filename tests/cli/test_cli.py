@@ -1,0 +1,174 @@
+"""Exit codes and where what is printed; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inglenook import __version__
+from inglenook.cli import main
+from inglenook.errors import ConfigError
+from tests.cli.conftest import Inglenook
+from tests.parts.box import run_inglenook
+
+COMMANDS = ["up", "run", "pair", "devices", "model", "chat", "find", "config"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nonsense"],
+        ["--nonsense"],
+        ["run", "extra"],
+        ["pair", "--name"],
+        ["devices", "nonsense"],
+        ["devices", "add"],
+        ["devices", "revoke"],
+        ["devices", "rename", "only-one"],
+        ["model", "pull"],
+        ["model", "pull", "gpt-5"],
+        ["find", "--timeout", "soon"],
+        ["chat", "--url"],
+        ["config", "--config"],
+    ],
+)
+def test_wrong_usage_is_exit_code_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the usage on stderr, and nothing on stdout."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+
+    captured = capsys.readouterr()
+    assert caught.value.code == 2
+    assert captured.out == ""
+    assert "usage: inglenook" in captured.err
+
+
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
+def test_every_command_explains_itself(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stdout, as it was asked for."""
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+
+    captured = capsys.readouterr()
+    assert caught.value.code == 0
+    assert captured.err == ""
+    if not words:
+        assert all(f"\n    {command} " in captured.out for command in COMMANDS)
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """For bug reports."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+
+    assert capsys.readouterr().out == f"inglenook {__version__}\n"
+
+
+def test_help_is_quick() -> None:
+    """None of the large libraries is imported to print it."""
+    heavy = "aiohttp,zeroconf,llama_cpp,rich,websockets,cryptography,msgspec"
+    program = (
+        "import sys; from inglenook.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in '{heavy}'.split(',') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+    )
+
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("command", [["config"], ["devices"], ["model"], ["run"], ["pair"]])
+def test_wrong_settings_are_exit_code_78_with_every_fault(
+    inglenook: Inglenook, tmp_path: Path, command: list[str]
+) -> None:
+    """As sysexits.h has it, so that systemd need not try again."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("listen: {prot: 1, port: yes}\nname: [x]\n")
+
+    ran = inglenook(*command, "--config", str(bad))
+
+    assert ran.returncode == 78
+    assert ran.out == ""
+    assert all(fault in ran.err for fault in ("listen.prot", "listen.port", "name"))
+    assert all(line.startswith(f"inglenook: {bad}") for line in ran.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"\xff\xfe\x00",
+        b"a: b: c",
+        b"- list",
+        b"\x00",
+        b"[" * 5000,
+        b"x" * (2 << 20),
+        b"&a [*a]",
+    ],
+)
+def test_settings_that_cannot_be_read_are_a_sentence(
+    inglenook: Inglenook, tmp_path: Path, content: bytes | None
+) -> None:
+    """Missing, not text, not YAML, far too large."""
+    bad = tmp_path / "bad.yaml"
+    if content is not None:
+        bad.write_bytes(content)
+
+    ran = inglenook("config", "--config", str(bad))
+
+    assert ran.returncode == 78
+    assert str(bad) in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_folder_as_settings_is_a_sentence(inglenook: Inglenook, tmp_path: Path) -> None:
+    """People name the folder they keep it in."""
+    ran = inglenook("config", "--config", str(tmp_path))
+
+    assert ran.returncode == 78
+    assert "it is a folder" in ran.err
+
+
+def test_debug_shows_the_trace(config: Path, tmp_path: Path) -> None:
+    """For whoever has to mend it; with the option as well as with the variable."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("nonsense: 1\n")
+
+    with pytest.raises(ConfigError):
+        main(["config", "--debug", "--config", str(bad)])
+
+
+def test_output_into_a_pipe_that_closes_is_no_fault(config: Path) -> None:
+    """`inglenook config | head -1` ends quietly."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "inglenook", "config", "--config", config],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    os.close(writer)
+
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_the_module_runs_as_the_command_does(config: Path, tmp_path: Path) -> None:
+    """`python -m inglenook`, as the tests and the units start it."""
+    ran = run_inglenook(("config", "--config", str(config)), {"HOME": str(tmp_path)})
+
+    assert ran.returncode == 0
+    assert "name: Kitchen" in ran.out

@@ -1,0 +1,50 @@
+"""The command line finds the daemon of its settings, or says that there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from inglenook.cli.control import control_session
+from inglenook.errors import StartupError
+from inglenook.gateway.control import SOCKET_NAME
+from tests.parts.box import Box
+
+
+async def test_requests_go_to_the_daemon_of_that_folder(box: Box) -> None:
+    """By its socket, whatever port it listens on."""
+    async with control_session(box.state_dir) as session, session.post("/pair/open") as answer:
+        window = await answer.json()
+
+    assert window["urls"] == [box.url]
+
+
+@pytest.mark.parametrize("make", ["nothing", "file", "socket"])
+async def test_without_a_daemon_it_says_how_to_start_one(tmp_path: Path, make: str) -> None:
+    """No folder, a file that is no socket, and what a killed daemon left are all the same."""
+    path = tmp_path / SOCKET_NAME
+    if make == "file":
+        path.touch()
+    elif make == "socket":
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+
+    with pytest.raises(StartupError, match="`inglenook up`"):
+        async with control_session(tmp_path) as session, session.post("/pair/open"):
+            pass
+
+
+async def test_a_daemon_that_goes_away_meanwhile_is_a_sentence(tmp_path: Path) -> None:
+    """It was stopped while somebody waited for a phone."""
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang_up, tmp_path / SOCKET_NAME)
+    async with server:
+        with pytest.raises(StartupError, match="went away"):
+            async with control_session(tmp_path) as session, session.post("/pair/open"):
+                pass

@@ -1,0 +1,30 @@
+"""`inglenook up` shows its owner how to begin."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.parts.box import made_box, terminal
+
+
+def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
+    """A code that works; once a device is paired it shows none; Ctrl-C ends it with 0."""
+    with made_box(starter_model) as box:
+        box.write_config()
+        with terminal(["up", "--config", str(box.config)], box.environ()) as up:
+            up.wait_for("Kitchen is ready.")
+            up.wait_for(box.url)
+            code = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", up.wait_for("Ctrl-C stops the box"))
+            assert code is not None
+            reply = box.http("POST", "/pair", body={"code": code[0], "device_name": "Phone"})
+            assert reply.status == 200
+            up.type("\x03")
+            assert up.wait_ended() == 0
+        with terminal(["up", "--config", str(box.config)], box.environ()) as again:
+            again.wait_for("Kitchen is ready.")
+            assert "type the code" not in again.wait_for("Ctrl-C stops the box")
+            again.type("\x03")
+            assert again.wait_ended() == 0
+
+    assert "Traceback" not in up.shown + again.shown

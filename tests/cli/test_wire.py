@@ -1,0 +1,265 @@
+"""The terminal's line to a box goes on after every loss, and gives up where going on is no use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from inglenook.cli import wire as wire_module
+from inglenook.cli.wire import Wire
+from inglenook.errors import Code, Problem, StartupError
+from tests.parts.box import Box, free_port
+
+QUESTION = [{"role": "user", "content": "Count from one to thirty."}]
+
+
+class Relay:
+    """Stands between a phone and the box, and cuts the line when told."""
+
+    def __init__(self, box_port: int, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.connections = 0
+        self._box_port = box_port
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Lose every connection without a goodbye."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass bytes on in both directions until either side ends."""
+        self.connections += 1
+        box_reader, box_writer = await asyncio.open_connection("127.0.0.1", self._box_port)
+        self._writers |= {writer, box_writer}
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_copy(reader, box_writer), name="to the box")
+            tasks.create_task(_copy(box_reader, writer), name="to the phone")
+        self._writers -= {writer, box_writer}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def relay_to(box: Box) -> AsyncIterator[Relay]:
+    """Run a relay until the end of the block."""
+    relay = Relay(box.port, free_port())
+    port = int(relay.url.rpartition(":")[2])
+    async with asyncio.TaskGroup() as tasks:
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.create_task(relay.serve(reader, writer), name="relay")
+
+        async with await asyncio.start_server(accept, "127.0.0.1", port):
+            yield relay
+            relay.cut()
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Come back at once; how long to wait is not what is tested here."""
+    monkeypatch.setattr(wire_module, "_BACKOFF_S", (0.0, 0.0, 0.0))
+
+
+async def told(
+    wire: Wire, after_each: Callable[[int], Awaitable[None]] | None = None
+) -> list[dict[str, Any]]:
+    """Ask, and return every message of the answer."""
+    messages = []
+    async for message in wire.ask(QUESTION):
+        messages.append(message)
+        if after_each is not None:
+            await after_each(len(messages))
+    return messages
+
+
+def text(messages: list[dict[str, Any]]) -> str:
+    answer = ""
+    for message in messages:
+        if message["type"] == "response.delta":
+            assert message["offset"] == len(answer)
+            answer += message["text"]
+    return answer
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
+    """Cut again and again, nothing is missing and nothing comes twice."""
+    async with relay_to(box) as relay:
+        wire = Wire(relay.url, token)
+        await wire.open()
+
+        async def cut(count: int) -> None:
+            if count in (3, 6, 9):
+                relay.cut()
+
+        messages = await told(wire, cut)
+        await wire.close()
+
+    assert messages[-1]["type"] == "response.done"
+    assert len(text(messages)) > 10
+    assert relay.connections >= 4
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_a_question_lost_on_its_way_is_asked_once(box: Box, token: str) -> None:
+    """The connection was gone before it was sent; its key makes sending it again safe."""
+    async with relay_to(box) as relay:
+        wire = Wire(relay.url, token)
+        await wire.open()
+        relay.cut()
+
+        messages = await told(wire)
+        await wire.close()
+
+    assert messages[-1]["status"] in ("completed", "incomplete")
+    assert len({message["response_id"] for message in messages}) == 1
+
+
+async def test_an_answer_can_be_stopped(box: Box, token: str) -> None:
+    """Its end still comes."""
+    wire = Wire(box.url, token)
+    await wire.open()
+
+    async def stop(count: int) -> None:
+        if count == 3:
+            await wire.cancel()
+
+    messages = await told(wire, stop)
+    await wire.cancel()
+    await wire.close()
+
+    assert messages[-1]["status"] in ("cancelled", "completed")
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_a_box_that_stays_away_is_given_up(box: Box, token: str) -> None:
+    """With a sentence."""
+    wire = Wire(box.url, token)
+    async with relay_to(box) as relay:
+        wire = Wire(relay.url, token)
+        await wire.open()
+
+    with pytest.raises(StartupError, match="did not come back"):
+        await told(wire)
+
+
+async def test_a_device_removed_meanwhile_hears_so(box: Box) -> None:
+    """It does not try to come back."""
+    token = box.pair("Short visit")
+    wire = Wire(box.url, token)
+    await wire.open()
+    box.revoke("Short visit", token)
+
+    with pytest.raises(Problem) as caught:
+        await told(wire)
+
+    assert caught.value.code is Code.REVOKED
+
+
+Speech = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def saying(speech: Speech) -> AsyncIterator[Wire]:
+    """A line to something that says it is a box and then says what the test wants."""
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send('{"type":"auth_required","v":1,"server_id":"0123abcd","name":"x"}')
+        await socket.recv()
+        await socket.send('{"type":"auth_ok"}')
+        await socket.recv()
+        await speech(socket)
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        wire = Wire(f"http://127.0.0.1:{port}", "token")
+        await wire.open()
+        yield wire
+        await wire.close()
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "words"),
+    [
+        ('{"type":"error","code":"busy","message":"Later."}', Problem, "Later"),
+        ('{"type":"resume_gone","response_id":"r"}', StartupError, "no longer has this answer"),
+    ],
+)
+async def test_what_the_box_refuses_is_said(frame: str, error: type[Exception], words: str) -> None:
+    """In its own sentence, or in ours."""
+    async with saying(lambda socket: socket.send(frame)) as wire:
+        with pytest.raises(error, match=words):
+            await told(wire)
+
+
+@pytest.mark.parametrize("code", [4400, 4409, 4413, 4429])
+async def test_a_box_that_hangs_up_for_good_is_believed(code: int) -> None:
+    """Asking again would end the same way."""
+    async with saying(lambda socket: socket.close(code, "the reason")) as wire:
+        with pytest.raises(StartupError, match="the box hung up: the reason"):
+            await told(wire)
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_after_a_power_cut_it_reads_on_from_where_the_box_still_is() -> None:
+    """The frames that were lost with the power are asked for under their new numbers."""
+    heard: list[str] = []
+
+    async def first(socket: ServerConnection) -> None:
+        delta = '{"type":"response.delta","response_id":"r","seq":9,"channel":"answer"'
+        await socket.send(delta + ',"offset":0,"text":"Hello wor"}')
+        await socket.send(
+            '{"type":"response.rewound","response_id":"r","seq":5,"offsets":{"answer":5}}'
+        )
+        await socket.close(1012)
+
+    async def then(socket: ServerConnection) -> None:
+        await socket.send('{"type":"response.done","response_id":"r","status":"completed"}')
+
+    speeches = [first, then]
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send('{"type":"auth_required"}')
+        await socket.recv()
+        await socket.send('{"type":"auth_ok"}')
+        heard.append(str(await socket.recv()))
+        await speeches[len(heard) - 1](socket)
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        wire = Wire(f"http://127.0.0.1:{port}", "token")
+        await wire.open()
+        await told(wire)
+        await wire.close()
+
+    assert '"after": 5' in heard[1]
+
+
+@pytest.mark.parametrize("said", ["", "HTTP/1.1 404 Not Found\r\n\r\n"])
+async def test_something_else_at_the_address_is_no_box(said: str) -> None:
+    """It hangs up, or speaks no WebSocket."""
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said.encode())
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StartupError, match="no box answers"):
+            await Wire(f"http://127.0.0.1:{port}", "token").open()
