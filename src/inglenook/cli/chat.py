@@ -55,7 +55,7 @@ def _with_scheme(url: str) -> str:
 
 async def _find(args: argparse.Namespace) -> str:
     """This machine's own box if one runs here, else the first on the network."""
-    config = load_config(args.config, os.environ)
+    config = await asyncio.to_thread(load_config, args.config, os.environ)
     local = f"http://127.0.0.1:{config.listen.port}"
     if config.listen.port and await _server_id(local) is not None:
         return local
@@ -72,16 +72,16 @@ async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[s
     if server_id is None:
         raise StartupError(f"no box answers at {url}")
     keyring = Keyring(os.environ)
-    token = keyring.get(server_id)
+    token = await asyncio.to_thread(keyring.get, server_id)
     if token is not None:
         try:
             wire = Wire(url, token)
             return wire, await wire.open()
         except Problem as exc:
             print(exc.text, file=sys.stderr)
-            keyring.drop(server_id)
+            await asyncio.to_thread(keyring.drop, server_id)
     token = await _pair(url, args)
-    keyring.put(server_id, token)
+    await asyncio.to_thread(keyring.put, server_id, token)
     wire = Wire(url, token)
     return wire, await wire.open()
 
@@ -89,7 +89,7 @@ async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[s
 async def _pair(url: str, args: argparse.Namespace) -> str:
     """Get a token: on the box itself from its device list, elsewhere for a code somebody types."""
     name = f"Terminal on {socket.gethostname()}"
-    token = _let_oneself_in(await _server_id(url), name, args)
+    token = await asyncio.to_thread(_let_oneself_in, await _server_id(url), name, args)
     if token is not None:
         return token
     if not sys.stdin.isatty():

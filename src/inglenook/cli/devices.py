@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import parse_scopes
 from inglenook.config import load_config
-from inglenook.errors import Code, Problem
+from inglenook.errors import Code, Problem, StartupError
 from inglenook.units import parse_duration_s
 
 
@@ -64,7 +64,10 @@ def rename(args: argparse.Namespace) -> None:
 
 def _allowlist(args: argparse.Namespace) -> Allowlist:
     state_dir = load_config(args.config, os.environ).state_dir
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StartupError(f"state_dir: {state_dir} cannot be made: {exc.strerror}") from exc
     allowlist = Allowlist(state_dir / "devices.json")
     allowlist.load()
     return allowlist

@@ -112,11 +112,18 @@ class Wire:
             open_timeout=_HANDSHAKE_S,
         )
         try:
+            return await self._introduce(self._socket)
+        except (Problem, TimeoutError):
+            await self._socket.close()
+            raise
+
+    async def _introduce(self, socket: ClientConnection) -> dict[str, Any]:
+        try:
             async with asyncio.timeout(_HANDSHAKE_S):
-                await self._socket.recv()
+                await socket.recv()
                 client = {"name": "inglenook chat", "version": __version__}
                 await self._send({"type": "auth", "token": self._token, "client": client})
-                answer: dict[str, Any] = json.loads(await self._socket.recv())
+                answer: dict[str, Any] = json.loads(await socket.recv())
         except ConnectionClosed as exc:
             if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
                 raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
