@@ -116,12 +116,22 @@ class Follower:
         *,
         key: str | None = None,
         told: Told | None = None,
+        on_asked: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take a question, or with ``told`` an answer to go on with."""
+        """Take a question, or with ``told`` an answer to go on with.
+
+        Args:
+            url, token: Of the box, and of this phone.
+            request: An OpenAI chat body.
+            key: Idempotency key; None makes one up.
+            told: What is known of the answer already.
+            on_asked: Called when the box has been asked.
+        """
         self.told = told or Told()
         self._url = url.replace("http", "ws", 1) + "/ws"
         self._token = token
         self._request = request
+        self._on_asked = on_asked
         self._key = key or secrets.token_hex(8)
 
     async def follow(self, until: Callable[[Told], bool] = lambda told: told.over) -> Told:
@@ -148,6 +158,7 @@ class Follower:
             raise AssertionError("this phone is not paired")
         self.told.connections += 1
         await socket.send(json.dumps(self._first_message()))
+        self._on_asked()
         while not until(self.told):
             async with asyncio.timeout(_FRAME_S):
                 message = json.loads(await socket.recv())

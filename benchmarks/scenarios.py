@@ -11,6 +11,7 @@ import os
 import random
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -255,37 +256,50 @@ async def same_key(box: Box, sockets: int, tokens: int) -> Tally:
     return tally
 
 
+#: A newcomer gets a place within a step, but answers that have begun may not have spoken yet.
+OVERTAKEN_MAX = 4
+
+
 async def crowd(box: Box, big: int, small: int, *, places: int, tokens: int) -> Tally:
     """One phone asks much and has all places, then others ask one question each.
 
-    ``overtaken`` is how many of the big phone's waiting answers got their first text after a small
-    phone had asked and before it got its own, at most. Its fair share allows one: that which began
-    while the question was on its way.
+    ``overtaken`` is how many of the big phone's answers got their first text between a small
+    phone's question and its first text, at most. In order of arrival it would be all that waited;
+    the fair share of a phone that has nothing is `OVERTAKEN_MAX`.
     """
     names = ["big", *(f"small {number}" for number in range(small))]
     tokens_of = {name: await asyncio.to_thread(box.pair, name) for name in names}
-    begun: list[str] = []
+    spoken: list[str] = []
+    asked_at: dict[str, int] = {}
 
     async def ask(name: str) -> Told:
-        phone = Follower(box.url, tokens_of[name], counting(tokens))
+        phone = Follower(
+            box.url,
+            tokens_of[name],
+            counting(tokens),
+            on_asked=partial(_note, asked_at, name, spoken),
+        )
         await phone.follow(lambda told: told.frames > 0 or told.over)
-        begun.append(name)
+        spoken.append(name)
         return await phone.follow()
 
     tally = Tally("20 requests of one phone, 1 of others", 1)
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(ask("big"), name="big") for _ in range(big)]
         async with asyncio.timeout(60):
-            while len(begun) < places:  # noqa: ASYNC110 phones tell nobody
+            while len(spoken) < places:  # noqa: ASYNC110 phones tell nobody
                 await asyncio.sleep(0.01)
-        already = len(begun)
         asked += [tasks.create_task(ask(name), name=name) for name in names[1:]]
     for task in asked:
         tally.count(task.result(), expected=whole(task.result(), tokens))
-    after = begun[already:]
-    overtaken = [sum(name == "big" for name in after[: after.index(name)]) for name in names[1:]]
+    overtaken = [spoken[asked_at[name] : spoken.index(name)].count("big") for name in names[1:]]
     tally.notes["overtaken"] = max(overtaken)
     return tally
+
+
+def _note(asked_at: dict[str, int], name: str, spoken: list[str]) -> None:
+    """Note how many had spoken when ``name`` first asked."""
+    asked_at.setdefault(name, len(spoken))
 
 
 async def long_run(box: Box, duration_s: float) -> Tally:
