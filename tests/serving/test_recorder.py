@@ -119,14 +119,17 @@ async def test_purging_on_a_full_disk_still_purges(tmp_path: Path) -> None:
 async def test_a_journal_that_cannot_be_opened_is_told_and_done_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A folder of that name, a file system that is read-only: the box serves all the same."""
-    (tmp_path / "journal.db").mkdir()
+    """The box serves all the same, and leaves alone what it could not read."""
+    (tmp_path / "journal.db").write_bytes(b"")
+    (tmp_path / "journal.db-wal").mkdir()
     recorder = Recorder(Journal(tmp_path / "journal.db"))
     assert await recorder.load() == ([], 0.0)
     assert not recorder.keeps
     await recorder.write([opening()], [said(1)])
+    await recorder.forget(["r1"], purge=True)
     await recorder.close()
 
+    assert files(tmp_path)
     [record] = caplog.records
     assert "no longer kept" in record.getMessage()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import Start
+from inglenook.engine.orders import Sampling, Start
 from inglenook.errors import Code, Problem
 from inglenook.serving.response import Change, Ending, Outcome, Piece, Status
 
@@ -63,6 +63,12 @@ _NO_DAMAGE = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
 )
+
+
+_encode = msgspec.msgpack.encode
+
+#: In the place of an order that has been carried out: a conversation of 250 KiB is not kept for it.
+_NOTHING = _encode(Start(0, (), Sampling(0, 0, 1, 0, 1, 0, 0, 0, 0), None, (), False))
 
 
 class _ResponseRow(msgspec.Struct, frozen=True, array_like=True):
@@ -110,7 +116,7 @@ class Opening:
     """A response that is new.
 
     Attributes:
-        start: What the engine has to do for it.
+        start: What the engine has to do for it; of one read back that has ended, nothing.
     """
 
     response_id: str
@@ -175,8 +181,10 @@ class Journal:
         database = self._opened()
         with database:
             database.execute("BEGIN")
+            ended = {change.response_id for change in changes if change.ending is not None}
             for opening in openings:
-                self._numbers[opening.response_id] = self._insert(database, opening)
+                start = _NOTHING if opening.response_id in ended else _encode(opening.start)
+                self._numbers[opening.response_id] = _insert(database, opening, start)
             for change in changes:
                 number = self._numbers.get(change.response_id)
                 if number is not None:
@@ -298,21 +306,6 @@ class Journal:
             self._numbers[of.response_id] = of.number
         return saved
 
-    def _insert(self, database: sqlite3.Connection, opening: Opening) -> int:
-        cursor = database.execute(
-            "INSERT INTO response (response_id, device_id, idempotency_key, model, start)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                opening.response_id,
-                opening.device_id,
-                opening.idempotency_key,
-                opening.model,
-                msgspec.msgpack.encode(opening.start),
-            ),
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
     def _opened(self) -> sqlite3.Connection:
         assert self._database is not None
         return self._database
@@ -333,6 +326,22 @@ def _tells_of_damage(exc: sqlite3.Error) -> bool:
     return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _NO_DAMAGE
 
 
+def _insert(database: sqlite3.Connection, opening: Opening, start: bytes) -> int:
+    cursor = database.execute(
+        "INSERT INTO response (response_id, device_id, idempotency_key, model, start)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (
+            opening.response_id,
+            opening.device_id,
+            opening.idempotency_key,
+            opening.model,
+            start,
+        ),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
 def _append(database: sqlite3.Connection, number: int, change: Change, now: float) -> None:
     tokens = msgspec.msgpack.encode(change.tokens) if change.tokens else None
     for piece in change.pieces:
@@ -343,8 +352,8 @@ def _append(database: sqlite3.Connection, number: int, change: Change, now: floa
         tokens = None
     if change.ending is not None:
         database.execute(
-            "UPDATE response SET ended_at = ?, ending = ? WHERE number = ?",
-            (now, _write_ending(change.ending), number),
+            "UPDATE response SET ended_at = ?, ending = ?, start = ? WHERE number = ?",
+            (now, _write_ending(change.ending), _NOTHING, number),
         )
 
 

@@ -42,7 +42,12 @@ class Recorder:
         """Read what an earlier life left behind; see `Journal.load`."""
         if self._journal is None:
             return [], 0.0
-        return await self._do(self._journal.load) or ([], 0.0)
+        loaded = await self._do(self._journal.load)
+        if loaded is None:
+            # Nothing of this life is in it, so nothing will have to be removed from it.
+            self._given_up = None
+            return [], 0.0
+        return loaded
 
     async def write(self, openings: Sequence[Opening], changes: Sequence[Change]) -> None:
         """Keep what is new; when this returns it survives the death of this process."""

@@ -170,7 +170,7 @@ class Response:
         self.outcome: Outcome | None = None
         self.ended_at: float | None = None
         self.unread_since: float | None = now
-        self.held_bytes = 0
+        self.held_bytes = _RESPONSE_BYTES
         self._pieces: list[Piece] = []
         self._lengths = dict.fromkeys(Channel, 0)
         self._next_seq = 1
@@ -293,3 +293,6 @@ def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:
 
 #: What an entry costs beside its text: the object and its place in the list (CPython 3.11, 64 bit).
 _PIECE_BYTES = 150
+
+#: What a response costs before it has any text, its ids and its place on the shelf included.
+_RESPONSE_BYTES = 2048

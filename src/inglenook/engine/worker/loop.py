@@ -6,6 +6,7 @@ import logging
 import select
 import socket
 import time
+from collections import deque
 
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
@@ -18,7 +19,9 @@ from inglenook.engine.orders import (
     NOT_A_MESSAGE,
     PIPE_VERSION,
     Cancel,
+    Ended,
     Event,
+    Finish,
     Hello,
     Load,
     LoadFailed,
@@ -156,16 +159,30 @@ def _warm_up(context: Context) -> None:
 
 
 def _answer(pipe: Pipe, batcher: Batcher, prompts: PromptMaker) -> None:
+    newcomers: deque[Start] = deque()
     while True:
-        for order in pipe.orders(wait=not batcher.busy):
+        for order in pipe.orders(wait=not batcher.busy and not newcomers):
             if isinstance(order, Start):
-                pipe.send(*_begin(order, batcher, prompts))
+                newcomers.append(order)
             elif isinstance(order, Cancel):
-                batcher.cancel(order.job)
+                _cancel(pipe, batcher, newcomers, order.job)
+        if newcomers:
+            # One a step: tokenising a long prompt takes a tenth of a second, and others read along.
+            pipe.send(*_begin(newcomers.popleft(), batcher, prompts))
         if batcher.busy:
             outputs, ended = batcher.step()
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             pipe.send(Step(tuple(outputs)), *ended)
+
+
+def _cancel(pipe: Pipe, batcher: Batcher, newcomers: deque[Start], job: int) -> None:
+    for start in newcomers:
+        if start.job == job:
+            newcomers.remove(start)
+            produced = len(start.produced)
+            pipe.send(Ended(job, Finish.CANCELLED, "", produced, 0.0, 0.0))
+            return
+    batcher.cancel(job)
 
 
 def _begin(start: Start, batcher: Batcher, prompts: PromptMaker) -> list[Started | Refused | Step]:
