@@ -21,7 +21,6 @@ COMMANDS = ["up", "run", "pair", "devices", "model", "chat", "find", "config"]
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["nonsense"],
         ["--nonsense"],
         ["run", "extra"],
@@ -61,6 +60,12 @@ def test_every_command_explains_itself(
     assert captured.err == ""
     if not words:
         assert all(f"\n    {command} " in captured.out for command in COMMANDS)
+
+
+def test_without_a_word_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever just tries it is not scolded."""
+    assert main([]) == 0
+    assert "usage: inglenook" in capsys.readouterr().out
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
