@@ -385,6 +385,20 @@ async def test_a_storm_of_kills_ends() -> None:
     assert kills == 1 + 3 * 4
 
 
+async def test_engines_that_live_for_one_token_each_still_get_every_answer_on() -> None:
+    """The first to return gets it, and is the last to return next time."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        responses = [desk.submit(name, ask(max_tokens=9)) for name in ("ada", "ben", "cy", "di")]
+        for _ in range(100):
+            # One gets a token, the next has begun: that is when it dies.
+            engine.step()
+            engine.die(killed=True)
+            engine.come_back()
+        await until_over(*responses)
+    assert {answer(response) for response in responses} == {ALPHABET[:9]}
+
+
 async def test_questions_asked_while_it_loads_wait_and_say_why() -> None:
     """They begin when the model is there."""
     engine = FakeEngine()

@@ -321,13 +321,16 @@ class Desk:
         """Who goes next: those that an engine died under, one by one; then the fair queue.
 
         The next of the returning goes only when the one before has got a token. So if the engine
-        dies again at once, it is clear which of them it died of, and the others do not suffer.
+        dies again at once, it is clear which of them it died of, and the others do not suffer. One
+        that got no token from its last engine goes before those that did: were it always behind
+        them, engines that are killed often would never let it get one.
         """
-        proving = any(job.proving for job in self._active.values())
-        if self._returning:
-            return None if proving else self._returning.popleft()
-        if proving:
+        if any(job.proving for job in self._active.values()):
             return None
+        if self._returning:
+            first = min(self._returning, key=lambda job: job.gained > 0)
+            self._returning.remove(first)
+            return first
         job = self._queue.take(self._answer_tokens)
         if job is not None:
             job.advance_tokens += self._answer_tokens
