@@ -31,8 +31,11 @@ _PAIR_BYTES_MAX = 4096
 #: The bodies here are small; whoever takes longer to send one holds a connection and nothing else.
 _BODY_S = 10.0
 
-#: How often a request that waits for a whole answer looks whether its client is there, seconds.
-_LOOK_UP_S = 1.0
+#: How often a request that waits for a whole answer looks whether its client and we are still
+#: there, seconds; less than what `listen.serve` leaves it at the end.
+_LOOK_UP_S = 0.25
+
+_STOPPING = web.AppKey("stopping", asyncio.Event)
 
 
 def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web.Application:
@@ -45,6 +48,8 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     """
     app = web.Application(client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages)))
     app[HOUSE] = house
+    app[_STOPPING] = asyncio.Event()
+    app.on_shutdown.append(_stop)
     app.router.add_get("/ws", phones.serve)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/.well-known/inglenook", well_known)
@@ -54,6 +59,10 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     for path, page in pages.items():
         app.router.add_get(path, page.serve)
     return app
+
+
+async def _stop(app: web.Application) -> None:
+    app[_STOPPING].set()
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -158,9 +167,11 @@ async def _wait_for_end(response: Response, request: web.Request) -> None:
                 async with asyncio.timeout(_LOOK_UP_S):
                     await changed.wait()
             except TimeoutError:
-                # Between two pieces of text, see whether the client is still there.
                 if request.transport is None or request.transport.is_closing():
                     raise ConnectionResetError from None
+                if request.app[_STOPPING].is_set():
+                    text = "The box is shutting down."
+                    raise Problem(Code.SHUTTING_DOWN, text, retry_after_s=10.0) from None
     finally:
         response.unsubscribe(changed.set, asyncio.get_running_loop().time())
 
