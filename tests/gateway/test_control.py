@@ -34,7 +34,7 @@ def test_a_living_daemon_keeps_its_folder(tmp_path: Path) -> None:
     """Two that share a state would each undo what the other writes."""
     with bind_control_socket(tmp_path) as control:
         control.listen()
-        with pytest.raises(StartupError, match=f"already running with the state in {tmp_path}"):
+        with pytest.raises(StartupError, match=f"already running, with the state in {tmp_path}"):
             bind_control_socket(tmp_path)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(control.getsockname())

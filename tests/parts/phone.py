@@ -109,7 +109,7 @@ class Phone:
         self.hello: Message = {}
         self.states: list[Message] = []
         self.others: list[Message] = []
-        self._answers: list[Answer] = []
+        self.answers: list[Answer] = []
         self._ids = (f"c{number}" for number in itertools.count(1))
 
     async def send(self, message: Message) -> None:
@@ -130,7 +130,7 @@ class Phone:
         if isinstance(request, str):
             request = chat(request)
         answer = Answer(next(self._ids))
-        self._answers.append(answer)
+        self.answers.append(answer)
         message: Message = {"type": "generate", "id": answer.request_id, "request": request}
         if key is not None:
             message["idempotency_key"] = key
@@ -141,7 +141,7 @@ class Phone:
         """Go on reading an answer that was lost from sight after `Answer.seq`."""
         answer.resumed = True
         answer.request_id = None
-        self._answers.append(answer)
+        self.answers.append(answer)
         await self.send({"type": "resume", "response_id": answer.response_id, "after": answer.seq})
         return answer
 
@@ -207,7 +207,7 @@ class Phone:
     def _owner(self, message: Message) -> Answer | None:
         """The answer a frame belongs to; one that has no ``response_id`` yet is told it."""
         response_id, request_id = message.get("response_id"), message.get("id")
-        for answer in reversed(self._answers):
+        for answer in reversed(self.answers):
             if request_id is not None and answer.request_id == request_id:
                 answer.response_id = response_id or ""
                 return answer

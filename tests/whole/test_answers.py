@@ -1,0 +1,119 @@
+"""The program as a household meets it: pair, ask, read; alone and all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import AsyncExitStack
+
+from tests.parts.box import Box
+from tests.parts.phone import Answer, chat, connected, long_chat
+
+CAPITAL = "What is the capital of France?"
+
+
+async def test_a_phone_that_paired_by_code_asks_and_reads_the_answer_as_it_is_written(
+    box: Box,
+) -> None:
+    """Pairing, authentication, a question, deltas, the end: nothing but the real thing."""
+    token = box.pair("Ada's phone")
+    async with connected(box.url, token) as phone:
+        answer = await phone.ask(chat(CAPITAL, temperature=0, max_tokens=40))
+
+    assert "Paris" in answer.text
+    assert len(answer.deltas) > 1
+    assert answer.created is not None
+    assert answer.created["model"].startswith("SmolLM2")
+    assert answer.done is not None
+    assert (answer.done["status"], answer.done["finish_reason"]) == ("completed", "stop")
+
+
+async def test_usage_is_what_was_read_and_written(box: Box, token: str) -> None:
+    """As many tokens as asked for, and the same numbers for the same question."""
+    async with connected(box.url, token) as phone:
+        short = await phone.ask(chat("Hi", max_tokens=12, ignore_eos=True, temperature=0))
+        again = await phone.ask(chat("Hi", max_tokens=12, ignore_eos=True, temperature=0))
+        longer = await phone.ask(chat("Hi" + " there" * 10, max_tokens=1))
+
+    assert short.done is not None
+    assert again.done is not None
+    assert longer.done is not None
+    usage = short.done["usage"]
+    assert usage["completion_tokens"] == 12
+    assert (short.done["status"], short.done["finish_reason"]) == ("incomplete", "length")
+    assert again.text == short.text
+    assert again.done["usage"]["completion_tokens"] == 12
+    assert again.done["usage"]["prompt_tokens"] == usage["prompt_tokens"]
+    # Each " there" is one token of this model's vocabulary.
+    assert longer.done["usage"]["prompt_tokens"] == usage["prompt_tokens"] + 10
+
+
+async def test_the_figures_of_an_answer_fit_together(box: Box, token: str) -> None:
+    """First text before the end, speeds above nothing; the log has them in one line."""
+    async with connected(box.url, token) as phone:
+        answer = await phone.ask(long_chat(10))
+
+    assert answer.done is not None
+    timings = answer.done["timings"]
+    assert 0 <= timings["queued_s"] <= timings["ttft_s"]
+    assert timings["prefill_tok_s"] > 0
+    assert timings["decode_tok_s"] > 0
+    lines = re.findall(rf"^answer {answer.response_id} .*$", box.log(), re.MULTILINE)
+    assert len(lines) == 1
+    assert "tokens=10" in lines[0]
+
+
+async def test_eight_phones_at_once_all_stream(box: Box) -> None:
+    """The first text of each comes before the last text of any."""
+    requests = [long_chat(16, stop=["never"]) | {"seed": number} for number in range(8)]
+    async with AsyncExitStack() as open_until_end:
+        phones = [
+            await open_until_end.enter_async_context(
+                connected(box.url, box.pair(f"Phone of {number}"))
+            )
+            for number in range(8)
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            asking = [
+                tasks.create_task(phone.ask(request), name="phone")
+                for phone, request in zip(phones, requests, strict=True)
+            ]
+    answers: list[Answer] = [task.result() for task in asking]
+
+    assert max(answer.first_at for answer in answers) < min(answer.last_at for answer in answers)
+    for answer in answers:
+        assert answer.done is not None
+        assert answer.done["usage"]["completion_tokens"] == 16
+
+
+async def test_the_same_question_alone_gets_the_same_answer(box: Box, token: str) -> None:
+    """At temperature 0, and with a seed at any temperature."""
+    async with connected(box.url, token) as phone:
+        for fields in ({"temperature": 0}, {"temperature": 1.5, "seed": 7}):
+            question = chat(CAPITAL, max_tokens=12, ignore_eos=True, **fields)
+            texts = {(await phone.ask(question)).text for _ in range(2)}
+            assert len(texts) == 1
+
+
+async def test_what_ends_an_answer_is_not_part_of_it(box: Box, token: str) -> None:
+    """A stop string ends it as the model would."""
+    async with connected(box.url, token) as phone:
+        whole = await phone.ask(chat(CAPITAL, temperature=0, max_tokens=20))
+        assert "is Paris" in whole.text
+        cut = await phone.ask(chat(CAPITAL, temperature=0, max_tokens=20, stop=["Paris"]))
+
+    assert cut.text == whole.text.split("Paris")[0]
+    assert cut.done is not None
+    assert cut.done["finish_reason"] == "stop"
+
+
+async def test_two_answers_on_one_connection_do_not_mix(box: Box, token: str) -> None:
+    """Both grow side by side."""
+    async with connected(box.url, token) as phone:
+        one = await phone.generate(long_chat(16))
+        two = await phone.generate(long_chat(16))
+        await phone.finish(one, two)
+
+    assert one.response_id != two.response_id
+    assert one.text == two.text
+    assert max(one.first_at, two.first_at) < min(one.last_at, two.last_at)

@@ -1,0 +1,88 @@
+"""A model that will not do keeps nobody from the box, and a good one in its place mends it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.parts.box import Box, made_box
+from tests.parts.gguf_files import corrupt_variants, small_model
+from tests.parts.phone import connected, long_chat
+
+#: One of each family of faults; tests/models has them all.
+VARIANTS = (
+    "empty",
+    "web_page",
+    "zeros",
+    "version_9",
+    "cut_in_metadata",
+    "cut_in_half",
+    "huge_array",
+    "overlap",
+    "embedding",
+    "base_model",
+)
+
+
+@pytest.fixture(scope="module")
+def broken_boxes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, tuple[Box, Path, str]]]:
+    """A box for each corrupt file, all at once: without an engine they cost little."""
+    written = corrupt_variants(tmp_path_factory.mktemp("corrupt"))
+    variants = {path.stem: (path, words) for path, words in written if path.stem in VARIANTS}
+    with ExitStack() as until_end:
+        boxes = {}
+        for name, (path, words) in variants.items():
+            box = until_end.enter_context(made_box(path))
+            box.start()
+            boxes[name] = (box, path, words)
+        yield boxes
+        for box, _path, _words in boxes.values():
+            box.stop()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_a_corrupt_model_is_said_and_the_box_stays_up(
+    broken_boxes: dict[str, tuple[Box, Path, str]], name: str
+) -> None:
+    """503 with the reason, a sentence in the log, and a plain error for who asks."""
+    box, path, words = broken_boxes[name]
+    box.wait(lambda: "no model: " in box.log(), "the fault was never said", 30)
+
+    health = box.http("GET", "/healthz")
+    async with connected(box.url, box.pair("Ada")) as phone:
+        refused = await phone.ask("Hi")
+        state = phone.hello["state"]
+
+    said = [line for line in box.log().splitlines() if line.startswith("no model: ")]
+    assert words in said[0]
+    assert str(path) in said[0]
+    assert len(said) == 1
+    assert (health.status, health.json()["reason"]) == (503, "model_missing")
+    assert state["engine"] == "missing"
+    assert refused.error is not None
+    assert refused.error["code"] == "model_missing"
+
+
+async def test_a_good_file_in_its_place_is_found_by_itself(tmp_path: Path) -> None:
+    """Nobody has to restart anything."""
+    path = tmp_path / "model.gguf"
+    with made_box(path) as box:
+        box.start()
+        box.wait(lambda: "no model: " in box.log(), "the fault was never said", 20)
+        copying = tmp_path / "copying"
+        copying.write_bytes(small_model())
+        shutil.move(copying, path)
+        box.wait_ready()
+        async with connected(box.url, box.pair("Ada")) as phone:
+            answer = await phone.ask(long_chat(2))
+        box.stop()
+
+    assert answer.done is not None
+    assert answer.done["usage"]["completion_tokens"] == 2

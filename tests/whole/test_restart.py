@@ -1,0 +1,92 @@
+"""Killed, restarted or told to stop: the box comes back, and knows its devices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.parts.box import Box, made_box
+from tests.parts.phone import connected, knocking, long_chat
+
+
+async def test_a_killed_engine_and_a_killed_daemon_cost_nobody_the_box(fresh_box: Box) -> None:
+    """The next question is answered each time; it is the same box and knows its devices."""
+    token = fresh_box.pair("Ada")
+    server_id = fresh_box.http("GET", "/.well-known/inglenook").json()["server_id"]
+    async with connected(fresh_box.url, token) as phone:
+        first = fresh_box.engine_pid()
+        os.kill(first, signal.SIGKILL)
+        assert (await phone.ask(long_chat(2))).done is not None
+        assert fresh_box.engine_pid() != first
+    assert "was killed" in fresh_box.log()
+
+    fresh_box.kill()
+    fresh_box.restart()
+    async with connected(fresh_box.url, token) as phone:
+        answer = await phone.ask(long_chat(2))
+
+    assert answer.done is not None
+    assert answer.done["usage"]["completion_tokens"] == 2
+    assert fresh_box.http("GET", "/.well-known/inglenook").json()["server_id"] == server_id
+    assert "Traceback" not in fresh_box.log()
+
+
+async def test_a_stop_is_quick_whatever_goes_on(fresh_box: Box) -> None:
+    """Streams, strangers, a waiting owner and a waiting script; exit code 0, no trace."""
+    token = fresh_box.pair("Ada")
+    asking = asyncio.to_thread(
+        fresh_box.http,
+        "POST",
+        "/v1/inference",
+        token=token,
+        body={"question": "Write a very long story."},
+    )
+    async with (
+        connected(fresh_box.url, token) as phone,
+        knocking(fresh_box.url) as stranger,
+        asyncio.TaskGroup() as tasks,
+    ):
+        script = tasks.create_task(asking, name="script")
+        owner = tasks.create_task(
+            asyncio.to_thread(fresh_box.run, "pair"), name="owner waiting for a phone"
+        )
+        await phone.begin(long_chat(2000))
+        await asyncio.to_thread(fresh_box.wait_log, "pairing is open.*\n(.*\n)*pairing is open")
+        began_at = time.monotonic()
+        await asyncio.to_thread(fresh_box.stop)
+        assert time.monotonic() - began_at < 5
+
+        assert await phone.wait_closed() == 1012
+        assert await stranger.wait_closed() in (1012, 1006)
+        assert (await script).status == 503
+        assert (await owner).returncode == 1
+
+
+async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(fresh_box: Box) -> None:
+    """1012, then the same answer goes on to its end."""
+    token = fresh_box.pair("Ada")
+    async with connected(fresh_box.url, token) as phone:
+        answer = await phone.begin(long_chat(30), deltas=3)
+        await asyncio.to_thread(fresh_box.stop)
+        assert await phone.wait_closed() == 1012
+    await asyncio.to_thread(fresh_box.restart)
+    async with connected(fresh_box.url, token) as phone:
+        await phone.resume(answer)
+        await phone.finish(answer)
+
+    assert answer.done is not None
+    assert answer.done["usage"]["completion_tokens"] == 30
+
+
+def test_ctrl_c_ends_it_before_the_model_is_loaded_too(starter_model: Path) -> None:
+    """As soon as its page answers."""
+    with made_box(starter_model) as box:
+        box.start()
+        box.wait(box.health, "the page never answered", 20)
+        os.kill(box.pid, signal.SIGINT)
+
+        assert box.wait_ended() == 0
+        assert "Traceback" not in box.log()
