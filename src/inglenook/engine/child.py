@@ -27,7 +27,7 @@ _TAIL_LINES = 20
 _LINE_BYTES_MAX = 1000
 
 #: From the end of the pipe to the end of the process; the kernel closes files first, then reports.
-_EXIT_S = 2.0
+_EXIT_S = 1.0
 
 
 class WorkerExited(EngineError):
@@ -174,8 +174,6 @@ class Child:
             self.kill()
             await self._words.gone.wait()
             self._process.close()
-            # Orders it never read would keep the pipe open.
-            self._writer.transport.abort()
 
     def kill(self) -> None:
         """End it now; nothing happens if it has ended."""

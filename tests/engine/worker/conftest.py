@@ -1,4 +1,4 @@
-"""Two real models: one that answers questions, and one that is quick."""
+"""Real models: one that answers questions, and two that are quick."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.worker.llama import Model
-from tests.engine.worker.toy import write_toy_model
+from tests.engine.worker.toy import write_recurrent_toy_model, write_toy_model
 
 
 def _go_on(_fraction: float) -> bool:
@@ -35,5 +35,20 @@ def toy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy(toy_path: Path) -> Iterator[Model]:
     """The toy model, loaded."""
     model = Model(str(toy_path), _go_on)
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="session", params=["attending", "recurrent"])
+def either_toy(
+    request: pytest.FixtureRequest, toy: Model, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Model]:
+    """The toy model, and one whose state cannot be cut; an engine must serve both."""
+    if request.param == "attending":
+        yield toy
+        return
+    path = tmp_path_factory.mktemp("toy") / "recurrent.gguf"
+    write_recurrent_toy_model(path)
+    model = Model(str(path), _go_on)
     yield model
     model.close()

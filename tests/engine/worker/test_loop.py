@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -185,6 +187,36 @@ def test_orders_that_come_in_the_middle_are_taken_between_steps(toy_path: Path) 
     assert (ended.job, ended.finish) == (1, Finish.CANCELLED)
 
 
+def test_newcomers_begin_one_a_step(toy_path: Path) -> None:
+    """Who reads along does not wait until all their prompts are tokens."""
+    with engine() as daemon:
+        daemon.load(toy_path, context_tokens=2048, sequences=4)
+        daemon.send(asking(1, "endless", None))
+        daemon.hear(Step)
+        daemon.send(*(asking(job, "hello") for job in (2, 3, 4)))
+        heard: list[Event] = []
+        while sum(isinstance(event, Started) for event in heard) < 3:
+            heard.append(daemon.next())
+
+    begun = [at for at, event in enumerate(heard) if isinstance(event, Started)]
+    assert all(later - earlier >= 2 for earlier, later in pairwise(begun))
+
+
+def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
+    """It ends without ever having started; the one before it in the same write does not."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "hello"), asking(2, "never mind"), Cancel(2))
+        events = [daemon.next()]
+        while len(events) < 3 or not isinstance(events[-1], Ended):
+            events.append(daemon.next())
+
+    assert Ended(2, Finish.CANCELLED, "", 0, 0.0, 0.0) in events
+    assert [event.job for event in events if isinstance(event, Started)] == [1]
+    assert isinstance(events[-1], Ended)
+    assert (events[-1].job, events[-1].finish) == (1, Finish.LENGTH)
+
+
 def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
     """Work goes on meanwhile."""
     with engine() as daemon:
@@ -196,6 +228,17 @@ def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
             daemon.hear(Step)
             daemon.sock.sendall(data[at : at + 1])
         assert daemon.hear(Ended).finish is Finish.CANCELLED
+
+
+def test_an_idle_engine_costs_nothing(toy_path: Path) -> None:
+    """It sleeps until there is an order: a box may be idle for days."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        assert daemon.engine.ident is not None
+        clock = time.pthread_getcpuclockid(daemon.engine.ident)
+        before_s = time.clock_gettime(clock)
+        daemon.engine.join(0.2)
+        assert time.clock_gettime(clock) - before_s < 0.05
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A model so small that a step takes a millisecond: random weights, one token a byte."""
+"""Models so small that a step takes a millisecond: random weights, one token a byte."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 
 LAYERS, WIDTH, HEADS, KV_HEADS, FEED_FORWARD = 2, 64, 2, 1, 96
+INNER, STATE, CONVOLUTION, RANK = 2 * WIDTH, 16, 4, 4
 TRAINED_TOKENS = 2048
 
 #: ``<unk>``, begin, end; then the bytes.
@@ -15,45 +16,84 @@ FIRST_BYTE = 3
 VOCAB_TOKENS = FIRST_BYTE + 256
 
 
+class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no types
+    """Writes what all toy models have in common; their answers are noise, the same every time."""
+
+    def __init__(self, path: Path, architecture: str) -> None:
+        super().__init__(path, architecture)
+        self._random = np.random.default_rng(1)
+        self.add_context_length(TRAINED_TOKENS)
+        self.add_embedding_length(WIDTH)
+        self.add_block_count(LAYERS)
+        self.add_layer_norm_rms_eps(1e-5)
+        self.add_tokenizer_model("llama")
+        self.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))])
+        self.add_token_scores([0.0] * VOCAB_TOKENS)
+        kinds = gguf.TokenType
+        special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL]
+        self.add_token_types([*special, *([kinds.BYTE] * 256)])
+        self.weights("token_embd.weight", VOCAB_TOKENS, WIDTH)
+        self.ones("output_norm.weight", WIDTH)
+        self.weights("output.weight", VOCAB_TOKENS, WIDTH)
+
+    def weights(self, name: str, *shape: int) -> None:
+        """Random ones that keep the size of what goes through them."""
+        values = self._random.normal(0.0, 1.5 / np.sqrt(shape[-1]), shape)
+        self.add_tensor(name, values.astype(np.float32))
+
+    def ones(self, name: str, *shape: int, times: float = 1.0) -> None:
+        """The same number everywhere."""
+        self.add_tensor(name, np.full(shape, times, np.float32))
+
+    def finish(self) -> None:
+        """Write it all."""
+        self.write_header_to_file()
+        self.write_kv_data_to_file()
+        self.write_tensors_to_file()
+        self.close()
+
+
 def write_toy_model(path: Path) -> None:
-    """Write it as GGUF. Its answers are noise, but the same noise every time."""
-    rng = np.random.default_rng(1)
+    """Write one that attends, as nearly all models do."""
     head = WIDTH // HEADS
-
-    def add_weights(name: str, *shape: int) -> None:
-        weights = rng.normal(0.0, 1.5 / np.sqrt(shape[-1]), shape)
-        writer.add_tensor(name, weights.astype(np.float32))
-
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(TRAINED_TOKENS)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer = _Writer(path, "llama")
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_rope_dimension_count(head)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))])
-    writer.add_token_scores([0.0] * VOCAB_TOKENS)
-    kinds = gguf.TokenType
-    special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL]
-    writer.add_token_types([*special, *([kinds.BYTE] * 256)])
-    add_weights("token_embd.weight", VOCAB_TOKENS, WIDTH)
-    writer.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))
-    add_weights("output.weight", VOCAB_TOKENS, WIDTH)
     for layer in range(LAYERS):
         block = f"blk.{layer}"
-        writer.add_tensor(f"{block}.attn_norm.weight", np.ones(WIDTH, np.float32))
-        writer.add_tensor(f"{block}.ffn_norm.weight", np.ones(WIDTH, np.float32))
-        add_weights(f"{block}.attn_q.weight", WIDTH, WIDTH)
-        add_weights(f"{block}.attn_k.weight", KV_HEADS * head, WIDTH)
-        add_weights(f"{block}.attn_v.weight", KV_HEADS * head, WIDTH)
-        add_weights(f"{block}.attn_output.weight", WIDTH, WIDTH)
-        add_weights(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
-        add_weights(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
-        add_weights(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        writer.ones(f"{block}.attn_norm.weight", WIDTH)
+        writer.ones(f"{block}.ffn_norm.weight", WIDTH)
+        writer.weights(f"{block}.attn_q.weight", WIDTH, WIDTH)
+        writer.weights(f"{block}.attn_k.weight", KV_HEADS * head, WIDTH)
+        writer.weights(f"{block}.attn_v.weight", KV_HEADS * head, WIDTH)
+        writer.weights(f"{block}.attn_output.weight", WIDTH, WIDTH)
+        writer.weights(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
+        writer.weights(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
+        writer.weights(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
+    writer.finish()
+
+
+def write_recurrent_toy_model(path: Path) -> None:
+    """Write one that keeps a running state instead, of which nothing can be cut off again."""
+    writer = _Writer(path, "mamba")
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_ssm_conv_kernel(CONVOLUTION)
+    writer.add_ssm_inner_size(INNER)
+    writer.add_ssm_state_size(STATE)
+    writer.add_ssm_time_step_rank(RANK)
+    for layer in range(LAYERS):
+        block = f"blk.{layer}"
+        writer.ones(f"{block}.attn_norm.weight", WIDTH)
+        writer.weights(f"{block}.ssm_in.weight", 2 * INNER, WIDTH)
+        writer.weights(f"{block}.ssm_conv1d.weight", INNER, CONVOLUTION)
+        writer.ones(f"{block}.ssm_conv1d.bias", INNER, times=0.0)
+        writer.weights(f"{block}.ssm_x.weight", RANK + 2 * STATE, INNER)
+        writer.weights(f"{block}.ssm_dt.weight", INNER, RANK)
+        writer.ones(f"{block}.ssm_dt.bias", INNER, times=0.0)
+        writer.ones(f"{block}.ssm_a", INNER, STATE, times=-0.2)
+        writer.ones(f"{block}.ssm_d", INNER)
+        writer.weights(f"{block}.ssm_out.weight", WIDTH, INNER)
+    writer.finish()

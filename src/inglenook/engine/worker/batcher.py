@@ -183,7 +183,6 @@ class Batcher:
                 break
             # Without room it is left for the next step.
             if code not in (_DONE, _NO_ROOM):
-                self._resynchronise()
                 self._active[share.sequence].finish = Finish.FAILED
         return outputs
 

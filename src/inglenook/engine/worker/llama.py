@@ -64,8 +64,8 @@ class Model:
         """Turn a rendered prompt into tokens; special tokens in it count, none are added."""
         # A template can make half a surrogate pair, which is no text.
         data = text.encode(errors="replace")
-        # No token is shorter than a byte; some vocabularies put a space before the first word.
-        room = len(data) + 1
+        # No token is shorter than a byte, but some vocabularies put a space before the first word.
+        room = len(data)
         while True:
             tokens = (lib.llama_token * room)()
             count = lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, True)

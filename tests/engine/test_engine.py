@@ -1,0 +1,86 @@
+"""The real engine with the real model behind the real supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inglenook.engine.orders import ChatMessage, Load, Phase, Start
+from inglenook.engine.supervisor import WORKER
+from inglenook.models.inspect import inspect_model
+from tests.engine.watched import Engine, Heard, over, start, until
+
+SYSTEM = ChatMessage("system", "You are a helpful AI assistant.")
+FRANCE = "What is the capital of France?"
+PARIS = "The capital of France is Paris."
+
+
+@pytest.fixture
+def load(starter_model: Path) -> Load:
+    """As the daemon has it loaded, but by one thread: tests share a machine."""
+    info = inspect_model(starter_model)
+    return Load(str(info.path), info.chat_template, 1024, "f16", 4, 1, 0.2)
+
+
+def ask(job: int, text: str, max_tokens: int, produced: Sequence[int] = ()) -> Start:
+    """A question, answered greedily."""
+    return msgspec.structs.replace(
+        start(job),
+        messages=(SYSTEM, ChatMessage("user", text)),
+        max_tokens=max_tokens,
+        produced=tuple(produced),
+    )
+
+
+async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> None:
+    """Killed in the middle of two answers: both hear it, and can be gone on with."""
+    engine = Engine(WORKER, load)
+    async with engine.running():
+        ready = await engine.until(Phase.READY)
+        loading = [state.progress for state in engine.states if state.phase is Phase.LOADING]
+        assert loading == sorted(loading)
+        assert loading[-1] == 1.0
+        assert ready.request_tokens_max == 1024
+
+        paris = Heard()
+        engine.supervisor.start(ask(1, FRANCE, 40), paris)
+        await over(paris)
+        assert (paris.text, paris.what) == (PARIS, ["started", "ended: stop"])
+
+        broken = [Heard(), Heard()]
+        for job, heard in enumerate(broken, start=2):
+            engine.supervisor.start(ask(job, "Tell me about the sea.", 900), heard)
+        await until(lambda: all(len(heard.tokens) >= 8 for heard in broken))
+        pid = engine.supervisor.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        for heard in broken:
+            await over(heard)
+            assert heard.what[-1] == "lost, killed"
+        assert engine.states[-1].why == "the engine was killed (by the kernel, if memory was short)"
+
+        await engine.until(Phase.READY, times=2)
+        assert engine.supervisor.pid != pid
+        continued = Heard()
+        engine.supervisor.start(ask(4, FRANCE, 40, paris.tokens[:4]), continued)
+        await over(continued)
+        assert continued.text == PARIS
+        assert continued.tokens == paris.tokens[4:]
+
+
+async def test_a_spoilt_model_file_is_told_in_a_sentence(load: Load, tmp_path: Path) -> None:
+    """From the library's log, through the pipe, to the state that people see."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"<!DOCTYPE html><title>404</title>")
+    engine = Engine(WORKER, msgspec.structs.replace(load, path=str(path)))
+    async with engine.running():
+        state = await engine.until(Phase.MISSING)
+
+    assert state.why == (
+        f"{path}: llama.cpp could not load it (invalid magic characters: '<!DO', expected 'GGUF')"
+    )

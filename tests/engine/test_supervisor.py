@@ -1,0 +1,399 @@
+"""Whatever an engine does, its jobs hear how they ended, and the next engine starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inglenook.engine.orders import EngineState, Phase
+from inglenook.engine.patience import Patience
+from inglenook.errors import EngineError
+from tests.engine.watched import (
+    DEADLINE_S,
+    Engine,
+    Heard,
+    fake,
+    open_files,
+    over,
+    start,
+    until,
+)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "script"
+
+
+async def test_a_good_engine_loads_and_answers(script: Path) -> None:
+    """Each phase is told once it is so, with how far loading has come."""
+    engine = Engine(fake(script, []))
+    async with engine.running():
+        ready = await engine.until(Phase.READY)
+        heard = await engine.ask(1, "one two three")
+
+    assert [(state.phase, state.progress) for state in engine.states] == [
+        (Phase.LOADING, 0.0),
+        (Phase.LOADING, 0.5),
+        (Phase.READY, 0.0),
+        (Phase.STOPPED, 0.0),
+    ]
+    assert ready == EngineState(Phase.READY, "model", request_tokens_max=4096)
+    assert heard.what == ["started", "ended: stop"]
+    assert (heard.text, heard.tokens) == ("one two three ", [0, 1, 2])
+    assert engine.slept_s == []
+
+
+async def test_many_jobs_at_once_each_hear_their_own(script: Path) -> None:
+    """Refused, cancelled and answered side by side."""
+    engine = Engine(fake(script, []))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        sinks = {job: Heard() for job in range(4)}
+        for job, text in enumerate(["wait", "refuse", "hello", "wait"]):
+            engine.supervisor.start(start(job, text), sinks[job])
+        await over(sinks[2])
+        engine.supervisor.cancel(0)
+        engine.supervisor.cancel(99)
+        await over(sinks[0])
+
+    assert sinks[0].what == ["started", "ended: cancelled"]
+    assert sinks[1].what == ["refused: as you wish"]
+    assert sinks[2].what == ["started", "ended: stop"]
+    # Stopping loses what was not finished; that is no fault of the job's.
+    assert sinks[3].what == ["started", "lost, killed"]
+
+
+DEATHS = [
+    ("aborts in a job", "the engine died of Aborted", "lost"),
+    (
+        "killed in a job",
+        "the engine was killed (by the kernel, if memory was short)",
+        "lost, killed",
+    ),
+    ("hangs in a step", "the engine was silent for 1 s and was killed", "lost"),
+    ("garbage in a job", "the engine's pipe carried nonsense: a frame of ", "lost"),
+    ("oversized in a job", "the engine's pipe carried nonsense: a frame of ", "lost"),
+    ("no event in a job", "the engine's pipe carried nonsense: a frame that is no event", "lost"),
+    ("no text in a job", "the engine's pipe carried nonsense: a frame that is no event", "lost"),
+    (
+        "ends an unknown job",
+        "the engine's pipe carried nonsense: an event for job 2, which it was never given",
+        "lost",
+    ),
+]
+
+
+@pytest.mark.parametrize(("how", "why", "told"), DEATHS, ids=[how for how, *_rest in DEATHS])
+async def test_an_engine_that_fails_in_a_job_is_replaced(
+    script: Path, how: str, why: str, told: str
+) -> None:
+    """The job hears it, people read why, the next job works; and nothing is left of the first."""
+    step_s = 1.0 if how == "hangs in a step" else DEADLINE_S
+    # Nobody waits for it to go: with so much patience for that, the next would come too late.
+    patience = Patience(step_s=step_s, close_s=2 * DEADLINE_S)
+    engine = Engine(fake(script, [how]), patience=patience)
+    before = open_files()
+    async with engine.running():
+        await engine.until(Phase.READY)
+        first = engine.supervisor.pid
+        lost = await engine.ask(1)
+        state = await engine.until(Phase.RESTARTING)
+        await engine.until(Phase.READY, times=2)
+        heard = await engine.ask(2)
+        assert first is not None
+        assert not psutil.pid_exists(first)
+
+    # What came with the nonsense, in one piece, may go with it.
+    assert (lost.what, lost.text) in [(["started", told], "half "), ([told], "")]
+    assert state.why.startswith(why)
+    assert (state.model, state.retry_in_s) == ("model", 0.2)
+    assert engine.slept_s == [0.2]
+    assert heard.what == ["started", "ended: stop"]
+    assert " ".join(engine.phases) == "loading ready restarting loading ready stopped"
+    await until(lambda: open_files() <= before)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("silent at hello", "the engine was silent for 0.5 s and was killed"),
+        ("hangs in load", "the engine was silent for 0.4 s and was killed"),
+        ("wrong version", "the engine's pipe carried nonsense: version 2, not 1"),
+        ("exits 3", "the engine ended with exit code 3"),
+    ],
+)
+async def test_an_engine_that_never_gets_ready_is_replaced(
+    script: Path, how: str, why: str
+) -> None:
+    """The next one is given the same model."""
+    # Even a fake engine takes a while to say hello on a busy machine, so only one tries to.
+    patience = Patience(hello_s=0.5) if how == "silent at hello" else Patience(load_s=0.4)
+    engine = Engine(fake(script, [how]), patience=patience)
+    async with engine.running():
+        state = await engine.until(Phase.RESTARTING)
+    assert state.why == why
+    assert Phase.READY not in engine.phases[: engine.phases.index(Phase.RESTARTING)]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("exits 0", "the engine ended with exit code 0"),
+        ("closes its pipe", "the engine closed its pipe without ending, and was killed"),
+    ],
+)
+async def test_an_idle_engine_that_goes_is_replaced_too(script: Path, how: str, why: str) -> None:
+    """Nobody asks anything of it, and still it is noticed: the next question finds a good one."""
+    engine = Engine(fake(script, [how]))
+    async with engine.running():
+        state = await engine.until(Phase.RESTARTING)
+        await engine.until(Phase.READY, times=2)
+        assert (await engine.ask(1)).what == ["started", "ended: stop"]
+    assert state.why == why
+
+
+async def test_deaths_in_a_row_are_followed_by_longer_and_longer_waits(script: Path) -> None:
+    """And each is said to people, with how long it takes."""
+    engine = Engine(fake(script, ["exits 3"] * 4))
+    async with engine.running():
+        await engine.until(Phase.READY)
+
+    assert engine.slept_s == pytest.approx([0.2, 0.4, 0.8, 1.6])
+    told = [state.retry_in_s for state in engine.states if state.phase is Phase.RESTARTING]
+    assert told == engine.slept_s
+
+
+async def test_its_last_words_reach_the_log(script: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With how it ended and when it starts again."""
+    engine = Engine(fake(script, ["exits 3"]))
+    async with engine.running():
+        await engine.until(Phase.READY)
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warnings == [
+        "the engine ended with exit code 3; it starts again in 0.2 s",
+        "its last words: it was too much",
+    ]
+
+
+async def test_a_silence_is_counted_from_the_question_that_broke_the_idleness(
+    script: Path,
+) -> None:
+    """An idle engine may be silent for ever; one that was asked something may not."""
+    engine = Engine(fake(script, ["hangs in a step"]), patience=Patience(step_s=0.2))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        began = asyncio.get_running_loop().time()
+        lost = await engine.ask(1)
+        waited_s = asyncio.get_running_loop().time() - began
+
+    assert lost.what[-1] == "lost"
+    assert 0.2 <= waited_s < DEADLINE_S / 2
+
+
+async def test_an_engine_that_reads_no_orders_is_silent(script: Path) -> None:
+    """It was well while it idled; it answers nothing."""
+    engine = Engine(fake(script, ["reads nothing"]), patience=Patience(step_s=0.2))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        lost = Heard()
+        for job in range(40):
+            sink = lost if job == 0 else Heard()
+            engine.supervisor.start(start(job, "x" * 100_000), sink)
+        await over(lost)
+        state = await engine.until(Phase.RESTARTING)
+
+    assert lost.what == ["lost"]
+    assert state.why == "the engine was silent for 0.2 s and was killed"
+
+
+async def test_an_idle_engine_may_be_silent(script: Path) -> None:
+    """No deadline runs while nothing is asked of it; one does as soon as something is."""
+    engine = Engine(fake(script, []))
+
+    def deadline() -> float | None:
+        silence = engine.supervisor._silence
+        return None if silence is None else silence.when()
+
+    async with engine.running():
+        await engine.until(Phase.READY)
+        for job in (1, 2):
+            assert (await engine.ask(job)).what == ["started", "ended: stop"]
+            await until(lambda: engine.supervisor._silence is not None and deadline() is None)
+        engine.supervisor.start(start(3, "wait"), Heard())
+        assert deadline() == pytest.approx(asyncio.get_running_loop().time() + 90.0, abs=1.0)
+
+
+async def test_text_for_a_job_that_has_gone_is_passed_over(script: Path) -> None:
+    """A step is computed for several; one of them may just have been given up."""
+    engine = Engine(fake(script, ["writes in an unknown job"]))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        assert (await engine.ask(1)).text == "hello "
+    assert Phase.RESTARTING not in engine.phases
+
+
+async def test_an_engine_that_writes_ten_megabytes_to_its_log_answers(script: Path) -> None:
+    """It does not block on it, and neither does the daemon."""
+    engine = Engine(fake(script, ["writes a lot"]))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        assert (await engine.ask(1)).text == "hello "
+
+
+async def test_a_job_may_be_given_from_within_a_callback(script: Path) -> None:
+    """When an engine gets ready, and when a job ends: that is when the desk gives out the next."""
+    engine = Engine(fake(script, []))
+    first, second = Heard(), Heard()
+
+    def give(state: EngineState) -> None:
+        if state.phase is Phase.READY:
+            engine.supervisor.start(start(1), first)
+
+    class GivesAnother(Heard):
+        def _over(self, how: str) -> None:
+            engine.supervisor.start(start(2), second)
+            super()._over(how)
+
+    first = GivesAnother()
+    engine.on_change = give
+    async with engine.running():
+        await over(first)
+        await over(second)
+    assert second.what == ["started", "ended: stop"]
+
+
+async def test_an_engine_is_given_no_job_when_it_is_not_ready(script: Path) -> None:
+    """Before, and from the moment its death is known: at each state that is told."""
+    engine = Engine(fake(script, ["aborts in a job", "load failed"]))
+    refused: dict[Phase, list[str]] = {}
+
+    def give(state: EngineState) -> None:
+        if state.phase is not Phase.READY:
+            with pytest.raises(EngineError) as raised:
+                engine.supervisor.start(start(5), Heard())
+            refused.setdefault(state.phase, []).append(str(raised.value))
+
+    engine.on_change = give
+    async with engine.running():
+        await engine.until(Phase.READY)
+        await engine.ask(1)
+        await engine.until(Phase.READY, times=2)
+
+    assert set(refused) == {Phase.LOADING, Phase.RESTARTING, Phase.MISSING, Phase.STOPPED}
+    assert {why for whys in refused.values() for why in whys} == {"the engine is not ready"}
+
+
+async def test_a_model_the_engine_cannot_load_is_missing_until_it_can(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tried again, less and less often, and logged once: its owner may be copying it right now."""
+    engine = Engine(fake(script, ["load failed"] * 7))
+    async with engine.running():
+        state = await engine.until(Phase.MISSING)
+        await engine.until(Phase.READY)
+
+    assert state == EngineState(Phase.MISSING, "model", "/models/model.gguf: not enough memory")
+    assert engine.slept_s == pytest.approx([5.0, 5.0, 5.0, 5.0, 5.0, 6.4, 12.8])
+    errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert errors == ["no model: /models/model.gguf: not enough memory"]
+
+
+async def test_without_a_model_nothing_is_started_until_there_is_one(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason is shown, logged once, and looked at again every five seconds."""
+    engine = Engine(fake(script, []))
+    engine.missing = "model.path: /models/none.gguf does not exist"
+    async with engine.running():
+        state = await engine.until(Phase.MISSING)
+        assert engine.supervisor.pid is None
+        await until(lambda: len(engine.slept_s) >= 5)
+        engine.missing = None
+        await engine.until(Phase.READY)
+
+    assert state == EngineState(Phase.MISSING, "", "model.path: /models/none.gguf does not exist")
+    assert set(engine.slept_s) == {5.0}
+    errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert errors == ["no model: model.path: /models/none.gguf does not exist"]
+
+
+async def test_a_program_that_cannot_be_started_is_tried_again(script: Path) -> None:
+    """As when the machine has no process to spare."""
+    engine = Engine(fake(script, []))
+    worker = engine.supervisor._worker
+    engine.supervisor._worker = ("/nowhere/python",)
+
+    def mend(state: EngineState) -> None:
+        if state.phase is Phase.RESTARTING:
+            engine.supervisor._worker = worker
+
+    engine.on_change = mend
+    async with engine.running():
+        state = await engine.until(Phase.RESTARTING)
+        await engine.until(Phase.READY)
+    assert state.why == "the engine could not be started: No such file or directory"
+
+
+def _loading(state: EngineState) -> bool:
+    return state.phase is Phase.LOADING and state.progress == 0
+
+
+def _half_loaded(state: EngineState) -> bool:
+    return state.phase is Phase.LOADING and state.progress == 0.5
+
+
+def _ready(state: EngineState) -> bool:
+    return state.phase is Phase.READY
+
+
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        ("good", _loading),
+        ("good", _ready),
+        ("silent at hello", _loading),
+        ("hangs in load", _half_loaded),
+        ("ignores its closed pipe", _ready),
+        ("closes its pipe", _ready),
+        ("reads nothing", _ready),
+    ],
+)
+async def test_stopping_takes_no_longer_than_it_may(
+    script: Path, how: str, when: Callable[[EngineState], bool]
+) -> None:
+    """At any point of an engine's life; afterwards there is no process, no file, no job."""
+    before = open_files()
+    engine = Engine(fake(script, [how]), patience=Patience(close_s=0.2))
+    reached = asyncio.Event()
+    engine.on_change = lambda state: reached.set() if when(state) else None
+    heard = Heard()
+    async with engine.running():
+        async with asyncio.timeout(DEADLINE_S):
+            await reached.wait()
+        if when is _ready:
+            engine.supervisor.start(start(1, "wait"), heard)
+        began = asyncio.get_running_loop().time()
+
+    assert asyncio.get_running_loop().time() - began < DEADLINE_S / 2
+    assert when is not _ready or heard.what[-1].startswith("lost")
+    await until(lambda: open_files() <= before)
+
+
+async def test_stopping_while_it_waits_to_start_again_is_immediate(script: Path) -> None:
+    """There is nothing to bury."""
+    engine = Engine(fake(script, ["exits 3"]))
+    engine.supervisor._sleep = _for_ever
+    async with engine.running():
+        await engine.until(Phase.RESTARTING)
+    assert engine.phases == [Phase.LOADING, Phase.RESTARTING, Phase.STOPPED]
+
+
+async def _for_ever(_delay_s: float) -> None:
+    await asyncio.Event().wait()
