@@ -26,7 +26,7 @@ def raw(box: Box) -> bytes:
 
 async def test_a_power_cut_rewinds_phones_and_their_answers_go_on(fresh_box: Box) -> None:
     """The journal as it was some frames ago: phones cut their text, and get a whole answer."""
-    tally = await power_cuts(fresh_box, 1, tokens=60)
+    tally = await power_cuts(fresh_box, 1, tokens=40)
 
     assert tally.good, tally
 
@@ -35,13 +35,13 @@ async def test_a_restart_in_the_middle_of_an_answer_loses_nothing(fresh_box: Box
     """SIGTERM, as an upgrade does: the phone is told to come back, and goes on where it was."""
     token = fresh_box.pair("Ada's phone")
     async with connected(fresh_box.url, token) as phone:
-        answer = await phone.begin(long_chat(60), deltas=3)
+        answer = await phone.begin(long_chat(40), deltas=3)
         code, _ = await asyncio.gather(phone.wait_closed(), asyncio.to_thread(fresh_box.stop))
         assert code == 1012
     assert answer.done is None
     await asyncio.to_thread(fresh_box.restart)
     await finish_elsewhere(fresh_box, token, answer)
-    assert answer.done["usage"]["completion_tokens"] == 60  # type: ignore[index]
+    assert answer.done["usage"]["completion_tokens"] == 40  # type: ignore[index]
 
 
 async def finish_elsewhere(box: Box, token: str, answer: Answer) -> None:
@@ -66,7 +66,7 @@ async def test_a_damaged_journal_costs_no_more_than_what_it_held(
 ) -> None:
     """Devices stay paired, new questions are answered, and what is still known goes on."""
     token = fresh_box.pair("Ada's phone")
-    phone = Follower(fresh_box.url, token, long_chat(60))
+    phone = Follower(fresh_box.url, token, long_chat(40))
     await phone.follow(lambda told: told.frames >= 5)
     await asyncio.to_thread(fresh_box.kill)
     log = fresh_box.state_dir / "journal.db-wal"
@@ -120,7 +120,7 @@ async def test_a_full_disk_is_told_once_and_answers_go_on(fresh_box: Box) -> Non
         if len(fresh_box.log()) + 1000 > limits[0]:
             limits = (limit_bytes, resource.RLIM_INFINITY)
         psutil.Process(fresh_box.pid).rlimit(psutil.RLIMIT_FSIZE, limits)
-        answers = [await phone.generate(long_chat(60)) for _ in range(3)]
+        answers = [await phone.generate(long_chat(40)) for _ in range(3)]
         await phone.finish(*answers)
     assert all(answer.done and answer.done["status"] == "incomplete" for answer in answers)
     await asyncio.to_thread(fresh_box.restart)

@@ -37,7 +37,7 @@ async def test_kills_at_random_moments_under_four_streams_lose_and_repeat_nothin
     fresh_box: Box, victim: Victim, times: int
 ) -> None:
     """Each answer ends as it would have, and what phones saw at each death is how it begins."""
-    tally = await kills(fresh_box, victim, times, tokens=40, seed=3)
+    tally = await kills(fresh_box, victim, times, tokens=24, seed=3)
 
     assert tally.good, tally
     assert tally.times == times
@@ -54,7 +54,7 @@ async def test_one_request_from_three_sockets_at_once_is_written_once(box: Box) 
 
 async def test_a_phone_that_asks_twenty_times_does_not_keep_three_others_waiting(box: Box) -> None:
     """They get a place within a step, however many of the big one's wait."""
-    tally = await crowd(box, big=20, small=3, places=8, tokens=10)
+    tally = await crowd(box, big=20, small=3, places=8, tokens=8)
 
     assert tally.good, tally
     assert int(str(tally.notes["overtaken"])) <= OVERTAKEN_MAX
