@@ -1,4 +1,4 @@
-"""What the door's handlers know of the house behind it. Kind: words."""
+"""What the door's handlers know of the house behind it. Kind: hands."""
 
 from __future__ import annotations
 
