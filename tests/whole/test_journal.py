@@ -13,7 +13,7 @@ import pytest
 from benchmarks.follower import Follower, whole_text
 from benchmarks.scenarios import power_cuts
 from tests.parts.box import Box, running_box
-from tests.parts.phone import Answer, chat, connected, long_chat
+from tests.parts.phone import chat, connected, long_chat
 
 NAMES = ("journal.db", "journal.db-shm", "journal.db-wal")
 
@@ -29,26 +29,6 @@ async def test_a_power_cut_rewinds_phones_and_their_answers_go_on(fresh_box: Box
     tally = await power_cuts(fresh_box, 1, tokens=40)
 
     assert tally.good, tally
-
-
-async def test_a_restart_in_the_middle_of_an_answer_loses_nothing(fresh_box: Box) -> None:
-    """SIGTERM, as an upgrade does: the phone is told to come back, and goes on where it was."""
-    token = fresh_box.pair("Ada's phone")
-    async with connected(fresh_box.url, token) as phone:
-        answer = await phone.begin(long_chat(40), deltas=3)
-        code, _ = await asyncio.gather(phone.wait_closed(), asyncio.to_thread(fresh_box.stop))
-        assert code == 1012
-    assert answer.done is None
-    await asyncio.to_thread(fresh_box.restart)
-    await finish_elsewhere(fresh_box, token, answer)
-    assert answer.done["usage"]["completion_tokens"] == 40  # type: ignore[index]
-
-
-async def finish_elsewhere(box: Box, token: str, answer: Answer) -> None:
-    """Resume an answer on a new connection and read it to its end."""
-    async with connected(box.url, token) as phone:
-        await phone.resume(answer)
-        await phone.finish(answer)
 
 
 async def test_only_the_owner_of_the_box_may_read_the_journal(box: Box, token: str) -> None:
