@@ -148,7 +148,7 @@ class Daemon:
             self._config.discovery, advert, last_host_name=found.last_host_name
         )
         self._house = self._make_house(found, self._announcer)
-        await self._desk.restore()
+        await self._desk.restore(self._welcome.__contains__)
         async with (
             self._front_door(found, self._house) as doorman,
             self._control_door(found, self._house),

@@ -72,7 +72,7 @@ async def engine_room(
     )
     recorder = Recorder(Journal(folder / "journal.db"))
     desk = Desk(ServingSettings(), engine, recorder, max_active=4, on_change=lambda: None)
-    await desk.restore()
+    await desk.restore(lambda _device_id: True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")
         running = tasks.create_task(engine.run(), name="engine")

@@ -48,7 +48,7 @@ async def open_desk(
         on_change=lambda: None,
     )
     engine.on_change = desk.engine_changed
-    await desk.restore()
+    await desk.restore(lambda _device_id: True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")
         # A daemon's engine begins after its desk, and tells when it is ready.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -127,3 +129,28 @@ async def test_without_a_journal_nothing_is_on_disk_and_a_stop_ends_answers(
         assert answer.done is not None
         assert answer.done["error"]["code"] == "shutting_down"
         assert not (box.state_dir / "journal.db").exists()
+
+
+async def test_a_device_shut_out_while_the_box_was_off_leaves_nothing(
+    fresh_box: Box,
+) -> None:
+    """Nobody was there to hear of it; the next life removes what belonged to it."""
+    token = await asyncio.to_thread(fresh_box.pair, "Eve's phone")
+    async with connected(fresh_box.url, token) as phone:
+        await phone.ask(long_chat(12))
+    await asyncio.to_thread(fresh_box.stop)
+    assert rows(fresh_box.state_dir / "journal.db") > 1
+    ran = await asyncio.to_thread(fresh_box.run, "devices", "revoke", "Eve's phone")
+    assert ran.returncode == 0
+    await asyncio.to_thread(fresh_box.restart)
+    await asyncio.to_thread(fresh_box.stop)
+
+    assert rows(fresh_box.state_dir / "journal.db") == 0
+
+
+def rows(journal: Path) -> int:
+    """How much stands in a journal that nobody uses."""
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        query = "SELECT (SELECT count(*) FROM response) + (SELECT count(*) FROM piece)"
+        count: int = database.execute(query).fetchone()[0]
+        return count

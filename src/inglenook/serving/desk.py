@@ -181,15 +181,24 @@ class Desk:
             self._fail_waiting(problem)
         self._pump()
 
-    async def restore(self) -> None:
-        """Bring back what an earlier life of this daemon left; before `run`."""
+    async def restore(self, is_welcome: Callable[[str], bool]) -> None:
+        """Bring back what an earlier life of this daemon left; before `run`.
+
+        Args:
+            is_welcome: Says of a device's id whether it is still paired. What belonged to others
+                is removed: they may have been shut out while nobody was here to hear of it.
+        """
         saved, written_at = await self._recorder.load()
         wall = datetime.now(UTC).timestamp()
         down_s = max(wall - written_at, 0.0)
         for item in saved:
             age_s = down_s if item.ended_at is None else max(wall - item.ended_at, 0.0)
+            opening = item.opening
             if age_s > self._settings.resume_ttl_s:
-                self._dropped.append(item.opening.response_id)
+                self._dropped.append(opening.response_id)
+            elif not is_welcome(opening.device_id):
+                self._dropped.append(opening.response_id)
+                self._purge = True
             else:
                 self._bring_back(item, self._now() - age_s)
         if saved:
