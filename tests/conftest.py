@@ -24,18 +24,29 @@ settings.load_profile("patient")
 def nothing_left_behind() -> Iterator[None]:
     """After every test: no thread and no child process that was not there before."""
     threads_before = set(threading.enumerate())
-    children_before = set(psutil.Process().children())
+    children_before = _children()
     yield
     for thread in set(threading.enumerate()) - threads_before:
         # The loop's default executor keeps idle workers until the loop closes, which is after us.
         if not thread.name.startswith("asyncio_"):
             thread.join(timeout=5)
             assert not thread.is_alive(), f"thread left behind: {thread.name}"
-    children = set(psutil.Process().children()) - children_before
-    _gone, alive = psutil.wait_procs(children, timeout=5)
+    new = _children() - children_before
+    left = [child for child in psutil.Process().children() if child.pid in new] if new else []
+    _gone, alive = psutil.wait_procs(left, timeout=5)
     for child in alive:
         child.kill()
     assert not alive, f"children left behind: {alive}"
+
+
+def _children() -> set[int]:
+    """Process ids of our children; psutil reads about every process there is, which adds up."""
+    try:
+        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+    except FileNotFoundError:
+        # A kernel without CONFIG_PROC_CHILDREN, or a thread that has just ended.
+        return {child.pid for child in psutil.Process().children()}
+    return {int(pid) for pids in lists for pid in pids.split()}
 
 
 @pytest.fixture(autouse=True)
