@@ -255,9 +255,8 @@ def test_what_cannot_be_begun_is_refused_and_the_next_is_not(
     picky = "{% if not messages[0].content %}{{ raise_exception('nothing to say') }}{% endif %}"
     with engine() as daemon:
         daemon.load(toy_path, chat_template=picky + PLAIN)
-        daemon.send(asking(1, text))
+        daemon.send(asking(1, text), asking(2, "hello"))
         assert daemon.next() == refused
-        daemon.send(asking(2, "hello"))
         assert daemon.hear(Ended).job == 2
 
 
