@@ -93,11 +93,14 @@ class PhoneSocket(web.WebSocketResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Shake hands, and bound what may wait to be sent."""
         writer = await super().prepare(request)
-        self._transport = request.transport
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(SEND_BYTES_MAX)
-            kernel: socket.socket = self._transport.get_extra_info("socket")
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
+        transport = request.transport
+        # The library comes by once more at the end, when the connection is gone.
+        if self._transport is None and transport is not None:
+            self._transport = transport
+            transport.set_write_buffer_limits(SEND_BYTES_MAX)
+            kernel: socket.socket | None = transport.get_extra_info("socket")
+            if kernel is not None:
+                kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
         return writer
 
     def drop(self) -> None:
