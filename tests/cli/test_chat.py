@@ -144,9 +144,14 @@ def test_ctrl_c_at_the_prompt_ends_it(box: Box, token: str) -> None:
 
 
 def test_elsewhere_a_person_types_the_code(box: Box, tmp_path: Path) -> None:
-    """Once; the token is kept for the next time."""
+    """Once it is right; the token is kept for the next time."""
     environ = {**box.environ(), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
     words = ["chat", "--url", box.url]
+    with terminal(words, environ) as talk:
+        talk.wait_for("Code: ")
+        talk.type("0000-0000\n")
+        assert talk.wait_ended() == 1
+    assert "That code is not right" in talk.shown
     with terminal(words, environ) as talk:
         talk.wait_for("Code: ")
         talk.type(f"{box.pairing_code()}\n")

@@ -9,8 +9,13 @@ from tests.parts.box import made_box, terminal
 
 
 def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
-    """A code that works; once a device is paired it shows none; Ctrl-C ends it with 0."""
-    with made_box(starter_model) as box:
+    """A code that works; once a device is paired it shows none; Ctrl-C ends it with 0.
+
+    No model is named, and the starter is where it would be fetched to.
+    """
+    with made_box(None) as box:
+        (box.state_dir / "models").mkdir(parents=True)
+        (box.state_dir / "models" / starter_model.name).symlink_to(starter_model)
         box.write_config()
         with terminal(["up", "--config", str(box.config)], box.environ()) as up:
             up.wait_for("Kitchen is ready.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 import pytest
 
 from inglenook import __version__
-from tests.parts.box import Box
+from tests.parts.box import Box, made_box
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -152,3 +153,27 @@ def test_a_plain_get_of_the_socket_is_refused(box: Box) -> None:
     reply = box.http("GET", "/ws")
 
     assert (reply.status, reply.code) == (400, "bad_request")
+
+
+def test_a_box_that_listens_everywhere_names_all_its_addresses() -> None:
+    """The name first, which is best to type; then what every phone can open."""
+    with made_box(None, {"listen": {"host": "0.0.0.0"}}) as box:
+        box.start()
+        box.wait(box.health, "it never answered", 20)
+        urls: list[str] = box.control("POST", "/pair/open")["urls"]
+        box.stop()
+
+    assert urls[0].startswith("http://kitchen-")
+    assert urls[0].endswith(f".local:{box.port}")
+    assert all(url.endswith(f":{box.port}") for url in urls)
+    assert not any("fe80" in url or "127.0.0.1" in url for url in urls)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_box_that_listens_at_one_ipv6_address_names_it() -> None:
+    """In brackets, as addresses in links are."""
+    with made_box(None, {"listen": {"host": "::1"}}) as box:
+        box.start()
+        box.wait_log("no model: ")
+        assert box.control("POST", "/pair/open")["urls"] == [f"http://[::1]:{box.port}"]
+        box.stop()

@@ -6,8 +6,9 @@ import socket
 from collections.abc import Mapping
 
 import pytest
+from aiohttp import ClientSession, web
 
-from inglenook.gateway.guard import PUBLIC_PATHS
+from inglenook.gateway.guard import PUBLIC_PATHS, guards
 from inglenook.gateway.page_files import read_pages
 from tests.parts.box import Box
 from tests.parts.phone import knocking
@@ -192,3 +193,36 @@ def test_every_answer_forbids_other_pages_to_use_it(box: Box) -> None:
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_a_fault_of_ours_is_one_trace_in_the_log_and_a_plain_sentence_outside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The exception's own words stay inside; redirects and the like pass."""
+
+    async def fail(_request: web.Request) -> web.Response:
+        raise ValueError("the secret of the house")
+
+    async def move(_request: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    app = web.Application(middlewares=guards(frozenset())[:1])
+    app.add_routes([web.get("/fail", fail), web.get("/move", move)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    try:
+        async with ClientSession(f"http://127.0.0.1:{port}") as client:
+            async with client.get("/fail") as failed:
+                said = await failed.text()
+            async with client.get("/move", allow_redirects=False) as moved:
+                pass
+    finally:
+        await runner.cleanup()
+
+    assert (failed.status, moved.status) == (500, 302)
+    assert "secret" not in said
+    assert "its log says more" in said
+    [record] = caplog.records
+    assert record.exc_info is not None

@@ -88,6 +88,17 @@ async def test_an_expired_token_lets_nobody_in(box: Box) -> None:
         assert await phone.wait_closed() == 4401
 
 
+async def test_a_pairing_that_expires_ends_an_open_connection_too(box: Box) -> None:
+    """At the next thing it says."""
+    token = box.add_device("Guest", "--expires", "2s")
+    async with connected(box.url, token) as phone:
+        stranger = lambda: box.http("GET", "/v1/state", token=token).status == 401  # noqa: E731
+        await asyncio.to_thread(box.wait, stranger, "the pairing never expired", 10)
+        await phone.send({"type": "ping"})
+
+        assert await phone.wait_closed() == 4401
+
+
 async def test_revoking_closes_what_is_open_within_a_second(box: Box) -> None:
     """The running answer ends with it; the neighbour notices nothing."""
     token = box.pair("Lost phone")
@@ -245,6 +256,7 @@ async def test_a_wrong_field_costs_one_message_only(
         ({"type": "cancel", "response_id": "r_none"}, "unknown_response"),
         ({"type": "cancel", "response_id": 5}, "bad_request"),
         ({"type": "resume", "response_id": "", "after": 0}, "bad_request"),
+        ({"type": "resume", "response_id": "{own}", "after": -1}, "bad_request"),
         ({"type": "ping", "t": {"deep": []}}, "bad_request"),
         ({"type": "ping", "t": "x" * 200}, "bad_request"),
     ],
@@ -254,6 +266,8 @@ async def test_other_messages_are_checked_too(
 ) -> None:
     """There is no request to name, but a code and a sentence."""
     async with connected(box.url, token) as phone:
+        if sent.get("response_id") == "{own}":
+            sent = {**sent, "response_id": (await phone.ask(long_chat(1))).response_id}
         await phone.send(sent)
 
         error = await phone.until("error")
@@ -484,6 +498,22 @@ async def test_a_phone_that_saw_the_end_is_owed_nothing(box: Box, token: str) ->
         await phone.send({"type": "resume", "response_id": answer.response_id, "after": answer.seq})
         await phone.send({"type": "ping", "t": "behind it"})
         assert (await phone.until("pong"))["t"] == "behind it"
+
+
+async def test_a_phone_that_knows_more_than_the_box_is_cut_back(box: Box, token: str) -> None:
+    """As after a power cut: the number it names is unknown, so it hears where to go on."""
+    async with connected(box.url, token) as phone:
+        answer = await phone.ask(long_chat(3))
+        await phone.send({"type": "resume", "response_id": answer.response_id, "after": 9999})
+        rewound, done = await phone.receive(), await phone.receive()
+
+    assert rewound == {
+        "type": "response.rewound",
+        "response_id": answer.response_id,
+        "seq": answer.deltas[-1]["seq"],
+        "offsets": {"answer": len(answer.text), "thinking": 0},
+    }
+    assert done == answer.done
 
 
 async def test_nobody_reads_or_ends_another_devices_answer(box: Box, token: str) -> None:
