@@ -104,7 +104,8 @@ async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
         await wire.open()
 
         async def cut(count: int) -> None:
-            if count in (3, 6, 9):
+            # How many frames there are depends on how they are merged; two there always are.
+            if count in (1, 2, 4, 6):
                 relay.cut()
 
         messages = await told(wire, cut)
@@ -112,7 +113,7 @@ async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
 
     assert messages[-1]["type"] == "response.done"
     assert len(text(messages)) > 10
-    assert relay.connections >= 4
+    assert relay.connections >= 3
 
 
 @pytest.mark.usefixtures("no_waits")
