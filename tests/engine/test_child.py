@@ -16,7 +16,7 @@ import pytest
 
 from inglenook.engine.child import Child, WorkerExited
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.orders import Ended, Event, Finish, Hello, Ready, Started, Step
+from inglenook.engine.orders import PIPE_VERSION, Ended, Event, Finish, Hello, Ready, Started, Step
 from inglenook.errors import EngineError
 from tests.engine.watched import DEADLINE_S, LOAD, fake, open_files, start, until
 
@@ -61,13 +61,13 @@ def script(tmp_path: Path) -> Path:
 async def test_orders_go_down_and_events_come_up(script: Path) -> None:
     """In order, and several at a time."""
     async with child(script, "good") as spawned:
-        assert (await hear(spawned, Hello)) == [Hello(1)]
+        assert (await hear(spawned, Hello)) == [Hello(PIPE_VERSION)]
         spawned.send(LOAD)
         await hear(spawned, Ready)
         spawned.send(start(1, "one two"))
         events = await hear(spawned, Ended)
 
-    assert events[0] == Started(1, 2, 0, False)
+    assert events[0] == Started(1, 2, False)
     texts = [output.text for event in events if isinstance(event, Step) for output in event.outputs]
     assert texts == ["one ", "two "]
     assert isinstance(events[-1], Ended)

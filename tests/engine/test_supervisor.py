@@ -124,7 +124,7 @@ async def test_an_engine_that_fails_in_a_job_is_replaced(
     [
         ("silent at hello", "the engine was silent for 0.5 s and was killed"),
         ("hangs in load", "the engine was silent for 0.4 s and was killed"),
-        ("wrong version", "the engine's pipe carried nonsense: version 2, not 1"),
+        ("wrong version", "the engine's pipe carried nonsense: version 3, not 2"),
         ("exits 3", "the engine ended with exit code 3"),
     ],
 )

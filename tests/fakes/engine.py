@@ -9,7 +9,11 @@ from inglenook.engine.orders import (
     Ended,
     EngineState,
     Finish,
+    Limits,
     Phase,
+    Prepare,
+    Prepared,
+    PrepareSink,
     Sink,
     Start,
     Started,
@@ -40,7 +44,7 @@ class Writing:
 
     def begin(self, *, thinking: bool) -> None:
         """Do what the real engine does first: tell all text that an engine before it has made."""
-        self.sink.started(Started(self.start.job, PROMPT_TOKENS, 0, thinking))
+        self.sink.started(Started(self.start.job, PROMPT_TOKENS, thinking))
         if self.start.produced:
             self.produced = list(self.start.produced)
             pieces = [self._text.push(self.script[token] or b"") for token in self.produced]
@@ -64,7 +68,7 @@ class Writing:
 
     def _end(self, finish: Finish) -> bool:
         text = self._text.finish()
-        self.sink.ended(Ended(self.start.job, finish, text, len(self.produced), 0.1, 0.1))
+        self.sink.ended(Ended(self.start.job, finish, text, len(self.produced), 0, 0.1, 0.1))
         return False
 
 
@@ -75,6 +79,9 @@ class FakeEngine:
         state: As of `Engine`; a test changes it with `die` and `come_back`.
         running: Jobs under way, by number.
         orders: Every order it was ever given.
+        reading: Conversations that are being read ahead, by job number; a test ends them.
+        limits: The latest it was given.
+        purges: How often it was told to forget.
         on_change: Hears every new state; a desk's `engine_changed`.
         scripts: What it writes, by the last message of the question; else `LETTERS`.
         thinking: Whether every prompt has opened ``<think>`` already.
@@ -84,6 +91,9 @@ class FakeEngine:
         self.state = EngineState(Phase.READY, model, request_tokens_max=1000)
         self.running: dict[int, Writing] = {}
         self.orders: list[Start] = []
+        self.reading: dict[int, tuple[Prepare, PrepareSink]] = {}
+        self.limits = Limits()
+        self.purges = 0
         self.on_change: Callable[[EngineState], None] = lambda _state: None
         self.scripts = dict(scripts or {})
         self.thinking = False
@@ -101,6 +111,27 @@ class FakeEngine:
         """See `Engine.cancel`; the next step reports it."""
         if job in self.running:
             self.running[job].cancelled = True
+        if job in self.reading:
+            self.have_read(job, tokens=0)
+
+    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+        """See `Engine.prepare`; `have_read` ends it."""
+        if self.state.phase is not Phase.READY:
+            raise EngineError("not ready")
+        self.reading[prepare.job] = (prepare, sink)
+
+    def have_read(self, job: int, *, tokens: int = PROMPT_TOKENS) -> None:
+        """Come to the end of a prepare, with so many tokens ready."""
+        _prepare, sink = self.reading.pop(job)
+        sink.prepared(Prepared(job, PROMPT_TOKENS, tokens))
+
+    def limit(self, limits: Limits) -> None:
+        """See `Engine.limit`."""
+        self.limits = limits
+
+    def purge(self) -> None:
+        """See `Engine.purge`."""
+        self.purges += 1
 
     def step(self, steps: int = 1) -> None:
         """Write a token of every job that runs, so many times; a deadly one ends it all."""
@@ -116,8 +147,11 @@ class FakeEngine:
         """Lose everything that runs."""
         self.tell(Phase.RESTARTING, why="it died", retry_in_s=retry_in_s)
         lost, self.running = self.running, {}
+        unread, self.reading = self.reading, {}
         for writing in lost.values():
             writing.sink.lost(killed=killed)
+        for _prepare, sink in unread.values():
+            sink.lost(killed=killed)
 
     def come_back(self, model: str | None = None) -> None:
         """Be ready again, perhaps with another model."""

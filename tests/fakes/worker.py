@@ -77,10 +77,10 @@ def answer(pipe: Pipe, start: Start) -> None:
         pipe.send(Refused(start.job, Refusal.TEMPLATE, detail="as you wish"))
         return
     words = text.split(" ")
-    pipe.send(Started(start.job, len(words), 0, False))
+    pipe.send(Started(start.job, len(words), False))
     for number, word in enumerate(words):
         pipe.send(Step((Output(start.job, word + " ", (number,)),)))
-    pipe.send(Ended(start.job, Finish.STOP, "", len(words), 0.1, 0.2))
+    pipe.send(Ended(start.job, Finish.STOP, "", len(words), 0, 0.1, 0.2))
 
 
 def work(pipe: Pipe) -> None:
@@ -89,13 +89,13 @@ def work(pipe: Pipe) -> None:
     while True:
         order = pipe.order()
         if isinstance(order, Start) and order.messages[-1].content == "wait":
-            pipe.send(Started(order.job, 1, 0, False))
+            pipe.send(Started(order.job, 1, False))
             unfinished.add(order.job)
         elif isinstance(order, Start):
             answer(pipe, order)
         elif isinstance(order, Cancel) and order.job in unfinished:
             unfinished.remove(order.job)
-            pipe.send(Ended(order.job, Finish.CANCELLED, "", 0, 0.1, 0.0))
+            pipe.send(Ended(order.job, Finish.CANCELLED, "", 0, 0, 0.1, 0.0))
 
 
 def first_start(pipe: Pipe) -> Start:
@@ -103,7 +103,7 @@ def first_start(pipe: Pipe) -> Start:
     begin(pipe)
     start = pipe.order()
     assert isinstance(start, Start)
-    pipe.send(Started(start.job, 1, 0, False), Step((Output(start.job, "half ", (1,)),)))
+    pipe.send(Started(start.job, 1, False), Step((Output(start.job, "half ", (1,)),)))
     return start
 
 
@@ -162,7 +162,7 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
             time.sleep(_LONG_S)
         case "ends an unknown job":
             start = first_start(pipe)
-            pipe.send(Ended(start.job + 1, Finish.STOP, "", 1, 0.1, 0.1))
+            pipe.send(Ended(start.job + 1, Finish.STOP, "", 1, 0, 0.1, 0.1))
             time.sleep(_LONG_S)
         case "writes in an unknown job":
             begin(pipe)

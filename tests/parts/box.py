@@ -298,7 +298,9 @@ def running_box(model: Path | None, settings: Mapping[str, Any] | None = None) -
 @contextmanager
 def made_box(model: Path | None, settings: Mapping[str, Any] | None = None) -> Iterator[Box]:
     """Make everything a daemon needs without starting it; kills what still runs at the end."""
-    given = {"model": {"path": None if model is None else str(model)}, **(settings or {})}
+    # A small model can ramble to the end of its context, which must not be far.
+    usual = {"path": None if model is None else str(model), "context": 2048}
+    given = {"model": usual, **(settings or {})}
     # Not pytest's own folder: the control socket's path may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="box") as folder:
         box = Box(Path(folder), given)

@@ -249,7 +249,7 @@ def test_how_the_engine_ends_becomes_how_the_response_ends(
 ) -> None:
     """With what was held back as the last text."""
     life = Life(LETTERS)
-    life.job.ended(Ended(1, finish, "rest", 0, 0.0, 0.0))
+    life.job.ended(Ended(1, finish, "rest", 0, 0, 0.0, 0.0))
     life.show()
 
     assert life.response.status is status
@@ -361,7 +361,7 @@ def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
     life.step()
     life.show()
     life.job.makes_way = True
-    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0.0, 0.0))
+    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
     assert life.owner.heard[-1] == "stood aside"
     assert life.job.take_change() is None
     life.writing = life._begun()
@@ -374,7 +374,7 @@ def test_an_unwanted_answer_that_makes_way_is_over() -> None:
     """A cancel is a cancel."""
     life = Life(LETTERS)
     life.job.makes_way = life.job.unwanted = True
-    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0.0, 0.0))
+    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
 
     assert life.owner.heard[-1] == "over"
 
@@ -384,9 +384,9 @@ def test_after_the_end_nothing_is_heard() -> None:
     life = Life(LETTERS)
     life.job.cancelled()
     told = list(life.owner.heard)
-    life.job.started(Started(1, 10, 0, True))
+    life.job.started(Started(1, 10, True))
     life.job.added("late", (1,))
-    life.job.ended(Ended(1, Finish.STOP, "late", 1, 0.0, 0.0))
+    life.job.ended(Ended(1, Finish.STOP, "late", 1, 0, 0.0, 0.0))
     life.job.refused(Refused(1, Refusal.TEMPLATE))
     life.job.lost(killed=False)
     life.show()

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 #: Raised with every change to a message below; both sides must agree before anything else is said.
-PIPE_VERSION = 1
+PIPE_VERSION = 2
 
 
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +51,20 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
     seed: int
 
 
+class PrefixCache(msgspec.Struct, frozen=True, array_like=True):
+    """Bounds of the prefix cache beyond the pool itself.
+
+    Attributes:
+        folder: Where its files are; the engine makes a folder in it for each fingerprint.
+        ram_bytes: Bound of the tier in memory; 0 is off.
+        disk_bytes: Bound of the files of all models together; 0 is off.
+    """
+
+    folder: str
+    ram_bytes: int
+    disk_bytes: int
+
+
 class Load(msgspec.Struct, frozen=True, tag=True):
     """First order: read this model.
 
@@ -62,6 +76,10 @@ class Load(msgspec.Struct, frozen=True, tag=True):
         sequences: How many answers may be written at once.
         threads: Compute threads; None lets the engine choose by the cores it finds.
         step_budget_s: How long one step may take while somebody is reading along.
+        ubatch_tokens: How many tokens the library computes in one pass through the weights.
+        flash_attention: ``auto`` lets the library choose by the model.
+        speculate: Draft tokens by prompt lookup wherever that is measured to pay.
+        prefix: Where and how much of what was read is kept.
     """
 
     path: str
@@ -71,6 +89,10 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     sequences: int
     threads: int | None
     step_budget_s: float
+    ubatch_tokens: int = 512
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    speculate: bool = False
+    prefix: PrefixCache | None = None
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -97,6 +119,41 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     """End a job within one step; answered by `Ended`. A job it does not know has just ended."""
 
     job: int
+
+
+class Prepare(msgspec.Struct, frozen=True, tag=True):
+    """Read the likely beginning of a coming prompt, while nobody waits for an answer.
+
+    Answered by `Prepared` or `Refused`, once, also if it is cancelled.
+
+    Attributes:
+        job: Out of the same numbers as `Start.job`.
+        messages: The conversation so far. If the last is the user's it may be half typed.
+    """
+
+    job: int
+    messages: tuple[ChatMessage, ...]
+
+
+class Limits(msgspec.Struct, frozen=True, tag=True):
+    """How hard the engine may work from now on; the latest counts.
+
+    Attributes:
+        step_budget_s: How long one step may take while somebody is reading along; None as loaded.
+        threads: Compute threads; None as loaded.
+        duty: Share of time to compute in, the rest is slept between steps; 0 stops all computing
+            until the next `Limits`.
+        ram_bytes: Bound of the prefix cache's tier in memory; None as loaded.
+    """
+
+    step_budget_s: float | None = None
+    threads: int | None = None
+    duty: float = 1.0
+    ram_bytes: int | None = None
+
+
+class Purge(msgspec.Struct, frozen=True, tag=True):
+    """Forget everything that was kept for later, in the pool, in memory and on disk."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -142,8 +199,20 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
     job: int
     prompt_tokens: int
-    cached_tokens: int
     thinking: bool
+
+
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """A `Prepare` is over: nothing of it is left but what the cache holds.
+
+    Attributes:
+        prompt_tokens: What was to be read.
+        cached_tokens: How many tokens from the start on are ready now.
+    """
+
+    job: int
+    prompt_tokens: int
+    cached_tokens: int
 
 
 class Refusal(StrEnum):
@@ -196,6 +265,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         text: What was still held back.
         completion_tokens: Tokens of the answer in all, those produced before included.
+        cached_tokens: How many tokens from the start on were found in the cache, not computed.
         prefill_s: Time in steps before this engine's first token.
         decode_s: Time from this engine's first token to the last.
     """
@@ -204,12 +274,13 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     finish: Finish
     text: str
     completion_tokens: int
+    cached_tokens: int
     prefill_s: float
     decode_s: float
 
 
-Order = Load | Start | Cancel
-Event = Hello | Progress | Ready | LoadFailed | Started | Refused | Step | Ended
+Order = Load | Start | Prepare | Cancel | Limits | Purge
+Event = Hello | Progress | Ready | LoadFailed | Started | Prepared | Refused | Step | Ended
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order: Callable[[bytes], Order] = msgspec.msgpack.Decoder(Order).decode
@@ -273,6 +344,19 @@ class Sink(Protocol):
         """
 
 
+class PrepareSink(Protocol):
+    """Where the end of one `Prepare` goes; exactly one of these is called, and never waits."""
+
+    def prepared(self, event: Prepared) -> None:
+        """It is over."""
+
+    def refused(self, event: Refused) -> None:
+        """Its conversation cannot be a prompt."""
+
+    def lost(self, *, killed: bool) -> None:
+        """The engine died under it; see `Sink.lost`."""
+
+
 class Engine(Protocol):
     """Something that writes answers."""
 
@@ -287,5 +371,21 @@ class Engine(Protocol):
             EngineError: If the engine is not `Phase.READY`.
         """
 
+    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+        """Read ahead.
+
+        Raises:
+            EngineError: If the engine is not `Phase.READY`.
+        """
+
     def cancel(self, job: int) -> None:
-        """End a job soon; its sink hears `Sink.ended`. Unknown jobs are ignored."""
+        """End a job soon; its sink hears `Sink.ended` or `PrepareSink.prepared`.
+
+        Unknown jobs are ignored.
+        """
+
+    def limit(self, limits: Limits) -> None:
+        """Work no harder than that from now on, in engines yet to be started too."""
+
+    def purge(self) -> None:
+        """Forget what was kept of conversations, as far as no running job needs it."""

@@ -18,10 +18,15 @@ from inglenook.engine.orders import (
     EngineState,
     Event,
     Hello,
+    Limits,
     Load,
     LoadFailed,
     Phase,
+    Prepare,
+    Prepared,
+    PrepareSink,
     Progress,
+    Purge,
     Ready,
     Refused,
     Sink,
@@ -89,6 +94,8 @@ class Supervisor:
         self._sleep = sleep
         self._child: Child | None = None
         self._sinks: dict[int, Sink] = {}
+        self._readers: dict[int, PrepareSink] = {}
+        self._limits = Limits()
         self._silence: asyncio.Timeout | None = None
         self._deaths: list[float] = []
         self._complaint = ""
@@ -106,17 +113,33 @@ class Supervisor:
 
     def start(self, start: Start, sink: Sink) -> None:
         """Begin a job; see `Engine.start`."""
-        if self._child is None or self._state.phase is not Phase.READY:
-            raise EngineError("the engine is not ready")
-        if not self._sinks:
-            self._end_of_idleness()
+        child = self._ready_child()
         self._sinks[start.job] = sink
-        self._child.send(start)
+        child.send(start)
+
+    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+        """Read ahead; see `Engine.prepare`."""
+        child = self._ready_child()
+        self._readers[prepare.job] = sink
+        child.send(prepare)
 
     def cancel(self, job: int) -> None:
         """End a job soon; see `Engine.cancel`."""
-        if self._child is not None and job in self._sinks:
+        if self._child is not None and (job in self._sinks or job in self._readers):
             self._child.send(Cancel(job))
+
+    def limit(self, limits: Limits) -> None:
+        """Work no harder than that; see `Engine.limit`."""
+        if limits == self._limits:
+            return
+        self._limits = limits
+        if self._child is not None and self._state.phase is Phase.READY:
+            self._child.send(limits)
+
+    def purge(self) -> None:
+        """Forget what was kept; see `Engine.purge`."""
+        if self._child is not None and self._state.phase is Phase.READY:
+            self._child.send(Purge())
 
     async def run(self) -> None:
         """Keep an engine running until cancelled. Never raises for what an engine or model does."""
@@ -126,6 +149,18 @@ class Supervisor:
         finally:
             self._tell(EngineState(Phase.STOPPED, self._state.model))
             self._lose_jobs(killed=True)
+
+    @property
+    def _working(self) -> bool:
+        return bool(self._sinks or self._readers)
+
+    def _ready_child(self) -> Child:
+        """The engine, for a new job."""
+        if self._child is None or self._state.phase is not Phase.READY:
+            raise EngineError("the engine is not ready")
+        if not self._working:
+            self._end_of_idleness()
+        return self._child
 
     async def _attempt(self) -> float:
         """One engine's life, from birth to burial.
@@ -197,7 +232,7 @@ class Supervisor:
         """How long the engine may be silent now; None while it has nothing to do."""
         if self._state.phase is Phase.LOADING:
             return self._patience.load_s
-        return self._patience.step_s if self._sinks else None
+        return self._patience.step_s if self._working else None
 
     def _end_of_idleness(self) -> None:
         """If the engine is waited for without limit: from now on signs of life are due."""
@@ -211,7 +246,7 @@ class Supervisor:
                 for output in event.outputs:
                     if output.job in self._sinks:
                         self._sinks[output.job].added(output.text, output.tokens)
-            case Started() | Ended() | Refused():
+            case Started() | Ended() | Prepared() | Refused():
                 self._heard_of_job(event)
             case Hello():
                 if event.pipe_version != PIPE_VERSION:
@@ -223,30 +258,36 @@ class Supervisor:
                 size = f"{event.context_tokens} tokens of context, {event.threads} threads"
                 log.info("model %s ready: %s, loaded in %.1f s", name, size, event.load_s)
                 self._complaint = ""
+                if self._limits != Limits():
+                    child.send(self._limits)
                 self._tell(
                     EngineState(Phase.READY, name, request_tokens_max=event.request_tokens_max)
                 )
             case LoadFailed():
                 raise ModelUnloadable(f"{load.path}: {event.why}")
 
-    def _heard_of_job(self, event: Started | Ended | Refused) -> None:
-        sink = self._sinks.get(event.job)
-        if sink is None:
-            raise BadFrame(f"an event for job {event.job}, which it was never given")
-        if isinstance(event, Started):
-            sink.started(event)
-            return
-        del self._sinks[event.job]
-        if isinstance(event, Ended):
-            sink.ended(event)
-        else:
-            sink.refused(event)
+    def _heard_of_job(self, event: Started | Ended | Prepared | Refused) -> None:
+        job = event.job
+        match event:
+            case Started() if job in self._sinks:
+                self._sinks[job].started(event)
+            case Ended() if job in self._sinks:
+                self._sinks.pop(job).ended(event)
+            case Prepared() if job in self._readers:
+                self._readers.pop(job).prepared(event)
+            case Refused() if job in self._sinks:
+                self._sinks.pop(job).refused(event)
+            case Refused() if job in self._readers:
+                self._readers.pop(job).refused(event)
+            case _:
+                raise BadFrame(f"an event for job {job}, which it was never given")
 
     def _tell(self, state: EngineState) -> None:
         self._state = state
         self._on_change(state)
 
     def _lose_jobs(self, *, killed: bool = False) -> None:
-        sinks, self._sinks = self._sinks, {}
-        for sink in sinks.values():
+        lost: list[Sink | PrepareSink] = [*self._sinks.values(), *self._readers.values()]
+        self._sinks, self._readers = {}, {}
+        for sink in lost:
             sink.lost(killed=killed)

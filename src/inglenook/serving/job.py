@@ -125,7 +125,6 @@ class Job:
         if self.over:
             return
         self._prompt_tokens = event.prompt_tokens
-        self._cached_tokens = event.cached_tokens
         self._splitter = ThinkSplitter(thinking=event.thinking)
         if not self._begun:
             self._begun = self._begins = True
@@ -151,6 +150,7 @@ class Job:
             self._known = dict(self._told)
             self._desk.stood_aside(self)
             return
+        self._cached_tokens = event.cached_tokens
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
         status, finish_reason = _FINISHES[event.finish]

@@ -155,7 +155,7 @@ def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
             tokens += [token for output in event.outputs for token in output.tokens]
 
     # One token a byte, and the model's own beginning and space.
-    assert started == Started(7, 1 + len("\u2581hello".encode()), 0, False)
+    assert started == Started(7, 1 + len("\u2581hello".encode()), False)
     assert isinstance(event, Ended)
     assert (event.job, event.finish, event.completion_tokens) == (7, Finish.LENGTH, 5)
     assert len(tokens) == 5
@@ -211,7 +211,7 @@ def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
         while len(events) < 3 or not isinstance(events[-1], Ended):
             events.append(daemon.next())
 
-    assert Ended(2, Finish.CANCELLED, "", 0, 0.0, 0.0) in events
+    assert Ended(2, Finish.CANCELLED, "", 0, 0, 0.0, 0.0) in events
     assert [event.job for event in events if isinstance(event, Started)] == [1]
     assert isinstance(events[-1], Ended)
     assert (events[-1].job, events[-1].finish) == (1, Finish.LENGTH)

@@ -70,7 +70,7 @@ class Batcher:
         sampler.remember(tokens)
         sequence = Sequence(start, tokens, len(prompt), sampler, TextAssembler(start.stop))
         self._waiting.append(sequence)
-        started = Started(start.job, len(prompt), 0, thinking)
+        started = Started(start.job, len(prompt), thinking)
         if not start.produced:
             return [started]
         pieces = [sequence.text.push(self._model.piece(token)) for token in start.produced]

@@ -180,7 +180,7 @@ def _cancel(pipe: Pipe, batcher: Batcher, newcomers: deque[Start], job: int) -> 
         if start.job == job:
             newcomers.remove(start)
             produced = len(start.produced)
-            pipe.send(Ended(job, Finish.CANCELLED, "", produced, 0.0, 0.0))
+            pipe.send(Ended(job, Finish.CANCELLED, "", produced, 0, 0.0, 0.0))
             return
     batcher.cancel(job)
 

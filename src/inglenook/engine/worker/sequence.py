@@ -26,6 +26,7 @@ class Sequence:
         prompt_tokens: How many of them are the prompt.
         number: Its sequence id in the pool; None while it waits or is parked.
         computed: How many of its tokens the pool holds.
+        cached_tokens: How many of them were not computed but found, when it first came in.
         finish: Set when it has ended and is only waiting to be taken out.
         prefill_s: Time of steps it took part in before its first token here.
         decode_s: Time of steps it took part in after that, coming back from being parked included.
@@ -38,6 +39,7 @@ class Sequence:
     text: TextAssembler
     number: int | None = None
     computed: int = 0
+    cached_tokens: int = 0
     finish: Finish | None = None
     prefill_s: float = 0.0
     decode_s: float = 0.0
@@ -64,6 +66,7 @@ class Sequence:
             finish,
             self.text.finish(),
             self.completion_tokens,
+            self.cached_tokens,
             self.prefill_s,
             self.decode_s,
         )
