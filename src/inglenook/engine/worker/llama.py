@@ -23,8 +23,8 @@ BATCH_TOKENS: Final = 512
 
 _KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
-_FLASH_ATTENTION_AUTO: Final = -1
-_FLASH_ATTENTION_ON: Final = 1
+#: The library's ``llama_flash_attn_type``.
+_FLASH_ATTENTION: Final = {"auto": -1, "off": 0, "on": 1}
 
 
 class ModelRefused(EngineError):
@@ -116,8 +116,19 @@ class Context:
         kv_type: Literal["f16", "q8_0"],
         sequences: int,
         threads: int,
+        ubatch_tokens: int = BATCH_TOKENS,
+        flash_attention: Literal["auto", "on", "off"] = "auto",
     ) -> None:
         """Allocate the pool.
+
+        Args:
+            model: Whose states it holds.
+            cells: Tokens that all sequences together may have.
+            kv_type: Type of a cell; a quantised one needs flash attention, which is then on.
+            sequences: How many there may be.
+            threads: Compute threads.
+            ubatch_tokens: Tokens of a batch that go through the weights at once.
+            flash_attention: ``auto`` lets the library choose by the model.
 
         Raises:
             ModelRefused: If there is no room for it.
@@ -126,14 +137,13 @@ class Context:
         params.n_ctx = cells
         params.n_seq_max = sequences
         params.n_batch = max(BATCH_TOKENS, sequences)
-        params.n_ubatch = min(BATCH_TOKENS, params.n_batch)
+        params.n_ubatch = min(ubatch_tokens, params.n_batch)
         params.n_outputs_max = sequences
         # Above two sequences decoding counts as a batch too, so one number has to serve both.
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
         params.type_k = params.type_v = _KV_TYPES[kv_type]
-        # A quantised V needs flash attention; else the library knows for which models it works.
-        params.flash_attn_type = _FLASH_ATTENTION_AUTO if kv_type == "f16" else _FLASH_ATTENTION_ON
+        params.flash_attn_type = _FLASH_ATTENTION["on" if kv_type != "f16" else flash_attention]
         library_log.clear()
         self._context: Handle = lib.llama_init_from_model(model.handle, params)
         if not self._context:
@@ -195,6 +205,11 @@ class Context:
             of it may be done; below 0 an error, and -1 means a bad batch and nothing changed.
         """
         return int(lib.llama_decode(self._context, self._batch))
+
+    def set_threads(self, threads: int) -> None:
+        """Compute with so many threads from the next batch on."""
+        # One number for both: above two sequences decoding counts as a batch too.
+        lib.llama_set_n_threads(self._context, threads, threads)
 
     def forget(self, sequence: int, position: int = 0) -> bool:
         """Drop what the pool holds of a sequence from ``position`` on.
