@@ -22,7 +22,7 @@ import yaml
 
 from inglenook.models.starter import pull_starter
 
-_MODELS_DIR = Path(__file__).parents[1] / ".state" / "models"
+MODELS_DIR = Path(__file__).parents[1] / ".state" / "models"
 _READY_S = 60.0
 _STOP_S = 10.0
 _EVERY_S = 0.02
@@ -70,7 +70,7 @@ class House:
         self.state_dir = folder / "state"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        model = asyncio.run(pull_starter(_MODELS_DIR, progress=lambda _text, _fraction: None))
+        model = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
         everything = {
             "state_dir": str(self.state_dir),
             "listen": {"host": "127.0.0.1", "port": self._port, "tls_port": 0},
