@@ -38,9 +38,11 @@ _NIBBLE_DEVIATION = 4.6
 #: Standard deviation of the scores of tokens; that of real models is about this.
 _LOUD = 3.0
 
-#: How many times quieter a token is that is no plain text, so that the answers are plain text: an
-#: unfinished character would be held back, and a control token shows nothing.
+#: How many times quieter a token is that is not of `_WORD_LETTERS` letters. An unfinished character
+#: would be held back and a control token shows nothing; and where all tokens are equally long,
+#: characters tell how many there were.
 _QUIET = 100.0
+_WORD_LETTERS = 5
 
 
 def main() -> int:
@@ -65,7 +67,7 @@ def write_shape_model(path: Path, *, vocabulary_of: Path) -> None:
     writer = gguf.GGUFWriter(part, "qwen2")
     tokens = _add_metadata(writer, gguf.GGUFReader(vocabulary_of))
     rng = np.random.default_rng(1)
-    loudness = np.where([_is_plain(token) for token in tokens], _LOUD, _LOUD / _QUIET)
+    loudness = np.where([_is_word(token) for token in tokens], _LOUD, _LOUD / _QUIET)
     for name, values in _tensors(rng, loudness):
         raw = _Q4_0 if values.dtype == np.uint8 else None
         writer.add_tensor(name, values, raw_dtype=raw)
@@ -143,10 +145,16 @@ def _random_q4_0(
     return values.reshape(rows, blocks * _BLOCK_BYTES)
 
 
-def _is_plain(token: str) -> bool:
-    """Whether a token is letters, with or without the space before them that byte-level BPE has."""
-    word = token.removeprefix("\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}")
-    return word.isascii() and word.isalpha()
+def _is_word(token: str) -> bool:
+    """Whether a token is a space, as byte-level BPE writes it, and a word of small letters."""
+    space, letters = token[:1], token[1:]
+    return (
+        space == "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
+        and len(letters) == _WORD_LETTERS
+        and letters.isascii()
+        and letters.isalpha()
+        and letters.islower()
+    )
 
 
 if __name__ == "__main__":
