@@ -92,6 +92,23 @@ def test_text_parts_are_joined() -> None:
     assert request.messages[0].content == "ab"
 
 
+@pytest.mark.parametrize(
+    "last", [{"role": "assistant", "content": "Hello."}, {"role": "user", "content": " "}]
+)
+def test_a_question_that_is_not_asked_yet_may_be_missing(last: dict[str, Any]) -> None:
+    """A conversation just opened ends with its last answer; it cannot be answered."""
+    body = {"messages": [*HI, last]}
+
+    assert parse_chat_request(body, asked=False).messages[-1].content == last["content"]
+    refusal(body)
+
+
+def test_what_is_wrong_is_wrong_before_it_is_asked_too() -> None:
+    """All other rules are the same."""
+    with pytest.raises(Problem, match="'max_tokens'"):
+        parse_chat_request({"messages": HI, "max_tokens": 0}, asked=False)
+
+
 def test_unknown_fields_and_empty_tools_are_let_pass() -> None:
     """New clients send new fields; an empty list of tools asks for none."""
     body = {"messages": HI, "tools": [], "stream": True, "user": "x", "n": 1, "stop": None}

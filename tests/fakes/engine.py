@@ -78,8 +78,10 @@ class FakeEngine:
     Attributes:
         state: As of `Engine`; a test changes it with `die` and `come_back`.
         running: Jobs under way, by number.
-        orders: Every order it was ever given.
-        reading: Conversations that are being read ahead, by job number; a test ends them.
+        orders: Every answer it was ever told to write.
+        prepares: Everything it was ever told to read ahead.
+        reading: What of that it is at, by job number; a test ends it, or a step if it is cancelled.
+        cancels: Every job it was told to end, as often as it was told.
         limits: The latest it was given.
         purges: How often it was told to forget.
         on_change: Hears every new state; a desk's `engine_changed`.
@@ -91,6 +93,8 @@ class FakeEngine:
         self.state = EngineState(Phase.READY, model, request_tokens_max=1000)
         self.running: dict[int, Writing] = {}
         self.orders: list[Start] = []
+        self.prepares: list[Prepare] = []
+        self.cancels: list[int] = []
         self.reading: dict[int, tuple[Prepare, PrepareSink]] = {}
         self.limits = Limits()
         self.purges = 0
@@ -109,19 +113,19 @@ class FakeEngine:
 
     def cancel(self, job: int) -> None:
         """See `Engine.cancel`; the next step reports it."""
+        self.cancels.append(job)
         if job in self.running:
             self.running[job].cancelled = True
-        if job in self.reading:
-            self.have_read(job, tokens=0)
 
     def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
         """See `Engine.prepare`; `have_read` ends it."""
         if self.state.phase is not Phase.READY:
             raise EngineError("not ready")
+        self.prepares.append(prepare)
         self.reading[prepare.job] = (prepare, sink)
 
     def have_read(self, job: int, *, tokens: int = PROMPT_TOKENS) -> None:
-        """Come to the end of a prepare, with so many tokens ready."""
+        """Come to the end of what is read ahead, with so many tokens ready."""
         _prepare, sink = self.reading.pop(job)
         sink.prepared(Prepared(job, PROMPT_TOKENS, tokens))
 
@@ -136,6 +140,8 @@ class FakeEngine:
     def step(self, steps: int = 1) -> None:
         """Write a token of every job that runs, so many times; a deadly one ends it all."""
         for _ in range(steps):
+            for job in [job for job in self.reading if job in self.cancels]:
+                self.have_read(job, tokens=PROMPT_TOKENS // 2)
             for number, writing in list(self.running.items()):
                 if self._deadly(writing):
                     self.die()

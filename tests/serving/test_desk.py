@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import Phase
+from inglenook.engine.orders import Phase, Prepare, PrepareSink, Sink, Start
 from inglenook.errors import Code, Problem
 from inglenook.serving import desk as desk_module
-from inglenook.serving.desk import WAITING_PER_DEVICE_MAX, Desk, Load
+from inglenook.serving.desk import WAITING_PER_DEVICE_MAX, Desk
 from inglenook.serving.journal import Journal
+from inglenook.serving.limits import ServingLimits
+from inglenook.serving.places import Load
 from inglenook.serving.recorder import Recorder
 from inglenook.serving.response import Reason, Response, Status
 from inglenook.serving.settings import ServingSettings
@@ -24,6 +26,8 @@ from tests.serving.test_journal import files, opened, raw
 from tests.serving.test_recorder import full_disk
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+HELLO = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
 
 #: Everything here takes milliseconds; this is for a machine that is busy elsewhere.
 SOON_S = 10.0
@@ -266,7 +270,7 @@ async def test_who_had_made_way_is_charged_for_what_it_got_and_no_more() -> None
         newcomer = desk.submit("ben", ask(max_tokens=5))
         engine.step(30)
         await until_over(first, second, newcomer)
-        assert desk._queue._times["ada"] == pytest.approx(2 * (10 + 5))
+        assert desk._places._queue._times["ada"] == pytest.approx(2 * (10 + 5))
     assert answer(second) == "abcde"
 
 
@@ -697,6 +701,298 @@ async def test_a_forgotten_device_leaves_nothing(tmp_path: Path) -> None:
         assert own[1].status is own[2].status is Status.CANCELLED
         await eventually(lambda: b"secret" not in raw(tmp_path) and b"mine" not in raw(tmp_path))
     assert answer(other) == ALPHABET
+
+
+def half_typed(question: str = "Why") -> dict[str, Any]:
+    """A conversation whose next question is being typed."""
+    return {"messages": [*HELLO, {"role": "user", "content": question}]}
+
+
+async def test_what_is_being_typed_is_read_ahead_as_its_question_will_be() -> None:
+    """With the same system message before it, or nothing would be found again."""
+    engine = FakeEngine(model="SmolLM2-tiny")
+    async with open_desk(engine) as desk:
+        preparation = desk.prepare("ada", half_typed("Why?"), lambda: None)
+        [job] = engine.reading
+        engine.have_read(job, tokens=9)
+        response = desk.submit("ada", half_typed("Why?"))
+        engine.step(27)
+        await until_over(response)
+    assert preparation.cached_tokens == 9
+    assert engine.prepares[0].messages == engine.orders[0].messages
+    assert engine.orders[0].messages[0].role == "system"
+
+
+async def test_reading_ahead_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No response, no answer that runs or waits, and not a word on the disk."""
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        desk.prepare("ada", half_typed("secret"), lambda: None)
+        assert desk.load == Load(0, 0, 4)
+        marker = desk.submit("ben", ask("marker"))
+        await until(marker, lambda: marker.opened)
+        assert b"marker" in raw(tmp_path)
+        assert b"secret" not in raw(tmp_path)
+
+
+class OrderlyEngine(FakeEngine):
+    """Writes down in which order it was told what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def start(self, start: Start, sink: Sink) -> None:
+        self.told.append("start")
+        super().start(start, sink)
+
+    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+        self.told.append("prepare")
+        super().prepare(prepare, sink)
+
+    def cancel(self, job: int) -> None:
+        self.told.append("cancel")
+        super().cancel(job)
+
+    def purge(self) -> None:
+        self.told.append("purge")
+        super().purge()
+
+
+async def test_a_question_ends_what_its_device_had_read_ahead_first() -> None:
+    """What was read is in the cache before the answer looks there."""
+    engine = OrderlyEngine()
+    async with open_desk(engine) as desk:
+        desk.prepare("ada", half_typed(), lambda: None)
+        desk.submit("ada", ask())
+    assert engine.told == ["prepare", "cancel", "start"]
+
+
+async def test_what_is_no_longer_wanted_is_read_no_further() -> None:
+    """Its phone has gone; what another connection of the device wants is left alone."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        older = desk.prepare("ada", half_typed(), lambda: None)
+        newer = desk.prepare("ada", half_typed(), lambda: None)
+        desk.stop_preparing(older)
+        engine.step()
+        assert [order.job for order in engine.prepares] == [older.order.job, newer.order.job]
+        desk.stop_preparing(newer)
+        engine.step()
+        assert newer.over
+        assert not engine.reading
+
+
+HOT = Problem(Code.TOO_HOT, "The box is cooling down.", retry_after_s=30.0)
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [
+        ("all places are taken", Code.BUSY),
+        ("somebody waits", Code.BUSY),
+        ("two others type", Code.BUSY),
+        ("the engine restarts", Code.BUSY),
+        ("the engine keeps failing", Code.ENGINE_FAILED),
+        ("there is no model", Code.MODEL_MISSING),
+        ("another model is meant", Code.MODEL_MISSING),
+        ("it is too hot", Code.TOO_HOT),
+        ("it is too hot for any question", Code.TOO_HOT),
+        ("an answer is on trial", Code.BUSY),
+        ("the box stops", Code.SHUTTING_DOWN),
+        ("there are no messages", Code.BAD_REQUEST),
+        ("nothing is in the way", None),
+    ],
+)
+async def test_reading_ahead_is_refused_when_anybody_needs_the_box(
+    why: str, code: Code | None
+) -> None:
+    """At once, and the phone need not care."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        body = half_typed()
+        match why:
+            case "all places are taken":
+                for name in ("ben", "cy", "di", "eve"):
+                    desk.submit(name, ask())
+            case "somebody waits":
+                engine.tell(Phase.LOADING)
+                for name in ("ben", "cy", "di", "eve", "flo"):
+                    desk.submit(name, ask())
+            case "two others type":
+                for name in ("ben", "cy"):
+                    desk.prepare(name, half_typed(), lambda: None)
+            case "the engine restarts":
+                engine.die()
+            case "the engine keeps failing":
+                engine.die(retry_in_s=30.0)
+            case "there is no model":
+                engine.tell(Phase.MISSING)
+            case "another model is meant":
+                body |= {"model": "huge"}
+            case "it is too hot":
+                desk.limit(ServingLimits(4, read_ahead=HOT))
+            case "it is too hot for any question":
+                desk.limit(ServingLimits(4, refuse=HOT))
+            case "an answer is on trial":
+                desk.submit("ben", ask())
+                engine.die()
+                engine.come_back()
+            case "the box stops":
+                desk.stop()
+            case "there are no messages":
+                body = {"messages": []}
+            case _:
+                assert code is None
+        try:
+            desk.prepare("ada", body, lambda: None)
+            said = None
+        except Problem as problem:
+            said = problem.code
+    assert said is code
+
+
+@pytest.mark.parametrize("how", ["answers", "heat", "a restart"])
+async def test_reading_ahead_ends_when_the_box_is_needed_after_all(how: str) -> None:
+    """Its phone hears how far it came."""
+    engine = FakeEngine()
+    async with open_desk(engine, max_active=2) as desk:
+        heard: list[str] = []
+        preparation = desk.prepare("ada", half_typed(), lambda: heard.append("over"))
+        if how == "answers":
+            for name in ("ben", "cy"):
+                desk.submit(name, ask())
+        elif how == "heat":
+            desk.limit(ServingLimits(2, read_ahead=HOT))
+        else:
+            engine.die(killed=True)
+            engine.come_back()
+        engine.step()
+        assert preparation.over
+        assert heard == ["over"]
+        assert not engine.reading
+
+
+async def test_what_is_typed_while_the_model_loads_is_read_as_soon_as_it_is_there() -> None:
+    """Behind the questions that were asked meanwhile, but beside them."""
+    engine = OrderlyEngine()
+    engine.tell(Phase.LOADING)
+    async with open_desk(engine) as desk:
+        desk.prepare("ada", half_typed("Wh"), lambda: None)
+        desk.prepare("ada", half_typed("Why"), lambda: None)
+        desk.submit("ben", ask())
+        engine.come_back()
+        assert engine.told == ["start", "prepare"]
+    assert engine.prepares[0].messages[-1].content == "Why"
+
+
+async def test_the_engine_forgets_everything_when_a_device_is_forgotten() -> None:
+    """At once, and again when what it still had for that device has ended and was kept."""
+    engine = OrderlyEngine()
+    async with open_desk(engine) as desk:
+        answered = desk.submit("ada", ask())
+        desk.prepare("ada", half_typed(), lambda: None)
+        other = desk.submit("ben", ask())
+        engine.told.clear()
+        desk.forget_device("ada")
+        assert engine.told == ["cancel", "cancel", "purge"]
+        engine.step()
+        await until_over(answered)
+        assert engine.told[3:] == ["purge", "purge"]
+        engine.step(27)
+        await until_over(other)
+    assert engine.purges == 3
+
+
+async def test_the_engine_forgets_when_a_device_was_shut_out_while_the_box_was_off(
+    tmp_path: Path,
+) -> None:
+    """What is on the disk of its conversations is more than the journal."""
+    async with open_desk(FakeEngine(), tmp_path) as desk:
+        response = desk.submit("ada", ask())
+        await until(response, lambda: response.opened)
+    engine = FakeEngine()
+    desk = Desk(
+        ServingSettings(),
+        engine,
+        Recorder(Journal(tmp_path / "journal.db")),
+        max_active=4,
+        on_change=lambda: None,
+    )
+    await desk.restore(lambda _device_id: False)
+    desk.stop()
+    await desk.run()
+    assert engine.purges == 1
+
+
+async def test_when_less_may_run_the_newest_stand_aside_and_lose_nothing() -> None:
+    """To their readers it is a pause, also while nothing may run at all."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben", "cy")]
+        engine.step(5)
+        desk.limit(ServingLimits(1, Reason.THERMAL))
+        engine.step()
+        assert desk.load == Load(1, 2, 1)
+        desk.limit(ServingLimits(0, Reason.THERMAL))
+        engine.step()
+        assert desk.load == Load(0, 3, 0)
+        assert not engine.running
+        assert not any(response.status.over for response in responses)
+        desk.limit(ServingLimits(2))
+        engine.step()
+        assert [start.messages[-1].content for start in engine.orders[3:]] == ["Why?", "Why?"]
+        desk.limit(ServingLimits(4))
+        engine.step(27)
+        await until_over(*responses)
+    assert [answer(response) for response in responses] == [ALPHABET] * 3
+    assert {response.status for response in responses} == {Status.COMPLETED}
+
+
+async def test_who_stood_aside_survives_the_end_of_the_daemon(tmp_path: Path) -> None:
+    """Like any other that is not finished."""
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        response = desk.submit("ada", ask(), "key")
+        engine.step(5)
+        await until_shown(response, "abcde")
+        desk.limit(ServingLimits(0))
+        engine.step()
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        again = desk.submit("ada", ask(), "key")
+        engine.step(22)
+        await until_over(again)
+    assert answer(again) == ALPHABET
+
+
+async def test_newcomers_to_a_limited_box_hear_why_they_wait() -> None:
+    """The reason is the limit's, and there is a time though nothing runs."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        desk.limit(ServingLimits(0, Reason.MEMORY))
+        response = desk.submit("ada", ask())
+        assert response.place is not None
+        assert response.place.reason is Reason.MEMORY
+        assert response.place.eta_s > 0
+        desk.limit(ServingLimits(4))
+        engine.step(27)
+        await until_over(response)
+
+
+async def test_a_box_that_takes_nothing_more_says_so_but_knows_what_it_took() -> None:
+    """A question sent again gets its answer; a new one hears when to come back."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        response = desk.submit("ada", ask(), "key")
+        desk.limit(ServingLimits(4, Reason.THERMAL, refuse=HOT))
+        assert desk.submit("ada", ask(), "key") is response
+        with pytest.raises(Problem) as problem:
+            desk.submit("ada", ask())
+        engine.step(27)
+        await until_over(response)
+    assert problem.value is HOT
+    assert answer(response) == ALPHABET
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.chat.profiles import Profile
-from inglenook.chat.request import ChatRequest, Message
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import (
     ChatMessage,
@@ -22,7 +20,7 @@ from inglenook.engine.orders import (
     Started,
 )
 from inglenook.errors import Code, Problem
-from inglenook.serving.job import Job, start_order
+from inglenook.serving.job import Job
 from inglenook.serving.response import Change, Piece, Response, Status
 from tests.fakes.engine import LETTERS, Script, Writing
 
@@ -370,6 +368,37 @@ def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
     assert life.response.text(Channel.ANSWER) == "abcdefghijklmnopqrstuvwxyz"
 
 
+def test_what_was_found_in_the_cache_was_not_computed() -> None:
+    """Neither in the figures nor in the speed."""
+    life = Life(LETTERS)
+    life.step()
+    life.job.ended(Ended(1, Finish.STOP, "", 1, cached_tokens=6, prefill_s=0.1, decode_s=0.0))
+    life.show()
+
+    outcome = life.response.outcome
+    assert outcome is not None
+    assert (outcome.prompt_tokens, outcome.cached_tokens) == (10, 6)
+    assert outcome.prefill_tok_s == pytest.approx((10 - 6) / 0.1)
+
+
+def test_an_answer_does_not_count_its_own_leavings_in_the_cache_as_found() -> None:
+    """One that stood aside finds its prompt and its text there; it had to compute them once."""
+    life = Life(LETTERS)
+    life.step()
+    life.job.makes_way = True
+    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, cached_tokens=4, prefill_s=0.1, decode_s=0.0))
+    life.writing = life._begun()
+    life.step()
+    life.job.ended(Ended(2, Finish.STOP, "", 2, cached_tokens=10, prefill_s=0.1, decode_s=0.0))
+    life.show()
+
+    outcome = life.response.outcome
+    assert outcome is not None
+    assert outcome.cached_tokens == 4
+    # Prompt and first token less what was there: one token, in a tenth of a second.
+    assert outcome.prefill_tok_s == pytest.approx(10.0)
+
+
 def test_an_unwanted_answer_that_makes_way_is_over() -> None:
     """A cancel is a cancel."""
     life = Life(LETTERS)
@@ -404,36 +433,3 @@ def test_failing_keeps_the_text_so_far() -> None:
 
     assert life.response.status is Status.FAILED
     assert life.response.text(Channel.ANSWER) == "a"
-
-
-def test_the_order_takes_from_the_profile_what_the_request_leaves_open() -> None:
-    """And its system message, if the conversation has none."""
-    profile = Profile("Be kind.", temperature=0.2, top_k=7, top_p=0.5, min_p=0.1)
-    start = start_order(ChatRequest((Message("user", "Why?"),)), profile, seed=9)
-
-    assert start.messages == (ChatMessage("system", "Be kind."), ChatMessage("user", "Why?"))
-    assert start.sampling == Sampling(0.2, 7, 0.5, 0.1, 1.0, 0.0, 0.0, 64, 9)
-
-
-def test_the_order_takes_what_the_request_says_zeros_included() -> None:
-    """0 is a choice, not a gap."""
-    messages = (Message("system", "Be brief."), Message("user", "Why?"))
-    request = ChatRequest(
-        messages,
-        max_tokens=5,
-        temperature=0.0,
-        top_p=0.0,
-        top_k=0,
-        min_p=0.0,
-        repeat_penalty=1.5,
-        presence_penalty=0.5,
-        frequency_penalty=0.25,
-        seed=0,
-        stop=("x",),
-        ignore_eos=True,
-    )
-    start = start_order(request, Profile("Be kind."), seed=9)
-
-    assert [message.content for message in start.messages] == ["Be brief.", "Why?"]
-    assert start.sampling == Sampling(0.0, 0, 0.0, 0.0, 1.5, 0.5, 0.25, 64, 0)
-    assert (start.max_tokens, start.stop, start.ignore_eos) == (5, ("x",), True)

@@ -115,9 +115,22 @@ def test_an_item_put_back_is_its_devices_next_and_is_not_given_credit() -> None:
         queue.put("ada", item)
     queue.put("ben", "x")
     assert queue.take(COST) == "a"
-    queue.put_back("ada", "a")
+    queue.put_back("ada", "a", age=ord)
 
     assert drain(queue) == ["x", "a", "b"]
+
+
+def test_items_put_back_in_any_order_go_on_in_the_order_of_their_age() -> None:
+    """Several of one device that stand aside together may come back as they please."""
+    queue: FairQueue[str] = FairQueue()
+    for item in "abcd":
+        queue.put("ada", item)
+    for item in "abc":
+        assert queue.take(COST) == item
+    for item in "bca":
+        queue.put_back("ada", item, age=ord)
+
+    assert drain(queue) == ["a", "b", "c", "d"]
 
 
 def test_clear_takes_everything_and_forgets_nobody() -> None:

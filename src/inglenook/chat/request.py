@@ -39,7 +39,7 @@ class ChatRequest:
     """What a client asked for; None means it left the choice to the model's profile.
 
     Attributes:
-        messages: At least one; the last is the user's.
+        messages: At least one; the last is the user's, unless it was not yet asked.
         model: The model it named, if any.
         max_tokens: Longest answer.
         stop: Strings that end the answer; they are not part of it.
@@ -62,11 +62,16 @@ class ChatRequest:
     ignore_eos: bool = False
 
 
-def parse_chat_request(body: Any) -> ChatRequest:
+def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
     """Check an OpenAI chat body, as in ``/v1/chat/completions``.
 
     Unknown fields are let pass, as OpenAI's own clients send new ones every year; known ones that
     this version cannot honour are refused.
+
+    Args:
+        body: As it came.
+        asked: False lets the conversation end with anybody's words, or with none yet, as it does
+            while its next question is being typed.
 
     Raises:
         Problem: `Code.BAD_REQUEST` with a sentence naming the field and what it may be.
@@ -84,7 +89,7 @@ def parse_chat_request(body: Any) -> ChatRequest:
     old = body.get("max_completion_tokens") is None
     limit_name = "max_tokens" if old else "max_completion_tokens"
     return ChatRequest(
-        messages=_messages(body.get("messages")),
+        messages=_messages(body.get("messages"), asked=asked),
         model=_text(body, "model"),
         max_tokens=_whole(body, limit_name, 1, _TOKENS_MAX),
         temperature=_number(body, "temperature", 0, 5),
@@ -104,15 +109,15 @@ def _bad(text: str) -> Problem:
     return Problem(Code.BAD_REQUEST, text[0].upper() + text[1:] + ".")
 
 
-def _messages(value: Any) -> tuple[Message, ...]:
+def _messages(value: Any, *, asked: bool) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
         raise _bad("'messages' must be a list with at least one message")
     if len(value) > MESSAGES_MAX:
         raise _bad(f"'messages' has {len(value)} messages; at most {MESSAGES_MAX} are allowed")
     messages = tuple(_message(item, index) for index, item in enumerate(value))
-    if messages[-1].role != "user":
+    if asked and messages[-1].role != "user":
         raise _bad("the last of 'messages' must have the role 'user'")
-    if not messages[-1].content.strip():
+    if asked and not messages[-1].content.strip():
         raise _bad("the last message is empty")
     return messages
 

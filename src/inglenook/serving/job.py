@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
-from inglenook.chat.profiles import Profile
-from inglenook.chat.request import ChatRequest
 from inglenook.chat.thinking import Channel, ThinkSplitter
-from inglenook.engine.orders import (
-    ChatMessage,
-    Ended,
-    Finish,
-    Refusal,
-    Refused,
-    Sampling,
-    Start,
-    Started,
-)
+from inglenook.engine.orders import Ended, Finish, Refused, Start, Started
 from inglenook.errors import Code, Problem
+from inglenook.serving.order import problem_of
 from inglenook.serving.response import Change, Ending, Outcome, Piece, Response, Status
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
-
-#: How far back penalties look, tokens; llama.cpp's default.
-_PENALTY_LAST_N = 64
 
 #: An answer that was running at two deaths in a row, without a new token between, is to blame for
 #: the second. A kill from outside says nothing of the sort, but has to end some time too.
@@ -84,7 +69,7 @@ class Job:
         self._arrived_at = now()
         self._first_text_at: float | None = None
         self._prompt_tokens = 0
-        self._cached_tokens = 0
+        self._cached_tokens: int | None = None
         self._strikes = 0.0
         self._produced = list(start.produced)
         self._begun = response.status is not Status.QUEUED
@@ -146,18 +131,20 @@ class Job:
         """See `Sink.ended`."""
         if self.over:
             return
+        if self._cached_tokens is None:
+            # What a later attempt finds in the cache was put there by this answer itself.
+            self._cached_tokens = min(event.cached_tokens, self._prompt_tokens)
         if event.finish is Finish.CANCELLED and self.makes_way and not self.unwanted:
             self._known = dict(self._told)
             self._desk.stood_aside(self)
             return
-        self._cached_tokens = event.cached_tokens
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
         status, finish_reason = _FINISHES[event.finish]
         problem = None
         if status is Status.FAILED:
             problem = Problem(Code.ENGINE_FAILED, "The model could not go on with this answer.")
-        computed = self._prompt_tokens + len(self.start.produced) - self._cached_tokens
+        computed = self._prompt_tokens + len(self.start.produced) - event.cached_tokens
         self._end(
             status,
             finish_reason=finish_reason,
@@ -172,7 +159,7 @@ class Job:
         if self.over:
             return
         self._prompt_tokens = event.prompt_tokens
-        self.fail(_problem_of(event))
+        self.fail(problem_of(event))
 
     def lost(self, *, killed: bool) -> None:
         """See `Sink.lost`. It goes on with the next engine, unless it seems to kill them."""
@@ -255,7 +242,7 @@ class Job:
             finish_reason=finish_reason,
             prompt_tokens=self._prompt_tokens,
             completion_tokens=len(self._produced),
-            cached_tokens=self._cached_tokens,
+            cached_tokens=self._cached_tokens or 0,
             queued_s=self._since_arrival(self.begun_at),
             ttft_s=self._since_arrival(self._first_text_at),
             prefill_tok_s=prefill_tok_s,
@@ -293,55 +280,6 @@ class JobOwner(Protocol):
 
     def over(self, job: Job) -> None:
         """It has ended; its last change waits to be taken."""
-
-
-def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
-    """Turn a request into the engine's order, with the model's profile where it left the choice.
-
-    Its ``job`` is 0, which no attempt has; `Job.attempt` numbers them.
-
-    Args:
-        request: What the client asked.
-        profile: How this model likes to be asked.
-        seed: Used if the request names none, so that the order alone fixes the answer.
-    """
-    messages = [ChatMessage(message.role, message.content) for message in request.messages]
-    if profile.system is not None and messages[0].role != "system":
-        messages.insert(0, ChatMessage("system", profile.system))
-    sampling = Sampling(
-        temperature=_or(request.temperature, profile.temperature),
-        top_k=_or(request.top_k, profile.top_k),
-        top_p=_or(request.top_p, profile.top_p),
-        min_p=_or(request.min_p, profile.min_p),
-        repeat_penalty=_or(request.repeat_penalty, 1.0),
-        presence_penalty=_or(request.presence_penalty, 0.0),
-        frequency_penalty=_or(request.frequency_penalty, 0.0),
-        penalty_last_n=_PENALTY_LAST_N,
-        seed=_or(request.seed, seed),
-    )
-    return Start(
-        0,
-        tuple(messages),
-        sampling,
-        request.max_tokens,
-        request.stop,
-        request.ignore_eos,
-    )
-
-
-def _problem_of(refused: Refused) -> Problem:
-    if refused.why is Refusal.TEMPLATE:
-        text = f"The model's chat template refused the conversation: {refused.detail}"
-        return Problem(Code.BAD_REQUEST, text)
-    return Problem(
-        Code.CONTEXT_TOO_LONG,
-        f"The conversation is {refused.prompt_tokens} tokens long; this box can hold "
-        f"{refused.request_tokens_max}, answer included. Start a new one or shorten it.",
-    )
-
-
-def _or(value: _T | None, default: _T) -> _T:
-    return default if value is None else value
 
 
 def _rate(tokens: int, duration_s: float) -> float | None:

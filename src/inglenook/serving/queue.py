@@ -9,8 +9,9 @@ not get more than one with short ones, and nobody waits for ever.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -47,9 +48,15 @@ class FairQueue(Generic[T]):
         self._weights[device_id] = weight
         self._lines[device_id].append(item)
 
-    def put_back(self, device_id: str, item: T) -> None:
-        """Put an item that was taken at the head of its line again; it stays charged."""
-        self._lines.setdefault(device_id, deque()).appendleft(item)
+    def put_back(self, device_id: str, item: T, *, age: Callable[[T], float]) -> None:
+        """Put an item that was taken into its line again; it stays charged.
+
+        Args:
+            device_id: Whose it is.
+            item: What waits again.
+            age: Items of a line that are less by this stay before it.
+        """
+        insort(self._lines.setdefault(device_id, deque()), item, key=age)
         self._times.setdefault(device_id, self._clock)
         self._weights.setdefault(device_id, 1.0)
 

@@ -1,0 +1,42 @@
+"""What is refused at once, because waiting would not help it. Kind: rules."""
+
+from __future__ import annotations
+
+from inglenook.chat.request import ChatRequest
+from inglenook.engine.orders import EngineState, Phase
+from inglenook.errors import Code, Problem
+
+#: A phone is told to come back later, rather than to wait, if the engine needs longer than this.
+_WORTH_WAITING_S = 10.0
+
+
+def check_request(request: ChatRequest, state: EngineState) -> None:
+    """Check that the engine's state lets it answer this request before long.
+
+    Raises:
+        Problem: If it runs another model, or none.
+    """
+    if state.phase is Phase.MISSING or (
+        state.phase is Phase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
+    ):
+        raise problem_of(state)
+    wanted = (request.model or "").removesuffix(":latest").lower()
+    if wanted and state.model and wanted != state.model.lower():
+        text = f"This box runs '{state.model}'; leave 'model' out or name that."
+        raise Problem(Code.MODEL_MISSING, text)
+
+
+def problem_of(state: EngineState) -> Problem:
+    """Say to a person why an engine without a model, or one that fails again and again, is none."""
+    if state.phase is Phase.MISSING:
+        text = "This box has no usable model right now; its log says why."
+        return Problem(Code.MODEL_MISSING, text)
+    text = "The model keeps failing on this box; its log says why."
+    return Problem(Code.ENGINE_FAILED, text, retry_after_s=round(state.retry_in_s, 1))
+
+
+def raise_if(problem: Problem | None) -> None:
+    """Raise a problem that may be raised more than once."""
+    if problem is not None:
+        # It would carry the traces of all times before.
+        raise problem.with_traceback(None)

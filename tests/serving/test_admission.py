@@ -1,0 +1,51 @@
+"""What no wait would help is refused at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from inglenook.chat.request import ChatRequest, Message
+from inglenook.engine.orders import EngineState, Phase
+from inglenook.errors import Code, Problem
+from inglenook.serving.admission import check_request, raise_if
+
+HI = (Message("user", "Hi"),)
+
+
+@pytest.mark.parametrize(
+    ("state", "model", "code"),
+    [
+        (EngineState(Phase.READY, "tiny"), None, None),
+        (EngineState(Phase.READY, "tiny"), "Tiny:latest", None),
+        (EngineState(Phase.READY, "tiny"), "huge", Code.MODEL_MISSING),
+        (EngineState(Phase.LOADING), "huge", None),
+        (EngineState(Phase.LOADING, "tiny"), "huge", Code.MODEL_MISSING),
+        (EngineState(Phase.RESTARTING, "tiny", retry_in_s=10.0), None, None),
+        (EngineState(Phase.RESTARTING, "tiny", retry_in_s=10.1), None, Code.ENGINE_FAILED),
+        (EngineState(Phase.MISSING), None, Code.MODEL_MISSING),
+        (EngineState(Phase.STOPPED, "tiny"), None, None),
+    ],
+)
+def test_a_request_fits_the_engine_or_hears_why_not(
+    state: EngineState, model: str | None, code: Code | None
+) -> None:
+    """What may soon be otherwise is waited for; a model that is not known yet may be any."""
+    try:
+        check_request(ChatRequest(HI, model), state)
+        said = None
+    except Problem as problem:
+        said = problem.code
+    assert said is code
+
+
+def test_a_problem_may_be_raised_any_number_of_times() -> None:
+    """It does not grow by a trace each time."""
+    problem = Problem(Code.TOO_HOT, "Too hot.")
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Problem) as caught:
+            raise_if(problem)
+        lengths.append(len(caught.traceback))
+    raise_if(None)
+
+    assert len(set(lengths)) == 1

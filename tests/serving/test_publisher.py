@@ -1,0 +1,93 @@
+"""What happens is on the disk before anybody sees it, and what is dropped leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from inglenook.serving.job import Job
+from inglenook.serving.journal import Journal, Opening, Saved
+from inglenook.serving.publisher import Publisher
+from inglenook.serving.recorder import Recorder
+from inglenook.serving.response import Response, Status
+from inglenook.serving.shelf import Shelf
+from tests.fakes.engine import Writing
+from tests.serving.test_job import ORDER, Owner
+from tests.serving.test_journal import opened, raw
+
+SOON_S = 10.0
+
+
+class Press:
+    """One response on its way to its readers."""
+
+    def __init__(self, publisher: Publisher, shelf: Shelf) -> None:
+        self.publisher = publisher
+        self.response = Response("r", "ada", "tiny", now=0.0)
+        shelf.add(self.response, None)
+        self.job = Job(ORDER, self.response, lambda: 0.0, Owner())
+        self.writing = Writing(self.job.attempt(1), self.job, [b"secret "] * 9)
+        publisher.opening(Opening("r", "ada", None, "tiny", ORDER))
+
+    def write(self) -> None:
+        """One more token."""
+        self.writing.step()
+        self.publisher.news(self.job)
+
+    async def shown(self, condition: Status) -> None:
+        """Wait until readers know so much."""
+        changed = asyncio.Event()
+        self.response.subscribe(changed.set)
+        async with asyncio.timeout(SOON_S):
+            while self.response.status is not condition:
+                await changed.wait()
+                changed.clear()
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Press]:
+    """A publisher at work with a journal; stopped at the end."""
+    recorder, shelf = Recorder(Journal(folder / "journal.db")), Shelf(600.0, 60.0)
+    await recorder.load()
+    publisher = Publisher(recorder, shelf, lambda: 0.0)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publisher.run(), name="publisher")
+        try:
+            yield Press(publisher, shelf)
+        finally:
+            publisher.stop()
+    await recorder.close()
+
+
+async def test_what_is_told_before_the_end_is_published_at_the_end(tmp_path: Path) -> None:
+    """A stop loses nothing, and the disk has what readers have."""
+    async with running(tmp_path) as press:
+        press.writing.begin(thinking=False)
+        press.write()
+        await press.shown(Status.RUNNING)
+        press.write()
+    text = "secret secret "
+    assert press.response.opened
+    assert [piece.text for piece in press.response.after(0, 1024)] == [text]
+    [saved] = await asyncio.to_thread(read_back, tmp_path)
+    assert "".join(piece.text for piece in saved.pieces) == text
+
+
+def read_back(folder: Path) -> list[Saved]:
+    """What the journal holds."""
+    with opened(folder) as (_journal, saved):
+        return saved
+
+
+async def test_what_is_dropped_and_purged_is_in_no_byte_on_disk(tmp_path: Path) -> None:
+    """Once the next round is done."""
+    async with running(tmp_path) as press:
+        press.writing.begin(thinking=False)
+        press.write()
+        await press.shown(Status.RUNNING)
+        assert b"secret" in raw(tmp_path)
+        press.publisher.dropped("r")
+        press.publisher.purge()
+    assert b"secret" not in raw(tmp_path)
