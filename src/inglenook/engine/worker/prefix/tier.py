@@ -1,0 +1,56 @@
+"""What one tier holds, in the order in which it has to go. Kind: rules."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+
+from inglenook.engine.worker.prefix.blocks import Block, Payload
+
+
+class Tier:
+    """Blocks of one tier, oldest first; a block never comes after its parent.
+
+    That holds as long as everything put in is touched with all of its path, and it means that who
+    removes from the front never removes a parent before its child.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._payloads: dict[bytes, Payload] = {}
+        self.used_bytes = 0
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._sizes
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._sizes)
+
+    def put(self, key: bytes, size_bytes: int, payload: Payload | None = None) -> None:
+        """Hold a block that is not held yet, as the newest."""
+        assert key not in self._sizes
+        self._sizes[key] = size_bytes
+        self.used_bytes += size_bytes
+        if payload is not None:
+            self._payloads[key] = payload
+
+    def payload(self, key: bytes) -> Payload | None:
+        """What was put in with a block; None if the block is not held."""
+        return self._payloads.get(key)
+
+    def touch(self, path: Sequence[Block]) -> None:
+        """Make what is held of a path the newest, the first block newest of all."""
+        for block in reversed(path):
+            if block.key in self._sizes:
+                self._sizes.move_to_end(block.key)
+
+    def discard(self, key: bytes) -> bool:
+        """Hold a block no longer; say whether it was held."""
+        size_bytes = self._sizes.pop(key, None)
+        self._payloads.pop(key, None)
+        self.used_bytes -= size_bytes or 0
+        return size_bytes is not None
+
+    def sum_bytes(self, keys: Iterable[bytes]) -> int:
+        """How much those of the blocks that are held come to."""
+        return sum(self._sizes.get(key, 0) for key in keys)

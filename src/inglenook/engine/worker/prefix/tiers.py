@@ -1,0 +1,206 @@
+"""Which blocks are in memory and which on disk, and what has to go for others. Kind: rules.
+
+A block is in the index as long as it is in at least one tier. New ones go to memory and, if there
+is a disk, wait there until they are written; what waits counts as both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from inglenook.engine.worker.prefix.blocks import Block, Payload
+from inglenook.engine.worker.prefix.index import Index
+from inglenook.engine.worker.prefix.tier import Tier
+
+#: What may wait to be written where memory holds nothing else: some twenty blocks.
+WAITING_BYTES_MAX = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A block an earlier life left on the disk.
+
+    Attributes:
+        used_ns: When it was last used, file time.
+    """
+
+    block: Block
+    file_bytes: int
+    used_ns: int
+
+
+class Tiers:
+    """What the cache holds, and where."""
+
+    def __init__(self, root: bytes, *, ram_bytes: int, disk_bytes: int, whole: bool) -> None:
+        """Begin with nothing; for ``root`` and ``whole`` see `Index`.
+
+        Args:
+            root: The model's fingerprint.
+            ram_bytes: Bound of what is in memory.
+            disk_bytes: Bound of the files; 0 if there is no disk.
+            whole: States can't be trimmed.
+        """
+        self._root = root
+        self._whole = whole
+        #: Bound of what is in memory; change it by `set_ram_bytes`.
+        self.ram_bytes = ram_bytes
+        self._disk_bytes = disk_bytes
+        self._disk_room_bytes = disk_bytes
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Begin again with nothing."""
+        self.index = Index(self._root, whole=self._whole)
+        self.ram = Tier()
+        self.disk = Tier()
+        self._waiting: dict[bytes, None] = {}
+        self._doomed: list[bytes] = []
+
+    def put(self, block: Block, payload: Payload, file_bytes: int) -> bool:
+        """Take in a new block; say whether it is kept, in memory or to be written.
+
+        It is not if the one before it is not there, nor if memory is full of what must be written.
+        """
+        size_bytes = len(payload)
+        if self.index.covers(block):
+            return True
+        write = self._disk_bytes > 0
+        room_bytes = self.ram_bytes or (WAITING_BYTES_MAX if write else 0)
+        fits = self._waiting_bytes + size_bytes <= room_bytes
+        if not fits or not self.index.is_reachable(block):
+            return False
+        for shorter in self.index.add(block):
+            self._drop(shorter.key)
+        self.ram.put(block.key, size_bytes, payload)
+        if write:
+            self.disk.put(block.key, file_bytes)
+            self._waiting[block.key] = None
+        self.touch(self.index.path(block.key))
+        self._trim()
+        return block.key in self.index
+
+    def touch(self, path: Sequence[Block]) -> list[bytes]:
+        """A path was used: what is on it goes last.
+
+        Returns:
+            Keys of it that are on disk, last block first, whose files should know too.
+        """
+        self.ram.touch(path)
+        self.disk.touch(path)
+        on_disk = (block.key for block in reversed(path) if block.key in self.disk)
+        return [key for key in on_disk if key not in self._waiting]
+
+    def is_waiting(self, key: bytes) -> bool:
+        """Whether a block is yet to be written."""
+        return key in self._waiting
+
+    def brought(self, block: Block, payload: Payload) -> None:
+        """A block was read from the disk; memory takes it if it has room for any."""
+        if block.key in self.index and block.key not in self.ram and self.ram_bytes > 0:
+            self.ram.put(block.key, len(payload), payload)
+            self.touch(self.index.path(block.key))
+            self._trim()
+
+    def damaged(self, block: Block) -> None:
+        """A block's file is gone or not what it should be."""
+        if block.key not in self.ram:
+            self._drop(block.key)
+
+    def written(self, key: bytes, room_bytes: int, *, done: bool) -> None:
+        """A block is on disk, or else there was no room for it.
+
+        Args:
+            key: Whose it is.
+            room_bytes: How much more may be written now.
+            done: Whether it is on disk.
+        """
+        if not done and key in self._waiting:
+            self._leave_disk(key)
+        self._waiting.pop(key, None)
+        self._learn_room(room_bytes)
+
+    def found(self, kept: Iterable[Kept], room_bytes: int) -> None:
+        """Take in what an earlier life left on the disk."""
+        mine = list(self.ram)
+        there = sorted(kept, key=lambda file: (file.block.start, file.used_ns))
+        for file in there:
+            key = file.block.key
+            if key in self.disk:
+                continue
+            if not self.index.is_reachable(file.block) or self.index.covers(file.block):
+                self._doomed.append(key)
+                continue
+            for shorter in self.index.add(file.block):
+                self._drop(shorter.key)
+            self.disk.put(key, file.file_bytes)
+        # By time and depth, and what came in meanwhile is newest.
+        there.sort(key=lambda file: (file.used_ns, -file.block.start))
+        for key in [*(file.block.key for file in there), *mine]:
+            self.touch(self.index.path(key))
+        self._learn_room(room_bytes)
+
+    def set_ram_bytes(self, ram_bytes: int) -> None:
+        """Change the bound of what is in memory."""
+        self.ram_bytes = ram_bytes
+        self._trim()
+
+    def lose_disk(self) -> None:
+        """There is no disk any more; memory keeps what it has."""
+        self._disk_bytes = 0
+        for key in list(self.disk):
+            self._leave_disk(key)
+        self._doomed.clear()
+        self._trim()
+
+    def take_doomed(self) -> list[bytes]:
+        """Keys whose files are to be removed, or not written, since the last call."""
+        doomed, self._doomed = self._doomed, []
+        return doomed
+
+    @property
+    def _waiting_bytes(self) -> int:
+        return self.ram.sum_bytes(self._waiting)
+
+    @property
+    def _ram_bound_bytes(self) -> int:
+        # Without a bound for memory's own there is room just for what waits.
+        return self.ram_bytes or min(self._waiting_bytes, WAITING_BYTES_MAX)
+
+    def _learn_room(self, room_bytes: int) -> None:
+        written_bytes = self.disk.used_bytes - self.disk.sum_bytes(self._waiting)
+        self._disk_room_bytes = written_bytes + room_bytes
+        self._trim()
+
+    def _trim(self) -> None:
+        """Let the oldest go until both bounds hold."""
+        while self.ram.used_bytes > self._ram_bound_bytes:
+            # What waits goes last: what is written is no loss.
+            settled = (key for key in self.ram if key not in self._waiting)
+            self._leave_ram(next(settled, None) or next(iter(self.ram)))
+        while self.disk.used_bytes > max(min(self._disk_bytes, self._disk_room_bytes), 0):
+            self._leave_disk(next(iter(self.disk)))
+
+    def _leave_ram(self, key: bytes) -> None:
+        self.ram.discard(key)
+        if key in self._waiting or key not in self.disk:
+            self._drop(key)
+
+    def _leave_disk(self, key: bytes) -> None:
+        self.disk.discard(key)
+        self._doomed.append(key)
+        waited = key in self._waiting
+        self._waiting.pop(key, None)
+        if self.ram_bytes == 0 and waited:
+            self.ram.discard(key)
+        if key not in self.ram:
+            self._drop(key)
+
+    def _drop(self, key: bytes) -> None:
+        """Forget a block and all below it."""
+        for block in self.index.remove(key):
+            self.ram.discard(block.key)
+            self._waiting.pop(block.key, None)
+            if self.disk.discard(block.key):
+                self._doomed.append(block.key)

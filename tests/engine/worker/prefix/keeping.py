@@ -1,0 +1,97 @@
+"""Prompts, states for them, and a way to wait for the disk: for the tests of the prefix cache."""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from inglenook.engine.worker.prefix.blocks import Block, cut, pack
+from inglenook.engine.worker.prefix.store import Fetch, Store
+
+ROOT = b"fingerprint of 1"
+OTHER_ROOT = b"fingerprint of 2"
+
+DEADLINE_S = 20.0
+
+MIB = 2**20
+
+
+def prompt(length: int, seed: int = 0) -> list[int]:
+    """Tokens that no other seed begins with."""
+    return [seed * 10_000 + place for place in range(length)]
+
+
+def blocks_of(tokens: Sequence[int], *, whole: bool = False) -> list[Block]:
+    """A prompt's blocks, first to last."""
+    return list(cut(ROOT, pack(tokens), whole=whole))
+
+
+def state(tokens: Sequence[int], size_bytes: int = 1000) -> bytes:
+    """What stands for the state after these tokens, and for no other's."""
+    return hashlib.shake_128(pack(tokens)).digest(size_bytes)
+
+
+@contextmanager
+def opened(
+    folder: Path | None,
+    *,
+    ram_bytes: int = MIB,
+    disk_bytes: int = 64 * MIB,
+    fingerprint: bytes = ROOT,
+    whole: bool = False,
+) -> Iterator[Store]:
+    """A store that has looked round in its folder."""
+    store = Store(
+        folder=folder,
+        fingerprint=fingerprint,
+        ram_bytes=ram_bytes,
+        disk_bytes=disk_bytes,
+        whole=whole,
+    )
+    try:
+        if folder is not None and disk_bytes:
+            next_news(store)
+        yield store
+    finally:
+        store.close(DEADLINE_S)
+
+
+def next_news(store: Store) -> None:
+    """Take in what the disk does next."""
+    assert select.select([store], [], [], DEADLINE_S)[0], "no news"
+    store.poll()
+
+
+def wait_until(store: Store, condition: Callable[[], bool]) -> None:
+    """Take in what the disk does until something holds."""
+    ends_at = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert select.select([store], [], [], max(ends_at - time.monotonic(), 0))[0], "no news"
+        store.poll()
+
+
+def keep(store: Store, tokens: Sequence[int], size_bytes: int = 1000) -> None:
+    """Put all of a prompt that is not stored."""
+    for start, stop in store.missing(tokens):
+        assert store.put(tokens, start, stop, state(tokens[:stop], size_bytes))
+
+
+def fetched(store: Store, tokens: Sequence[int]) -> Fetch:
+    """Fetch, and wait for it."""
+    fetch = store.fetch(tokens)
+    wait_until(store, lambda: fetch.ready)
+    return fetch
+
+
+def written(store: Store, folder: Path, count: int) -> None:
+    """Wait until so many files are there, and the store knows."""
+    wait_until(store, lambda: len(files(folder)) == count and not store._tiers._waiting)
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())

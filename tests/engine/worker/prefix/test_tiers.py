@@ -1,0 +1,434 @@
+"""What is kept where: within its bounds, the longest unused first, and always within reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inglenook.engine.worker.prefix.blocks import Block
+from inglenook.engine.worker.prefix.tiers import WAITING_BYTES_MAX, Kept, Tiers
+from tests.engine.worker.prefix.keeping import MIB, ROOT, blocks_of, prompt
+
+#: Of every block in these tests.
+STATE_BYTES = 100
+FILE_BYTES = 120
+
+PLENTY = 2**40
+
+
+def tiers(*, ram_bytes: int = PLENTY, disk_bytes: int = PLENTY, whole: bool = False) -> Tiers:
+    return Tiers(ROOT, ram_bytes=ram_bytes, disk_bytes=disk_bytes, whole=whole)
+
+
+def put(held: Tiers, tokens: list[int], *, size_bytes: int = STATE_BYTES) -> bool:
+    """Put what is missing of a prompt; say whether all of it is kept."""
+    return all(
+        held.put(block, bytes(size_bytes), size_bytes + FILE_BYTES - STATE_BYTES)
+        for block in blocks_of(tokens)
+        if not held.index.covers(block)
+    )
+
+
+def write_all(held: Tiers) -> None:
+    """The disk does all it was asked to."""
+    for key in list(held._waiting):
+        held.written(key, PLENTY, done=True)
+
+
+def has(held: Tiers, tokens: list[int]) -> bool:
+    return held.index.match(tokens)[1] == len(tokens)
+
+
+def test_what_is_put_waits_in_memory_until_it_is_written() -> None:
+    """It counts against both bounds from the start."""
+    held = tiers()
+    assert put(held, prompt(200))
+    keys = [block.key for block in blocks_of(prompt(200))]
+
+    assert all(held.is_waiting(key) for key in keys)
+    assert (held.ram.used_bytes, held.disk.used_bytes) == (2 * STATE_BYTES, 2 * FILE_BYTES)
+    write_all(held)
+    assert not any(held.is_waiting(key) for key in keys)
+    assert (held.ram.used_bytes, held.disk.used_bytes) == (2 * STATE_BYTES, 2 * FILE_BYTES)
+
+
+def test_without_memory_of_its_own_what_is_written_leaves_it() -> None:
+    """It is on the disk."""
+    held = tiers(ram_bytes=0)
+    put(held, prompt(200))
+    assert held.ram.used_bytes == 2 * STATE_BYTES
+    write_all(held)
+
+    assert held.ram.used_bytes == 0
+    assert has(held, prompt(200))
+
+
+def test_without_a_disk_nothing_waits() -> None:
+    """Memory is all there is."""
+    held = tiers(disk_bytes=0)
+    put(held, prompt(200))
+
+    assert not held._waiting
+    assert held.disk.used_bytes == 0
+
+
+def test_with_neither_nothing_is_kept() -> None:
+    """And that is said."""
+    held = tiers(ram_bytes=0, disk_bytes=0)
+
+    assert not put(held, prompt(10))
+    assert len(held.index) == 0
+
+
+def test_full_memory_drops_the_longest_unused_if_there_is_no_disk() -> None:
+    """Use counts, not age."""
+    held = tiers(ram_bytes=2 * STATE_BYTES, disk_bytes=0)
+    put(held, prompt(10, seed=1))
+    put(held, prompt(10, seed=2))
+    held.touch(blocks_of(prompt(10, seed=1)))
+    put(held, prompt(10, seed=3))
+
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3)] == [True, False, True]
+
+
+def test_full_memory_loses_nothing_that_is_on_disk() -> None:
+    """It is only further away."""
+    held = tiers(ram_bytes=2 * STATE_BYTES)
+    for seed in (1, 2, 3):
+        put(held, prompt(10, seed=seed))
+        write_all(held)
+
+    assert held.ram.used_bytes == 2 * STATE_BYTES
+    assert all(has(held, prompt(10, seed=seed)) for seed in (1, 2, 3))
+    assert held.take_doomed() == []
+
+
+@pytest.mark.parametrize(
+    ("ram_bytes", "size_bytes", "fit"),
+    [(10 * STATE_BYTES, STATE_BYTES, 10), (0, 8 * MIB, WAITING_BYTES_MAX // (8 * MIB))],
+)
+def test_while_memory_is_full_of_what_waits_nothing_new_is_taken(
+    ram_bytes: int, size_bytes: int, fit: int
+) -> None:
+    """What came first will be written; the newest is dropped."""
+    held = tiers(ram_bytes=ram_bytes)
+    taken = [put(held, prompt(10, seed=seed), size_bytes=size_bytes) for seed in range(fit + 1)]
+
+    assert taken == [True] * fit + [False]
+    write_all(held)
+    assert put(held, prompt(10, seed=fit), size_bytes=size_bytes)
+
+
+def test_a_full_disk_tier_lets_the_longest_unused_go() -> None:
+    """From the disk; what is in memory too stays there."""
+    held = tiers(disk_bytes=2 * FILE_BYTES)
+    for seed in (1, 2, 3):
+        put(held, prompt(10, seed=seed))
+        write_all(held)
+    [oldest] = blocks_of(prompt(10, seed=1))
+
+    assert held.take_doomed() == [oldest.key]
+    assert held.take_doomed() == []
+    assert has(held, prompt(10, seed=1))
+
+
+def test_what_leaves_its_last_tier_is_forgotten() -> None:
+    """Nothing is promised that cannot be had."""
+    held = tiers(ram_bytes=0, disk_bytes=2 * FILE_BYTES)
+    for seed in (1, 2, 3):
+        put(held, prompt(10, seed=seed))
+        write_all(held)
+
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3)] == [False, True, True]
+
+
+def test_a_conversation_too_long_for_its_bounds_is_kept_from_its_beginning() -> None:
+    """The beginning is what others share, and nothing is of use without it."""
+    held = tiers(ram_bytes=3 * STATE_BYTES, disk_bytes=0)
+    assert not put(held, prompt(1000))
+
+    assert held.index.match(prompt(1000))[1] == 3 * 128
+
+
+def test_a_grown_conversation_leaves_no_old_tail() -> None:
+    """Neither in memory nor on disk."""
+    held = tiers()
+    put(held, prompt(150))
+    write_all(held)
+    put(held, prompt(200))
+    tail = blocks_of(prompt(150))[-1]
+
+    assert held.take_doomed() == [tail.key]
+    assert held.ram.used_bytes == 2 * STATE_BYTES
+    assert held.disk.used_bytes == 2 * FILE_BYTES
+
+
+def test_a_smaller_bound_holds_at_once() -> None:
+    """What is on disk stays there, what waits goes only when nothing else is left."""
+    held = tiers()
+    put(held, prompt(10, seed=1))
+    write_all(held)
+    put(held, prompt(10, seed=2))
+    held.touch(blocks_of(prompt(10, seed=1)))
+    held.set_ram_bytes(STATE_BYTES)
+
+    assert held.ram.used_bytes == STATE_BYTES
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [True, True]
+    held.set_ram_bytes(STATE_BYTES - 1)
+    assert held.ram.used_bytes == 0
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [True, False]
+    assert held.take_doomed() == [blocks_of(prompt(10, seed=2))[0].key]
+
+
+def test_memory_that_is_taken_away_may_still_hold_what_waits() -> None:
+    """But not what is written already."""
+    held = tiers()
+    put(held, prompt(10, seed=1))
+    write_all(held)
+    put(held, prompt(10, seed=2))
+    held.set_ram_bytes(0)
+
+    assert held.ram.used_bytes == STATE_BYTES
+    assert all(has(held, prompt(10, seed=seed)) for seed in (1, 2))
+
+
+def test_a_block_there_was_no_room_for_stays_in_memory() -> None:
+    """As long as that has room."""
+    held = tiers()
+    put(held, prompt(10))
+    [block] = blocks_of(prompt(10))
+    held.written(block.key, STATE_BYTES, done=False)
+
+    assert (held.ram.used_bytes, held.disk.used_bytes) == (STATE_BYTES, 0)
+    assert has(held, prompt(10))
+    held.set_ram_bytes(0)
+    assert not has(held, prompt(10))
+
+
+def test_a_file_system_that_fills_up_is_given_room_back() -> None:
+    """Others write to it too; the longest unused goes."""
+    held = tiers(ram_bytes=0)
+    for seed in (1, 2, 3):
+        put(held, prompt(10, seed=seed))
+        write_all(held)
+    put(held, prompt(10, seed=4))
+    held.written(blocks_of(prompt(10, seed=4))[0].key, -FILE_BYTES - 1, done=True)
+
+    assert held.disk.used_bytes == 2 * FILE_BYTES
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3, 4)] == [False, False, True, True]
+
+
+def kept(tokens: list[int], used_ns: int) -> Iterator[Kept]:
+    for block in blocks_of(tokens):
+        yield Kept(block, FILE_BYTES, used_ns + block.start)
+
+
+def test_an_earlier_lifes_blocks_are_found_in_the_order_of_their_use() -> None:
+    """In whatever order the folder names them."""
+    held = tiers(disk_bytes=3 * FILE_BYTES)
+    held.found([*kept(prompt(200, seed=2), 2000), *kept(prompt(200, seed=1), 1000)][::-1], PLENTY)
+
+    # The tail of the older went, for the bound.
+    assert held.take_doomed() == [blocks_of(prompt(200, seed=1))[1].key]
+    assert has(held, prompt(200, seed=2))
+    assert has(held, prompt(128, seed=1))
+
+
+def test_blocks_out_of_reach_are_removed() -> None:
+    """Their beginning is gone, so they are of no use."""
+    held = tiers()
+    [first, *rest] = kept(prompt(300), 0)
+    held.found(rest, PLENTY)
+
+    assert sorted(held.take_doomed()) == sorted(file.block.key for file in rest)
+    assert len(held.index) == 0
+    assert first.block.key not in held.disk
+
+
+def test_a_tail_that_was_not_removed_in_time_is_removed_now() -> None:
+    """The power went between the longer one and its removal."""
+    held = tiers()
+    held.found([*kept(prompt(200), 2000), *kept(prompt(150), 1000)], PLENTY)
+
+    assert held.take_doomed() == [blocks_of(prompt(150))[-1].key]
+    assert has(held, prompt(200))
+
+
+def test_what_came_in_before_the_disk_was_known_counts_as_newer() -> None:
+    """And is not lost for having been there before."""
+    held = tiers(ram_bytes=0, disk_bytes=2 * FILE_BYTES)
+    put(held, prompt(10, seed=1))
+    held.found([*kept(prompt(10, seed=1), 0), *kept(prompt(10, seed=2), PLENTY)], PLENTY)
+    put(held, prompt(10, seed=3))
+
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3)] == [True, False, True]
+
+
+def test_a_block_from_disk_is_in_memory_from_then_on() -> None:
+    """Somebody just used it."""
+    held = tiers()
+    held.found(kept(prompt(10), 0), PLENTY)
+    [block] = blocks_of(prompt(10))
+    held.brought(block, b"state")
+
+    assert held.ram.payload(block.key) == b"state"
+    held.brought(block, b"again")
+    assert held.ram.used_bytes == len(b"state")
+
+
+def test_a_block_from_disk_is_not_kept_where_memory_has_no_room_of_its_own() -> None:
+    """It passes through."""
+    held = tiers(ram_bytes=0)
+    held.found(kept(prompt(10), 0), PLENTY)
+    [block] = blocks_of(prompt(10))
+    held.brought(block, b"state")
+
+    assert held.ram.used_bytes == 0
+
+
+def test_a_damaged_block_takes_what_is_below_with_it() -> None:
+    """It could not be put into a pool any more."""
+    held = tiers()
+    held.found(kept(prompt(300), 0), PLENTY)
+    blocks = blocks_of(prompt(300))
+    held.damaged(blocks[1])
+
+    assert held.index.match(prompt(300))[1] == 128
+    assert sorted(held.take_doomed()) == sorted(block.key for block in blocks[1:])
+
+
+def test_a_damaged_file_is_no_loss_while_memory_has_the_block() -> None:
+    """It came back in while the file was being read."""
+    held = tiers()
+    put(held, prompt(10))
+    held.damaged(blocks_of(prompt(10))[0])
+
+    assert has(held, prompt(10))
+
+
+def test_without_its_disk_the_cache_has_what_is_in_memory() -> None:
+    """What waited stays, and nothing waits any more."""
+    held = tiers()
+    held.found(kept(prompt(10, seed=1), 0), PLENTY)
+    put(held, prompt(10, seed=2))
+    held.lose_disk()
+
+    assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [False, True]
+    assert held.disk.used_bytes == 0
+    assert held.take_doomed() == []
+    put(held, prompt(10, seed=3))
+    assert not held._waiting
+
+
+def test_files_are_told_of_their_use_deepest_first() -> None:
+    """So that a parent's time is never before its child's; what is not written has no file."""
+    held = tiers()
+    put(held, prompt(200))
+    write_all(held)
+    put(held, prompt(300))
+    keys = [block.key for block in blocks_of(prompt(300))]
+
+    assert held.touch(blocks_of(prompt(300))) == [keys[0]]
+    write_all(held)
+    assert held.touch(blocks_of(prompt(300))) == keys[::-1]
+
+
+def test_a_whole_state_is_kept_beside_its_longer_ones() -> None:
+    """It is of use where those are not."""
+    held = tiers(whole=True)
+    for length in (150, 200):
+        [block] = blocks_of(prompt(length), whole=True)
+        assert held.put(block, bytes(STATE_BYTES), FILE_BYTES)
+
+    assert held.index.match(prompt(180))[1] == 150
+
+
+def test_everything_can_be_forgotten() -> None:
+    """And it begins anew."""
+    held = tiers()
+    put(held, prompt(200))
+    held.forget_all()
+
+    assert (len(held.index), held.ram.used_bytes, held.disk.used_bytes) == (0, 0, 0)
+    assert not held._waiting
+    assert put(held, prompt(200))
+
+
+TREE = [prompt(length, seed) for seed in (1, 2) for length in (100, 200, 300)]
+
+
+def grow(held: Tiers, number: int) -> None:
+    put(held, TREE[number % len(TREE)])
+
+
+def use(held: Tiers, number: int) -> None:
+    held.touch(held.index.match(TREE[number % len(TREE)])[0])
+
+
+def write(held: Tiers, number: int) -> None:
+    if held._waiting:
+        key = sorted(held._waiting)[number % len(held._waiting)]
+        held.written(key, number * STATE_BYTES, done=number % 4 > 0)
+
+
+def bring(held: Tiers, number: int) -> None:
+    on_disk = sorted(set(held.disk) - set(held._waiting))
+    if on_disk:
+        block = held.index._blocks[on_disk[number % len(on_disk)]]
+        if number % 5:
+            held.brought(block, bytes(STATE_BYTES))
+        else:
+            held.damaged(block)
+
+
+def squeeze(held: Tiers, number: int) -> None:
+    held.set_ram_bytes(number % 8 * STATE_BYTES)
+
+
+def find(held: Tiers, number: int) -> None:
+    held.found(kept(TREE[number % len(TREE)], number), PLENTY)
+
+
+def lose(held: Tiers, number: int) -> None:
+    if number == 0:
+        held.lose_disk()
+
+
+OPERATIONS: list[Callable[[Tiers, int], None]] = [grow, use, write, bring, squeeze, find, lose]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 40)), max_size=25),
+    st.integers(0, 12),
+    st.integers(0, 12),
+)
+def test_whatever_happens_bounds_hold_and_all_is_within_reach(
+    operations: list[tuple[Callable[[Tiers, int], None], int]], ram_blocks: int, disk_blocks: int
+) -> None:
+    """After every operation: bytes, tiers, tree and order agree."""
+    disk_bytes = disk_blocks * FILE_BYTES
+    held = tiers(ram_bytes=ram_blocks * STATE_BYTES, disk_bytes=disk_bytes)
+    for operation, number in operations:
+        operation(held, number)
+
+        waiting = set(held._waiting)
+        assert held.ram.used_bytes == STATE_BYTES * len(list(held.ram))
+        assert held.disk.used_bytes == FILE_BYTES * len(list(held.disk)) <= disk_bytes
+        assert held.ram.used_bytes <= (held.ram_bytes or STATE_BYTES * len(waiting))
+        assert waiting <= set(held.ram) & set(held.disk)
+        assert set(held.index._blocks) == set(held.ram) | set(held.disk)
+        assert_within_reach(held, list(held.index._blocks.values()))
+        assert set(held.take_doomed()).isdisjoint(held.disk)
+
+
+def assert_within_reach(held: Tiers, blocks: list[Block]) -> None:
+    """Every block's parent is there, and goes after it."""
+    for tier in (held.ram, held.disk):
+        order = {key: place for place, key in enumerate(tier)}
+        for block in blocks:
+            assert held.index.is_reachable(block)
+            if block.key in order and block.parent in order:
+                assert order[block.key] < order[block.parent]
