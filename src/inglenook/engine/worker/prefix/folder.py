@@ -1,0 +1,65 @@
+"""What is in the cache's folder at the start, and how much more may be put there. Kind: hands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from inglenook.engine.prefix_files import TEMPORARY_SUFFIX, cache_files
+from inglenook.engine.worker.prefix.blockfile import Damaged, read_block
+from inglenook.engine.worker.prefix.tiers import Kept
+
+#: Left free whatever the bounds say: a file system without room fails everybody on the box.
+SPARE_BYTES: Final = 512 * 2**20
+SPARE_PART: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A file that belongs to another model."""
+
+    path: Path
+    file_bytes: int
+    used_ns: int
+
+
+def survey(folder: Path, own: str) -> tuple[list[Kept], list[Stranger]]:
+    """See what is there; remove what was never finished, and what is not what it should be.
+
+    Args:
+        folder: Where the folders of all fingerprints are.
+        own: Name of the one whose blocks are wanted.
+
+    Returns:
+        Its blocks in no order, and the files of others, the one used longest ago first.
+
+    Raises:
+        OSError: If the folder cannot be read or changed.
+    """
+    kept: list[Kept] = []
+    strangers: list[Stranger] = []
+    for path, status in cache_files(folder):
+        if path.suffix == TEMPORARY_SUFFIX:
+            path.unlink(missing_ok=True)
+        elif path.parent.name != own:
+            strangers.append(Stranger(path, status.st_size, status.st_mtime_ns))
+        else:
+            try:
+                kept.append(Kept(read_block(path), status.st_size, status.st_mtime_ns))
+            except (Damaged, OSError):
+                path.unlink(missing_ok=True)
+    strangers.sort(key=lambda stranger: stranger.used_ns)
+    return kept, strangers
+
+
+def room_bytes(folder: Path) -> int:
+    """How much may be written to the folder's file system; below 0 if too much was already.
+
+    Raises:
+        OSError: If that cannot be found out.
+    """
+    status = os.statvfs(folder)
+    spare_bytes = max(SPARE_BYTES, int(status.f_blocks * status.f_frsize * SPARE_PART))
+    return status.f_bavail * status.f_frsize - spare_bytes

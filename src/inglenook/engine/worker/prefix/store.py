@@ -1,0 +1,201 @@
+"""What was read and left the pool, in memory and on disk, for the engine's thread. Kind: hands.
+
+No call here waits for the disk. What the disk has done is taken in by `Store.poll`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from inglenook.engine.worker.prefix.blockfile import file_bytes
+from inglenook.engine.worker.prefix.blocks import Block, Payload
+from inglenook.engine.worker.prefix.disk import Disk
+from inglenook.engine.worker.prefix.exchange import Exchange
+from inglenook.engine.worker.prefix.fetch import Fetch
+from inglenook.engine.worker.prefix.tiers import Tiers
+from inglenook.engine.worker.prefix.wishes import Came, Found, Lost, News, Write, Written
+
+__all__ = ["Fetch", "Payload", "Store"]
+
+
+class Store:
+    """States of prompts, block by block, within bounds; the longest unused goes first."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None,
+        fingerprint: bytes,
+        ram_bytes: int,
+        disk_bytes: int,
+        whole: bool = False,
+    ) -> None:
+        """Begin with what is on the disk; it is known when the first news has come.
+
+        Args:
+            folder: Where the files of all models are; None keeps nothing on disk.
+            fingerprint: 16 bytes that tell this model, and all a state depends on, from others.
+            ram_bytes: Bound of what is in memory; 0 keeps there only what is yet to be written.
+            disk_bytes: Bound of the files of all models together; 0 keeps nothing on disk.
+            whole: The model's states can't be trimmed: each is of use only to a prompt that begins
+                with all of it.
+        """
+        if folder is None:
+            disk_bytes = 0
+        self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, whole=whole)
+        self._fetches: list[Fetch] = []
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._exchange = Exchange(self._bell)
+        self._disk: Disk | None = None
+        if folder is not None and disk_bytes > 0:
+            self._disk = Disk(folder, fingerprint, disk_bytes, self._exchange)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self._tiers.index)
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bound of what is in memory."""
+        return self._tiers.ram_bytes
+
+    @property
+    def ram_used_bytes(self) -> int:
+        """How much is in memory, what is yet to be written included."""
+        return self._tiers.ram.used_bytes
+
+    @property
+    def disk_used_bytes(self) -> int:
+        """How large the files of all models are, with those yet to be written."""
+        strangers_bytes = self._disk.strangers_bytes if self._disk is not None else 0
+        return self._tiers.disk.used_bytes + strangers_bytes
+
+    def match(self, tokens: Sequence[int]) -> int:
+        """How many leading tokens of a prompt could be had."""
+        return self._tiers.index.match(tokens)[1]
+
+    def fetch(self, tokens: Sequence[int]) -> Fetch:
+        """Begin to bring what `match` found into memory; it is kept there as long as that object.
+
+        What comes from the disk comes in order, and is whole.
+        """
+        path, matched = self._tiers.index.match(tokens)
+        self._exchange.touch(self._tiers.touch(path))
+        fetch = Fetch(path, matched, self._cancelled)
+        for block in path:
+            payload = self._tiers.ram.payload(block.key)
+            if payload is not None:
+                fetch.got(block.key, payload)
+        for block in fetch.lacking:
+            if not self._is_lacked(block):
+                self._exchange.read(block)
+        if not fetch.ready:
+            self._fetches.append(fetch)
+        return fetch
+
+    def missing(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
+        """The runs of a prompt, as (start, stop) in order, that are not stored.
+
+        Where states can't be trimmed that is the prompt as a whole, or nothing.
+        """
+        return self._tiers.index.missing(tokens)
+
+    def put(self, tokens: Sequence[int], start: int, stop: int, payload: Payload) -> bool:
+        """Store one run, as `missing` names them.
+
+        Args:
+            tokens: The prompt, at least up to ``stop``.
+            start: Position of the run's first token; what is before it must be stored.
+            stop: Position after its last.
+            payload: The state of just these cells. It is not copied: leave it alone from now on.
+
+        Returns:
+            Whether it is kept. It is not if there is no room for it now, or if what is before it is
+            not; then what comes after it can't be either.
+        """
+        block = self._tiers.index.block(tokens, start, stop)
+        if block is None:
+            return False
+        kept = self._tiers.put(block, payload, file_bytes(block, len(payload)))
+        if kept and self._tiers.is_waiting(block.key):
+            own_bytes = self._tiers.disk.used_bytes
+            self._exchange.write(Write(block, payload, own_bytes))
+        self._tidy()
+        return kept
+
+    def computing(self, computing: bool) -> None:  # noqa: FBT001 one reads it as a sentence
+        """Say whether the engine is at work; nothing is written meanwhile, or only slowly."""
+        self._exchange.set_computing(computing=computing)
+
+    def set_ram_bytes(self, ram_bytes: int) -> None:
+        """Change the bound of what is in memory, at once; what is on disk stays there."""
+        self._tiers.set_ram_bytes(ram_bytes)
+        self._tidy()
+
+    def purge(self) -> None:
+        """Forget everything: in memory at once, and all models' files as soon as can be."""
+        self._tiers.forget_all()
+        self._give_up()
+        self._exchange.purge()
+
+    def fileno(self) -> int:
+        """Readable when there is news; for select."""
+        return self._bell
+
+    def poll(self) -> None:
+        """Take in what the disk has done."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        for news in self._exchange.news():
+            self._take(news)
+        self._tidy()
+
+    def close(self, deadline_s: float) -> None:
+        """Write what waits, for so many seconds at most, and end; nothing may be called after."""
+        self._give_up()
+        if self._disk is None or self._disk.close(deadline_s):
+            os.close(self._bell)
+
+    def _take(self, news: News) -> None:
+        match news:
+            case Found(kept, room_bytes):
+                self._tiers.found(kept, room_bytes)
+            case Came(block, None):
+                self._tiers.damaged(block)
+                for fetch in self._fetches:
+                    fetch.lost(block.key)
+            case Came(block, payload):
+                assert payload is not None
+                self._tiers.brought(block, payload)
+                for fetch in self._fetches:
+                    fetch.got(block.key, payload)
+            case Written(key, done, room_bytes):
+                self._tiers.written(key, room_bytes, done=done)
+            case Lost():
+                self._tiers.lose_disk()
+                self._give_up()
+        self._fetches = [fetch for fetch in self._fetches if not fetch.ready]
+
+    def _tidy(self) -> None:
+        for key in self._tiers.take_doomed():
+            self._exchange.delete(key)
+
+    def _give_up(self) -> None:
+        for fetch in self._fetches:
+            fetch.give_up()
+        self._fetches.clear()
+
+    def _cancelled(self, fetch: Fetch) -> None:
+        if fetch in self._fetches:
+            self._fetches.remove(fetch)
+            for block in fetch.lacking:
+                if not self._is_lacked(block):
+                    self._exchange.unread(block.key)
+
+    def _is_lacked(self, block: Block) -> bool:
+        """Whether a fetch waits for a block."""
+        return any(fetch.lacks(block.key) for fetch in self._fetches)
