@@ -14,6 +14,8 @@ from inglenook.engine.orders import (
     Prepare,
     Prepared,
     PrepareSink,
+    Refusal,
+    Refused,
     Sink,
     Start,
     Started,
@@ -128,6 +130,11 @@ class FakeEngine:
         """Come to the end of what is read ahead, with so many tokens ready."""
         _prepare, sink = self.reading.pop(job)
         sink.prepared(Prepared(job, PROMPT_TOKENS, tokens))
+
+    def refuse(self, job: int) -> None:
+        """Find that what is read ahead cannot be a prompt."""
+        _prepare, sink = self.reading.pop(job)
+        sink.refused(Refused(job, Refusal.TEMPLATE, detail="no such role"))
 
     def limit(self, limits: Limits) -> None:
         """See `Engine.limit`."""

@@ -101,6 +101,30 @@ class Answer:
         self.first_at = self.first_at or self.last_at
 
 
+@dataclass
+class Ahead:
+    """Something the box was asked to read ahead; it ends by one message of either kind."""
+
+    request_id: str
+    prepared: Message | None = None
+    error: Message | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows."""
+        return self.prepared is not None or self.error is not None
+
+    def take(self, message: Message) -> None:
+        """Take one frame, which must be the only one."""
+        assert not self.over, f"after the end: {message}"
+        if message["type"] == "error":
+            self.error = message
+            return
+        assert message["type"] == "prepared"
+        assert 0 <= message["cached_tokens"] <= message["prompt_tokens"]
+        self.prepared = message
+
+
 class Phone:
     """One connection. `connected` makes it; frames are read only while one of its methods waits."""
 
@@ -110,6 +134,7 @@ class Phone:
         self.states: list[Message] = []
         self.others: list[Message] = []
         self.answers: list[Answer] = []
+        self.ahead: dict[str, Ahead] = {}
         self._ids = (f"c{number}" for number in itertools.count(1))
 
     async def send(self, message: Message) -> None:
@@ -137,6 +162,15 @@ class Phone:
         await self.send(message)
         return answer
 
+    async def prepare(self, request: Message | str) -> Ahead:
+        """Say what is probably coming, without waiting; a string is what is typed so far."""
+        if isinstance(request, str):
+            request = chat(request)
+        ahead = Ahead(next(self._ids))
+        self.ahead[ahead.request_id] = ahead
+        await self.send({"type": "prepare", "id": ahead.request_id, "request": request})
+        return ahead
+
     async def resume(self, answer: Answer) -> Answer:
         """Go on reading an answer that was lost from sight after `Answer.seq`."""
         answer.resumed = True
@@ -149,8 +183,8 @@ class Phone:
         """Ask for the end of an answer; its ``response.done`` still comes."""
         await self.send({"type": "cancel", "response_id": answer.response_id})
 
-    async def finish(self, *answers: Answer) -> None:
-        """Read until these answers have ended."""
+    async def finish(self, *answers: Answer | Ahead) -> None:
+        """Read until these have ended."""
         while not all(answer.over for answer in answers):
             await self.step()
 
@@ -169,10 +203,13 @@ class Phone:
         return answer
 
     async def step(self) -> Message:
-        """Read one frame and give it to the answer it belongs to, or to `states` or `others`."""
+        """Read one frame and give it to whom it belongs to, or to `states` or `others`."""
         message = await self.receive()
         answer = self._owner(message)
-        if answer is not None:
+        ahead = self.ahead.get(message.get("id", ""))
+        if ahead is not None:
+            ahead.take(message)
+        elif answer is not None:
             answer.take(message)
         elif message["type"] == "state":
             self.states.append(message)

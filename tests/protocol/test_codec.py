@@ -23,6 +23,8 @@ from inglenook.protocol.messages import (
     Generate,
     Ping,
     Pong,
+    Prepare,
+    Prepared,
     Queued,
     Resume,
     Timings,
@@ -43,6 +45,7 @@ from inglenook.protocol.messages import (
             '{"type":"generate","id":"c1","request":{},"idempotency_key":"k"}',
             Generate("c1", {}, "k"),
         ),
+        ('{"type":"prepare","id":"p1","request":{"a":[1]}}', Prepare("p1", {"a": [1]})),
         ('{"type":"cancel","response_id":"r_1"}', Cancel("r_1")),
         ('{"type":"resume","response_id":"r_1","after":7}', Resume("r_1", 7)),
         ('{"type":"resume","response_id":"r_1"}', Resume("r_1", 0)),
@@ -111,6 +114,8 @@ def test_what_is_no_json_object_does_not_speak_the_protocol(frame: str) -> None:
         ('{"type":"generate","id":"%s","request":{}}' % ("x" * 129), "'id' must have 1 to 128"),
         ('{"type":"generate","id":"c","request":[]}', "at `$.request`"),
         ('{"type":"generate","id":"c","request":{},"idempotency_key":""}', "'idempotency_key'"),
+        ('{"type":"prepare","id":"p"}', "In 'prepare': Object missing required field `request`"),
+        ('{"type":"prepare","id":"","request":{}}', "'id' must have 1 to 128 characters"),
         ('{"type":"cancel"}', "missing required field `response_id`"),
         ('{"type":"cancel","response_id":""}', "'response_id' must have"),
         ('{"type":"resume","response_id":"r","after":"7"}', "at `$.after`"),
@@ -152,6 +157,10 @@ def test_an_error_can_name_the_request_it_is_about(frame: str, request_id: str |
     ("message", "fields"),
     [
         (Pong(1), {"type": "pong", "t": 1}),
+        (
+            Prepared("p1", 412, 380),
+            {"type": "prepared", "id": "p1", "prompt_tokens": 412, "cached_tokens": 380},
+        ),
         (
             Delta("r", 7, "answer", 120, "é😀"),
             {
@@ -216,7 +225,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-TYPES = st.sampled_from(["auth", "generate", "cancel", "resume", "ping"])
+TYPES = st.sampled_from(["auth", "generate", "prepare", "cancel", "resume", "ping"])
 NAMES = st.sampled_from(["id", "request", "response_id", "after", "token", "client", "t"])
 
 

@@ -7,12 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Resume
+from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Prepare, Resume
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode, Closing, Phase, Session
 
 EVERY_MESSAGE: tuple[FromPhone, ...] = (
     Auth("t"),
     Generate("c1", {}),
+    Prepare("p1", {}),
     Cancel("r"),
     Resume("r"),
     Ping(),
@@ -53,15 +54,17 @@ def test_a_second_auth_is_out_of_place() -> None:
     assert caught.value.code is CloseCode.BAD_MESSAGE
 
 
-def test_an_id_is_in_use_until_it_was_answered() -> None:
-    """Then it may be used again."""
+@pytest.mark.parametrize("first", [Generate("c1", {}), Prepare("c1", {})])
+@pytest.mark.parametrize("second", [Generate("c1", {}), Prepare("c1", {})])
+def test_an_id_is_in_use_until_it_was_answered(first: FromPhone, second: FromPhone) -> None:
+    """Then it may be used again, for either kind of request."""
     session = paired()
-    session.heard(Generate("c1", {}))
+    session.heard(first)
 
     with pytest.raises(Closing) as caught:
-        session.heard(Generate("c1", {}))
+        session.heard(second)
     session.answered("c1")
-    session.heard(Generate("c1", {}))
+    session.heard(second)
 
     assert caught.value.code is CloseCode.ID_IN_USE
 
@@ -106,7 +109,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.session = Session()
         self.open: set[str] = set()
 
-    @rule(message=st.sampled_from(EVERY_MESSAGE[2:]))
+    @rule(message=st.sampled_from(EVERY_MESSAGE[3:]))
     def says_something(self, message: FromPhone) -> None:
         allowed = self.session.phase is Phase.PAIRED
         assert self._passes(message) is allowed
@@ -118,10 +121,10 @@ class SessionMachine(RuleBasedStateMachine):
         if allowed:
             self.session.paired("ada")
 
-    @rule(request_id=st.sampled_from("abc"))
-    def asks(self, request_id: str) -> None:
+    @rule(kind=st.sampled_from([Generate, Prepare]), request_id=st.sampled_from("abc"))
+    def asks(self, kind: type[Generate | Prepare], request_id: str) -> None:
         allowed = self.session.phase is Phase.PAIRED and request_id not in self.open
-        assert self._passes(Generate(request_id, {})) is allowed
+        assert self._passes(kind(request_id, {})) is allowed
         if allowed:
             self.open.add(request_id)
 

@@ -52,6 +52,7 @@ def test_what_is_typed_is_read_and_its_phone_hears_how_far() -> None:
     assert (preparation.prompt_tokens, preparation.cached_tokens) == (PROMPT_TOKENS, 7)
     assert typing.over == [preparation]
     assert typing.ahead.devices == []
+    assert preparation.order.messages == ()
 
 
 def test_a_newer_one_ends_the_older_which_keeps_what_it_has() -> None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from aiohttp import WSMessage, WSMsgType, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import WSMessage, WSMsgType
 
 from inglenook.auth.devices import Device, Scope
 from inglenook.errors import Code, Problem
 from inglenook.gateway.house import House
+from inglenook.gateway.phone_socket import CLOSE_S, PhoneSocket
 from inglenook.gateway.reading import Reading
 from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX, BadMessage, decode, encode, id_of
 from inglenook.protocol.messages import (
-    SUBPROTOCOL,
     Auth,
     AuthInvalid,
     AuthOk,
@@ -30,6 +28,8 @@ from inglenook.protocol.messages import (
     Generate,
     Ping,
     Pong,
+    Prepare,
+    Prepared,
     Resume,
     ResumeGone,
     Rewound,
@@ -37,18 +37,15 @@ from inglenook.protocol.messages import (
     ToPhone,
 )
 from inglenook.protocol.session import CloseCode, Closing, Session
+from inglenook.serving.ahead import Preparation
 from inglenook.serving.response import Response
 
 log = logging.getLogger(__name__)
 
 AUTH_S = 10.0
-PING_S = 20.0
 
 #: A phone that takes no byte for so long is gone or hostile; its answers wait for it in the desk.
 SEND_S = 15.0
-
-#: How long a closing handshake may take before the socket is simply dropped.
-_CLOSE_S = 1.0
 
 #: Turns of the loop the speaking task has to say what has gathered, before a connection is closed.
 _LAST_TURNS = 10
@@ -56,12 +53,8 @@ _LAST_TURNS = 10
 #: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
 _REASON_BYTES_MAX = 123
 
-#: Bytes that may wait below us for one phone, in the kernel (which doubles it) and in front of it.
-#: With the usual megabytes, a phone on bad Wi-Fi would be sent many old small frames instead of one
-#: new large one, and 256 phones that do not read would cost a gigabyte.
-SEND_BYTES_MAX = 32 * 1024
-
-#: Pongs, errors and the like that wait for a phone which sends but does not read.
+#: Pongs, errors and the like that wait for a phone which sends but does not read; and as many
+#: ends of what it had read ahead.
 OUTBOX_MAX = 256
 
 #: A ping comes back as it is: with long ones, a phone that never reads would fill the outbox.
@@ -73,46 +66,6 @@ READINGS_MAX = 64
 
 class _Leave(Exception):
     """The connection is over; ends all its tasks."""
-
-
-class PhoneSocket(web.WebSocketResponse):
-    """A WebSocket with this protocol's settings."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            protocols=(SUBPROTOCOL,),
-            heartbeat=PING_S,
-            # Token frames are too small to gain, and compressing costs a small board dearly.
-            compress=False,
-            max_msg_size=FRAME_BYTES_MAX,
-            timeout=_CLOSE_S,
-            writer_limit=SEND_BYTES_MAX,
-        )
-        self._transport: asyncio.Transport | None = None
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """Shake hands, and bound what may wait to be sent."""
-        writer = await super().prepare(request)
-        transport = request.transport
-        # The library comes by once more at the end, when the connection is gone.
-        if self._transport is None and transport is not None:
-            self._transport = transport
-            transport.set_write_buffer_limits(SEND_BYTES_MAX)
-            kernel: socket.socket | None = transport.get_extra_info("socket")
-            if kernel is not None:
-                kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
-        return writer
-
-    def drop(self) -> None:
-        """Cut the connection; what waits to be sent is lost."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Close; the library's own 1009 becomes this protocol's code for the same."""
-        if code == 1009:
-            code, message = CloseCode.TOO_LARGE, b"a frame may have 256 KiB"
-        return await super().close(code=code, message=message, drain=drain)
 
 
 class Phone:
@@ -128,6 +81,7 @@ class Phone:
         self._socket = socket
         self._session = Session()
         self._readings: dict[str, Reading] = {}
+        self._preparations: dict[str, Preparation] = {}
         self._outbox: deque[str] = deque()
         self._wake = asyncio.Event()
         self._state_is_news = False
@@ -149,6 +103,8 @@ class Phone:
             now = asyncio.get_running_loop().time()
             for reading in self._readings.values():
                 reading.response.unsubscribe(self._wake.set, now)
+            for preparation in self._preparations.values():
+                self._house.desk.stop_preparing(preparation)
             await self._hang_up()
 
     def close(self, code: CloseCode, reason: str) -> None:
@@ -230,6 +186,8 @@ class Phone:
         match message:
             case Generate():
                 self._generate(message)
+            case Prepare():
+                self._prepare(message)
             case Cancel():
                 self._house.desk.cancel(self._find(message.response_id))
             case Resume():
@@ -254,8 +212,7 @@ class Phone:
     def _generate(self, message: Generate) -> None:
         assert self.device is not None
         try:
-            if Scope.CHAT not in self.device.scopes:
-                raise Problem(Code.FORBIDDEN, "This device may not ask questions.")
+            self._check_scope(self.device)
             if len(self._readings) >= READINGS_MAX:
                 raise Problem(Code.RATE_LIMITED, "Too many answers at once on one connection.")
             response = self._house.desk.submit(
@@ -268,6 +225,24 @@ class Phone:
             self._session.answered(message.id)
             raise
         self._read(Reading(response, request_id=message.id, after=0))
+
+    def _prepare(self, message: Prepare) -> None:
+        assert self.device is not None
+        if len(self._preparations) >= OUTBOX_MAX:
+            self._part(CloseCode.OVERLOADED, "you send but do not read")
+        try:
+            self._check_scope(self.device)
+            preparation = self._house.desk.prepare(
+                self.device.device_id, message.request, self._wake.set
+            )
+        except Problem:
+            self._session.answered(message.id)
+            raise
+        self._preparations[message.id] = preparation
+
+    def _check_scope(self, device: Device) -> None:
+        if Scope.CHAT not in device.scopes:
+            raise Problem(Code.FORBIDDEN, "This device may not ask questions.")
 
     def _resume(self, message: Resume) -> None:
         assert self.device is not None
@@ -328,6 +303,11 @@ class Phone:
                 await self._tell(reading)
                 if reading.over and self._follows(reading):
                     self._stop_reading(reading)
+            for request_id, preparation in list(self._preparations.items()):
+                if preparation.over:
+                    del self._preparations[request_id]
+                    self._session.answered(request_id)
+                    await self._send(_end_of(preparation, request_id))
 
     async def _tell(self, reading: Reading) -> None:
         for message in reading.take():
@@ -386,7 +366,7 @@ class Phone:
         closing = self._closing or Closing(CloseCode.GOING_AWAY, "")
         reason = closing.reason.encode()[:_REASON_BYTES_MAX]
         try:
-            async with asyncio.timeout(2 * _CLOSE_S):
+            async with asyncio.timeout(2 * CLOSE_S):
                 await self._socket.close(code=closing.code, message=reason)
         except (TimeoutError, ConnectionError):
             log.debug("a phone did not wait for the closing handshake")
@@ -394,6 +374,12 @@ class Phone:
 
 def _error(problem: Problem, request_id: str | None) -> Error:
     return Error(problem.code, problem.text, request_id, problem.retry_after_s)
+
+
+def _end_of(preparation: Preparation, request_id: str) -> Prepared | Error:
+    if preparation.problem is not None:
+        return _error(preparation.problem, request_id)
+    return Prepared(request_id, preparation.prompt_tokens, preparation.cached_tokens)
 
 
 def _program(auth: Auth) -> tuple[str, str]:

@@ -8,7 +8,8 @@ import logging
 from aiohttp import web
 
 from inglenook.gateway.house import HOUSE
-from inglenook.gateway.phone import Phone, PhoneSocket
+from inglenook.gateway.phone import Phone
+from inglenook.gateway.phone_socket import PhoneSocket
 from inglenook.protocol.session import CloseCode
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder(FromPhone).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
-_TYPES = ("auth", "cancel", "generate", "ping", "resume")
+_TYPES = ("auth", "cancel", "generate", "ping", "prepare", "resume")
 
 
 class BadMessage(Problem):

@@ -38,6 +38,13 @@ class Generate(msgspec.Struct, frozen=True, tag="generate"):
     idempotency_key: str | None = None
 
 
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """This is probably coming: a conversation just opened, or a question half typed."""
+
+    id: str
+    request: dict[str, Any]
+
+
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """End a response; it ends ``cancelled``."""
 
@@ -57,7 +64,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     t: Moment = None
 
 
-FromPhone = Auth | Generate | Cancel | Resume | Ping
+FromPhone = Auth | Generate | Prepare | Cancel | Resume | Ping
 
 # ---- from the box -----------------------------------------------------------------------------
 
@@ -153,6 +160,14 @@ class Done(msgspec.Struct, frozen=True, tag="response.done"):
     error: ErrorBody | None = None
 
 
+class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
+    """The box reads no further: so much of the prompt is ready now."""
+
+    id: str
+    prompt_tokens: int
+    cached_tokens: int
+
+
 class ResumeGone(msgspec.Struct, frozen=True, tag="resume_gone"):
     """That response is no longer kept."""
 
@@ -196,6 +211,7 @@ ToPhone = (
     | Created
     | Delta
     | Done
+    | Prepared
     | ResumeGone
     | Rewound
     | Pong

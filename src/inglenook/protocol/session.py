@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 from inglenook.errors import InglenookError
-from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Resume
+from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Prepare, Resume
 
 
 class CloseCode(IntEnum):
@@ -43,7 +43,7 @@ class Phase(StrEnum):
 #: What a phone may say in each phase. A test holds docs/protocol.md's diagram to it.
 ALLOWED: dict[Phase, tuple[type, ...]] = {
     Phase.GREETED: (Auth,),
-    Phase.PAIRED: (Generate, Cancel, Resume, Ping),
+    Phase.PAIRED: (Generate, Prepare, Cancel, Resume, Ping),
     Phase.CLOSED: (),
 }
 
@@ -78,7 +78,7 @@ class Session:
             if self.phase is Phase.GREETED:
                 raise Closing(CloseCode.NOT_AUTHORISED, "the first message must be auth")
             raise Closing(CloseCode.BAD_MESSAGE, "auth was already given")
-        if isinstance(message, Generate):
+        if isinstance(message, Generate | Prepare):
             if message.id in self._ids:
                 raise Closing(CloseCode.ID_IN_USE, "that id is in use")
             self._ids.add(message.id)

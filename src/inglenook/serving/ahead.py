@@ -16,7 +16,7 @@ class Preparation:
 
     Attributes:
         device_id: Who is about to ask.
-        order: The engine's; its ``job`` is 0 until the engine has it.
+        order: The engine's; its ``job`` is 0 until the engine has it. Empty when it is over.
         stopped: The engine was told to read no further.
         forgotten: Its device is no longer welcome.
         over: Nothing more is done for it.
@@ -60,6 +60,8 @@ class Preparation:
     def end(self) -> None:
         """Nothing more is done for it."""
         self.over = True
+        # A phone that is slow to take the news of many must not have us keep what they were about.
+        self.order = msgspec.structs.replace(self.order, messages=())
         self._ahead.ended(self)
         self._on_over()
 
