@@ -1,0 +1,24 @@
+"""What is left of memory is what both the box and the control group leave."""
+
+from __future__ import annotations
+
+import pytest
+
+from inglenook.governor.readings import MemoryReadings
+
+
+@pytest.mark.parametrize(
+    ("memory", "left_bytes"),
+    [
+        (MemoryReadings(), None),
+        (MemoryReadings(available_bytes=700), 700),
+        (MemoryReadings(limit_bytes=1000, used_bytes=400), 600),
+        (MemoryReadings(available_bytes=700, limit_bytes=1000, used_bytes=400), 600),
+        (MemoryReadings(available_bytes=500, limit_bytes=1000, used_bytes=400), 500),
+        (MemoryReadings(available_bytes=500, limit_bytes=1000), 500),
+        (MemoryReadings(available_bytes=500, limit_bytes=1000, used_bytes=1100), 0),
+    ],
+)
+def test_the_tighter_of_the_two_counts(memory: MemoryReadings, left_bytes: int | None) -> None:
+    """An unknown one does not."""
+    assert memory.left_bytes == left_bytes
