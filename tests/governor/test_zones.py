@@ -171,3 +171,13 @@ def test_zones_beyond_nine_come_in_their_order(tmp_path: Path) -> None:
     names = [sensor.name for sensor in find_sensors(tmp_path, find_board(tmp_path))]
 
     assert names == ["cpu-thermal", "cpu-thermal (thermal_zone2)", "cpu-thermal (thermal_zone10)"]
+
+
+def test_what_is_half_there_is_passed_over(tmp_path: Path) -> None:
+    """A zone without a type, a chip without a name, a trip point without a number."""
+    board = pi_5(tmp_path)
+    board.write("sys/class/thermal/thermal_zone1/temp", 99000)
+    board.write("sys/class/hwmon/hwmon9/temp1_input", 99000)
+    board.write(f"{ZONE}/trip_point_9_temp", "soon")
+
+    assert limits(tmp_path) == {"cpu-thermal": 80}
