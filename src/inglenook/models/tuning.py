@@ -1,0 +1,145 @@
+"""What ``inglenook tune`` found, kept in the state folder. Kind: hands.
+
+One entry a model. What was measured on another board, or with another version of the library, says
+nothing about this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from inglenook.errors import StartupError
+from inglenook.models.board import Board
+from inglenook.models.info import KvType, ModelInfo
+
+log = logging.getLogger(__name__)
+
+_FILE_NAME = "tuning.json"
+
+#: An entry has some 300 bytes.
+_FILE_BYTES_MAX = 1 << 20
+
+_AGAIN = "`inglenook tune` measures again"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The settings that won, for ``engine.orders.Load``.
+
+    Attributes:
+        threads: Compute threads.
+        ubatch_tokens: How many tokens the library computes in one pass through the weights.
+        flash_attention: For a pool of f16; one of q8_0 has it always.
+        kv_type: The faster type for the pool.
+    """
+
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)]
+    ubatch_tokens: Annotated[int, msgspec.Meta(ge=1, le=65536)]
+    flash_attention: Literal["auto", "on", "off"]
+    kv_type: KvType
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A model file; its size stands in for its content, which takes long to read."""
+
+    architecture: str
+    name: str
+    quantization: str
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    model: _Measured
+    tuning: Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    version: Literal[1]
+    board: Board
+    library: str
+    entries: tuple[_Entry, ...]
+
+
+def read_tuning(state_dir: Path, info: ModelInfo, board: Board) -> Tuning | None:
+    """What was found for this model on this board, or None. Logs why not, if there is something.
+
+    Blocks on a small file; call it in a thread.
+    """
+    kept = _read(state_dir / _FILE_NAME)
+    if kept is None:
+        return None
+    if kept.board != board:
+        log.warning("the tuning is that of another board and is not used; %s", _AGAIN)
+        return None
+    if kept.library != _library():
+        log.warning("the tuning is that of another llama.cpp and is not used; %s", _AGAIN)
+        return None
+    model = _measured(info)
+    return next((entry.tuning for entry in kept.entries if entry.model == model), None)
+
+
+def keep_tuning(state_dir: Path, info: ModelInfo, board: Board, tuning: Tuning) -> None:
+    """Keep what was found; what was found for other models on this board stays.
+
+    Raises:
+        StartupError: If it cannot be written; the old file is then untouched.
+    """
+    path = state_dir / _FILE_NAME
+    entry = _Entry(_measured(info), tuning)
+    kept = _read(path)
+    others: tuple[_Entry, ...] = ()
+    if kept is not None and (kept.board, kept.library) == (board, _library()):
+        others = tuple(other for other in kept.entries if other.model != entry.model)
+    data = msgspec.json.encode(_File(1, board, _library(), (*others, entry)))
+    try:
+        _write(path, msgspec.json.format(data) + b"\n")
+    except OSError as exc:
+        raise StartupError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+def _measured(info: ModelInfo) -> _Measured:
+    return _Measured(info.architecture, info.name, info.quantization, info.file_bytes)
+
+
+def _library() -> str:
+    return version("llama-cpp-python")
+
+
+def _read(path: Path) -> _File | None:
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(_FILE_BYTES_MAX), type=_File)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        log.warning("%s cannot be read (%s), so the defaults are used", path, exc.strerror)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        log.warning("%s is no tuning of ours (%s) and is not used; %s", path, exc, _AGAIN)
+    return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace the file whole or not at all; a power cut leaves the old content or the new."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            # It is no secret; and the daemon must read what ``sudo inglenook tune`` has written.
+            os.fchmod(descriptor, 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
