@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     pair.add_argument("--name", help="what the device will be called")
     _devices(command)
     _model(command)
+    _cache(command)
     chat = command("chat", "chat", "talk to a box from this terminal")
     chat.add_argument("--url", help="the box's address, such as http://kitchen-ab12.local:8377")
     chat.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="a device's token")
@@ -117,8 +118,25 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument(
         "--timeout", type=float, default=2.0, metavar="SECONDS", help="how long to look (2)"
     )
+    tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
+    tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
+    _bench(command)
     command("config", "config", "show the settings in force")
     return parser
+
+
+def _bench(command: Callable[..., argparse.ArgumentParser]) -> None:
+    bench = command("bench", "bench", "measure how fast a box answers, or another server")
+    bench.add_argument("--url", help="a box, or any server of OpenAI's protocol (this daemon)")
+    bench.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="token or key")
+    bench.add_argument("--streams", type=_count, default=4, metavar="N", help="answers at once (4)")
+    bench.add_argument("--tokens", type=_count, default=64, metavar="N", help="length of each (64)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError("must be 2 to 1024")
+    return int(text)
 
 
 def _devices(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -138,7 +156,7 @@ def _devices(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _model(command: Callable[..., argparse.ArgumentParser]) -> None:
-    model = command("model", "model", "list, fetch or examine models")
+    model = command("model", "model", "list, fetch, examine or remove models")
     model.set_defaults(function="list_")
     group = model.add_subparsers(metavar="ACTION")
     command("list", "model", "list the models of this box", group).set_defaults(function="list_")
@@ -146,3 +164,13 @@ def _model(command: Callable[..., argparse.ArgumentParser]) -> None:
     pull.add_argument("name", choices=["starter"], help="which")
     info = command("info", "model", "check a model file and tell what it is", group)
     info.add_argument("path", type=Path, nargs="?", help="a GGUF file (the one in use)")
+    rm = command("rm", "model", "remove a model, and the cache", group)
+    rm.add_argument("name", help="as `inglenook model list` shows it")
+
+
+def _cache(command: Callable[..., argparse.ArgumentParser]) -> None:
+    cache = command("cache", "cache", "show or empty the cache of what was read")
+    cache.set_defaults(function="list_")
+    group = cache.add_subparsers(metavar="ACTION")
+    command("list", "cache", "show how much is kept", group).set_defaults(function="list_")
+    command("purge", "cache", "forget all of it, in memory too", group)
