@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 import yaml
 
+from inglenook.errors import StartupError
 from inglenook.models.starter import pull_starter
 
 MODELS_DIR = Path(__file__).parents[1] / ".state" / "models"
@@ -93,8 +94,12 @@ class House:
             self._process = subprocess.Popen(words, stdout=log, stderr=log)
 
     def wait_ready(self) -> None:
-        """Wait until its model is loaded."""
-        _wait(lambda: self._status() == 200, "the daemon never became ready")
+        """Wait until its model is loaded.
+
+        Raises:
+            StartupError: If it ends instead.
+        """
+        _wait(self._ready, "the daemon never became ready")
 
     def engine_pid(self) -> int:
         """Process id of its engine; waits until there is one."""
@@ -142,6 +147,11 @@ class House:
 
     def _engines(self) -> list[psutil.Process]:
         return [p for p in psutil.Process(self.pid).children() if "worker" in " ".join(p.cmdline())]
+
+    def _ready(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise StartupError(f"the daemon has ended: {self.log().strip().splitlines()[-1]}")
+        return self._status() == 200
 
     def _status(self) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_STOP_S)

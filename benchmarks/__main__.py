@@ -1,0 +1,171 @@
+"""Measures how fast answers are: ``python -m benchmarks``.
+
+It runs the daemon, llama.cpp's own server and a bare loop over the library on the same model, with
+the same threads and the same pool, in turns, and compares them. Kind: hands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.household import MODELS_DIR
+from benchmarks.shape_model import write_shape_model
+from benchmarks.speed.machine import describe
+from benchmarks.speed.plot import draw
+from benchmarks.speed.report import (
+    Report,
+    Run,
+    from_json,
+    page_part,
+    put_into,
+    result_tables,
+    to_json,
+)
+from benchmarks.speed.result import Bench, Lengths, Result
+from benchmarks.speed.servers import Setting
+from benchmarks.speed.speculation import speculation
+from benchmarks.speed.stall import stall
+from benchmarks.speed.steps import steps
+from benchmarks.speed.throughput import crowd, throughput
+from benchmarks.speed.turns import sharing, turns
+from benchmarks.speed.typed import typed
+from inglenook.engine.worker.cores import compute_cores
+from inglenook.errors import InglenookError
+from inglenook.models.starter import pull_starter
+
+_SCENARIOS: dict[str, Callable[[Bench], Result]] = {
+    "throughput": throughput,
+    "stall": stall,
+    "turns": turns,
+    "sharing": sharing,
+    "typed": typed,
+    "crowd": crowd,
+    "speculation": speculation,
+    "steps": steps,
+}
+
+#: Seconds a round takes on two x86 cores, with a small model and with a larger one.
+_ROUND_S = {
+    "throughput": (30, 45),
+    "stall": (10, 30),
+    "turns": (20, 45),
+    "sharing": (8, 26),
+    "typed": (22, 26),
+    "crowd": (20, 45),
+    "speculation": (6, 10),
+    "steps": (8, 15),
+}
+
+#: Models of less are small: they write some 100 tokens a second, larger ones some 25.
+_SMALL_BYTES = 300_000_000
+_SMALL, _LARGE = Lengths(answer=128, crowd=32), Lengths(answer=48, crowd=16)
+
+_SHAPE_PATH = MODELS_DIR.parent / "benchmarks" / "Qwen2-1.5B-shape.Q4_0.gguf"
+
+
+def main() -> int:
+    """Run what the command line names; returns 1 if something could not be measured."""
+    args = _parser().parse_args()
+    models: list[Path] = args.model or _models()
+    threads = args.threads or len(compute_cores())
+    names = args.scenario or list(_SCENARIOS)
+    _say_estimate(names, models, args.rounds)
+    report, failed = _earlier(args.write), False
+    for model in models:
+        setting = Setting(model, threads, args.llama_server)
+        lengths = _SMALL if model.stat().st_size < _SMALL_BYTES else _LARGE
+        bench = Bench(setting, lengths, args.rounds, _say)
+        for name in names:
+            try:
+                machine = describe(setting)
+                result = _SCENARIOS[name](bench)
+            except (InglenookError, TimeoutError) as exc:
+                _say(f"{name} on {model.stem} was not measured: {exc}")
+                failed = True
+                continue
+            print(f"\n{name}, {model.stem}\n\n{result_tables(result)}", flush=True)
+            report = report.with_run(Run(result, _today(), _command(), machine))
+            if args.write is not None:
+                _write(report, args.write)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure how fast answers are."
+    )
+    parser.add_argument(
+        "scenario", nargs="*", choices=[*_SCENARIOS, []], help=f"{', '.join(_SCENARIOS)} (all)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="a GGUF file; may be given again (the starter, and one of the shape of Qwen2-1.5B)",
+    )
+    parser.add_argument("--threads", type=int, help="compute threads (one a fast core)")
+    parser.add_argument(
+        "--llama-server",
+        type=Path,
+        metavar="PATH",
+        help="llama.cpp's own server (the one in the xllamacpp wheel)",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FOLDER", help="bring FOLDER/benchmarks.md up to date"
+    )
+    return parser
+
+
+def _models() -> list[Path]:
+    starter = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
+    if not _SHAPE_PATH.exists():
+        _say(f"writing {_SHAPE_PATH}")
+        _SHAPE_PATH.parent.mkdir(parents=True, exist_ok=True)
+        write_shape_model(_SHAPE_PATH, vocabulary_of=starter)
+    return [starter, _SHAPE_PATH]
+
+
+def _say_estimate(names: list[str], models: list[Path], rounds: int) -> None:
+    total_s = 0
+    for model in models:
+        column = 0 if model.stat().st_size < _SMALL_BYTES else 1
+        total_s += rounds * sum(_ROUND_S[name][column] for name in names)
+    _say(f"this takes about {max(total_s // 60, 1)} min on two x86 cores; leave them alone")
+
+
+def _earlier(folder: Path | None) -> Report:
+    path = folder / "benchmarks.json" if folder is not None else None
+    return from_json(path.read_bytes()) if path is not None and path.exists() else Report()
+
+
+def _write(report: Report, folder: Path) -> None:
+    """Write figures, page and picture; at once, since a later scenario may take the box down."""
+    (folder / "benchmarks.json").write_bytes(to_json(report))
+    page = folder / "benchmarks.md"
+    page.write_text(put_into(page.read_text(), page_part(report)))
+    (folder / "images").mkdir(exist_ok=True)
+    draw(report, folder / "images" / "benchmarks.png")
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Tokens a second: one stream, a few, and more phones than there are places. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from benchmarks.speed.question import story
+from benchmarks.speed.raw import RawLoop, raw_loop
+from benchmarks.speed.result import Bench, Ledger, Result
+from benchmarks.speed.servers import PLACES, Inglenook, LlamaServer, Server, daemon, phones
+from benchmarks.speed.servers import llama_server as running_llama_server
+from benchmarks.speed.stream import Stream, decode_tok_s, jain_index, overall_tok_s
+
+_STREAMS = (1, 4, PLACES)
+_PHONES = (1, 2, 4, PLACES, 16, 32)
+
+#: Answers each of many phones asks for, one after the other.
+_EACH = 2
+
+#: What varies from round to round is 3 % here; a fall of less is none.
+_NO_FALL = 0.97
+
+
+def throughput(bench: Bench) -> Result:
+    """How fast 1, 4 and 8 answers are written, beside llama.cpp's server and the raw limit."""
+    with ExitStack() as stack:
+        house = stack.enter_context(daemon(bench.setting))
+        theirs = stack.enter_context(running_llama_server(bench.setting))
+        raw = stack.enter_context(raw_loop(bench.setting))
+
+        async def rounds() -> Ledger:
+            async with phones(house, PLACES) as ours:
+                return await _throughput(bench, ours, theirs, raw)
+
+        ledger = asyncio.run(rounds())
+    return ledger.result("throughput", bench.setting)
+
+
+async def _throughput(bench: Bench, ours: Inglenook, theirs: LlamaServer, raw: RawLoop) -> Ledger:
+    ledger = Ledger()
+    tokens = bench.lengths.answer
+    contenders: list[Server | RawLoop] = [raw, theirs, ours]
+    for contender in contenders:
+        # What is read from the disk and allocated once is not what is measured.
+        await _speed(contender, PLACES, 8)
+    for number in range(bench.rounds):
+        bench.say(f"throughput, round {number + 1}")
+        for streams in _STREAMS:
+            # Turns are taken in turn as well: who is first may find the cores cooler.
+            for place in range(len(contenders)):
+                contender = contenders[(number + place) % len(contenders)]
+                speed = await _speed(contender, streams, tokens)
+                ledger.note(_row(streams), contender.name, "tok/s", speed)
+    for streams, of_raw in zip(_STREAMS, (0.97, None, 0.95), strict=True):
+        row = _row(streams)
+        mine = (row, ours.name)
+        if of_raw is not None:
+            ledger.claim(f"{row}: of the raw limit", mine, (row, raw.name), at_least=of_raw)
+        if streams > 1:
+            text = f"{row}: of llama-server"
+            ledger.claim(text, mine, (row, theirs.name), at_least=1.15)
+    return ledger
+
+
+def _row(streams: int) -> str:
+    return "1 stream" if streams == 1 else f"{streams} streams"
+
+
+async def _speed(contender: Server | RawLoop, streams: int, tokens: int) -> float:
+    if isinstance(contender, RawLoop):
+        return await asyncio.to_thread(contender.decode_tok_s, streams, tokens)
+    answers = [await contender.begin(who, story(who, tokens)) for who in range(streams)]
+    return decode_tok_s([await answer.stream() for answer in answers])
+
+
+def crowd(bench: Bench) -> Result:
+    """What 1 to 32 phones get together, and how even their waits are."""
+    with daemon(bench.setting) as house:
+
+        async def rounds() -> Ledger:
+            async with phones(house, max(_PHONES)) as ours:
+                return await _crowd(bench, ours)
+
+        ledger = asyncio.run(rounds())
+    return ledger.result("crowd", bench.setting)
+
+
+async def _crowd(bench: Bench, ours: Inglenook) -> Ledger:
+    ledger = Ledger()
+    await _ask_on(ours, 0, 8)
+    for number in range(bench.rounds):
+        bench.say(f"crowd, round {number + 1}")
+        for count in _PHONES:
+            asked = [_ask_on(ours, who, bench.lengths.crowd) for who in range(count)]
+            streams = await asyncio.gather(*asked)
+            flat = [stream for both in streams for stream in both]
+            row = "1 phone" if count == 1 else f"{count} phones"
+            ledger.note(row, "together", "tok/s", overall_tok_s(flat))
+            ledger.note(row, "longest wait", "s", max(stream.ttft_s for stream in flat))
+            # The first is asked by all at once, into an empty box: somebody has to be last. From
+            # then on everybody waits behind as many.
+            later = [stream.ttft_s for both in streams for stream in both[1:]]
+            ledger.note(row, "evenness of waits", "", jain_index(later))
+    full = (f"{PLACES} phones", "together")
+    for count in (n for n in _PHONES if n > PLACES):
+        row = f"{count} phones"
+        ledger.claim(f"{row}: of {PLACES}", (row, "together"), full, at_least=_NO_FALL)
+        ledger.claim(f"{row}: evenness of waits", (row, "evenness of waits"), at_least=0.95)
+    return ledger
+
+
+async def _ask_on(ours: Inglenook, who: int, tokens: int) -> Sequence[Stream]:
+    streams = []
+    for time in range(_EACH):
+        answer = await ours.begin(who, story(who + time, tokens))
+        streams.append(await answer.stream())
+    return streams
