@@ -1,0 +1,114 @@
+"""How much of its full power the processor may spend. Kind: rules.
+
+A PI controller in velocity form on the logarithm of the effort. The logarithm makes one set of
+gains fit all boards: a change of 1 % in power moves any of them by 1 % of what lies between its
+idle temperature and its limit, be that a bare board at 2 W or a heat sink at 15 W.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from inglenook.governor.forecast import Forecast
+
+#: Where the headroom is held: a little, and what the sensor's steps hide.
+_TARGET_C, _TARGET_STEPS = 0.4, 1.3
+
+#: Share of the effort by which 1 °C moves it, and how long the remaining error has to be there to
+#: do so again. Found in benchmarks/thermal.py: half or double the gain changes little.
+_GAIN_PER_C = 0.12
+_RESET_S = 90.0
+
+#: Above the target an error weighs so much more: there is little room above, and much below.
+_ABOVE = 10.0
+
+#: Farther from the limit than this, nothing is taken away: it may be all there is to come.
+_NEAR_C = 12.0
+
+#: Bounds of the change a second.
+_FALL_PER_S = 0.10
+_RISE_PER_S = 0.03
+
+#: Within seconds of full effort a die is this much hotter than the board around it (15 to 25 °C).
+#: What is idle now may begin with as much effort as that allows, and what is busy may add as much.
+_JUMP_C = 25.0
+
+#: Below this an answer is no use to anybody.
+LEAST = 0.02
+
+#: Effort as it is spent moves by steps of this share, and not up so soon after it went down.
+_STEP = 0.05
+UP_AFTER_DOWN_S = 60.0
+
+#: At the limit itself, the PI controller is too slow.
+_CUT = 0.75
+_CUT_EVERY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Effort as a share of full power.
+
+    Attributes:
+        wanted: What the controller has arrived at.
+        spent: What is in force, 0.02 to 1.
+        lowered_s: When `spent` was last lowered, monotonic seconds.
+        at_s: When the controller was last run; None before the first time.
+    """
+
+    wanted: float = 1.0
+    spent: float = 1.0
+    lowered_s: float = -math.inf
+    at_s: float | None = None
+
+
+def next_effort(before: Effort, forecast: Forecast, now: float, *, busy: bool) -> Effort:
+    """Run the controller once.
+
+    Args:
+        before: What it said last.
+        forecast: Headroom and its slope.
+        now: Monotonic seconds; called about once a second.
+        busy: Whether answers are being written. A box at rest cools down whatever it is allowed
+            to do, so that is no reason to allow it more.
+    """
+    error_c = forecast.headroom_c - _TARGET_C - _TARGET_STEPS * forecast.step_c
+    at_once = min(1.0, max(LEAST, error_c / _JUMP_C))
+    if before.at_s is None:
+        return Effort(at_once, at_once, before.lowered_s, now)
+    if error_c < 0:
+        error_c *= _ABOVE
+    passed_s = min(now - before.at_s, 2.0)
+    slope = max(-0.5, min(0.5, forecast.slope_c_per_s))
+    rate = max(-_FALL_PER_S, min(_RISE_PER_S, _GAIN_PER_C * (slope + error_c / _RESET_S)))
+    if (rate < 0 and forecast.headroom_c > _NEAR_C) or (rate > 0 and not busy):
+        rate = 0.0
+    wanted = max(before.wanted * math.exp(rate * passed_s), at_once)
+    return _spend(replace(before, at_s=now), min(1.0, max(LEAST, wanted)), now)
+
+
+def cut(before: Effort, now: float) -> Effort:
+    """Take away a quarter at once, but not more often than it can be felt."""
+    if now - before.lowered_s < _CUT_EVERY_S:
+        return before
+    return capped(replace(before, at_s=now), before.spent * _CUT, now)
+
+
+def capped(before: Effort, most: float, now: float) -> Effort:
+    """Bring it down to ``most`` if it is above."""
+    if before.spent <= most:
+        return replace(before, wanted=min(before.wanted, most))
+    lowered = max(LEAST, most)
+    return replace(before, wanted=lowered, spent=lowered, lowered_s=now)
+
+
+def _spend(before: Effort, wanted: float, now: float) -> Effort:
+    if wanted < before.spent * (1 - _STEP):
+        return replace(before, wanted=wanted, spent=wanted, lowered_s=now)
+    if wanted > before.spent * (1 + _STEP) or (wanted == 1.0 > before.spent):
+        if now - before.lowered_s >= UP_AFTER_DOWN_S:
+            return replace(before, wanted=wanted, spent=wanted)
+        # It must not run away while it may not act.
+        wanted = min(wanted, before.spent * (1 + _STEP))
+    return replace(before, wanted=wanted)

@@ -1,0 +1,102 @@
+"""What the governor decided, for people. Kind: rules."""
+
+from __future__ import annotations
+
+from inglenook.governor.ladder import Ladder, Pressure, Rung, reserve_bytes
+from inglenook.governor.limits import Decision, Level, Reason
+from inglenook.governor.readings import Readings
+from inglenook.governor.thermal import COOL_AGAIN_C, Heat
+from inglenook.units import format_bytes
+
+_FORBIDDEN = {
+    Rung.OPEN: "",
+    Rung.NO_NEW: "no new questions are taken",
+    Rung.HALF_CACHE: "no new questions are taken and half of the cache is given up",
+    Rung.NO_CACHE: "no new questions are taken and the cache is given up",
+    Rung.HALF_ACTIVE: "no new questions are taken and half of the answers wait",
+    Rung.ONE_ACTIVE: "all answers but one wait",
+    Rung.UNLOADED: "the model is unloaded and all answers wait",
+}
+
+
+def sentence(decision: Decision, heat: Heat, ladder: Ladder, readings: Readings) -> str:
+    """Say what is so, what is done about it, and what would change it."""
+    if decision.reason is Reason.MEMORY:
+        return _memory(ladder)
+    if decision.reason is Reason.POWER:
+        return _power(decision, readings)
+    if heat.faulty:
+        return (
+            f"The sensor {heat.faulty[0]} has stopped working, so the box works as if it were hot:"
+            f" {_how_much(decision)}, until it can be read again"
+        )
+    if heat.zone is None:
+        return _unknown(heat, readings)
+    return _heat(decision, heat)
+
+
+def _heat(decision: Decision, heat: Heat) -> str:
+    assert heat.zone is not None
+    zone = heat.zone
+    apart_c = zone.passive_c - zone.temp_c
+    where = f"{zone.temp_c:.0f} °C, {abs(apart_c):.0f} °C {'below' if apart_c >= 0 else 'above'}"
+    where += " where the board slows itself down"
+    if heat.throttled:
+        where += ", which it is doing"
+    if heat.paused:
+        return f"{where}: paused until it is below {zone.passive_c:.0f} °C; see to its cooling"
+    if decision.reason is Reason.NONE:
+        return where
+    again_c = zone.passive_c - COOL_AGAIN_C
+    return f"{where}: {_how_much(decision)}; more when it is below {again_c:.0f} °C"
+
+
+def _how_much(decision: Decision) -> str:
+    threads = "1 thread" if decision.threads == 1 else f"{decision.threads} threads"
+    active = "1 answer" if decision.max_active == 1 else f"{decision.max_active} answers"
+    return f"computing {decision.duty:.0%} of the time with {threads}, {active} at once"
+
+
+def _unknown(heat: Heat, readings: Readings) -> str:
+    if heat.level is Level.HOT:
+        return (
+            "No temperature sensor, but the clock is being held down: working with half the power"
+        )
+    if readings.freq_ratio is not None and readings.freq_ratio < 1:
+        return (
+            "No temperature sensor; the clock is held at"
+            f" {readings.freq_ratio:.0%} of its highest, by heat or by a setting"
+        )
+    return "No temperature sensor, so heat limits nothing"
+
+
+def _power(decision: Decision, readings: Readings) -> str:
+    if decision.max_active == 1 and not _on_low_battery(readings):
+        return (
+            "The power supply gives too little voltage (below 4.63 V): one answer at a time, until"
+            " it has been good for a minute; use a stronger supply or a shorter cable"
+        )
+    return (
+        f"On battery with {readings.battery_percent or 0:.0f} % left: half of the answers wait,"
+        " until it is charged"
+    )
+
+
+def _on_low_battery(readings: Readings) -> bool:
+    flags = readings.firmware
+    return readings.on_battery is True and not (flags is not None and flags.undervoltage)
+
+
+def _memory(ladder: Ladder) -> str:
+    memory = ladder.memory
+    left = memory.left_bytes
+    wanted = reserve_bytes(memory) * 3 // 2
+    if left is not None and left < wanted:
+        why = f"{format_bytes(left)} of memory are left"
+    elif ladder.pressure > Pressure.QUIET:
+        why = f"Programs wait for memory {memory.psi_some_avg10 or 0.0:.0f} % of the time"
+    else:
+        why = "Memory was short a moment ago"
+    return (
+        f"{why}: {_FORBIDDEN[ladder.rung]}, until {format_bytes(wanted)} have been free for a while"
+    )

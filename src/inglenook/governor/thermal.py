@@ -1,0 +1,132 @@
+"""What heat allows. Kind: rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from inglenook.governor.effort import Effort, capped, cut, next_effort
+from inglenook.governor.forecast import Forecast, look
+from inglenook.governor.limits import Level
+from inglenook.governor.readings import Readings, Zone
+
+#: A level begins when the predicted headroom is no more than this, in °C, worst first ...
+_ENTER_C = ((Level.CRITICAL, 0.15), (Level.HOT, 6.0), (Level.WARM, 12.0))
+
+#: ... and ends when it has been more than this for `_CALM_S`. Held at `effort.TARGET_C` of
+#: headroom a box is hot, not critical.
+_LEAVE_C = {Level.CRITICAL: 0.5, Level.HOT: 9.0, Level.WARM: 15.0}
+_CALM_S = 15.0
+
+#: A clock held down this far from the limit is not held down by heat.
+_NOT_HEAT_C = 12.0
+
+#: Below the limit by this much, effort rises for sure.
+COOL_AGAIN_C = 3.0
+
+#: Whatever the sensor would say: with half the effort no board has been seen to get too hot.
+BLIND_EFFORT = 0.5
+
+#: This far above the limit the kernel has done all it can; this near its end it switches off.
+_PAUSE_ABOVE_C = 8.0
+_PAUSE_BELOW_CRITICAL_C = 5.0
+
+_SEVERITY = {Level.UNKNOWN: 0, Level.COOL: 0, Level.WARM: 1, Level.HOT: 2, Level.CRITICAL: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """What is known of the heat, from one second to the next.
+
+    Attributes:
+        level: How hot it is.
+        effort: Share of full power to be spent.
+        zone: The sensor nearest to its limit; None without any.
+        forecast: Of that sensor's headroom.
+        calm_s: Since when `level` could be left; None while it could not.
+        throttled: The kernel or the firmware is slowing the processor, for heat.
+        faulty: Sensors that have stopped working.
+        paused: Nothing is to be computed at all.
+    """
+
+    level: Level = Level.UNKNOWN
+    effort: Effort = field(default_factory=Effort)
+    zone: Zone | None = None
+    forecast: Forecast | None = None
+    calm_s: float | None = None
+    throttled: bool = False
+    faulty: tuple[str, ...] = ()
+    paused: bool = False
+
+
+def next_heat(before: Heat, readings: Readings, now: float, *, busy: bool) -> Heat:
+    """Take in one second's readings; see `effort.next_effort` for ``busy``."""
+    if not readings.zones:
+        return _blind(before, readings, now)
+    zone = min(readings.zones, key=_headroom_c)
+    headroom_c = _headroom_c(zone)
+    forecast = look(before.forecast, headroom_c, now)
+    throttled = _slowed(readings) and headroom_c < _NOT_HEAT_C
+    reached = Level.CRITICAL if throttled else _reached(forecast.predicted_c)
+    if readings.faulty:
+        reached = max(reached, Level.HOT, key=_SEVERITY.__getitem__)
+    level, calm_s = _held(before, reached, forecast, now)
+    effort = next_effort(before.effort, forecast, now, busy=busy)
+    if reached is Level.CRITICAL:
+        effort = cut(effort, now)
+    if readings.faulty:
+        effort = capped(effort, BLIND_EFFORT, now)
+    paused = _too_hot(zone) or (before.paused and headroom_c < 0)
+    return Heat(level, effort, zone, forecast, calm_s, throttled, readings.faulty, paused)
+
+
+def _blind(before: Heat, readings: Readings, now: float) -> Heat:
+    """Without a sensor: nothing is known, unless one has failed or the clock says it is hot."""
+    throttled = _slowed(readings)
+    if readings.faulty or throttled:
+        effort = capped(before.effort, BLIND_EFFORT, now)
+        return Heat(Level.HOT, effort, calm_s=now, throttled=throttled, faulty=readings.faulty)
+    if before.level is Level.HOT and now - (before.calm_s or now) < _CALM_S:
+        return replace(before, throttled=False)
+    return Heat(effort=replace(Effort(), at_s=now))
+
+
+def _held(
+    before: Heat, reached: Level, forecast: Forecast, now: float
+) -> tuple[Level, float | None]:
+    """Worse at once, better only after a while; also since when it could be better."""
+    if _SEVERITY[reached] >= _SEVERITY[before.level]:
+        return reached, None
+    if forecast.predicted_c <= _LEAVE_C[before.level] or reached is before.level:
+        return before.level, None
+    since_s = now if before.calm_s is None else before.calm_s
+    return (reached, None) if now - since_s >= _CALM_S else (before.level, since_s)
+
+
+def _reached(predicted_c: float) -> Level:
+    for level, headroom_c in _ENTER_C:
+        if predicted_c <= headroom_c:
+            return level
+    return Level.COOL
+
+
+def _slowed(readings: Readings) -> bool:
+    """Whether something holds the clock down; an under-voltage does so too, and is no heat."""
+    flags = readings.firmware
+    by_firmware = flags is not None and not flags.undervoltage
+    return readings.throttled_by_kernel or (
+        by_firmware
+        and flags is not None
+        and (flags.throttled or flags.freq_capped or flags.soft_limit)
+    )
+
+
+def _too_hot(zone: Zone) -> bool:
+    limit_c = zone.passive_c + _PAUSE_ABOVE_C
+    if zone.critical_c is not None:
+        # Intel's processors name one temperature for both.
+        limit_c = max(limit_c, zone.critical_c - _PAUSE_BELOW_CRITICAL_C)
+    return zone.temp_c > limit_c
+
+
+def _headroom_c(zone: Zone) -> float:
+    return zone.passive_c - zone.temp_c
