@@ -67,10 +67,18 @@ def test_a_section_whose_settings_are_commented_out_is_all_defaults() -> None:
 def test_settings_without_effect_are_named() -> None:
     """Also where they repeat the default: the operator counts on them."""
     config = parse(
-        "power: {unload_after: 5min}\ncache: {ram: auto}\nserving: {journal: true, queue: 1}"
+        "power: {unload_after: 5min}\ngovernor: {enabled: true}\nserving: {journal: true, queue: 1}"
     )
 
-    assert config.not_in_force == ("power.unload_after", "cache.ram")
+    assert config.not_in_force == ("power.unload_after", "governor.enabled")
+
+
+def test_off_is_a_word_where_a_word_is_expected() -> None:
+    """YAML 1.1 would make it false, with and without quotes being two things."""
+    for text in ("off", "'off'", "auto"):
+        config = parse(f"engine: {{speculation: {text}}}")
+
+        assert config.engine.speculation == text.strip("'")
 
 
 @pytest.mark.parametrize(

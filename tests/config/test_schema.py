@@ -84,7 +84,8 @@ UNITS = {
     "a duration": "duration",
     "auto or a size": "size",
     "true or false": "true or false:",
-    "f16 or q8_0": "f16, or q8_0",
+    "auto or f16 or q8_0": "f16, or q8_0 .* auto:",
+    "off or auto": "off; auto:",
 }
 
 
@@ -109,8 +110,8 @@ def test_what_is_shown_can_be_loaded_and_is_the_same() -> None:
     state_dir: /var/lib/inglenook
     listen: {host: "::", port: 0, tls_port: 443, extra: [80, 11434], names: [box.example.com],
              origins: ["https://chat.example.com"]}
-    model: {path: models/a.gguf, context: 8192, kv_type: q8_0}
-    engine: {max_sequences: 1, threads: 3, step_budget: 33.5ms}
+    model: {path: models/a.gguf, context: 8192, kv_type: auto}
+    engine: {max_sequences: 1, threads: 3, step_budget: 33.5ms, speculation: auto}
     cache: {ram: 0, disk: 1.5GB}
     serving: {queue: 1, resume_ttl: 90s, unread_grace: 0, journal: false}
     governor: {enabled: false, root: /srv/board}

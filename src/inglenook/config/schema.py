@@ -78,14 +78,13 @@ SETTINGS = (
         "engine.context_tokens",
         values.or_auto(values.whole(512, 1_048_576, "a number of tokens")),
     ),
-    Setting("model.kv_type", "engine.kv_type", values.choice("f16", "q8_0")),
+    Setting("model.kv_type", "engine.kv_type", values.or_auto(values.choice("f16", "q8_0"))),
     Setting("engine.max_sequences", "engine.max_sequences", values.whole(1, 64)),
     Setting("engine.threads", "engine.threads", values.or_auto(values.whole(1, 256))),
     Setting("engine.step_budget", "engine.step_budget_s", values.duration("20ms", "1s")),
-    Setting("cache.ram", "cache.ram_bytes", values.or_auto(values.size("1024GiB")), in_force=False),
-    Setting(
-        "cache.disk", "cache.disk_bytes", values.or_auto(values.size("1024GiB")), in_force=False
-    ),
+    Setting("engine.speculation", "engine.speculation", values.choice("off", "auto")),
+    Setting("cache.ram", "cache.ram_bytes", values.or_auto(values.size("1024GiB"))),
+    Setting("cache.disk", "cache.disk_bytes", values.or_auto(values.size("1024GiB"))),
     Setting("serving.queue", "serving.queue", values.whole(1, 1024)),
     Setting("serving.resume_ttl", "serving.resume_ttl_s", values.duration("1s", "7d")),
     Setting(
