@@ -10,7 +10,14 @@ import pytest
 from inglenook.models.describe import describe
 from inglenook.models.gguf import read_header
 from inglenook.models.info import ModelInfo
-from tests.parts.gguf_files import PARAMETERS, TEMPLATE, TOKENS, model_bytes, small_model
+from tests.parts.gguf_files import (
+    PARAMETERS,
+    TEMPLATE,
+    TOKENS,
+    WIDTH,
+    model_bytes,
+    small_model,
+)
 
 
 def described(data: bytes) -> ModelInfo:
@@ -30,6 +37,7 @@ def test_everything_is_described() -> None:
         context_length=256,
         block_count=1,
         embedding_length=32,
+        feed_forward_length=32,
         head_count=2,
         head_count_kv=(1,),
         key_length=16,
@@ -37,6 +45,8 @@ def test_everything_is_described() -> None:
         vocab_size=len(TOKENS),
         chat_template=TEMPLATE,
         parameter_count=PARAMETERS,
+        # Its norms are F32, the rest Q4_0; the embedding is its output as well, and copied.
+        weights_bytes=3 * WIDTH * 4 + (PARAMETERS - 3 * WIDTH + len(TOKENS) * WIDTH) // 32 * 18,
     )
 
 
@@ -81,6 +91,23 @@ def test_a_mixture_of_experts_is_welcome() -> None:
     info = described(model_bytes({"llama.expert_count": 8, "llama.expert_used_count": 2}))
 
     assert info.parameter_count == PARAMETERS
+    assert info.feed_forward_length == 2 * 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({"feed_forward_length": None}, 4 * WIDTH),
+        ({"feed_forward_length": [96, 64], "block_count": 2}, 96),
+        ({"expert_count": 8, "expert_used_count": 4, "expert_feed_forward_length": 16}, 64),
+        ({"expert_count": 8, "expert_used_count": 1, "expert_feed_forward_length": 16}, 32),
+    ],
+)
+def test_the_widest_row_of_any_layer_counts(changes: dict[str, object], length: int) -> None:
+    """Layers may differ, and experts that see the same token are there together."""
+    info = described(model_bytes({f"llama.{key}": value for key, value in changes.items()}))
+
+    assert info.feed_forward_length == length
 
 
 @pytest.mark.parametrize(

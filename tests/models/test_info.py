@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.models.info import KvType, ModelFileError, quoted
-from tests.models.test_fit import INFO
+from tests.models.facts import INFO
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inglenook.models.ggml_types import FILE_TYPES
-from inglenook.models.header import FLOAT32, INT32, VOCABULARY, Array, Header, Value, Vocabulary
+from inglenook.models.ggml_types import FILE_TYPES, REPACKED_TYPES
+from inglenook.models.header import (
+    FLOAT32,
+    INT32,
+    VOCABULARY,
+    Array,
+    Header,
+    Tensor,
+    Value,
+    Vocabulary,
+)
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelInfo, quoted
 
 # Architectures of llama.cpp that do not write text one token after another.
@@ -76,6 +85,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
         context_length=_number(metadata, f"{architecture}.context_length", _MAX_CONTEXT),
         block_count=layers,
         embedding_length=width,
+        feed_forward_length=_feed_forward_length(metadata, architecture) or 4 * width,
         head_count=heads,
         head_count_kv=heads_kv,
         key_length=_number(metadata, f"{attention}.key_length", _MAX_WIDTH, default=head_length),
@@ -85,6 +95,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
         vocab_size=_vocab_size(metadata),
         chat_template=_chat_template(metadata),
         parameter_count=sum(tensor.elements for tensor in header.tensors),
+        weights_bytes=_weights_bytes(header.tensors),
     )
 
 
@@ -145,6 +156,34 @@ def _per_layer(
             f"is damaged: {quoted(key)} does not give each of its {layers} layers a number"
         )
     return numbers
+
+
+def _feed_forward_length(metadata: Mapping[str, Value], architecture: str) -> int:
+    """The widest row of any layer; 0 if the file does not say."""
+
+    def widest(key: str) -> int:
+        value = metadata.get(f"{architecture}.{key}")
+        numbers = value.items if isinstance(value, Array) else (value,)
+        return max((number for number in numbers if isinstance(number, int)), default=0)
+
+    dense = widest("feed_forward_length")
+    expert = widest("expert_feed_forward_length") or dense
+    return max(dense, expert * widest("expert_used_count"))
+
+
+def _weights_bytes(tensors: Sequence[Tensor]) -> int:
+    """Add up the tensors, and the copy that is made of one.
+
+    A weight that the CPU backend rearranges is copied, and its pages of the file are dropped. The
+    embedding is looked up as it is in the file; where it is the output matrix as well, that is a
+    copy beside it.
+    """
+    whole_bytes = sum(tensor.size_bytes for tensor in tensors)
+    by_name = {tensor.name: tensor for tensor in tensors}
+    embedding = by_name.get("token_embd.weight")
+    if embedding and embedding.type.name in REPACKED_TYPES and "output.weight" not in by_name:
+        whole_bytes += embedding.size_bytes
+    return whole_bytes
 
 
 def _check_asserted(metadata: Mapping[str, Value], architecture: str) -> None:

@@ -63,6 +63,10 @@ TENSOR_TYPES = {
     42: TensorType("Q2_0", 64, 18),
 }
 
+# What the CPU backend copies and rearranges for vector instructions (ggml-cpu/repack.cpp), on one
+# processor or another: those of 4 bits on x86 with AVX2, all of them on Arm with dot products.
+REPACKED_TYPES = frozenset({"Q2_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
+
 # ``general.file_type``: the mix of formats a whole file was written with.
 FILE_TYPES = {
     0: "F32",

@@ -70,6 +70,7 @@ class ModelInfo:
         context_length: Tokens a sequence was trained to hold.
         block_count: Transformer layers.
         embedding_length: Width of the residual stream.
+        feed_forward_length: Widest row inside a layer; all experts that see one token together.
         head_count: Attention heads, in the layer that has most.
         head_count_kv: Key/value heads of each layer; 0 for a layer without attention.
         key_length: Elements of one head's key.
@@ -77,6 +78,7 @@ class ModelInfo:
         vocab_size: Tokens in the vocabulary.
         chat_template: The model's own Jinja template.
         parameter_count: Weights, all tensors together.
+        weights_bytes: What they take in memory, at most.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class ModelInfo:
     context_length: int
     block_count: int
     embedding_length: int
+    feed_forward_length: int
     head_count: int
     head_count_kv: tuple[int, ...]
     key_length: int
@@ -94,6 +97,7 @@ class ModelInfo:
     vocab_size: int
     chat_template: str
     parameter_count: int
+    weights_bytes: int
 
     def kv_bytes_per_token(self, kv_type: KvType) -> int:
         """Bytes of KV cache that one token takes, keys and values of every layer.

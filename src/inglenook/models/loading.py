@@ -1,0 +1,80 @@
+"""How a model is loaded on this board: settings first, then what was measured. Kind: rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from inglenook.models.footprint import Running
+from inglenook.models.info import KvType, ModelInfo
+from inglenook.models.preflight import Memory, Wanted, fit_model
+
+if TYPE_CHECKING:
+    from inglenook.models.tuning import Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the owner has set; None is ``auto``.
+
+    Attributes:
+        sequences: How many answers may be written at once.
+        context_tokens: Cells of the pool that all sequences share, one a token.
+        kv_type: Type of the cells.
+        threads: Compute threads.
+        cache_ram_bytes: Bound of the prefix cache's tier in memory.
+    """
+
+    sequences: int
+    context_tokens: int | None = None
+    kv_type: KvType | None = "f16"
+    threads: int | None = None
+    cache_ram_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How it is loaded; the fields are those of `engine.orders.Load` and `PrefixCache`."""
+
+    context_tokens: int
+    kv_type: KvType
+    threads: int | None
+    ubatch_tokens: int
+    flash_attention: Literal["auto", "on", "off"]
+    cache_ram_bytes: int
+
+
+def plan_load(
+    info: ModelInfo, settings: Settings, tuning: Tuning | None, memory: Memory | None
+) -> Plan:
+    """Put together what was set, what was measured, and what fits.
+
+    Args:
+        info: The model.
+        settings: What the owner has set.
+        tuning: What ``inglenook tune`` found for this model on this board, if it has run. It was
+            found with its own number of threads, and says nothing about another.
+        memory: What the model may be given; None if unknown.
+
+    Raises:
+        ContextError: If the sequences could not use the context asked for.
+        NoRoomError: If it does not fit.
+    """
+    if settings.threads is not None:
+        tuning = None
+    kv_type = settings.kv_type or (tuning.kv_type if tuning else "f16")
+    ubatch_tokens = tuning.ubatch_tokens if tuning else 512
+    flash_attention = tuning.flash_attention if tuning else "auto"
+    # `auto` turns it on wherever there is a kernel for it; a quantised pool cannot be without it.
+    flash = flash_attention != "off" or kv_type != "f16"
+    running = Running(settings.sequences, kv_type, ubatch_tokens, flash)
+    wanted = Wanted(settings.context_tokens, settings.cache_ram_bytes)
+    fit = fit_model(info, running, wanted, memory)
+    return Plan(
+        context_tokens=fit.context_tokens,
+        kv_type=kv_type,
+        threads=settings.threads or (tuning.threads if tuning else None),
+        ubatch_tokens=ubatch_tokens,
+        flash_attention=flash_attention,
+        cache_ram_bytes=fit.cache_ram_bytes,
+    )

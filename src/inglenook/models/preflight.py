@@ -1,0 +1,220 @@
+"""Whether a model fits into memory, and with how much context, before it is loaded. Kind: rules.
+
+Linux promises memory it has not got and takes it back by killing, so asking it would not do.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+
+from inglenook.errors import StartupError
+from inglenook.models.bounds import auto_ram_bytes
+from inglenook.models.footprint import Footprint, Running, footprint
+from inglenook.models.info import ModelInfo
+from inglenook.units import format_bytes
+
+#: The least that can be asked for, and the least that is any use.
+LEAST_CELLS, LEAST_AUTO_CELLS = 256, 512
+
+#: One long conversation, some 3,000 words: goes before any cache.
+_ONE_TALK_CELLS = 4096
+
+#: `auto` wants this much even if the model was trained for less, since several share it.
+_PLENTY_CELLS = 8192
+
+#: `auto` never takes more, however much was trained and is free: a household fills this seldom, and
+#: a small board, at 50 tokens a second, reads for ten minutes to do it.
+_MOST_AUTO_CELLS = 32_768
+
+_GRAIN_CELLS = 256  # llama.cpp pads its KV cache to multiples of this
+
+_RESERVE_BYTES = 128 * 2**20
+_RESERVE_SHARE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a model may be given.
+
+    Attributes:
+        available_bytes: Free, or could be made so without swapping.
+        total_bytes: All there is; None if unknown.
+    """
+
+    available_bytes: int
+    total_bytes: int | None = None
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What stays free for the kernel and for others: a twentieth, at least 128 MiB."""
+        return max(_RESERVE_BYTES, (self.total_bytes or 0) // _RESERVE_SHARE)
+
+    @property
+    def budget_bytes(self) -> int:
+        """What is left to take; below 0 if even the reserve is not free."""
+        return self.available_bytes - self.reserve_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the settings ask for; None is ``auto``.
+
+    Attributes:
+        context_tokens: Cells of the pool that all sequences share, one a token.
+        cache_ram_bytes: Bound of the prefix cache's tier in memory.
+    """
+
+    context_tokens: int | None = None
+    cache_ram_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What was decided; both numbers are meant as in `Wanted`."""
+
+    context_tokens: int
+    cache_ram_bytes: int
+
+
+class ContextError(StartupError):
+    """``model.context`` asks for more or less than the model can hold.
+
+    Attributes:
+        requested: Cells asked for.
+        most_cells: What all sequences together can use.
+    """
+
+    def __init__(self, requested: int, most_cells: int) -> None:
+        super().__init__(requested, most_cells)
+        self.requested = requested
+        self.most_cells = most_cells
+
+    def __str__(self) -> str:
+        return (
+            f"model.context: {self.requested} is not between {LEAST_CELLS} and {self.most_cells},"
+            " the context the model was trained on times engine.max_sequences; write a number in"
+            " that range, or auto"
+        )
+
+
+class NoRoomError(StartupError):
+    """The model does not fit into memory as it is to be run.
+
+    Attributes:
+        cells: The context it was to have.
+        need: What it would take with that.
+        cache_ram_bytes: What the settings give to the prefix cache besides.
+        memory: What there is.
+        largest_cells: The largest context that would fit; 0 if none does.
+    """
+
+    def __init__(
+        self, cells: int, need: Footprint, cache_ram_bytes: int, memory: Memory, largest_cells: int
+    ) -> None:
+        super().__init__(cells, need, cache_ram_bytes, memory, largest_cells)
+        self.cells = cells
+        self.need = need
+        self.cache_ram_bytes = cache_ram_bytes
+        self.memory = memory
+        self.largest_cells = largest_cells
+
+    def __str__(self) -> str:
+        need, memory = self.need, self.memory
+        parts = [
+            f"weights {format_bytes(need.weights_bytes)}",
+            f"{self.cells} tokens of context {format_bytes(need.kv_bytes)}",
+            f"working memory {format_bytes(need.work_bytes)}",
+        ]
+        if self.cache_ram_bytes:
+            parts.append(f"cache.ram {format_bytes(self.cache_ram_bytes)}")
+        whole_bytes = need.total_bytes + self.cache_ram_bytes
+        return (
+            f"this model needs {format_bytes(whole_bytes)} of memory ({', '.join(parts)}), and"
+            f" {format_bytes(memory.available_bytes)} are free, of which"
+            f" {format_bytes(memory.reserve_bytes)} stay for the system; {self._remedy}"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        if self.largest_cells:
+            return (
+                f"the largest context that would fit is {self.largest_cells} tokens:"
+                " set model.context to that, or to auto"
+            )
+        lower = "lower cache.ram, " if self.cache_ram_bytes else ""
+        return f"{lower}end other programs, or choose a smaller model"
+
+
+def fit_model(info: ModelInfo, running: Running, wanted: Wanted, memory: Memory | None) -> Fit:
+    """Decide how large a context and a cache in memory the model is given.
+
+    Args:
+        info: The model.
+        running: How it is to be run.
+        wanted: What the settings say.
+        memory: None if unknown: then numbers are believed, and ``auto`` is modest.
+
+    Raises:
+        ContextError: If the sequences could not use the context asked for.
+        NoRoomError: If it does not fit.
+    """
+    most_cells = info.context_length * running.sequences
+    cells = wanted.context_tokens
+    if cells is not None and not LEAST_CELLS <= cells <= most_cells:
+        raise ContextError(cells, most_cells)
+    if memory is None:
+        return Fit(cells or _whole(min(_PLENTY_CELLS, most_cells)), wanted.cache_ram_bytes or 0)
+    ram_bytes = wanted.cache_ram_bytes or 0
+    budget_bytes = memory.budget_bytes - ram_bytes
+    if cells is None:
+        cells = choose_context(info, running, budget_bytes)
+    need = footprint(info, running, cells)
+    spare_bytes = budget_bytes - need.total_bytes
+    if spare_bytes < 0:
+        largest = _largest_cells(info, running, cells, budget_bytes)
+        raise NoRoomError(cells, need, ram_bytes, memory, largest)
+    if wanted.cache_ram_bytes is None:
+        ram_bytes = auto_ram_bytes(spare_bytes)
+    return Fit(cells, ram_bytes)
+
+
+def choose_context(info: ModelInfo, running: Running, budget_bytes: int) -> int:
+    """Choose what ``auto`` is: a multiple of 256, and not below 512, whether that fits or not.
+
+    The pool may have half of the memory left beside the model, or, up to 4,096 tokens, all of it.
+    The other half is for the prefix cache and for the kernel's own caches: what the pool has no
+    place for is then brought back from there rather than computed.
+
+    Args:
+        info: The model.
+        running: How it is to be run.
+        budget_bytes: What it may take in all.
+    """
+    trained_cells = info.context_length
+    most_cells = min(
+        _MOST_AUTO_CELLS, max(_PLENTY_CELLS, trained_cells), trained_cells * running.sequences
+    )
+    bare_bytes = footprint(info, running, 0).total_bytes
+    half_bytes = bare_bytes + (budget_bytes - bare_bytes) // 2
+    return max(
+        LEAST_AUTO_CELLS,
+        _largest_cells(info, running, most_cells, half_bytes),
+        _largest_cells(info, running, min(most_cells, _ONE_TALK_CELLS), budget_bytes),
+    )
+
+
+def _largest_cells(info: ModelInfo, running: Running, most_cells: int, budget_bytes: int) -> int:
+    """Find the largest pool within a budget; 0 if there is none that is any use."""
+    sizes = range(_GRAIN_CELLS, most_cells + 1, _GRAIN_CELLS)
+
+    def total_bytes(cells: int) -> int:
+        return footprint(info, running, cells).total_bytes
+
+    fitting = bisect.bisect_right(sizes, budget_bytes, key=total_bytes)
+    largest = sizes[fitting - 1] if fitting else 0
+    return largest if largest >= LEAST_AUTO_CELLS else 0
+
+
+def _whole(cells: int) -> int:
+    return max(LEAST_AUTO_CELLS, cells // _GRAIN_CELLS * _GRAIN_CELLS)

@@ -1,0 +1,28 @@
+"""A model as the rules know it, without a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inglenook.models.info import ModelInfo
+
+#: 32 KiB of f16 cache a token: 8192 of them are 256 MiB.
+INFO = ModelInfo(
+    path=Path("model.gguf"),
+    file_bytes=100 * 2**20,
+    name="Model",
+    architecture="llama",
+    quantization="Q4_K_M",
+    context_length=4096,
+    block_count=16,
+    embedding_length=1024,
+    feed_forward_length=4096,
+    head_count=16,
+    head_count_kv=(8,) * 16,
+    key_length=64,
+    value_length=64,
+    vocab_size=1000,
+    chat_template="{{ messages }}",
+    parameter_count=200_000_000,
+    weights_bytes=100 * 2**20,
+)
