@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from inglenook.discovery.advert import Advert, Status, host_name
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.interfaces import list_addresses, wired_mac
 from inglenook.discovery.state import AnnounceState
-from inglenook.engine.orders import EngineState, Load, Phase
+from inglenook.engine.orders import EngineState, Load, Phase, PrefixCache
+from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
+from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.engine.supervisor import Supervisor
 from inglenook.errors import StartupError
 from inglenook.gateway.app import PROTOCOLS, make_app, urls
@@ -34,10 +37,15 @@ from inglenook.gateway.listen import Doorman, bind, raise_open_files_limit, serv
 from inglenook.gateway.page_files import PageFile, read_pages
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
-from inglenook.governor.memory import read_mem_available_bytes
+from inglenook.governor.cgroup import find_groups
+from inglenook.governor.memory import read_mem_available_bytes, read_memory
+from inglenook.models.board import read_board
+from inglenook.models.bounds import auto_disk_bytes
 from inglenook.models.catalogue import resolve_model
-from inglenook.models.fit import choose_context
 from inglenook.models.inspect import inspect_model
+from inglenook.models.loading import Settings, plan_load
+from inglenook.models.preflight import Memory
+from inglenook.models.tuning import read_tuning
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -84,6 +92,7 @@ class Daemon:
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
         self._kept_name = KeptHostName(config.state_dir)
+        self._prefix_folder = config.state_dir / PREFIX_FOLDER
         self._welcome: dict[str, str] = {}
         self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(
@@ -197,7 +206,9 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def _control_door(self, found: _Found, house: House) -> AsyncIterator[None]:
-        runner: web.AppRunner = await serve(make_control_app(house), [found.control], [], None)
+        runner: web.AppRunner = await serve(
+            make_control_app(house, self._purge), [found.control], [], None
+        )
         try:
             yield
         finally:
@@ -271,31 +282,65 @@ class Daemon:
 
     async def _prepare_model(self) -> tuple[str, Load]:
         """Check the model file and work out how to load it; see `Supervisor`."""
-        return await asyncio.to_thread(self._inspect_model)
+        return await asyncio.to_thread(self._plan_load)
 
     def _model_path(self) -> Path:
         return resolve_model(self._config.model.path, self._config.state_dir / "models")
 
-    def _inspect_model(self) -> tuple[str, Load]:
-        config = self._config
+    def _plan_load(self) -> tuple[str, Load]:
+        config, engine = self._config, self._config.engine
         info = inspect_model(self._model_path())
-        cells = choose_context(
-            info,
-            requested=config.engine.context_tokens,
-            kv_type=config.engine.kv_type,
-            sequences=config.engine.max_sequences,
-            available_bytes=read_mem_available_bytes(config.governor.root),
+        settings = Settings(
+            sequences=engine.max_sequences,
+            context_tokens=engine.context_tokens,
+            kv_type=engine.kv_type,
+            threads=engine.threads,
+            cache_ram_bytes=config.cache.ram_bytes,
         )
+        tuning = read_tuning(config.state_dir, info, read_board())
+        plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
         load = Load(
             path=str(info.path),
             chat_template=info.chat_template,
-            context_tokens=cells,
-            kv_type=config.engine.kv_type,
-            sequences=config.engine.max_sequences,
-            threads=config.engine.threads,
-            step_budget_s=config.engine.step_budget_s,
+            context_tokens=plan.context_tokens,
+            kv_type=plan.kv_type,
+            sequences=engine.max_sequences,
+            threads=plan.threads,
+            step_budget_s=engine.step_budget_s,
+            ubatch_tokens=plan.ubatch_tokens,
+            flash_attention=plan.flash_attention,
+            speculate=engine.speculation == "auto",
+            prefix=PrefixCache(
+                folder=str(self._prefix_folder),
+                ram_bytes=plan.cache_ram_bytes,
+                disk_bytes=self._cache_disk_bytes(),
+            ),
         )
         return info.path.stem, load
+
+    def _cache_disk_bytes(self) -> int:
+        disk_bytes = self._config.cache.disk_bytes
+        if disk_bytes is not None:
+            return disk_bytes
+        try:
+            kept_bytes = sum(folder_bytes(self._prefix_folder).values())
+            return auto_disk_bytes(shutil.disk_usage(self._config.state_dir).free, kept_bytes)
+        except OSError as exc:
+            raise StartupError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+
+    async def _purge(self) -> int:
+        """Empty the prefix cache, of the model that runs and of all before it.
+
+        Returns:
+            How many bytes its files had.
+
+        Raises:
+            OSError: If a file cannot be removed.
+        """
+        freed_bytes = await asyncio.to_thread(remove_blocks, self._prefix_folder)
+        # Last: the engine removes what it has written meanwhile, too.
+        self._supervisor.purge()
+        return freed_bytes
 
     def _engine_changed(self, state: EngineState) -> None:
         self._desk.engine_changed(state)
@@ -353,6 +398,32 @@ def make_private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
+
+
+def remove_blocks(folder: Path) -> int:
+    """Remove the prefix cache's files beside an engine, which keeps its folder and may lose a file.
+
+    Returns:
+        How many bytes they had.
+
+    Raises:
+        OSError: If one cannot be removed.
+    """
+    freed_bytes = 0
+    for path, status in cache_files(folder):
+        if path.suffix == BLOCK_SUFFIX:
+            path.unlink(missing_ok=True)
+            freed_bytes += status.st_size
+    return freed_bytes
+
+
+def read_budget(root: Path) -> Memory | None:
+    """What a model may take: of the box, or of the tightest control group; None if unknown."""
+    memory = read_memory(root, find_groups(root))
+    if memory.left_bytes is None:
+        return None
+    totals = [total for total in (memory.total_bytes, memory.limit_bytes) if total is not None]
+    return Memory(memory.left_bytes, min(totals, default=None))
 
 
 def _read_addresses() -> Addresses:

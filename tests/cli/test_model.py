@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.models.starter import STARTER
 from tests.cli.conftest import Inglenook
 from tests.parts.gguf_files import corrupt_variants, model_bytes, small_model
+from tests.parts.prefix_folder import fill
+
+
+def rows(out: str) -> dict[str, tuple[str, str]]:
+    """What `model list` wrote into a pipe: by name, what it is and whether it is in use."""
+    split = [line.split("\t") for line in out.splitlines()]
+    return {name: (what, used) for name, what, used in split}
 
 
 @pytest.fixture
@@ -31,11 +39,91 @@ def test_good_and_bad_files_are_listed(inglenook: Inglenook, models_dir: Path) -
     (models_dir / "good.gguf").write_bytes(small_model())
     (models_dir / "bad.gguf").write_bytes(b"<!DOCTYPE html><html>404</html>")
 
-    rows = dict(line.split("\t") for line in inglenook("model", "list").out.splitlines())
+    listed = rows(inglenook("model", "list").out)
 
-    assert list(rows) == ["bad.gguf", "good.gguf"]
-    assert "web page" in rows["bad.gguf"]
-    assert "Q4_0" in rows["good.gguf"]
+    assert list(listed)[:2] == ["bad.gguf", "good.gguf"]
+    assert "web page" in listed["bad.gguf"][0]
+    assert "Q4_0" in listed["good.gguf"][0]
+
+
+def test_the_one_in_use_is_marked(inglenook: Inglenook, models_dir: Path, config: Path) -> None:
+    """By whatever name the settings call it."""
+    (models_dir / "a.gguf").write_bytes(small_model())
+    (models_dir / "b.gguf").write_bytes(small_model())
+    config.write_text(f"{config.read_text()}model: {{path: state/../state/models/b.gguf}}\n")
+
+    listed = rows(inglenook("model", "list").out)
+
+    assert [used for _what, used in listed.values()] == ["", "in use"]
+
+
+@pytest.mark.parametrize(("there", "words"), [(True, "Q4_0"), (False, "does not exist")])
+def test_the_one_in_use_is_listed_wherever_it_is(
+    inglenook: Inglenook, models_dir: Path, config: Path, there: bool, words: str
+) -> None:
+    """With its whole path; and if it is missing, that is what one wants to know."""
+    (models_dir / "a.gguf").write_bytes(small_model())
+    elsewhere = models_dir.parent / "elsewhere.gguf"
+    if there:
+        elsewhere.write_bytes(small_model())
+    config.write_text(f"{config.read_text()}model: {{path: {elsewhere}}}\n")
+
+    listed = rows(inglenook("model", "list").out)
+
+    assert list(listed) == ["a.gguf", str(elsewhere)]
+    assert words in listed[str(elsewhere)][0]
+    assert listed[str(elsewhere)][1] == "in use"
+
+
+def test_a_model_is_removed_with_what_the_cache_keeps(
+    inglenook: Inglenook, models_dir: Path
+) -> None:
+    """Conversations in numbers are conversations."""
+    (models_dir / "old.gguf").write_bytes(small_model())
+    (models_dir / "kept.gguf").write_bytes(small_model())
+    fill(models_dir.parent / "prefix", "a" * 32, 2, 1024)
+
+    ran = inglenook("model", "rm", "old.gguf")
+
+    assert (ran.returncode, ran.out) == (0, "")
+    assert "old.gguf is removed" in ran.err
+    assert [path.name for path in models_dir.iterdir()] == ["kept.gguf"]
+    assert list((models_dir.parent / "prefix").rglob("*.kv")) == []
+
+
+@pytest.mark.parametrize("way", ["default", "path", "link"])
+def test_the_model_in_use_is_not_removed(
+    inglenook: Inglenook, models_dir: Path, config: Path, way: str
+) -> None:
+    """Whether by default, by path, or through a link."""
+    name = STARTER.file_name if way == "default" else "mine.gguf"
+    (models_dir / name).write_bytes(small_model())
+    if way == "link":
+        (models_dir.parent / "link.gguf").symlink_to(models_dir / name)
+    path = {"default": "null", "path": f"state/models/{name}", "link": "state/link.gguf"}[way]
+    config.write_text(f"{config.read_text()}model: {{path: {path}}}\n")
+
+    ran = inglenook("model", "rm", name)
+
+    assert ran.returncode == 1
+    assert f"{name} is in use; write another into model.path first" in ran.err
+    assert (models_dir / name).exists()
+
+
+@pytest.mark.parametrize("name", ["none.gguf", "../out.gguf", "notes.txt", "", ".", "/etc/passwd"])
+def test_nothing_but_a_listed_model_is_removed(
+    inglenook: Inglenook, models_dir: Path, name: str
+) -> None:
+    """Nothing outside the folder, and nothing in it that is no model."""
+    (models_dir.parent / "out.gguf").write_bytes(b"mine")
+    (models_dir / "notes.txt").write_text("mine")
+
+    ran = inglenook("model", "rm", name)
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert f"there is no model {name!r} in {models_dir}" in ran.err
+    assert (models_dir.parent / "out.gguf").exists()
+    assert (models_dir / "notes.txt").exists()
 
 
 def test_a_file_is_examined_by_name(inglenook: Inglenook, tmp_path: Path) -> None:

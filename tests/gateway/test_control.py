@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
+from inglenook.gateway.control import SOCKET_NAME, bind_control_socket, make_control_app
+from inglenook.gateway.house import House
 from tests.parts.box import Box
+from tests.parts.prefix_folder import fill
 
 
 def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -83,3 +87,30 @@ def test_the_owners_door_does_not_open_to_the_network(box: Box, token: str) -> N
     """Its paths do not exist on the ports, whatever the token."""
     assert box.http("POST", "/pair/open", token=token).status == 404
     assert box.http("GET", "/pair/wait", token=token).status == 404
+    assert box.http("POST", "/cache/purge", token=token).status == 404
+
+
+async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
+    """The file is named, in the shape every error has."""
+
+    async def purge() -> int:
+        raise PermissionError(13, "Permission denied", "/state/prefix/a.kv")
+
+    app = make_control_app(cast(House, None), purge)  # it has no part in this
+    async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
+        body = await answer.json()
+
+    assert answer.status == 500
+    assert body["error"]["code"] == "internal"
+    assert body["error"]["message"] == "/state/prefix/a.kv cannot be removed: Permission denied"
+
+
+def test_purging_tells_how_much_there_was(box: Box) -> None:
+    """Other models' files go too, and what is not the cache's stays."""
+    folder = box.state_dir / "prefix"
+    fill(folder, "a" * 32, 2, 1024)
+    (folder / "notes.txt").write_text("mine")
+
+    assert box.control("POST", "/cache/purge")["freed_bytes"] >= 2048
+    assert list((folder / ("a" * 32)).glob("*.kv")) == []
+    assert (folder / "notes.txt").exists()

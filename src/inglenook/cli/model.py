@@ -1,4 +1,4 @@
-"""``inglenook model``: which models there are, and fetching the starter."""
+"""``inglenook model``: which models there are, fetching the starter, removing what is not used."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from inglenook.cli.cache import empty_cache
 from inglenook.config import load_config
-from inglenook.models.catalogue import list_models, resolve_model
+from inglenook.errors import StartupError
+from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import inspect_model
 from inglenook.models.starter import pull_starter
@@ -20,18 +22,47 @@ from inglenook.units import format_bytes
 
 
 def list_(args: argparse.Namespace) -> None:
-    """Print one model a line."""
+    """Print one model a line; the one in use is named even if it is elsewhere, or missing."""
     from inglenook.cli.table import print_table
 
-    models_dir = load_config(args.config, os.environ).state_dir / "models"
-    rows = [
-        (entry.path.name, _summary(entry.info) if entry.info else f"{entry.fault}")
-        for entry in list_models(models_dir)
-    ]
-    if not rows:
+    config = load_config(args.config, os.environ)
+    models_dir = config.state_dir / "models"
+    used = resolve_model(config.model.path, models_dir)
+    entries = list_models(models_dir)
+    if not entries and config.model.path is None:
         print("no model yet; `inglenook model pull starter` fetches one", file=sys.stderr)
         return
-    print_table(("model", "what it is"), rows)
+    if not any(_is_same(entry.path, used) for entry in entries):
+        entries.append(examine(used))
+    rows = [
+        (
+            entry.path.name if entry.path.parent == models_dir else str(entry.path),
+            _summary(entry.info) if entry.info else f"{entry.fault}",
+            "in use" if _is_same(entry.path, used) else "",
+        )
+        for entry in entries
+    ]
+    print_table(("model", "what it is", ""), rows)
+
+
+def rm(args: argparse.Namespace) -> None:
+    """Remove a model, and what the cache keeps; it cannot be told of which model that is."""
+    config = load_config(args.config, os.environ)
+    models_dir = config.state_dir / "models"
+    path = models_dir / args.name
+    # Only what is listed, by the name it is listed by: nothing outside the folder has one.
+    if path not in models_dir.glob("*.gguf"):
+        text = f"there is no model {args.name!r} in {models_dir}; `inglenook model list` shows them"
+        raise StartupError(text)
+    if _is_same(path, resolve_model(config.model.path, models_dir)):
+        raise StartupError(f"{args.name} is in use; write another into model.path first")
+    try:
+        size_bytes = path.lstat().st_size
+        path.unlink()
+    except OSError as exc:
+        raise StartupError(f"{path}: cannot be removed: {exc.strerror}") from exc
+    freed_bytes = size_bytes + empty_cache(config.state_dir)
+    print(f"{args.name} is removed, {format_bytes(freed_bytes)} with its cache", file=sys.stderr)
 
 
 def pull(args: argparse.Namespace) -> None:
@@ -64,6 +95,13 @@ def fetch_starter(models_dir: Path) -> Path:
             bars.update(task, description=what, completed=fraction or 0.0, total=total)
 
         return asyncio.run(pull_starter(models_dir, progress=show))
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return path == other  # a missing one is the same by name only
 
 
 def _summary(found: ModelInfo) -> str:

@@ -8,28 +8,38 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from inglenook.auth.devices import clean_name
-from inglenook.errors import Problem, StartupError
+from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.app import urls
 from inglenook.gateway.guard import problem_response
 from inglenook.gateway.house import HOUSE, House
 
 SOCKET_NAME = "control.sock"
 
+_PURGE: web.AppKey[Callable[[], Awaitable[int]]] = web.AppKey("purge")
+
 #: Linux's ``sun_path`` has 108 bytes, one of them for the end.
 _PATH_BYTES_MAX = 107
 
 
-def make_control_app(house: House) -> web.Application:
-    """Build the application behind the socket."""
+def make_control_app(house: House, purge: Callable[[], Awaitable[int]]) -> web.Application:
+    """Build the application behind the socket.
+
+    Args:
+        house: What the handlers may use.
+        purge: Empties the prefix cache and returns how many bytes of files it had.
+    """
     app = web.Application()
     app[HOUSE] = house
+    app[_PURGE] = purge
     app.router.add_post("/pair/open", _open_pairing)
     app.router.add_get("/pair/wait", _wait_for_pairing)
+    app.router.add_post("/cache/purge", _purge_cache)
     return app
 
 
@@ -93,3 +103,13 @@ async def _wait_for_pairing(request: web.Request) -> web.Response:
     return web.json_response(
         None if device is None else {"device_id": device.device_id, "name": device.name}
     )
+
+
+async def _purge_cache(request: web.Request) -> web.Response:
+    """Empty the prefix cache; returns how much was on the disk."""
+    try:
+        freed_bytes = await request.app[_PURGE]()
+    except OSError as exc:
+        text = f"{exc.filename} cannot be removed: {exc.strerror}"
+        return problem_response(Problem(Code.INTERNAL, text))
+    return web.json_response({"freed_bytes": freed_bytes})

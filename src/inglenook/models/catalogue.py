@@ -12,7 +12,7 @@ from inglenook.models.starter import STARTER
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A file in the models directory.
+    """A model's file.
 
     Attributes:
         path: The file.
@@ -30,7 +30,7 @@ def list_models(models_dir: Path) -> list[ModelEntry]:
 
     Blocks on the file system; call it in a thread.
     """
-    return [_entry(path) for path in sorted(models_dir.glob("*.gguf"))]
+    return [examine(path) for path in sorted(models_dir.glob("*.gguf"))]
 
 
 def resolve_model(configured: Path | None, models_dir: Path) -> Path:
@@ -38,7 +38,8 @@ def resolve_model(configured: Path | None, models_dir: Path) -> Path:
     return models_dir / STARTER.file_name if configured is None else configured
 
 
-def _entry(path: Path) -> ModelEntry:
+def examine(path: Path) -> ModelEntry:
+    """Look into one file, whether it is there or not; blocks."""
     try:
         return ModelEntry(path, inspect_model(path), None)
     except ModelFileError as exc:

@@ -1,0 +1,105 @@
+"""``inglenook cache``: what is kept of conversations so that they need not be read again."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from inglenook.config import Config, load_config
+from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
+from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.errors import StartupError
+from inglenook.gateway.control import SOCKET_NAME
+from inglenook.models.bounds import auto_disk_bytes
+from inglenook.units import format_bytes
+
+#: A daemon that runs takes a connection at once; the kernel does it.
+_CONNECT_S = 1.0
+
+
+def list_(args: argparse.Namespace) -> None:
+    """Print one model a line, and below how much there may be."""
+    from inglenook.cli.table import print_table
+
+    config = load_config(args.config, os.environ)
+    folder = config.state_dir / PREFIX_FOLDER
+    blocks: dict[str, int] = defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
+    try:
+        for path, status in cache_files(folder):
+            blocks[path.parent.name] += path.suffix == BLOCK_SUFFIX
+            sizes[path.parent.name] += status.st_size
+    except OSError as exc:
+        raise StartupError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+    if sizes:
+        rows = [(name, f"{blocks[name]}", format_bytes(sizes[name])) for name in sorted(sizes)]
+        print_table(("model", "blocks", "size"), rows)
+    print(f"on disk: {_disk(config, sum(sizes.values()))}", file=sys.stderr)
+    print(f"in memory: {_memory(config)}", file=sys.stderr)
+
+
+def purge(args: argparse.Namespace) -> None:
+    """Forget everything, in the daemon's memory too if one runs."""
+    freed_bytes = empty_cache(load_config(args.config, os.environ).state_dir)
+    print(f"the cache is empty; {format_bytes(freed_bytes)} were on the disk", file=sys.stderr)
+
+
+def empty_cache(state_dir: Path) -> int:
+    """Empty the cache, through the daemon if one runs; returns how many bytes its files had.
+
+    Raises:
+        StartupError: If it cannot be emptied.
+    """
+    if _daemon_runs(state_dir):
+        return asyncio.run(_ask_daemon(state_dir))
+    try:
+        return purge_folder(state_dir / PREFIX_FOLDER)
+    except OSError as exc:
+        raise StartupError(f"{exc.filename}: cannot be removed: {exc.strerror}") from exc
+
+
+def _daemon_runs(state_dir: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_CONNECT_S)
+        try:
+            probe.connect(os.fspath(state_dir / SOCKET_NAME))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            pass  # one does, or may: asking it says what is wrong
+        return True
+
+
+async def _ask_daemon(state_dir: Path) -> int:
+    from inglenook.cli.control import control_session
+
+    async with control_session(state_dir) as session, session.post("/cache/purge") as answer:
+        body: dict[str, Any] = await answer.json()
+    if "error" in body:
+        raise StartupError(body["error"]["message"])
+    return int(body["freed_bytes"])
+
+
+def _disk(config: Config, kept_bytes: int) -> str:
+    bound_bytes = config.cache.disk_bytes
+    if bound_bytes is None:
+        # The folder itself may not be there yet.
+        root = next(path for path in (config.state_dir, *config.state_dir.parents) if path.exists())
+        bound_bytes = auto_disk_bytes(shutil.disk_usage(root).free, kept_bytes)
+    if not bound_bytes:
+        return f"{format_bytes(kept_bytes)}, and no more is added (cache.disk is 0)"
+    return f"{format_bytes(kept_bytes)} of {format_bytes(bound_bytes)} at most"
+
+
+def _memory(config: Config) -> str:
+    bound_bytes = config.cache.ram_bytes
+    if bound_bytes is None:
+        return "a quarter of what is free once the model is loaded, 1.0 GiB at most"
+    return f"{format_bytes(bound_bytes)} at most" if bound_bytes else "none (cache.ram is 0)"

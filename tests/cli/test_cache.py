@@ -1,0 +1,110 @@
+"""`inglenook cache` shows what is kept of conversations, and forgets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inglenook.gateway.control import bind_control_socket
+from tests.cli.conftest import Inglenook
+from tests.parts.box import Box
+from tests.parts.prefix_folder import fill
+
+OLD, NEW = "0" * 32, "f" * 32
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """Where the box of `inglenook` keeps it: three blocks of an old model, one of the new."""
+    folder = tmp_path / "state" / "prefix"
+    fill(folder, OLD, 3, 1024)
+    fill(folder, NEW, 1, 2**20)
+    return folder
+
+
+@pytest.mark.usefixtures("prefix")
+def test_each_model_has_a_line(inglenook: Inglenook) -> None:
+    """Its fingerprint, how many blocks, how large; a script gets nothing else."""
+    ran = inglenook("cache")
+
+    assert ran.returncode == 0
+    assert [line.split("\t") for line in ran.out.splitlines()] == [
+        [OLD, "3", "3.0 KiB"],
+        [NEW, "1", "1.0 MiB"],
+    ]
+    assert inglenook("cache", "list") == ran
+
+
+def test_without_any_it_says_how_much_there_may_be(inglenook: Inglenook) -> None:
+    """Before the first start nothing is there, not even the folder."""
+    ran = inglenook("cache")
+
+    assert (ran.returncode, ran.out) == (0, "")
+    assert "on disk: 0 B of " in ran.err
+    assert "in memory: a quarter of what is free" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "disk", "memory"),
+    [
+        ("{disk: 2GiB, ram: 64MiB}", "1.0 MiB of 2.0 GiB at most", "64.0 MiB at most"),
+        ("{disk: 0, ram: 0}", "no more is added (cache.disk is 0)", "none (cache.ram is 0)"),
+    ],
+)
+@pytest.mark.usefixtures("prefix")
+def test_the_bounds_are_those_of_the_settings(
+    inglenook: Inglenook, config: Path, settings: str, disk: str, memory: str
+) -> None:
+    """What is there stays when it is switched off, until it is purged."""
+    config.write_text(config.read_text() + f"cache: {settings}\n")
+
+    said = inglenook("cache").err
+
+    assert disk in said
+    assert memory in said
+
+
+def test_without_a_daemon_its_files_are_removed(inglenook: Inglenook, prefix: Path) -> None:
+    """Of every model; what is not the cache's own stays."""
+    (prefix / OLD / "notes.txt").write_text("mine")
+
+    ran = inglenook("cache", "purge")
+
+    assert (ran.returncode, ran.out) == (0, "")
+    assert "1.0 MiB were on the disk" in ran.err
+    assert [path.name for path in prefix.rglob("*") if path.is_file()] == ["notes.txt"]
+    assert "; 0 B were" in inglenook("cache", "purge").err
+
+
+def test_a_running_daemon_is_asked(box: Box) -> None:
+    """It forgets what is in its engine's memory too, and other models' files."""
+    fill(box.state_dir / "prefix", OLD, 2, 4096)
+
+    ran = box.run("cache", "purge")
+
+    assert (ran.returncode, ran.out) == (0, "")
+    assert "KiB were on the disk" in ran.err
+    assert list((box.state_dir / "prefix" / OLD).glob("*.kv")) == []
+
+
+@pytest.mark.parametrize("action", ["list", "purge"])
+def test_a_folder_that_cannot_be_read_is_a_sentence(
+    inglenook: Inglenook, tmp_path: Path, action: str
+) -> None:
+    """Root may read everything, so here it is a file."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "prefix").write_text("not a folder")
+
+    ran = inglenook("cache", action)
+
+    assert ran.returncode == 1
+    assert ran.err.startswith(f"inglenook: {tmp_path / 'state' / 'prefix'}: cannot be ")
+
+
+def test_what_a_killed_daemon_left_is_no_daemon(inglenook: Inglenook, prefix: Path) -> None:
+    """Its socket stays when its process dies."""
+    bind_control_socket(prefix.parent).close()
+
+    assert "the cache is empty" in inglenook("cache", "purge").err
+    assert list(prefix.rglob("*.kv")) == []
