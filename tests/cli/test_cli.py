@@ -15,7 +15,7 @@ from inglenook.errors import ConfigError
 from tests.cli.conftest import Inglenook
 from tests.parts.box import run_inglenook
 
-COMMANDS = ["up", "run", "pair", "devices", "model", "chat", "find", "tune", "config"]
+COMMANDS = ["up", "run", "pair", "devices", "model", "chat", "find", "tune", "bench", "config"]
 
 
 @pytest.mark.parametrize(
