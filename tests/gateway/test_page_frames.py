@@ -25,6 +25,7 @@ LAST = "document.querySelector('.turn:last-child')"
 TEXT = f"{LAST}.querySelector('.prose').textContent"
 NOTE = f"{LAST}.querySelector('.note').textContent"
 WAITING = f"{LAST}.querySelector('.waiting').innerText"
+QUESTION = "Tell me about the sea and the wind"
 READY = "!document.querySelector('#send').hidden && !document.querySelector('#send').disabled"
 
 
@@ -36,11 +37,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class ScriptedBox:
-    """Serves the page and opens its WebSocket; a test hears and says everything after that."""
+    """Serves the page and opens its WebSocket; a test hears and says everything after that.
+
+    Attributes:
+        server_id: Whom it says it is.
+        mute: It does not answer pings.
+        kinds: Of every message it ever heard.
+    """
 
     def __init__(self) -> None:
         self.server_id = SERVER_ID
         self.mute = False
+        self.kinds: list[str] = []
         self._heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._socket: web.WebSocketResponse | None = None
 
@@ -123,6 +131,7 @@ class ScriptedBox:
                 break
             message = json.loads(frame.data)
             self._heard.put_nowait(message)
+            self.kinds.append(message["type"])
             if message["type"] == "auth":
                 state = {"level": "cool", "queued": 0, "model": "tiny-Q4_K_M.gguf"}
                 await socket.send_json({"type": "auth_ok", "device_id": "d", "state": state})
@@ -428,3 +437,137 @@ async def test_an_answer_becomes_paragraphs_lists_and_code_while_it_is_written(
             '<pre tabindex="0"><code>if a &lt; b:\n\n    pass</code></pre>'
             '<h4 dir="auto">End</h4><p dir="auto">plain 2 * 3 * 4</p>'
         )
+
+
+def asked(*said: str) -> list[dict[str, str]]:
+    """A conversation in which both sides have spoken in turn."""
+    roles = ("user", "assistant")
+    return [{"role": roles[n % 2], "content": content} for n, content in enumerate(said)]
+
+
+async def type_on(page: Page, text: str) -> None:
+    """Go on where the caret is; a tap on the field would move it."""
+    await page.call("Input.insertText", text=text)
+
+
+async def answered(page: Page, box: ScriptedBox, question: str = "First?") -> None:
+    """One question, answered."""
+    await ask(page, question)
+    await box.begin()
+    await box.delta(1, 0, "Said.")
+    await box.done(2)
+    await page.wait_for(READY)
+
+
+async def let_timers_fire(page: Page, *, at_once: bool) -> None:
+    """Make every pause in typing long enough, or none."""
+    fires = "(act) => { act(); return 0; }" if at_once else "() => 0"
+    await page.evaluate(f"window.setTimeout = {fires}, null")
+
+
+async def test_a_pause_in_typing_lets_the_box_read_ahead(browser: str) -> None:
+    """As it stands in the field, once it is worth it; its id is never used twice."""
+    async with paired(browser) as (page, box):
+        await page.write("#question", QUESTION)
+        first = await box.hear("prepare")
+        await type_on(page, ", and of the ships upon it")
+        second = await box.hear("prepare")
+
+        assert first["request"] == {"messages": asked(QUESTION)}
+        assert second["request"]["messages"] == asked(f"{QUESTION}, and of the ships upon it")
+        assert first["id"] != second["id"]
+
+
+async def test_the_end_of_a_word_will_do_for_those_who_never_pause(browser: str) -> None:
+    """Without what stands after it."""
+    async with paired(browser) as (page, box):
+        await let_timers_fire(page, at_once=False)
+        await page.write("#question", QUESTION)
+        await type_on(page, " ")
+
+        assert (await box.hear("prepare"))["request"]["messages"] == asked(QUESTION)
+
+
+async def test_a_few_letters_are_not_worth_a_message(browser: str) -> None:
+    """Neither at first nor after something was sent."""
+    async with paired(browser) as (page, box):
+        await let_timers_fire(page, at_once=True)
+        await page.write("#question", "Tell me about")
+        await type_on(page, QUESTION.removeprefix("Tell me about"))
+        assert (await box.hear("prepare"))["request"]["messages"] == asked(QUESTION)
+        await type_on(page, ", and ships")
+        await page.tap("#send")
+        await box.hear("generate")
+
+        assert box.kinds.count("prepare") == 1
+
+
+async def test_a_chat_that_is_opened_is_read_before_anything_is_typed(browser: str) -> None:
+    """All of it, up to the last answer; and once more when there is an answer more."""
+    async with paired(browser) as (page, box):
+        await answered(page, box)
+        after_answer = await box.hear("prepare")
+        await page.reload()
+        await box.hear("auth")
+        after_reload = await box.hear("prepare")
+
+        assert after_answer["request"] == after_reload["request"]
+        assert after_reload["request"] == {"messages": asked("First?", "Said.")}
+
+
+async def test_what_is_prepared_is_what_is_asked(browser: str) -> None:
+    """Word for word: only then was it of use."""
+    async with paired(browser) as (page, box):
+        await answered(page, box)
+        await box.hear("prepare")
+        await page.write("#question", f" {QUESTION}?")
+        prepared = await box.hear("prepare")
+        await page.tap("#send")
+
+        assert (await box.begin())["request"] == prepared["request"]
+
+
+async def test_nothing_is_prepared_while_an_answer_is_written(browser: str) -> None:
+    """The box has its hands full; what was typed meanwhile is sent when the answer has ended."""
+    async with paired(browser) as (page, box):
+        await ask(page, "First?")
+        await box.begin()
+        await box.delta(1, 0, "Said.")
+        await page.wait_for(TEXT)
+        await let_timers_fire(page, at_once=True)
+        await page.write("#question", QUESTION)
+        assert "prepare" not in box.kinds
+        await box.done(2)
+
+        messages = (await box.hear("prepare"))["request"]["messages"]
+        assert messages == asked("First?", "Said.", QUESTION)
+
+
+async def test_a_box_that_reads_nothing_ahead_troubles_nobody(browser: str) -> None:
+    """Too busy, or of a version that does not know: nothing is shown, and asking works."""
+    async with paired(browser) as (page, box):
+        await page.write("#question", QUESTION)
+        prepare = await box.hear("prepare")
+        await box.say("error", id=prepare["id"], code="busy", message="No time.")
+        await page.tap("#send")
+        await box.begin()
+        await box.say("prepared", id=prepare["id"], prompt_tokens=9, cached_tokens=9)
+        await box.delta(1, 0, "Because.")
+        await box.done(2)
+        await page.wait_for(READY)
+
+        assert await page.evaluate("document.querySelector('#notice').hidden")
+        assert await page.evaluate(TEXT) == "Because."
+
+
+async def test_what_no_frame_can_hold_is_not_prepared(browser: str) -> None:
+    """The box would hang up over it, before anything was asked; asking leaves old turns out."""
+    async with paired(browser) as (page, box):
+        await answered(page, box, "ü" * 60_000)
+        await box.hear("prepare")
+        await let_timers_fire(page, at_once=True)
+        await page.write("#question", "ü" * 60_000)
+        await page.tap("#send")
+        await box.hear("generate")
+
+        assert box.kinds.count("prepare") == 1

@@ -6,6 +6,7 @@
  * @typedef {import('./answer.js').Change} Change
  * @typedef {import('./wire.js').LinkStatus} LinkStatus
  */
+import { Ahead } from './ahead.js';
 import { ended, newAnswer } from './answer.js';
 import { Composer } from './composer.js';
 import { byId, isTouch } from './page.js';
@@ -36,8 +37,9 @@ export class Chat {
   #composer = new Composer({
     ask: (question) => this.#ask(question),
     stop: () => this.#stop(),
-    typed: (draft) => this.#typed(draft),
+    typed: (text) => this.#typed(text),
   });
+  #ahead = new Ahead((draft) => this.#prepare(draft));
 
   /** @param {import('./store.js').Store} store */
   constructor(store) {
@@ -96,6 +98,7 @@ export class Chat {
   #ask(question) {
     this.#refresh();
     if (this.#running()) return;
+    this.#ahead.stop();
     this.#showNotice('');
     this.#store.draft = '';
     const turn = { question, answer: newAnswer() };
@@ -134,6 +137,7 @@ export class Chat {
     this.#turns = [];
     this.#save();
     this.#render();
+    this.#ahead.now(this.#composer.draft);
     this.#composer.focus();
   }
 
@@ -142,6 +146,14 @@ export class Chat {
     this.#previous = [];
     this.#save();
     this.#render();
+    this.#ahead.now(this.#composer.draft);
+  }
+
+  /** Let the box read the chat and so much of a question ahead of time. @param {string} draft */
+  #prepare(draft) {
+    if (this.#running()) return;
+    const said = messages(this.#turns, draft);
+    if (said.length > 0) this.#wire?.prepare({ messages: said });
   }
 
   #running() {
@@ -173,9 +185,10 @@ export class Chat {
     if (this.#saveTimer === 0) this.#saveTimer = setTimeout(() => this.#save(), SAVE_EVERY_MS);
   }
 
-  /** @param {string} draft */
-  #typed(draft) {
-    this.#store.draft = draft;
+  /** @param {string} text */
+  #typed(text) {
+    this.#store.draft = text.trim();
+    this.#ahead.typed(text);
     this.#followEnd();
   }
 
@@ -208,6 +221,7 @@ export class Chat {
       this.#save();
       this.#showScreen();
       this.#announce(announcement(answer));
+      if (ended(answer)) this.#ahead.now(this.#composer.draft);
     }
     this.#followEnd();
   }
@@ -236,7 +250,10 @@ export class Chat {
     this.#look();
     const running = this.#running();
     if (running) this.#views.get(running.answer)?.setOnline(link !== 'waiting');
-    if (link === 'open') this.#showNotice('');
+    if (link === 'open') {
+      this.#showNotice('');
+      this.#ahead.now(this.#composer.draft);
+    }
     this.#showStatus();
     this.#followEnd();
   }

@@ -4,7 +4,7 @@
  * @typedef {Object} Acts
  * @property {(question: string) => void} ask
  * @property {() => void} stop
- * @property {(draft: string) => void} typed Called at every change.
+ * @property {(text: string) => void} typed Called at every change.
  */
 import { byId, isTouch } from './page.js';
 
@@ -31,7 +31,7 @@ export class Composer {
     });
     this.#field.addEventListener('input', () => {
       this.#grow();
-      acts.typed(this.draft);
+      acts.typed(this.#field.value);
     });
     this.#stop.addEventListener('click', acts.stop);
   }

@@ -85,7 +85,7 @@ export function trim(turns) {
 /**
  * The chat as the box wants it. Turns without an answer are left out: models expect both sides to alternate.
  * @param {Turn[]} turns
- * @param {string} question
+ * @param {string} question Empty if it is not asked yet.
  */
 export function messages(turns, question) {
   const said = turns.filter((turn) => turn.answer.answer !== '');
@@ -94,6 +94,6 @@ export function messages(turns, question) {
       { role: 'user', content: turn.question },
       { role: 'assistant', content: turn.answer.answer },
     ]),
-    { role: 'user', content: question },
+    ...(question ? [{ role: 'user', content: question }] : []),
   ];
 }

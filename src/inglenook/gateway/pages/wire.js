@@ -32,8 +32,10 @@ const PATIENCE_MS = 10_000; // without any frame after a ping
 const PROBE_MS = 3_000; // the same, when there is reason to doubt the socket
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_LAST_MS = 15_000;
+const AHEAD_BYTES_MAX = 200 * 1024; // a frame that the box will not take would cost the connection
 const STEADY_MS = 5_000; // a connection that lasted this long starts the backoff anew
 
+const AHEAD = 'ahead-'; // begins the ids of what is only prepared
 const UNPAIRED = 4401;
 /** Close codes that sending the same again would only repeat. */
 const REFUSALS = new Map([
@@ -53,6 +55,7 @@ export class Wire {
   /** @type {LinkStatus} */ #status = 'closed';
   #failures = 0;
   #openedAt = 0;
+  #prepares = 0;
   #retryTimer = 0;
   #pingTimer = 0;
   #deadline = 0;
@@ -114,6 +117,13 @@ export class Wire {
     this.stop();
     this.#answer = null;
     if (answer && !ended(answer)) end(answer, 'cancelled');
+  }
+
+  /** This is probably coming; lost without harm, and nothing while an answer is followed. @param {Object} request */
+  prepare(request) {
+    if (this.#status !== 'open' || this.#answer) return;
+    const message = { type: 'prepare', id: `${AHEAD}${(this.#prepares += 1)}`, request };
+    if (new Blob([JSON.stringify(message)]).size <= AHEAD_BYTES_MAX) this.#send(message);
   }
 
   #connect() {
@@ -194,6 +204,8 @@ export class Wire {
       case 'state':
         this.#events.state(frame.state);
         break;
+      case 'prepared':
+        break; // it shows when the question is asked
       case 'error':
         this.#receiveError(frame);
         break;
@@ -261,6 +273,7 @@ export class Wire {
   /** @param {any} frame */
   #receiveError(frame) {
     const answer = this.#answer;
+    if (frame.id?.startsWith(AHEAD)) return; // the box is busy, or too old to know
     if (answer && frame.id === answer.key) {
       this.#tell(end(answer, 'failed', errorText(frame)));
     } else if (frame.code === 'unknown_response') {
