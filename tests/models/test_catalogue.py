@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.models.catalogue import list_models, resolve_model
+from inglenook.models.catalogue import examine, list_models, resolve_model
 from tests.parts.gguf_files import small_model
 
 
@@ -36,3 +36,12 @@ def test_no_path_means_the_starter_model(tmp_path: Path) -> None:
     """A configured path is taken as it is, wherever it is."""
     assert resolve_model(None, tmp_path) == tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
     assert resolve_model(Path("/usb/model.gguf"), tmp_path) == Path("/usb/model.gguf")
+
+
+def test_a_file_that_is_missing_is_an_entry_with_a_fault(tmp_path: Path) -> None:
+    """The configured one is shown even then."""
+    entry = examine(tmp_path / "gone.gguf")
+
+    assert (entry.path.name, entry.info) == ("gone.gguf", None)
+    assert entry.fault is not None
+    assert "does not exist" in entry.fault
