@@ -208,6 +208,32 @@ async def test_what_the_box_refuses_is_said(frame: str, error: type[Exception], 
             await told(wire)
 
 
+@pytest.mark.parametrize(
+    "end", ['"type":"prepared","prompt_tokens":9,"cached_tokens":9', '"type":"error","code":"busy"']
+)
+async def test_what_becomes_of_reading_ahead_is_passed_over(end: str) -> None:
+    """It is told whenever the box likes, and is no answer to the question."""
+
+    async def speech(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send('{"id":"of what was prepared","message":"No.",' + end + "}")
+        await socket.send('{"type":"response.done","response_id":"r","status":"completed"}')
+
+    async with saying(speech) as wire:
+        await wire.prepare(QUESTION)
+        messages = await told(wire)
+
+    assert [message["type"] for message in messages] == ["response.done"]
+
+
+async def test_a_lost_line_is_found_out_by_the_question_not_by_reading_ahead() -> None:
+    """Nobody waits for what is only likely."""
+    async with saying(lambda socket: socket.close(1012)) as wire:
+        await wire.prepare(QUESTION)
+        await wire.close()
+        await wire.prepare(QUESTION)
+
+
 @pytest.mark.parametrize("code", [4400, 4409, 4413, 4429])
 async def test_a_box_that_hangs_up_for_good_is_believed(code: int) -> None:
     """Asking again would end the same way."""

@@ -146,6 +146,9 @@ async def _converse(wire: Wire) -> int:
         try:
             answer, ended_well = await _show_answer(wire, messages)
             messages.append({"role": "assistant", "content": answer})
+            if sys.stdin.isatty():
+                # Without its thoughts the answer is new to the model, and there is time now.
+                await wire.prepare(messages)
         except Problem as exc:
             messages.pop()
             ended_well = False

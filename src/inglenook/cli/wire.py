@@ -79,7 +79,7 @@ class Wire:
                 _raise_if_final(exc)
                 await self._come_back(request, seq)
                 continue
-            if message["type"] == "error":
+            if message["type"] == "error" and message.get("id", request["id"]) == request["id"]:
                 raise Problem(Code(message["code"]), message["message"])
             if message["type"] == "resume_gone":
                 raise StartupError("the box no longer has this answer; please ask again")
@@ -90,6 +90,22 @@ class Wire:
                 yield message
             if message["type"] == "response.done":
                 return
+
+    async def prepare(self, messages: list[dict[str, str]]) -> None:
+        """Let the box read ahead how the next question begins; whether it does is its own affair.
+
+        What it answers is passed over by the next `ask`.
+        """
+        ahead = {
+            "type": "prepare",
+            "id": secrets.token_hex(4),
+            "request": {"messages": messages},
+        }
+        try:
+            await self._send(ahead)
+        except (ConnectionClosed, Problem):
+            # The next question finds out whether the line is lost, or the conversation too long.
+            return
 
     async def cancel(self) -> None:
         """End the answer under way soon; its ``response.done`` still comes."""
