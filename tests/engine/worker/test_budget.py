@@ -2,136 +2,340 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.budget import ALONE_STEP_S, CHUNK_TOKENS, StepBudget
+from inglenook.engine.worker.budget import ALONE_STEP_S, STRETCH, UNIT_TOKENS
+from inglenook.engine.worker.budget import NewStepBudget as StepBudget
 
 MOST = 512
 STEP_BUDGET_S = 0.2
 
+#: How much steps of one kind differ, as on a box with other things to do.
+NOISE = 0.1
 
-@dataclass
+
+@dataclass(frozen=True)
 class Board:
-    """What a step costs: reading the weights once, and then each token."""
+    """What a step costs, and how much that differs from one to the next."""
 
     fixed_s: float
-    token_s: float
+    decoding_s: float
+    prefill_s: float
+    noise: float = 0.0
 
-    def prefill_steps(self, budget: StepBudget, steps: int, *, decoding: bool) -> list[int]:
-        """Run steps as the batcher does; return how many prompt tokens each had."""
+    def step_s(self, decoding: int, prefill: int) -> float:
+        return self.fixed_s + self.decoding_s * decoding + self.prefill_s * prefill
+
+    def throttled(self, times: float) -> Board:
+        return replace(
+            self,
+            fixed_s=self.fixed_s * times,
+            decoding_s=self.decoding_s * times,
+            prefill_s=self.prefill_s * times,
+        )
+
+
+class Run:
+    """Steps on a board, planned and measured as the batcher does."""
+
+    def __init__(self, board: Board, seed: int = 0) -> None:
+        self.board = board
+        self.budget = StepBudget(STEP_BUDGET_S)
+        self._random = Random(seed)
+
+    def step(self, decoding: int, prefill: int) -> float:
+        chance = max(self._random.gauss(1, self.board.noise), 0.5)
+        step_s = self.board.step_s(decoding, prefill) * chance
+        self.budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
+        return step_s
+
+    def decode(self, steps: int, decoding: int = 1) -> None:
+        for _ in range(steps):
+            self.step(decoding, 0)
+
+    def sizes(self, steps: int, decoding: int) -> list[int]:
+        """How many prompt tokens each of the next steps gets."""
         sizes = []
         for _ in range(steps):
-            tokens = budget.prefill_tokens(decoding=decoding, most=MOST)
-            cost_s = self.fixed_s + self.token_s * (tokens + (1 if decoding else 0))
-            budget.measured(tokens, cost_s)
-            sizes.append(tokens)
+            sizes.append(self.budget.prefill_tokens(decoding=decoding, most=MOST))
+            self.step(decoding, sizes[-1])
         return sizes
 
-    def decode_steps(self, budget: StepBudget, steps: int) -> None:
-        for _ in range(steps):
-            budget.measured(0, self.fixed_s + self.token_s)
+    def read(self, tokens: int, decoding: int) -> Iterator[float]:
+        """Read a prompt; yields how long each step took, in seconds."""
+        while tokens > 0:
+            part = min(self.budget.prefill_tokens(decoding=decoding, most=MOST), tokens)
+            yield self.step(decoding, part)
+            tokens -= part
+
+    def predict_s(self, decoding: int, prefill: int) -> float:
+        predicted_s = self.budget.predict_s(decoding=decoding, prefill=prefill)
+        assert predicted_s is not None
+        return predicted_s
+
+    @property
+    def prefill_s(self) -> float:
+        """What a prompt token is thought to cost."""
+        return (self.predict_s(1, 1000) - self.predict_s(1, 0)) / 1000
 
 
-PI_5 = Board(fixed_s=0.1, token_s=0.02)  # a 1.5B model
-MINI_PC = Board(fixed_s=0.03, token_s=0.002)
+SHAPE = Board(0.030, 0.008, 0.0115)  # a 1.5B model on two x86 cores
+PI_5 = Board(0.100, 0.020, 0.020)  # the same there
+MINI_PC = Board(0.030, 0.002, 0.002)
+OLD_PHONE = Board(0.500, 0.100, 0.100)
+FAST = Board(0.001, 0.0001, 0.0001)
 
 
 @pytest.mark.parametrize(
-    ("board", "tokens"),
+    ("board", "decoding", "tokens"),
     [
-        (MINI_PC, 64),  # 0.2 s = 30 ms + 2 ms x 83 tokens, and 64 are whole chunks of that
-        (PI_5, 32),  # there is time for four tokens only, but newcomers must get on
-        (Board(0.001, 0.0001), MOST),
+        (SHAPE, 1, 15),  # 6 x 38 ms = 38 ms + 11.5 ms x 16.5; with the reader 16 rows
+        (SHAPE, 8, 40),  # 6 x 94 ms = 94 ms + 11.5 ms x 40.9
+        (MINI_PC, 1, 83),  # the step budget is more: 0.2 s = 32 ms + 2 ms x 84
+        (PI_5, 1, 27),
+        (PI_5, 8, 24),  # cancel would wait too long: 0.8 s = 260 ms + 20 ms x 27
+        (OLD_PHONE, 8, 12),  # half of the time each: 1.3 s for 8 writers, 1.3 s for 13 tokens
+        (FAST, 2, 510),
     ],
 )
-def test_while_somebody_reads_along_a_step_keeps_to_the_budget(board: Board, tokens: int) -> None:
-    """After a few steps the right size is found and kept."""
-    budget = StepBudget(STEP_BUDGET_S)
-    board.decode_steps(budget, 5)
+def test_while_somebody_reads_along_a_step_is_only_so_long(
+    board: Board, decoding: int, tokens: int
+) -> None:
+    """The right size is found and kept."""
+    run = Run(board)
+    run.decode(20)
+    run.decode(40, decoding)
 
-    assert board.prefill_steps(budget, 20, decoding=True)[-5:] == [tokens] * 5
+    assert set(run.sizes(40, decoding)[-5:]) == {tokens}
 
 
 @pytest.mark.parametrize(
     ("board", "tokens"),
     [
-        (MINI_PC, 384),  # 0.8 s = 30 ms + 2 ms x 385 tokens
-        (PI_5, 32),  # 0.8 s = 100 ms + 20 ms x 35 tokens
-        (Board(0.001, 0.0001), MOST),
-        (Board(1.0, 0.1), 32),
+        (SHAPE, 64),  # 0.8 s = 30 ms + 11.5 ms x 67
+        (PI_5, 32),  # 0.8 s = 100 ms + 20 ms x 35
+        (MINI_PC, 384),
+        (OLD_PHONE, 4),  # there is time for three, but newcomers must get on
+        (FAST, 512),
     ],
 )
 def test_alone_a_step_stays_below_a_second(board: Board, tokens: int) -> None:
-    """Larger chunks are cheaper, but cancel and shutdown wait for a step's end."""
-    budget = StepBudget(STEP_BUDGET_S)
-    board.decode_steps(budget, 5)
+    """Large steps are cheaper, but cancel, throttle and shutdown wait for a step's end."""
+    run = Run(board)
+    run.decode(5)
 
-    assert board.prefill_steps(budget, 20, decoding=False)[-5:] == [tokens] * 5
+    assert set(run.sizes(40, 0)[-5:]) == {tokens}
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("board", [SHAPE, PI_5])
+def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
+    board: Board, seed: int
+) -> None:
+    """A reader's longest gap is below 8 usual ones, 1,000 tokens take at most 1.3 x as long."""
+    run = Run(replace(board, noise=0.05), seed)
+    alone_s = sum(run.read(1000, 0))
+    run.decode(100)
+
+    steps_s = list(run.read(1000, 1))
+
+    assert max(steps_s) <= 8 * board.step_s(1, 0)
+    assert sum(steps_s) <= 1.3 * alone_s
 
 
 @given(
     fixed_s=st.floats(0.0005, 1.0),
-    tokens_per_fixed=st.floats(1, 200),
-    decoding=st.booleans(),
+    decoding_share=st.floats(0.02, 1.0),
+    prefill_share=st.floats(0.05, 1.0),
+    decoding=st.integers(0, 8),
 )
 def test_on_any_board_the_largest_size_that_fits_is_found(
-    fixed_s: float, tokens_per_fixed: float, decoding: bool
+    fixed_s: float, decoding_share: float, prefill_share: float, decoding: int
 ) -> None:
-    """What is taken fits, but for the one chunk that is always granted; two more would not."""
-    token_s = fixed_s / tokens_per_fixed
-    board = Board(fixed_s, token_s)
+    """What is taken fits, but for the one unit that is always granted; two more would not."""
+    board = Board(fixed_s, fixed_s * decoding_share, fixed_s * prefill_share)
+    run = Run(board)
+    for streams in (1, 8) * 20:
+        run.decode(1, streams)
+    tokens = run.sizes(60, decoding)[-1]
+    rows = decoding + tokens
+
+    base_s = board.step_s(decoding, 0)
+    bearable_s = min(STRETCH * base_s, max(ALONE_STEP_S, 2 * base_s))
+    limit_s = max(STEP_BUDGET_S, bearable_s) if decoding else ALONE_STEP_S
+    assert tokens < 2 * UNIT_TOKENS or board.step_s(decoding, tokens) <= limit_s * 1.1
+    assert rows > MOST - UNIT_TOKENS or (
+        board.step_s(decoding, tokens + 2 * UNIT_TOKENS) > limit_s * 0.9
+    )
+
+
+@pytest.mark.parametrize("streams", [1, 2, 4, 8])
+@pytest.mark.parametrize("board", [SHAPE, PI_5, MINI_PC, OLD_PHONE])
+def test_after_an_evening_any_step_is_predicted(board: Board, streams: int) -> None:
+    """Streams and prompts came and went; each cost is known by its kind, within the noise."""
+    run = Run(replace(board, noise=NOISE))
+    random = Random(1)
+    for _ in range(300):
+        run.step(random.randint(1, 8), random.choice((0, 0, 16, 32)))
+
+    for prefill in (0, 16, 64):
+        true_s = board.step_s(streams, prefill)
+        assert run.predict_s(streams, prefill) == pytest.approx(true_s, rel=0.25)
+
+
+@pytest.mark.parametrize("times", [20, 1000])
+@pytest.mark.parametrize(("decoding", "prefill"), [(1, 0), (8, 0), (0, 64), (1, 16)])
+def test_one_disturbed_step_spoils_nothing(times: int, decoding: int, prefill: int) -> None:
+    """A page fault or a machine put to sleep; how much too long it was makes no difference."""
+    run = Run(SHAPE)
+    run.decode(50)
+    for _ in range(50):
+        run.step(decoding, prefill)
+    before_s = run.predict_s(decoding, prefill)
+
+    disturbed_s = before_s * times
+    run.budget.measured(decoding=decoding, prefill=prefill, step_s=disturbed_s)
+
+    assert before_s < run.predict_s(decoding, prefill) < 1.1 * before_s
+
+
+@pytest.mark.parametrize(("times", "steps"), [(0.5, 10), (2, 10), (20, 25)])
+@pytest.mark.parametrize(("decoding", "prefill"), [(1, 0), (8, 0), (0, 64), (1, 16)])
+def test_a_lasting_change_is_followed_soon(
+    times: float, steps: int, decoding: int, prefill: int
+) -> None:
+    """A throttled processor halves its clock; a box that swaps is twenty times as slow."""
+    run = Run(SHAPE)
+    run.decode(50)
+    for _ in range(50):
+        run.step(decoding, prefill)
+
+    run.board = SHAPE.throttled(times)
+    for _ in range(steps):
+        run.step(decoding, prefill)
+
+    true_s = run.board.step_s(decoding, prefill)
+    assert run.predict_s(decoding, prefill) == pytest.approx(true_s, rel=0.2)
+
+
+def test_a_slower_clock_makes_all_of_a_step_dearer() -> None:
+    """Seen in mixed steps only, decoding itself is not blamed for more than its part of it."""
+    run = Run(SHAPE)
+    run.decode(50)
+    run.sizes(20, 1)
+
+    run.board = SHAPE.throttled(2)
+    run.sizes(20, 1)
+
+    assert 0.7 * run.board.step_s(1, 0) < run.predict_s(1, 0) < run.board.step_s(1, 0)
+
+
+def test_what_steps_do_not_tell_about_stays_as_it_was() -> None:
+    """An hour of writing, throttled in between, says nothing on what prompts cost."""
+    run = Run(replace(SHAPE, noise=NOISE))
+    run.decode(20)
+    run.sizes(20, 1)
+    before_s = run.prefill_s
+
+    for times in (1, 2, 1, 3, 1):
+        run.board = SHAPE.throttled(times)
+        run.decode(2000)
+
+    assert run.prefill_s == pytest.approx(before_s, rel=1e-9)
+    assert run.predict_s(1, 0) == pytest.approx(SHAPE.step_s(1, 0), rel=0.01)
+
+
+def test_after_long_without_prompts_the_first_step_tells_most() -> None:
+    """Throttled while it only wrote, the box corrects itself with the next prompt's first step."""
+    run = Run(SHAPE)
+    run.decode(20)
+    run.sizes(20, 1)
+    run.board = SHAPE.throttled(2)
+    run.decode(500)
+
+    (size,) = run.sizes(1, 1)
+
+    assert size > 20
+    assert run.sizes(1, 1)[0] <= 19
+    assert run.prefill_s == pytest.approx(run.board.prefill_s, rel=0.25)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 64), st.integers(0, MOST), st.floats(1e-6, 1e4)), max_size=50
+    ),
+    st.integers(0, 64),
+    st.integers(0, MOST),
+)
+def test_whatever_was_measured_the_answer_makes_sense(
+    steps: list[tuple[int, int, float]], decoding: int, most: int
+) -> None:
+    """No cost falls below nothing, a newcomer always gets a unit, and rows come in fours."""
     budget = StepBudget(STEP_BUDGET_S)
-    board.decode_steps(budget, 20)
+    for rows, prefill, step_s in steps:
+        budget.measured(decoding=rows, prefill=prefill, step_s=step_s)
 
-    tokens = board.prefill_steps(budget, 80, decoding=decoding)[-1]
-
-    limit_s = STEP_BUDGET_S if decoding else ALONE_STEP_S
-    assert tokens == CHUNK_TOKENS or fixed_s + token_s * tokens <= limit_s * 1.01
-    assert tokens == MOST or fixed_s + token_s * (tokens + 2 * CHUNK_TOKENS) > limit_s
-
-
-def test_a_box_that_never_only_decoded_still_finds_its_size() -> None:
-    """The fixed part is then spread over the tokens: at most one chunk is lost by it."""
-    assert MINI_PC.prefill_steps(StepBudget(STEP_BUDGET_S), 40, decoding=False)[-1] in (352, 384)
-
-
-def test_a_board_that_slows_down_gets_smaller_chunks_soon() -> None:
-    """A throttled processor halves its clock; ten steps later the chunks have shrunk with it."""
-    budget = StepBudget(STEP_BUDGET_S)
-    before = MINI_PC.prefill_steps(budget, 40, decoding=False)[-1]
-
-    slow = Board(MINI_PC.fixed_s * 3, MINI_PC.token_s * 3)
-    after = slow.prefill_steps(budget, 10, decoding=False)[-1]
-
-    assert after <= before // 2
+    tokens = budget.prefill_tokens(decoding=decoding, most=most)
+    assert min(UNIT_TOKENS, most) <= tokens <= most
+    assert (decoding + tokens) % UNIT_TOKENS == 0 or most < tokens + UNIT_TOKENS
+    if steps:
+        predictions = [
+            budget.predict_s(decoding=rows, prefill=prefill)
+            for rows, prefill in ((0, 0), (1, 0), (1, 1), (2, 2))
+        ]
+        costs_s = [prediction for prediction in predictions if prediction is not None]
+        assert len(costs_s) == 4
+        assert all(math.isfinite(cost_s) for cost_s in costs_s)
+        assert costs_s == sorted(costs_s)
 
 
 def test_nothing_is_known_at_first() -> None:
-    """The first step is a guess: small with a reader, moderate without."""
-    budget = StepBudget(STEP_BUDGET_S)
-    assert budget.prefill_tokens(decoding=True, most=MOST) == CHUNK_TOKENS
-    assert budget.prefill_tokens(decoding=False, most=MOST) == 4 * CHUNK_TOKENS
+    """The first prompt's first step is a guess: small with a reader, moderate without."""
+    run = Run(SHAPE)
+    assert run.budget.predict_s(decoding=1, prefill=0) is None
+    for _ in range(2):
+        assert run.budget.prefill_tokens(decoding=1, most=MOST) == 31
+        assert run.budget.prefill_tokens(decoding=0, most=MOST) == 128
+        run.decode(5)
 
 
 @pytest.mark.parametrize(
-    ("most", "tokens"),
-    [(512, 512), (509, 480), (256, 256), (40, 32), (32, 32), (31, 0), (0, 0)],
+    ("decoding", "most", "tokens"),
+    [(0, 512, 512), (3, 509, 509), (0, 41, 40), (1, 40, 39), (0, 4, 4), (0, 3, 3), (2, 0, 0)],
 )
-def test_the_batch_has_a_limit_of_its_own(most: int, tokens: int) -> None:
-    """Whole chunks below it; decoders have taken their places already."""
-    budget = StepBudget(STEP_BUDGET_S)
-    budget.measured(512, 0.001)
+def test_the_batch_has_a_limit_of_its_own(decoding: int, most: int, tokens: int) -> None:
+    """Decoders have taken their places already, and rows come in fours up to it."""
+    run = Run(FAST)
+    run.decode(5)
+    run.sizes(5, 0)
 
-    assert budget.prefill_tokens(decoding=False, most=most) == tokens
+    assert run.budget.prefill_tokens(decoding=decoding, most=most) == tokens
 
 
-def test_a_step_slower_than_all_before_leaves_a_chunk() -> None:
-    """Swapping for a minute must not stop newcomers for good."""
-    budget = StepBudget(STEP_BUDGET_S)
-    budget.measured(0, 60.0)
-    budget.measured(32, 60.0)
-    assert budget.prefill_tokens(decoding=True, most=MOST) == CHUNK_TOKENS
+def test_the_budget_can_be_changed_while_it_runs() -> None:
+    """The governor makes steps shorter, as far as decoding itself is short."""
+    run = Run(MINI_PC)
+    run.decode(5)
+    assert run.sizes(40, 1)[-1] == 83
+
+    run.budget.step_budget_s = 0.5
+    assert run.sizes(5, 1)[-1] == 231
+
+    run.budget.step_budget_s = 0.02
+    assert run.sizes(5, 1)[-1] in (75, 79)  # 6 x 32 ms, whatever is asked for
+
+
+def test_a_board_that_stands_still_for_a_minute_does_not_stop_newcomers() -> None:
+    """Swapping leaves a unit a step, filled up to four rows."""
+    run = Run(SHAPE.throttled(2000))
+    run.decode(5)
+    assert run.sizes(1, 1) == [31]
+    assert run.sizes(5, 1)[-1] <= 27
+    assert run.sizes(5, 0)[-1] == 4

@@ -161,7 +161,7 @@ def test_the_pool_says_how_large_it_became(toy: Model) -> None:
 def test_a_sequence_grows_and_is_forgotten_in_part_and_as_a_whole(context: Context) -> None:
     """Its length is the pool's own account of it."""
     context.clear_batch()
-    context.add(1, 0, [5, 6, 7, 8], output=True)
+    context.add(1, 0, [5, 6, 7, 8], output="last")
     assert context.length(1) == 0
     assert context.decode() == 0
     assert (context.length(1), context.length(0)) == (4, 0)
@@ -174,8 +174,8 @@ def test_a_sequence_grows_and_is_forgotten_in_part_and_as_a_whole(context: Conte
 def test_the_place_of_the_scores_is_that_of_the_last_token(context: Context) -> None:
     """Counted over the whole batch."""
     context.clear_batch()
-    assert context.add(0, 0, [5, 6, 7], output=False) == 2
-    assert context.add(1, 0, [5], output=True) == 3
+    assert context.add(0, 0, [5, 6, 7], output="none") == 2
+    assert context.add(1, 0, [5], output="last") == 3
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_what_has_no_place_in_the_batch_is_refused(
     """The library would write past the end of its arrays."""
     context.clear_batch()
     with pytest.raises(EngineError, match="no place in the batch"):
-        context.add(sequence, 0, [5] * tokens, output=True)
+        context.add(sequence, 0, [5] * tokens, output="last")
 
 
 def test_a_token_that_is_none_changes_nothing(context: Context) -> None:
     """The whole batch is refused, and the pool is as it was."""
     context.clear_batch()
-    context.add(0, 0, [5, 6], output=True)
-    context.add(1, 0, [VOCAB_TOKENS], output=True)
+    context.add(0, 0, [5, 6], output="last")
+    context.add(1, 0, [VOCAB_TOKENS], output="last")
     assert context.decode() == -1
     assert (context.length(0), context.length(1)) == (0, 0)
 
@@ -202,10 +202,10 @@ def test_a_token_that_is_none_changes_nothing(context: Context) -> None:
 def test_a_full_pool_changes_nothing(context: Context) -> None:
     """What is in it stays, what came is not."""
     context.clear_batch()
-    context.add(0, 0, [5] * 250, output=True)
+    context.add(0, 0, [5] * 250, output="last")
     assert context.decode() == 0
     context.clear_batch()
-    context.add(1, 0, [5] * 10, output=True)
+    context.add(1, 0, [5] * 10, output="last")
     assert context.decode() == 1
     assert (context.length(0), context.length(1)) == (250, 0)
 
@@ -221,8 +221,8 @@ def scores(
             chunk = tokens[done : done + cuts[part % len(cuts)]]
             context.clear_batch()
             for other in range(1, company + 1):
-                context.add(other, context.length(other), [FIRST_BYTE + other], output=True)
-            index = context.add(0, done, chunk, output=done + len(chunk) == len(tokens))
+                context.add(other, context.length(other), [FIRST_BYTE + other], output="last")
+            index = context.add(0, done, chunk, output="last")
             assert context.decode() == 0
             done += len(chunk)
             part += 1

@@ -224,9 +224,9 @@ def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
         daemon.send(asking(1, "endless", None))
         data = frame(encode(Cancel(1)), ORDER_BYTES_MAX)
         daemon.hear(Started)
-        for at in range(len(data)):
+        for piece in (data[:1], data[1:7], data[7:]):
             daemon.hear(Step)
-            daemon.sock.sendall(data[at : at + 1])
+            daemon.sock.sendall(piece)
         assert daemon.hear(Ended).finish is Finish.CANCELLED
 
 

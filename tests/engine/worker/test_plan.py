@@ -2,116 +2,166 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.budget import CHUNK_TOKENS
-from inglenook.engine.worker.plan import Share, plan_step, prompt_tokens
+from inglenook.engine.worker.plan import Share, Wanting, decoding_tokens, prefill_tokens
+from inglenook.engine.worker.plan import new_plan_step as plan_step
 
-PENDING = st.dictionaries(st.integers(0, 31), st.integers(1, 2000), max_size=8)
-CHUNKS = st.integers(1, 16)
+
+def writer(sequence: int, drafted: int = 0) -> Wanting:
+    return Wanting(sequence, 1 + drafted, decoding=True, idle=False, waited=100)
+
+
+def newcomer(sequence: int, tokens: int, waited: int = 1) -> Wanting:
+    return Wanting(sequence, tokens, decoding=False, idle=False, waited=waited)
+
+
+def read_ahead(sequence: int, tokens: int, waited: int = 1) -> Wanting:
+    return Wanting(sequence, tokens, decoding=False, idle=True, waited=waited)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[Wanting]:
+    """Up to eight sequences of all kinds."""
+    kinds = st.tuples(
+        st.sampled_from(["writer", "newcomer", "ahead"]), st.integers(1, 2000), st.integers(0, 99)
+    )
+    wanting = []
+    for sequence, (kind, tokens, waited) in enumerate(draw(st.lists(kinds, max_size=8))):
+        if kind == "writer":
+            wanting.append(writer(sequence, tokens % 8))
+        else:
+            wanting.append(Wanting(sequence, tokens, False, kind == "ahead", waited))
+    return wanting
+
+
+ROOM = st.integers(4, 512)
 
 
 @pytest.mark.parametrize(
-    ("pending", "prefill_tokens", "shares"),
+    ("wanting", "room", "shares"),
     [
-        ({}, 512, []),
-        ({0: 1, 1: 1}, 512, [(0, 1), (1, 1)]),
-        ({0: 900}, 512, [(0, 512)]),
-        ({0: 37}, 512, [(0, 37)]),  # to its prompt's end
-        ({0: 900, 1: 1, 2: 1}, 64, [(1, 1), (2, 1), (0, 64)]),  # decoders first
-        ({0: 900, 1: 900}, 256, [(0, 128), (1, 128)]),  # even parts
-        ({0: 900, 1: 40}, 256, [(1, 40), (0, 192)]),  # the short one first; 216 is no multiple
-        ({0: 900, 1: 800, 2: 700}, 128, [(2, 32), (1, 32), (0, 64)]),
-        ({0: 900, 1: 70}, 32, [(1, 32)]),  # one chunk: the one with less to do
-        ({0: 70, 1: 70}, 32, [(0, 32)]),  # as much to do: the one that came first
-        ({0: 30, 1: 20}, 32, [(1, 20)]),  # 12 would be no chunk of the other's prompt
-        ({0: 12, 1: 20}, 32, [(0, 12), (1, 20)]),
-        ({0: 900, 1: 1}, 0, [(1, 1)]),
+        ([], 512, []),
+        ([writer(0), writer(1)], 512, [(0, 1), (1, 1)]),
+        ([writer(0, drafted=3), writer(1)], 0, [(0, 4), (1, 1)]),
+        ([newcomer(0, 900)], 512, [(0, 512)]),
+        ([newcomer(0, 37)], 512, [(0, 37)]),  # to its prompt's end
+        ([newcomer(0, 900), writer(1), writer(2)], 62, [(1, 1), (2, 1), (0, 62)]),  # writers first
+        ([newcomer(0, 900), newcomer(1, 800)], 256, [(1, 256)]),  # not both a little
+        ([newcomer(0, 900), newcomer(1, 40)], 256, [(1, 40), (0, 216)]),
+        ([newcomer(0, 900, waited=8), newcomer(1, 40, waited=4)], 256, [(0, 256)]),  # once in four
+        ([newcomer(0, 900, waited=9), newcomer(1, 40, waited=4)], 256, [(1, 40), (0, 216)]),
+        ([newcomer(0, 70), newcomer(1, 70)], 32, [(0, 32)]),  # alike: the one that came first
+        ([newcomer(0, 900), newcomer(1, 1)], 15, [(1, 1), (0, 15)]),  # as cheap as decoding
+        ([newcomer(0, 900), writer(1)], 0, [(1, 1)]),
+        ([read_ahead(0, 900)], 64, [(0, 64)]),
+        ([read_ahead(0, 1)], 64, [(0, 1)]),
+        ([read_ahead(0, 1), read_ahead(1, 900)], 64, [(0, 1), (1, 63)]),
+        ([read_ahead(0, 1), writer(1)], 64, [(1, 1)]),  # one token ahead is no answer
+        ([read_ahead(0, 900), newcomer(1, 10)], 64, [(1, 10)]),  # and what is left is left
     ],
 )
 def test_a_step_is_shared_out(
-    pending: dict[int, int], prefill_tokens: int, shares: list[tuple[int, int]]
+    wanting: list[Wanting], room: int, shares: list[tuple[int, int]]
 ) -> None:
     """In batch order."""
-    assert plan_step(pending, prefill_tokens) == [Share(*share) for share in shares]
+    planned = plan_step(wanting, room)
+
+    assert [(share.sequence, share.tokens) for share in planned] == shares
 
 
-@given(PENDING, CHUNKS)
-def test_every_writer_is_in_every_step_and_first(pending: dict[int, int], chunks: int) -> None:
-    """Whatever newcomers bring along, nobody's stream stands still."""
-    shares = plan_step(pending, chunks * CHUNK_TOKENS)
+@given(steps(), ROOM)
+def test_every_writer_is_in_every_step_and_first(wanting: list[Wanting], room: int) -> None:
+    """Whatever newcomers bring along, nobody's stream stands still, and no draft is cut."""
+    shares = plan_step(wanting, room)
 
-    writers = [sequence for sequence, tokens in pending.items() if tokens == 1]
-    assert shares[: len(writers)] == [Share(writer, 1) for writer in writers]
-    assert all(share.tokens > 1 for share in shares[len(writers) :])
-
-
-@given(PENDING, CHUNKS)
-def test_the_budget_is_kept_and_spent(pending: dict[int, int], chunks: int) -> None:
-    """Never more than was granted; and less only if the rest is no whole chunk for anybody."""
-    room = chunks * CHUNK_TOKENS
-    shares = plan_step(pending, room)
-
-    left = room - prompt_tokens(shares)
-    given_tokens = {share.sequence: share.tokens for share in shares}
-    wanting = [
-        tokens - given_tokens.get(sequence, 0)
-        for sequence, tokens in pending.items()
-        if tokens > given_tokens.get(sequence, 0)
-    ]
-    assert left >= 0
-    assert not wanting or left < CHUNK_TOKENS
+    first = [w for w in wanting if w.decoding or (w.tokens == 1 and not w.idle)]
+    assert shares[: len(first)] == [Share(w.sequence, w.tokens, decoding=True) for w in first]
+    assert not any(share.decoding for share in shares[len(first) :])
+    assert decoding_tokens(wanting) == sum(share.tokens for share in shares[: len(first)])
 
 
-@given(PENDING, CHUNKS)
-def test_prompts_are_cut_at_whole_chunks_only(pending: dict[int, int], chunks: int) -> None:
-    """A share is a multiple of a chunk, or all that is left of its prompt; once a sequence."""
-    shares = plan_step(pending, chunks * CHUNK_TOKENS)
+@given(steps(), ROOM)
+def test_the_budget_is_kept_and_spent(wanting: list[Wanting], room: int) -> None:
+    """Never more than was granted, and less only if nobody has any use for the rest."""
+    shares = plan_step(wanting, room)
 
+    wanted = sum(w.tokens for w in wanting if not w.comes_first and not w.idle)
+    if not wanted and not decoding_tokens(wanting):
+        wanted = sum(w.tokens for w in wanting)
+    assert prefill_tokens(shares) == min(room, wanted)
     assert len({share.sequence for share in shares}) == len(shares)
-    for share in shares:
-        assert share.tokens == pending[share.sequence] or share.tokens % CHUNK_TOKENS == 0
+    assert all(0 < share.tokens <= wanting[share.sequence].tokens for share in shares)
 
 
-@given(PENDING, CHUNKS)
-def test_who_has_less_to_read_never_gets_on_later(pending: dict[int, int], chunks: int) -> None:
-    """A short question does not wait behind somebody's essay."""
-    newcomers = [s.sequence for s in plan_step(pending, chunks * CHUNK_TOKENS) if s.tokens > 1]
-
-    by_size = sorted((tokens, order) for order, tokens in enumerate(pending.values()) if tokens > 1)
-    sequences = list(pending)
-    assert newcomers == [sequences[order] for _tokens, order in by_size][: len(newcomers)]
+@given(steps(), ROOM)
+def test_reading_ahead_takes_nothing_from_anybody(wanting: list[Wanting], room: int) -> None:
+    """With anybody else there, a step is as if nothing were read ahead."""
+    others = [w for w in wanting if not w.idle]
+    if others:
+        assert plan_step(wanting, room) == plan_step(others, room)
 
 
-@given(PENDING, CHUNKS)
-def test_with_a_chunk_for_each_every_newcomer_gets_on_at_once(
-    pending: dict[int, int], chunks: int
-) -> None:
-    """Nobody's prompt stands still while there is room."""
-    newcomers = {sequence for sequence, tokens in pending.items() if tokens > 1}
-    room = max(chunks, len(newcomers)) * CHUNK_TOKENS
-
-    assert {s.sequence for s in plan_step(pending, room)} == set(pending)
-
-
-@given(PENDING, CHUNKS)
-def test_every_newcomer_gets_on_in_the_end(pending: dict[int, int], chunks: int) -> None:
-    """Step after step, all prompts are read, and a step without progress does not exist."""
-    left = {sequence: tokens for sequence, tokens in pending.items() if tokens > 1}
-    total = sum(left.values())
-    steps = 0
-    while left:
-        for share in plan_step(left, chunks * CHUNK_TOKENS):
-            left[share.sequence] -= share.tokens
-        left = {sequence: tokens for sequence, tokens in left.items() if tokens > 0}
-        steps += 1
-        assert steps <= total
+def steps_to_read(wanting: Sequence[Wanting], room: int, last: int) -> int:
+    """How long one newcomer takes while in every step another comes, to fill it with less."""
+    left = list(wanting)
+    step = 0
+    while any(w.sequence == last for w in left):
+        step += 1
+        assert step <= 10_000, "held back for ever"
+        if len(left) < 8:
+            left.append(newcomer(1000 + step, room, waited=0))
+        left = [replace(w, waited=w.waited + 1) for w in left]
+        shared = {share.sequence: share.tokens for share in plan_step(left, room)}
+        left = [
+            replace(w, tokens=rest)
+            for w in left
+            if (rest := w.tokens - shared.get(w.sequence, 0)) > 0
+        ]
+    return step
 
 
-def test_the_plan_does_not_touch_what_it_was_given() -> None:
-    """It decides; others do."""
-    pending = {3: 1, 1: 100}
-    plan_step(pending, 64)
-    assert pending == {3: 1, 1: 100}
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(2, 300), st.integers(0, 20)), min_size=1, max_size=4),
+    st.integers(8, 64),
+)
+def test_nobody_is_held_back_for_ever(there: list[tuple[int, int]], room: int) -> None:
+    """Four steps at most for each room full of its own and of what was there before it."""
+    wanting = [newcomer(sequence, *prompt) for sequence, prompt in enumerate(there)]
+    youngest = min(wanting, key=lambda w: w.waited)
+
+    bound = sum(4 * -(-w.tokens // room) for w in wanting)
+    assert steps_to_read(wanting, room, youngest.sequence) <= bound
+
+
+def test_without_its_turn_a_long_prompt_would_wait_for_ever() -> None:
+    """The bound is needed: the stream of short ones fills every step that is not the oldest's."""
+    there = [newcomer(0, 64, waited=0)]
+
+    assert 56 < steps_to_read(there, 4, 0) <= 64
+    assert [s.sequence for s in plan_step([newcomer(0, 64, 1), newcomer(1, 4, 1)], 4)] == [1]
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
+    """Between the long one's turns there are three steps for others."""
+    long_one = newcomer(0, 2000, waited=4)
+    short_one = newcomer(1, 30, waited=0)
+
+    turns = []
+    for _ in range(4):
+        shares = plan_step([long_one, short_one], 32)
+        turns.append([(share.sequence, share.tokens) for share in shares])
+        long_one = newcomer(0, 2000, waited=long_one.waited + 1)
+    assert turns == [[(0, 32)]] + [[(1, 30), (0, 2)]] * 3
+
+
+def test_prefill_is_what_is_not_decoding() -> None:
+    """A draft of four tokens costs what decoding costs, a prompt's end of one what prompts do."""
+    shares = [Share(0, 4, decoding=True), Share(1, 1, decoding=False), Share(2, 30, decoding=False)]
+    assert prefill_tokens(shares) == 31

@@ -20,7 +20,7 @@ def context(toy: Model) -> Iterator[Context]:
     """A pool in which the last batch left scores at its last place."""
     context = Context(toy, cells=256, kv_type="f16", sequences=1, threads=1)
     context.clear_batch()
-    context.add(0, 0, PROMPT, output=True)
+    context.add(0, 0, PROMPT, output="last")
     assert context.decode() == 0
     yield context
     context.close()

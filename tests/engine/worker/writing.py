@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,14 +12,17 @@ from dataclasses import dataclass, field
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from inglenook.engine.orders import Ended, Refused, Sampling, Start, Started, Step
+from inglenook.engine.orders import Ended, Prepared, Refused, Sampling, Start, Started, Step
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import StepBudget
+from inglenook.engine.worker.budget import NewStepBudget as StepBudget
 from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.prefix.store import Store
 
 #: More than any test needs; a batcher that does not come to an end must not hang the test.
 _STEPS_MAX = 5000
+
+_DEADLINE_S = 10.0
 
 #: The toy model's scores lie some three apart; in an f16 pool, rounding moves them by 0.01.
 _TIE = 0.1
@@ -77,11 +81,11 @@ class FixedBudget(StepBudget):
         self._grants = prefill_tokens
         self._granted = 0
 
-    def measured(self, prefill_tokens: int, step_s: float) -> None:
+    def measured(self, *, decoding: int, prefill: int, step_s: float) -> None:
         assert step_s > 0
-        self.heard.append(prefill_tokens)
+        self.heard.append(prefill)
 
-    def prefill_tokens(self, *, decoding: bool, most: int) -> int:
+    def prefill_tokens(self, *, decoding: int, most: int) -> int:
         grant = self._grants[self._granted % len(self._grants)]
         self._granted += 1
         return min(grant, most)
@@ -110,9 +114,15 @@ class Answer:
 class Writer:
     """A batcher and the answers it has written so far."""
 
-    def __init__(self, batcher: Batcher, context: Context) -> None:
+    def __init__(
+        self, batcher: Batcher, context: Context, budget: FixedBudget, store: Store | None
+    ) -> None:
         self.batcher = batcher
+        self.store = store
+        self.budget = budget
         self.context = context
+        self.cells = CellCounter(context)
+        self.read: dict[int, Prepared] = {}
         self.answers: dict[int, Answer] = {}
         self.steps = 0
 
@@ -129,8 +139,16 @@ class Writer:
             self.answers[start.job].text += output.text
         return first
 
+    def hear_store(self, *, wait: bool = True) -> None:
+        """Take in what the disk has done; wait until it has done something."""
+        assert self.store is not None
+        assert not wait or select.select([self.store], [], [], _DEADLINE_S)[0]
+        self.store.poll()
+
     def step(self) -> None:
         """One step; every event must be for a job under way, and at most one output a job."""
+        if self.store is not None:
+            self.hear_store(wait=self.batcher.blocked)
         outputs, ended = self.batcher.step()
         assert len({output.job for output in outputs}) == len(outputs)
         for output in outputs:
@@ -140,23 +158,59 @@ class Writer:
             answer.tokens += output.tokens
             answer.at += [self.steps] * len(output.tokens)
         for event in ended:
+            if isinstance(event, Prepared):
+                assert event.job not in self.read
+                self.read[event.job] = event
+                continue
             assert self.answers[event.job].ended is None
             self.answers[event.job].ended = event
         self.steps += 1
 
     def finish(self) -> dict[int, Answer]:
-        """Step until there is nothing left to do; then the pool must be empty."""
+        """Step until there is nothing left to do; then the pool holds what was kept, no more."""
         limit = self.steps + _STEPS_MAX
         while self.batcher.busy:
             assert self.steps < limit, "the batcher does not come to an end"
             self.step()
         assert all(answer.ended is not None for answer in self.answers.values())
-        assert self.held() == 0
+        self.check_cells()
         return self.answers
 
-    def held(self) -> int:
-        """How many tokens the pool holds, of all sequences."""
-        return sum(self.context.length(number) for number in range(self.context.sequences))
+    def check_cells(self) -> None:
+        """The pool holds as many cells as its own account says, by the library's count."""
+        if self.context.trimmable:
+            assert self.cells.count() == self.batcher.pool.used_cells
+
+
+class CellCounter:
+    """Counts a pool's cells by the size the library gives for all it holds.
+
+    Every cell in use adds its keys and values, a few numbers, and 4 bytes for each sequence that
+    has it. The sizes of the parts are measured, in a context that was not used yet.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        sizes = [context.used_bytes()]
+        for position in range(2):
+            context.clear_batch()
+            context.add(0, position, [0], output="none")
+            assert context.decode() == 0
+            sizes.append(context.used_bytes())
+        context.forget(0)
+        self._cell_bytes = sizes[2] - sizes[1]
+        self._empty_bytes = sizes[0]
+        self._other_bytes = sizes[1] - self._cell_bytes
+
+    def count(self) -> int:
+        """How many cells hold something."""
+        used_bytes = self._context.used_bytes()
+        if used_bytes == self._empty_bytes:
+            return 0
+        lengths = sum(self._context.length(n) for n in range(self._context.sequences))
+        cells, rest = divmod(used_bytes - self._other_bytes - 4 * lengths, self._cell_bytes - 4)
+        assert rest == 0
+        return cells
 
 
 @contextmanager
@@ -166,13 +220,31 @@ def writing(
     cells: int = 1024,
     sequences: int = 4,
     kv_type: KvType = "f16",
-    budget: StepBudget | None = None,
+    budget: FixedBudget | None = None,
+    kept: int = 4,
+    store: Store | None = None,
+    durable: bool = False,
 ) -> Iterator[Writer]:
     """A batcher of one thread: on a busy machine two would mostly wait for each other."""
-    context = Context(model, cells=cells, kv_type=kv_type, sequences=sequences, threads=1)
-    batcher = Batcher(model, context, sequences=sequences, budget=budget or FixedBudget(64))
+    numbers = sequences + kept + 1
+    budget = budget or FixedBudget(64)
+    context = Context(model, cells=cells, kv_type=kv_type, sequences=numbers, threads=1)
+    writer = Writer(
+        Batcher(
+            model,
+            context,
+            sequences=sequences,
+            budget=budget,
+            store=store,
+            durable=durable,
+        ),
+        context,
+        budget,
+        store,
+    )
+    batcher = writer.batcher
     try:
-        yield Writer(batcher, context)
+        yield writer
     finally:
         batcher.close()
         context.close()
@@ -204,7 +276,7 @@ def follow(model: Model, prompt: Sequence[int], tokens: Sequence[int]) -> bool:
             chunk = text[first : first + 256]
             context.clear_batch()
             for place, token in enumerate(chunk, start=first):
-                context.add(0, place, [token], output=True)
+                context.add(0, place, [token], output="last")
             assert context.decode() == 0
             for index, _token in enumerate(chunk):
                 place = first + index + 1

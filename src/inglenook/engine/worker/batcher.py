@@ -3,50 +3,95 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import (
     Ended,
     Finish,
     Output,
+    Prepared,
     Refusal,
     Refused,
     Start,
     Started,
     Step,
 )
-from inglenook.engine.worker.budget import CHUNK_TOKENS, StepBudget
+from inglenook.engine.worker.admission import Admission
+from inglenook.engine.worker.budget import UNIT_TOKENS
+from inglenook.engine.worker.budget import NewStepBudget as StepBudget
 from inglenook.engine.worker.llama import Context, Model
-from inglenook.engine.worker.plan import Share, plan_step, prompt_tokens
+from inglenook.engine.worker.plan import (
+    Share,
+    Wanting,
+    decoding_tokens,
+    prefill_tokens,
+)
+from inglenook.engine.worker.plan import (
+    new_plan_step as plan_step,
+)
+from inglenook.engine.worker.pool import Pool
 from inglenook.engine.worker.sampler import Sampler
-from inglenook.engine.worker.sequence import Sequence
+from inglenook.engine.worker.sequence import Answer, Sequence
 from inglenook.engine.worker.text import TextAssembler
+
+if TYPE_CHECKING:
+    from inglenook.engine.worker.prefix.store import Store
 
 _DONE = 0
 _NO_ROOM = 1
 _ABORTED = 2
+_INVALID = -1
 
 
 class Batcher:
-    """Writes as many answers at once as the context has sequences; the rest wait their turn."""
+    """Writes as many answers at once as it may; the rest wait their turn."""
 
     def __init__(
-        self, model: Model, context: Context, *, sequences: int, budget: StepBudget
+        self,
+        model: Model,
+        context: Context,
+        *,
+        sequences: int,
+        budget: StepBudget,
+        store: Store | None = None,
+        durable: bool = False,
     ) -> None:
-        """Take over a fresh context; nothing else may use it."""
+        """Take over a fresh context; nothing else may use it.
+
+        Args:
+            model: What the context computes.
+            context: One of its sequences moves blocks; what it has beyond ``sequences`` and that
+                one keeps prompts for later.
+            sequences: How many answers may be written at once.
+            budget: Says how much of a prompt fits into a step.
+            store: Keeps what leaves the pool.
+            durable: Give the store everything soon, as it has a disk.
+        """
         self._model = model
         self._context = context
         self._budget = budget
-        self._free = list(range(sequences - 1, -1, -1))
-        self._active: dict[int, Sequence] = {}
-        self._waiting: deque[Sequence] = deque()
+        self.pool = Pool(context, store, durable=durable)
+        self._line = Admission(self.pool, store, sequences=sequences)
         #: Longest prompt plus answer of one request.
         self.request_tokens_max = min(model.trained_tokens, context.cells)
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self._active or self._waiting)
+        """Whether any job is unfinished."""
+        return self._line.busy
+
+    @property
+    def steady(self) -> bool:
+        """Whether every step is like the last: nobody has anything to do but to go on writing."""
+        return all(
+            s.answer is not None and s.pending == 1 and s.number is not None for s in self._line
+        )
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no job can get on before the store has brought something."""
+        return self._line.blocked
 
     def submit(
         self, start: Start, prompt: list[int], *, thinking: bool
@@ -58,85 +103,102 @@ class Batcher:
             all its text so far: held-back characters and stop strings are then where they were.
         """
         if not 0 < len(prompt) < self.request_tokens_max:
-            refused = Refused(
-                start.job,
-                Refusal.CONTEXT_TOO_LONG,
-                prompt_tokens=len(prompt),
-                request_tokens_max=self.request_tokens_max,
-            )
-            return [refused]
+            return [self._too_long(start.job, len(prompt))]
         tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
         sampler.remember(tokens)
-        sequence = Sequence(start, tokens, len(prompt), sampler, TextAssembler(start.stop))
-        self._waiting.append(sequence)
+        answer = Answer(start, sampler, TextAssembler(start.stop))
+        sequence = Sequence(start.job, tokens, len(prompt), answer)
+        self._line.join(sequence)
         started = Started(start.job, len(prompt), thinking)
         if not start.produced:
             return [started]
-        pieces = [sequence.text.push(self._model.piece(token)) for token in start.produced]
-        self._note_end(sequence)
+        pieces = [answer.text.push(self._model.piece(token)) for token in start.produced]
+        self._note_end(sequence, answer)
         return [started, Step((Output(start.job, "".join(pieces), ()),))]
+
+    def read_ahead(self, job: int, tokens: list[int], prompt_tokens: int) -> Refused | None:
+        """Compute the beginning of a prompt that may come, whenever nobody waits for an answer.
+
+        Args:
+            job: The daemon's number for it; `step` reports its end.
+            tokens: What can be relied on of it.
+            prompt_tokens: How long the whole prompt would be now.
+
+        Returns:
+            None, or that it could never be answered.
+        """
+        if not 0 < prompt_tokens < self.request_tokens_max:
+            return self._too_long(job, prompt_tokens)
+        self._line.join(Sequence(job, tokens, prompt_tokens, None))
+        return None
 
     def cancel(self, job: int) -> None:
         """End a job; the next step reports it."""
-        for sequence in (*self._active.values(), *self._waiting):
-            if sequence.start.job == job:
+        for sequence in self._line:
+            if sequence.job == job:
                 sequence.finish = Finish.CANCELLED
 
-    def step(self) -> tuple[list[Output], list[Ended]]:
+    def step(self) -> tuple[list[Output], list[Ended | Prepared]]:
         """Compute one token of every answer under way and some of the newcomers' prompts."""
         ended = self._take_ended()
-        self._admit()
+        self._line.admit()
+        for sequence in self._line.active.values():
+            sequence.waited += 1
         outputs = self._advance()
         return outputs, ended + self._take_ended()
 
     def close(self) -> None:
         """Give every sampler back."""
-        for sequence in (*self._active.values(), *self._waiting):
-            sequence.sampler.close()
+        self._line.close()
+        for sequence in self._line:
+            if sequence.answer is not None:
+                sequence.answer.sampler.close()
 
-    def _admit(self) -> None:
-        """Give waiting sequences a number, in order, while all that is active fits the pool."""
-        while self._waiting and self._free:
-            # Each may grow by a chunk before the next look; a pool packed to the last cell would
-            # only park somebody in the very next step.
-            held = sum(len(active.tokens) + CHUNK_TOKENS for active in self._active.values())
-            if self._active and held + len(self._waiting[0].tokens) > self._context.cells:
-                return
-            sequence = self._waiting.popleft()
-            sequence.number = self._free.pop()
-            self._active[sequence.number] = sequence
+    def _too_long(self, job: int, prompt_tokens: int) -> Refused:
+        why = Refusal.CONTEXT_TOO_LONG
+        return Refused(job, why, prompt_tokens, self.request_tokens_max)
 
     def _advance(self) -> list[Output]:
         """Compute the best batch the library will take.
 
         Every round either ends this or asks for less: fewer prompt tokens, or one sequence fewer.
         """
-        decoders = sum(1 for sequence in self._active.values() if sequence.pending == 1)
-        prefill_tokens = self._budget.prefill_tokens(
-            decoding=decoders > 0, most=self._context.batch_tokens - decoders
-        )
-        while shares := plan_step(self._pending(), prefill_tokens):
+        room: int | None = None
+        while shares := self._plan(room):
             code, outputs = self._run(shares)
             if code == _DONE:
                 return outputs
             if code == _NO_ROOM:
-                planned = prompt_tokens(shares)
-                if planned > CHUNK_TOKENS:
-                    prefill_tokens = max(planned // 2, CHUNK_TOKENS)
-                else:
-                    self._make_room()
+                planned = prefill_tokens(shares)
+                if not self.pool.make_room():
+                    if planned > UNIT_TOKENS:
+                        room = max(planned // 2, UNIT_TOKENS)
+                    else:
+                        self._line.make_room()
                 continue
-            self._resynchronise()
+            self._resynchronise(code)
             return [] if code == _ABORTED else self._run_singly(shares)
         return []
 
-    def _pending(self) -> dict[int, int]:
-        return {
-            number: sequence.pending
-            for number, sequence in self._active.items()
-            if sequence.finish is None
-        }
+    def _plan(self, room: int | None) -> list[Share]:
+        """What to compute in the next step; ``room`` bounds its prompt tokens below the budget."""
+        wanting = [
+            Wanting(
+                number,
+                sequence.pending,
+                decoding=sequence.answer is not None and sequence.pending == 1,
+                idle=sequence.answer is None,
+                waited=sequence.waited,
+            )
+            for number, sequence in self._line.active.items()
+            if sequence.finish is None and sequence.fetch is None
+        ]
+        decoding = decoding_tokens(wanting)
+        if room is None:
+            most = self._context.batch_tokens - decoding
+            room = self._budget.prefill_tokens(decoding=decoding, most=most)
+        return plan_step(wanting, room)
 
     def _run(self, shares: list[Share]) -> tuple[int, list[Output]]:
         """Compute one batch and choose what follows, while its scores live: until the next batch.
@@ -146,103 +208,99 @@ class Batcher:
         """
         started_s = time.perf_counter()
         self._context.clear_batch()
-        placed = [(self._active[share.sequence], share, self._place(share)) for share in shares]
+        placed = [
+            (self._line.active[share.sequence], share, self._place(share)) for share in shares
+        ]
         code = self._context.decode()
         if code != _DONE:
             return code, []
-        newcomers = [sequence for sequence, _share, _index in placed if not sequence.written]
-        outputs = []
+        outputs: list[Output] = []
+        newcomers = []
         for sequence, share, index in placed:
+            if sequence.answer is not None and not sequence.written:
+                newcomers.append(sequence.answer)
             sequence.computed += share.tokens
+            self.pool.grew(share.sequence, share.tokens)
             if not sequence.pending:
-                outputs.append(self._sample(sequence, index))
+                outputs += self._complete(share.sequence, sequence, index)
         step_s = time.perf_counter() - started_s
         for sequence, _share, _index in placed:
-            if sequence in newcomers:
-                sequence.prefill_s += step_s
-            else:
-                sequence.decode_s += step_s
-        self._budget.measured(prompt_tokens(shares), step_s)
+            sequence.begun = True
+            if sequence.answer in newcomers:
+                sequence.answer.prefill_s += step_s
+            elif sequence.answer is not None:
+                sequence.answer.decode_s += step_s
+        prefill = prefill_tokens(shares)
+        decoding = sum(share.tokens for share in shares) - prefill
+        self._budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
         return code, outputs
 
     def _place(self, share: Share) -> int:
         """Put a share into the batch; return under which index its last token's scores will be."""
-        sequence = self._active[share.sequence]
+        sequence = self._line.active[share.sequence]
         tokens = sequence.tokens[sequence.computed : sequence.computed + share.tokens]
-        last = share.tokens == sequence.pending
-        return self._context.add(share.sequence, sequence.computed, tokens, output=last)
+        last = share.tokens == sequence.pending and sequence.answer is not None
+        return self._context.add(
+            share.sequence, sequence.computed, tokens, output="last" if last else "none"
+        )
 
     def _run_singly(self, shares: list[Share]) -> list[Output]:
         """After a failed batch: find whom it failed for, so that the others need not suffer."""
-        outputs = []
+        outputs: list[Output] = []
         for share in shares:
             code, made = self._run([share])
             outputs += made
+            self._resynchronise(code)
             if code == _ABORTED:
-                self._resynchronise()
                 break
             # Without room it is left for the next step.
             if code not in (_DONE, _NO_ROOM):
-                self._active[share.sequence].finish = Finish.FAILED
+                self._line.active[share.sequence].finish = Finish.FAILED
         return outputs
 
-    def _make_room(self) -> None:
-        """Park the newest sequence: it gives its cells back and is computed again later."""
-        sequence = list(self._active.values())[-1]
-        if len(self._active) == 1:
-            # Alone and still no room: the pool is as long as an answer here can get.
-            sequence.finish = Finish.LENGTH
+    def _resynchronise(self, code: int) -> None:
+        """After a batch that may have been computed in part: see how far each sequence has come."""
+        if code in (_DONE, _NO_ROOM, _INVALID):
             return
-        self._release(sequence)
-        self._waiting.appendleft(sequence)
+        self.pool.resynchronise()
+        for number, sequence in self._line.active.items():
+            sequence.computed = self.pool.length(number)
 
-    def _resynchronise(self) -> None:
-        """After an aborted or failed batch: believe the pool how far each sequence has come."""
-        for number, sequence in self._active.items():
-            sequence.computed = min(sequence.computed, self._context.length(number))
-            if not self._context.forget(number, sequence.computed):
-                self._context.forget(number)
-                sequence.computed = 0
-
-    def _sample(self, sequence: Sequence, index: int) -> Output:
-        token = sequence.sampler.sample(self._context, index)
-        start = sequence.start
-        if self._model.ends_generation(token) and not start.ignore_eos:
+    def _complete(self, number: int, sequence: Sequence, index: int) -> Iterable[Output]:
+        """A sequence is computed to its end: choose what follows."""
+        answer = sequence.answer
+        if answer is None:
             sequence.finish = Finish.STOP
-            return Output(start.job, "", ())
-        sequence.tokens.append(token)
-        text = sequence.text.push(self._model.piece(token))
-        self._note_end(sequence)
-        return Output(start.job, text, (token,))
+            return ()
+        if not sequence.written and not self._context.trimmable:
+            # The next turn begins with this prompt, but never with this prompt and half an answer.
+            self.pool.save_whole(number)
+        return (self._sample(sequence, answer, index),)
 
-    def _note_end(self, sequence: Sequence) -> None:
+    def _sample(self, sequence: Sequence, answer: Answer, index: int) -> Output:
+        token = answer.sampler.sample(self._context, index)
+        if self._model.ends_generation(token) and not answer.start.ignore_eos:
+            sequence.finish = Finish.STOP
+            return Output(sequence.job, "", ())
+        sequence.tokens.append(token)
+        text = answer.text.push(self._model.piece(token))
+        self._note_end(sequence, answer)
+        return Output(sequence.job, text, (token,))
+
+    def _note_end(self, sequence: Sequence, answer: Answer) -> None:
         """See whether the newest token was the last."""
-        if sequence.text.stopped:
+        if answer.text.stopped:
             sequence.finish = Finish.STOP
         elif (
-            sequence.completion_tokens == sequence.start.max_tokens
+            sequence.completion_tokens == answer.start.max_tokens
             or len(sequence.tokens) >= self.request_tokens_max
         ):
             sequence.finish = Finish.LENGTH
 
-    def _take_ended(self) -> list[Ended]:
+    def _take_ended(self) -> list[Ended | Prepared]:
         ended = []
-        for sequence in [*self._active.values(), *self._waiting]:
-            if sequence.finish is None:
-                continue
-            if sequence.number is None:
-                self._waiting.remove(sequence)
-            else:
-                self._release(sequence)
-            sequence.sampler.close()
-            ended.append(sequence.ended(sequence.finish))
+        for sequence in self._line.take_finished():
+            if sequence.answer is not None:
+                sequence.answer.sampler.close()
+            ended.append(sequence.over())
         return ended
-
-    def _release(self, sequence: Sequence) -> None:
-        """Take a sequence's number and cells away."""
-        assert sequence.number is not None
-        self._context.forget(sequence.number)
-        del self._active[sequence.number]
-        self._free.append(sequence.number)
-        sequence.number = None
-        sequence.computed = 0

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
 
+from inglenook.engine.worker.batch import Batch, Output
 from inglenook.engine.worker.librarylog import library_log
 from inglenook.errors import EngineError
 
@@ -20,6 +22,11 @@ Handle: TypeAlias = Any
 
 #: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
 BATCH_TOKENS: Final = 512
+
+#: The library's ``LLAMA_MAX_SEQ``.
+SEQUENCES_MAX: Final = 256
+
+_BYTES: Final = ctypes.POINTER(ctypes.c_uint8)
 
 _KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
@@ -53,6 +60,8 @@ class Model:
         self.vocab_tokens = int(lib.llama_vocab_n_tokens(self._vocab))
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
+        #: Whether the end of a sequence can be cut off; else only whole ones can be kept.
+        self.trimmable = _can_trim(self._model)
         self._pieces: dict[int, bytes] = {}
 
     @property
@@ -118,6 +127,7 @@ class Context:
         threads: int,
         ubatch_tokens: int = BATCH_TOKENS,
         flash_attention: Literal["auto", "on", "off"] = "auto",
+        outputs: int = 0,
     ) -> None:
         """Allocate the pool.
 
@@ -129,6 +139,8 @@ class Context:
             threads: Compute threads.
             ubatch_tokens: Tokens of a batch that go through the weights at once.
             flash_attention: ``auto`` lets the library choose by the model.
+            outputs: How many tokens of a batch may want their scores; at least one a sequence, as
+                the library insists, and each takes a number for every token of the vocabulary.
 
         Raises:
             ModelRefused: If there is no room for it.
@@ -136,9 +148,9 @@ class Context:
         params = lib.llama_context_default_params()
         params.n_ctx = cells
         params.n_seq_max = sequences
-        params.n_batch = max(BATCH_TOKENS, sequences)
+        params.n_batch = max(BATCH_TOKENS, outputs, sequences)
         params.n_ubatch = min(ubatch_tokens, params.n_batch)
-        params.n_outputs_max = sequences
+        params.n_outputs_max = max(outputs, sequences)
         # Above two sequences decoding counts as a batch too, so one number has to serve both.
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
@@ -152,11 +164,10 @@ class Context:
         self._memory = lib.llama_get_memory(self._context)
         self._vocab_tokens = model.vocab_tokens
         self.sequences = sequences
+        self.trimmable = model.trimmable
         self.cells = int(lib.llama_n_ctx(self._context))
         self.batch_tokens = int(lib.llama_n_batch(self._context))
-        self._batch = lib.llama_batch_init(self.batch_tokens, 0, 1)
-        for index in range(self.batch_tokens):
-            self._batch.n_seq_id[index] = 1
+        self._batch = Batch(self.batch_tokens)
 
     @property
     def handle(self) -> Handle:
@@ -165,37 +176,27 @@ class Context:
 
     def clear_batch(self) -> None:
         """Begin a new batch."""
-        self._batch.n_tokens = 0
+        self._batch.clear()
 
-    def add(self, sequence: int, position: int, tokens: Sequence[int], *, output: bool) -> int:
+    def add(self, sequence: int, position: int, tokens: Sequence[int], *, output: Output) -> int:
         """Put a run of tokens into the batch.
 
         Args:
             sequence: Number of the sequence, below the limit the pool was made with.
             position: Place of the first of them in the sequence.
             tokens: What to compute.
-            output: Whether the last one's scores are wanted.
+            output: Of which of them the scores are wanted.
 
         Returns:
-            The index of the last token in the batch, under which its scores are found.
+            The index of the last token in the batch, under which its scores are found; those of
+            the tokens before it precede it.
 
         Raises:
             EngineError: If the sequence or the batch has no such place; the library would abort.
         """
-        batch = self._batch
-        index = int(batch.n_tokens)
-        if not 0 <= sequence < self.sequences or index + len(tokens) > self.batch_tokens:
+        if not 0 <= sequence < self.sequences or self._batch.room < len(tokens):
             raise EngineError(f"no place in the batch for {len(tokens)} tokens of {sequence}")
-        for offset, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = position + offset
-            batch.seq_id[index][0] = sequence
-            batch.logits[index] = 0
-            index += 1
-        if output:
-            batch.logits[index - 1] = 1
-        batch.n_tokens = index
-        return index - 1
+        return self._batch.add(sequence, position, tokens, output)
 
     def decode(self) -> int:
         """Compute the batch.
@@ -204,7 +205,7 @@ class Context:
             The library's own code: 0 done; 1 no room in the pool, nothing changed; 2 aborted, part
             of it may be done; below 0 an error, and -1 means a bad batch and nothing changed.
         """
-        return int(lib.llama_decode(self._context, self._batch))
+        return int(lib.llama_decode(self._context, self._batch.handle))
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""
@@ -219,11 +220,54 @@ class Context:
         """
         return bool(lib.llama_memory_seq_rm(self._memory, sequence, position, -1))
 
+    def share(self, source: int, sequence: int, start: int, stop: int) -> None:
+        """Let a sequence have cells of another as well, without computing or copying them."""
+        lib.llama_memory_seq_cp(self._memory, source, sequence, start, stop)
+
+    def copy_out(self, sequence: int) -> bytearray | None:
+        """Copy all the pool holds of a sequence, in the library's own format.
+
+        Returns:
+            None if the library would not.
+        """
+        size = int(lib.llama_state_seq_get_size_ext(self._context, sequence, 0))
+        state = bytearray(size)
+        room = (ctypes.c_uint8 * size).from_buffer(state)
+        written = lib.llama_state_seq_get_data_ext(self._context, room, size, sequence, 0)
+        return state if written == size > 0 else None
+
+    def copy_in(self, sequence: int, state: bytes | bytearray | memoryview) -> bool:
+        """Put back what `copy_out` gave, as a sequence that had nothing.
+
+        Returns:
+            Whether it is there now; else, as when the pool has no room, the sequence has nothing.
+        """
+        data = np.frombuffer(state, np.uint8)
+        start = data.ctypes.data_as(_BYTES)
+        read = lib.llama_state_seq_set_data_ext(self._context, start, len(data), sequence, 0)
+        if read == len(data):
+            return True
+        self.forget(sequence)
+        return False
+
+    def used_bytes(self) -> int:
+        """Size of everything the pool holds, by the library's own count; for tests of leaks."""
+        return int(lib.llama_state_get_size(self._context))
+
     def length(self, sequence: int) -> int:
         """How many tokens of a sequence the pool holds."""
         return int(lib.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
         """Give the memory back; the context is unusable afterwards."""
-        lib.llama_batch_free(self._batch)
+        self._batch.close()
         lib.llama_free(self._context)
+
+
+def _can_trim(model: Handle) -> bool:
+    """Whether the end of a sequence can be cut off: not of a running state or a moving window."""
+    return not (
+        lib.llama_model_is_recurrent(model)
+        or lib.llama_model_is_hybrid(model)
+        or lib.llama_model_n_swa(model) > 0
+    )

@@ -1,96 +1,43 @@
-"""The engine's one loop: take orders, compute a step, send what it made. Kind: hands."""
+"""From the order to load a model to the end of the daemon. Kind: hands."""
 
 from __future__ import annotations
 
-import logging
-import select
 import socket
 import time
-from collections import deque
+from pathlib import Path
 
-from inglenook.engine.frames import (
-    EVENT_BYTES_MAX,
-    ORDER_BYTES_MAX,
-    BadFrame,
-    FrameReader,
-    frame,
-)
+import llama_cpp
+import llama_cpp.llama_cpp as lib
+
 from inglenook.engine.orders import (
-    NOT_A_MESSAGE,
     PIPE_VERSION,
-    Cancel,
-    Ended,
-    Event,
-    Finish,
     Hello,
     Load,
     LoadFailed,
-    Order,
+    PrefixCache,
     Progress,
     Ready,
-    Refusal,
-    Refused,
-    Start,
-    Started,
-    Step,
-    decode_order,
-    encode,
 )
 from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import StepBudget
+from inglenook.engine.worker.budget import NewStepBudget as StepBudget
 from inglenook.engine.worker.cores import compute_cores, pin_to
-from inglenook.engine.worker.llama import Context, Model, ModelRefused
+from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
+from inglenook.engine.worker.pipe import ParentGone, Pipe
+from inglenook.engine.worker.prefix.fingerprint import fingerprint
+from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
-
-log = logging.getLogger(__name__)
-
-_READ_BYTES = 65536
+from inglenook.engine.worker.work import Work
 
 #: A loading bar needs no more; each is a system call on both sides.
 _PROGRESS_STEP = 0.02
 
+#: Sequence numbers for what is kept of ended answers: as many again as may be written at once, and
+#: never fewer than this. Each takes room for its scores, 0.6 MB with a vocabulary of 150,000.
+_KEPT_LEAST = 4
 
-class ParentGone(Exception):
-    """The daemon closed its end or died; there is nobody left to work for."""
-
-
-class Pipe:
-    """The engine's end of the socket pair."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        """Take the connected socket over."""
-        self._sock = sock
-        self._reader = FrameReader(ORDER_BYTES_MAX)
-
-    def send(self, *events: Event) -> None:
-        """Send events, in one write; waits while the daemon does not read.
-
-        Raises:
-            ParentGone: If nobody is there.
-        """
-        data = b"".join(frame(encode(event), EVENT_BYTES_MAX) for event in events)
-        try:
-            self._sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError) as exc:
-            raise ParentGone from exc
-
-    def orders(self, *, wait: bool) -> list[Order]:
-        """Take what has come in; with ``wait``, wait for something first.
-
-        Raises:
-            ParentGone: If the daemon closed its end, or sent what is no order of ours.
-        """
-        orders: list[Order] = []
-        while select.select([self._sock], [], [], None if wait and not orders else 0)[0]:
-            try:
-                data = self._sock.recv(_READ_BYTES)
-                payloads = self._reader.feed(data)
-                orders += [decode_order(payload) for payload in payloads]
-            except (ConnectionResetError, BadFrame, *NOT_A_MESSAGE) as exc:
-                raise ParentGone from exc
-            if not data:
-                raise ParentGone
-        return orders
+#: How long the store may take to write what it has, when the daemon ends in order, seconds; less
+#: than the daemon's own patience.
+_LAST_WRITES_S = 1.0
 
 
 def serve(sock: socket.socket) -> None:
@@ -98,20 +45,23 @@ def serve(sock: socket.socket) -> None:
     pipe = Pipe(sock)
     try:
         pipe.send(Hello(PIPE_VERSION))
-        [load, *early] = pipe.orders(wait=True)
+        [load, *early] = pipe.orders(None)
         if not isinstance(load, Load) or early:
             return
         try:
-            batcher, prompts = _load(pipe, load)
+            work = _load(pipe, load)
         except (ModelRefused, TemplateRefused) as exc:
             pipe.send(LoadFailed(str(exc)))
             return
-        _answer(pipe, batcher, prompts)
     except ParentGone:
         return
+    try:
+        work.run()
+    except ParentGone:
+        work.close(_LAST_WRITES_S)
 
 
-def _load(pipe: Pipe, load: Load) -> tuple[Batcher, PromptMaker]:
+def _load(pipe: Pipe, load: Load) -> Work:
     started_s = time.perf_counter()
     cores = compute_cores()
     threads = load.threads or len(cores)
@@ -133,61 +83,69 @@ def _load(pipe: Pipe, load: Load) -> tuple[Batcher, PromptMaker]:
 
     model = Model(load.path, tell)
     prompts = PromptMaker(model, load.chat_template)
-    context = Context(
+    context = _make_context(model, load, threads)
+    _warm_up(context)
+    prefix = load.prefix
+    store = _open_store(load, prefix, whole=not model.trimmable) if prefix else None
+    budget = StepBudget(load.step_budget_s)
+    batcher = Batcher(
+        model,
+        context,
+        sequences=load.sequences,
+        budget=budget,
+        store=store,
+        durable=prefix is not None and prefix.disk_bytes > 0,
+    )
+    load_s = time.perf_counter() - started_s
+    pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s))
+    return Work(
+        pipe,
+        batcher,
+        prompts,
+        context=context,
+        budget=budget,
+        store=store,
+        load=load,
+        threads=threads,
+    )
+
+
+def _make_context(model: Model, load: Load, threads: int) -> Context:
+    kept = max(load.sequences, _KEPT_LEAST)
+    return Context(
         model,
         cells=load.context_tokens,
         kv_type=load.kv_type,
-        sequences=load.sequences,
+        # And one for moving blocks.
+        sequences=min(load.sequences + kept + 1, SEQUENCES_MAX),
         threads=threads,
+        ubatch_tokens=load.ubatch_tokens,
+        flash_attention=load.flash_attention,
     )
-    _warm_up(context)
-    budget = StepBudget(load.step_budget_s)
-    batcher = Batcher(model, context, sequences=load.sequences, budget=budget)
-    load_s = time.perf_counter() - started_s
-    pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s))
-    return batcher, prompts
+
+
+def _open_store(load: Load, prefix: PrefixCache, *, whole: bool) -> Store:
+    return Store(
+        folder=Path(prefix.folder),
+        # All that the bytes of a state depend on; another build may lay them out otherwise.
+        fingerprint=fingerprint(
+            Path(load.path),
+            kv_type=load.kv_type,
+            flash_attention=load.flash_attention,
+            library=llama_cpp.__version__,
+            state_version=int(lib.LLAMA_STATE_SEQ_VERSION),
+        ),
+        ram_bytes=prefix.ram_bytes,
+        disk_bytes=prefix.disk_bytes,
+        whole=whole,
+    )
 
 
 def _warm_up(context: Context) -> None:
     """Read the weights in now: mapped files come from the card page by page at first use."""
     context.clear_batch()
-    context.add(0, 0, [0], output=True)
+    context.add(0, 0, [0], output="last")
     code = context.decode()
     if code != 0:
         raise ModelRefused(f"llama.cpp loaded it but could not compute with it (code {code})")
     context.forget(0)
-
-
-def _answer(pipe: Pipe, batcher: Batcher, prompts: PromptMaker) -> None:
-    newcomers: deque[Start] = deque()
-    while True:
-        for order in pipe.orders(wait=not batcher.busy and not newcomers):
-            if isinstance(order, Start):
-                newcomers.append(order)
-            elif isinstance(order, Cancel):
-                _cancel(pipe, batcher, newcomers, order.job)
-        if newcomers:
-            # One a step: tokenising a long prompt takes a tenth of a second, and others read along.
-            pipe.send(*_begin(newcomers.popleft(), batcher, prompts))
-        if batcher.busy:
-            outputs, ended = batcher.step()
-            # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
-            pipe.send(Step(tuple(outputs)), *ended)
-
-
-def _cancel(pipe: Pipe, batcher: Batcher, newcomers: deque[Start], job: int) -> None:
-    for start in newcomers:
-        if start.job == job:
-            newcomers.remove(start)
-            produced = len(start.produced)
-            pipe.send(Ended(job, Finish.CANCELLED, "", produced, 0, 0.0, 0.0))
-            return
-    batcher.cancel(job)
-
-
-def _begin(start: Start, batcher: Batcher, prompts: PromptMaker) -> list[Started | Refused | Step]:
-    try:
-        tokens, thinking = prompts.tokens(start.messages)
-    except TemplateRefused as exc:
-        return [Refused(start.job, Refusal.TEMPLATE, detail=exc.why)]
-    return batcher.submit(start, tokens, thinking=thinking)

@@ -13,6 +13,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.pool import common_tokens
 from inglenook.errors import EngineError
 
 _THINK_OPEN = "<think>"
@@ -63,6 +64,24 @@ class PromptMaker:
             )
         except _TEMPLATE_FAULTS as exc:
             raise _refused(exc) from exc
+
+    def beginning(self, messages: Iterable[ChatMessage]) -> tuple[list[int], int]:
+        """Find what the prompt will begin with when its last message has been typed to its end.
+
+        Returns:
+            Tokens that it is likely to begin with: those which do not change when a letter more
+            is typed. And how many tokens the prompt would have now.
+
+        Raises:
+            TemplateRefused: As `tokens`.
+        """
+        *earlier, last = messages
+        if last.role != "user":
+            # A conversation that was only opened: a question comes next.
+            earlier, last = [*earlier, last], ChatMessage("user", "")
+        now, _thinking = self.tokens([*earlier, last])
+        later, _thinking = self.tokens([*earlier, ChatMessage("user", last.content + "a")])
+        return now[: common_tokens(now, later)], len(now)
 
     def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
         """Turn a conversation into prompt tokens.

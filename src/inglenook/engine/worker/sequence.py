@@ -1,15 +1,33 @@
-"""One answer being written: its tokens, its place in the pool, its text so far. Kind: words."""
+"""One prompt in the engine, and the answer that is written to it. Kind: words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inglenook.engine.orders import Ended, Finish, Start
+from inglenook.engine.orders import Ended, Finish, Prepared, Start
 from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
+    from inglenook.engine.worker.prefix.store import Fetch
     from inglenook.engine.worker.sampler import Sampler
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What is being written.
+
+    Attributes:
+        start: The order it came with.
+        prefill_s: Time of steps it took part in before its first token here.
+        decode_s: Time of steps it took part in after that, coming back from being parked included.
+    """
+
+    start: Start
+    sampler: Sampler
+    text: TextAssembler
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -21,28 +39,32 @@ class Sequence:
     pending, then sample.
 
     Attributes:
-        start: The order it came with.
+        job: The daemon's number for it.
         tokens: Prompt and answer so far.
         prompt_tokens: How many of them are the prompt.
+        answer: None if it is only read ahead.
         number: Its sequence id in the pool; None while it waits or is parked.
         computed: How many of its tokens the pool holds.
-        cached_tokens: How many of them were not computed but found, when it first came in.
+        looked: Whether the store was asked for it.
+        fetch: What the store is bringing of it; it is not computed before that is in the pool.
+        waited: Steps since it was let in.
+        begun: Whether anything of it was computed here.
+        cached_tokens: How many tokens were not computed but found, when it first came in.
         finish: Set when it has ended and is only waiting to be taken out.
-        prefill_s: Time of steps it took part in before its first token here.
-        decode_s: Time of steps it took part in after that, coming back from being parked included.
     """
 
-    start: Start
+    job: int
     tokens: list[int]
     prompt_tokens: int
-    sampler: Sampler
-    text: TextAssembler
+    answer: Answer | None
     number: int | None = None
     computed: int = 0
+    looked: bool = False
+    fetch: Fetch | None = None
+    waited: int = 0
+    begun: bool = False
     cached_tokens: int = 0
     finish: Finish | None = None
-    prefill_s: float = 0.0
-    decode_s: float = 0.0
 
     @property
     def pending(self) -> int:
@@ -57,16 +79,20 @@ class Sequence:
     @property
     def written(self) -> int:
         """How many of them were written here, and not by an engine before."""
-        return self.completion_tokens - len(self.start.produced)
+        assert self.answer is not None
+        return self.completion_tokens - len(self.answer.start.produced)
 
-    def ended(self, finish: Finish) -> Ended:
+    def over(self) -> Ended | Prepared:
         """The event that tells of its end."""
+        if self.answer is None:
+            return Prepared(self.job, self.prompt_tokens, self.computed)
+        assert self.finish is not None
         return Ended(
-            self.start.job,
-            finish,
-            self.text.finish(),
+            self.job,
+            self.finish,
+            self.answer.text.finish(),
             self.completion_tokens,
             self.cached_tokens,
-            self.prefill_s,
-            self.decode_s,
+            self.answer.prefill_s,
+            self.answer.decode_s,
         )

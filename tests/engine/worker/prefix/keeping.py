@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import resource
 import select
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from inglenook.engine.worker.prefix.blocks import Block, cut, pack
 from inglenook.engine.worker.prefix.store import Fetch, Store
@@ -67,10 +72,11 @@ def next_news(store: Store) -> None:
 
 
 def wait_until(store: Store, condition: Callable[[], bool]) -> None:
-    """Take in what the disk does until something holds."""
+    """Take in what the disk does until something holds; of some of it there is no news."""
     ends_at = time.monotonic() + DEADLINE_S
     while not condition():
-        assert select.select([store], [], [], max(ends_at - time.monotonic(), 0))[0], "no news"
+        assert time.monotonic() < ends_at
+        select.select([store], [], [], 0.01)
         store.poll()
 
 
@@ -95,3 +101,27 @@ def written(store: Store, folder: Path, count: int) -> None:
 def files(folder: Path) -> list[Path]:
     """Every file below a folder."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def file_system(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow; the kernel sees to it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

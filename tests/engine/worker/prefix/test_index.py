@@ -14,10 +14,10 @@ from tests.engine.worker.prefix.keeping import ROOT, blocks_of, prompt
 def families(draw: st.DrawFn) -> list[list[int]]:
     """Prompts that begin as one before did, up to anywhere, and then go their own way."""
     prompts: list[list[int]] = [[]]
-    for seed in range(1, draw(st.integers(2, 8))):
+    for seed in range(1, draw(st.integers(2, 6))):
         parent = draw(st.sampled_from(prompts))
         kept = draw(st.integers(0, len(parent)))
-        added = draw(st.integers(0, 2 * BLOCK_TOKENS + 2))
+        added = draw(st.integers(0, BLOCK_TOKENS + 2))
         prompts.append(parent[:kept] + [seed] * added)
     return prompts[1:]
 

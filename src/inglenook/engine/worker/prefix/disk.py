@@ -85,9 +85,7 @@ class Disk:
                 self._guard(partial(self._do, wish))
         finally:
             # Whatever ends this thread: nobody waits for it any longer, and nothing is left half.
-            self._exchange.lose()
-            with contextlib.suppress(OSError):
-                self._abandon()
+            self._lose()
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Do without the disk from its first error on; only a damaged block is none."""
@@ -99,7 +97,7 @@ class Disk:
                 "and load the model again",
                 exc,
             )
-            self._exchange.lose()
+            self._lose()
 
     def _do(self, wish: Wish) -> None:
         match wish:
@@ -182,6 +180,11 @@ class Disk:
             log.warning(
                 "what was read cannot be removed from the disk (%s); remove it by hand", exc
             )
+
+    def _lose(self) -> None:
+        self._exchange.lose()
+        with contextlib.suppress(OSError):
+            self._abandon()
 
     def _abandon(self) -> None:
         if self._writing is not None:

@@ -1,0 +1,299 @@
+"""The KV pool: who is in it, what of ended ones is kept there, what moves in and out. Kind: hands.
+
+Three places hold what was read: the pool itself, then the store's memory, then its files. What is
+kept in the pool is shared with newcomers that begin alike, and goes when its room is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inglenook.engine.worker.llama import Context
+from inglenook.engine.worker.spans import Ledger
+
+if TYPE_CHECKING:
+    from inglenook.engine.worker.prefix.store import Payload, Store
+
+#: Beginnings shorter than this are computed again: finding them costs as much.
+WORTH_KEEPING_TOKENS = 16
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """What the pool holds under one number.
+
+    Attributes:
+        tokens: Of an active sequence, its own list, which grows; the pool may lag behind it.
+        kept: It is over, and only here for those that begin alike.
+        to_save: The store has yet to be given it.
+    """
+
+    number: int
+    tokens: Tokens[int]
+    kept: bool = False
+    to_save: bool = False
+
+
+class Pool:
+    """Sequence numbers and cells of one context."""
+
+    def __init__(self, context: Context, store: Store | None, *, durable: bool) -> None:
+        """Take over a fresh context.
+
+        Args:
+            context: Its last sequence is used for moving blocks; any other may be computed or kept.
+            store: Keeps what leaves the pool; None if nothing does.
+            durable: Give the store everything soon, as it has a disk, not only what has to leave.
+        """
+        self._context = context
+        self._store = store
+        self._durable = durable
+        self._ledger = Ledger()
+        self._transit = context.sequences - 1
+        self._free = list(range(context.sequences - 2, -1, -1))
+        #: Kept ones in the order of their last use.
+        self._rows: dict[int, Row] = {}
+
+    @property
+    def used_cells(self) -> int:
+        """How many cells hold something."""
+        return self._ledger.used_cells
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether `save_block` has something to do."""
+        return self._durable and any(row.to_save for row in self._rows.values())
+
+    def length(self, number: int) -> int:
+        """How many tokens of a sequence are there."""
+        return self._ledger.length(number)
+
+    def common(self, tokens: Tokens[int]) -> int:
+        """How many leading tokens somebody in the pool has already."""
+        return self._best(tokens)[1]
+
+    def admit(self, tokens: Tokens[int], *, spare_cells: int) -> int | None:
+        """Give a newcomer a number, with as much of its beginning as somebody else has already.
+
+        Args:
+            tokens: What it is going to hold, at first; its own list.
+            spare_cells: How many cells must be left beside it.
+
+        Returns:
+            None if there is no number, or no room even without what is kept.
+        """
+        source, common = self._best(tokens)
+        while (
+            not self._free
+            or self._context.cells - self.used_cells - spare_cells < len(tokens) - common
+        ):
+            if self._drop_oldest(but=source):
+                continue
+            if source is None or not self._rows[source].kept:
+                return None
+            # What it would share is itself in the way.
+            self._release(self._rows[source])
+            source, common = None, 0
+        number = self._free.pop()
+        self._rows[number] = Row(number, tokens)
+        if source is not None:
+            self._begin_alike(source, number, common)
+        return number
+
+    def grew(self, number: int, tokens: int) -> None:
+        """A batch added tokens to a sequence."""
+        self._ledger.grow(number, tokens)
+
+    def cut(self, number: int, position: int) -> bool:
+        """Forget a sequence from ``position`` on; if that can't be done, forget all of it.
+
+        Returns:
+            Whether it was done as asked.
+        """
+        done = position == 0 or self._context.forget(number, position)
+        if not done or position == 0:
+            self._context.forget(number)
+        self._ledger.cut(number, position if done else 0)
+        return done
+
+    def resynchronise(self) -> None:
+        """After an aborted or failed batch: believe the library how far each sequence has come."""
+        if self._context.trimmable:
+            for number in self._rows:
+                self.cut(number, min(self._ledger.length(number), self._context.length(number)))
+            return
+        # Running states are moved about while a batch is computed, also of sequences that are not
+        # in it: who knows which of them arrived.
+        for number in list(self._rows):
+            if self._rows[number].kept:
+                self.drop(number)
+            else:
+                self.cut(number, 0)
+
+    def keep(self, number: int, *, save: bool) -> None:
+        """A sequence is over; keep what was computed of it for others, while there is room.
+
+        Args:
+            number: The sequence.
+            save: Whether it may outlive the pool, in the store.
+        """
+        row = self._rows.pop(number)
+        length = self._ledger.length(number)
+        if length < WORTH_KEEPING_TOKENS:
+            self._forget(number)
+            return
+        tokens = row.tokens[:length]
+        for other in [o for o in self._rows.values() if o.kept and _begins(tokens, o.tokens)]:
+            other.to_save = other.to_save and not save
+            self._release(other)
+        self._rows[number] = Row(number, tokens, kept=True, to_save=save)
+
+    def drop(self, number: int) -> None:
+        """Forget a sequence."""
+        del self._rows[number]
+        self._forget(number)
+
+    def park(self, number: int) -> None:
+        """Take a sequence out of the pool, into the store as far as that has room."""
+        row = self._rows[number]
+        row.tokens = row.tokens[: self._ledger.length(number)]
+        row.to_save = True
+        self._release(row)
+
+    def make_room(self) -> bool:
+        """Drop what was kept longest without being used; say whether there was anything."""
+        return self._drop_oldest(but=None)
+
+    def save_block(self) -> None:
+        """Copy one block of what is kept to the store, the most recent first: it may go on soon."""
+        row = next((row for row in reversed(self._rows.values()) if row.to_save), None)
+        if row is not None:
+            row.to_save = self._save_next(row)
+
+    def put_in(self, number: int, start: int, stop: int, state: Payload) -> bool:
+        """Add a block from the store to a sequence that has everything before it.
+
+        Args:
+            number: The sequence.
+            start: Position of the block's first token.
+            stop: Position up to which it is wanted; the block may hold more.
+            state: What `Context.copy_out` once gave for it.
+
+        Returns:
+            Whether the sequence now reaches to ``stop``; else it is as it was.
+        """
+        have = self._ledger.length(number)
+        if not self._context.trimmable:
+            if have or not self._context.copy_in(number, state):
+                return False
+            self._ledger.grow(number, stop)
+            return self._context.length(number) == stop
+        while not self._context.copy_in(self._transit, state):
+            if not self._drop_oldest(but=None):
+                return False
+        self._context.share(self._transit, number, max(start, have), stop)
+        self._context.forget(self._transit)
+        self._ledger.grow(number, stop - have)
+        if self._context.length(number) != stop:
+            self.cut(number, have)
+            return False
+        return True
+
+    def save_whole(self, number: int) -> None:
+        """Give the store a running sequence as it stands; for states that cannot be trimmed."""
+        tokens = self._rows[number].tokens[: self._ledger.length(number)]
+        self._save_next(Row(number, tokens))
+
+    def purge(self) -> None:
+        """Forget all that is kept, here and in the store."""
+        for row in [row for row in self._rows.values() if row.kept]:
+            row.to_save = False
+            self._release(row)
+        if self._store is not None:
+            self._store.purge()
+
+    def _best(self, tokens: Tokens[int]) -> tuple[int | None, int]:
+        """Who has most of a newcomer's beginning, and how much of it."""
+        # One token must be left to compute, for its scores.
+        wanted = tokens[: len(tokens) - 1]
+        best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS - 1)
+        for row in self._rows.values():
+            held = row.tokens[: self._ledger.length(row.number)]
+            if self._context.trimmable:
+                common = common_tokens(wanted, held)
+            else:
+                common = len(held) if row.kept and _begins(wanted, held) else 0
+            if common > best[1]:
+                best = (row.number, common)
+        return best if best[0] is not None else (None, 0)
+
+    def _begin_alike(self, source: int, number: int, common: int) -> None:
+        whole = not self._context.trimmable
+        self._context.share(source, number, *((-1, -1) if whole else (0, common)))
+        self._ledger.share(source, number, common)
+        row = self._rows[source]
+        if row.kept:
+            # Used now, so the last to go; or, if the newcomer has all of it, of no more use.
+            if common == self._ledger.length(source) and not row.to_save:
+                self._release(row)
+            else:
+                self._rows[source] = self._rows.pop(source)
+
+    def _drop_oldest(self, *, but: int | None) -> bool:
+        for row in self._rows.values():
+            if row.kept and row.number != but:
+                self._release(row)
+                return True
+        return False
+
+    def _release(self, row: Row) -> None:
+        """Let the store have what it wants of a row, then forget it."""
+        while row.to_save:
+            row.to_save = self._save_next(row)
+        self.drop(row.number)
+
+    def _forget(self, number: int) -> None:
+        self._context.forget(number)
+        self._ledger.cut(number, 0)
+        self._free.append(number)
+
+    def _save_next(self, row: Row) -> bool:
+        """Give the store the next block it has not; say whether there may be more."""
+        if self._store is None:
+            return False
+        missing = self._store.missing(row.tokens)
+        if not missing:
+            return False
+        start, stop = missing[0]
+        if self._context.trimmable:
+            self._context.share(row.number, self._transit, start, stop)
+            state = self._context.copy_out(self._transit)
+            self._context.forget(self._transit)
+        else:
+            state = self._context.copy_out(row.number)
+        if state is None:
+            return False
+        return self._store.put(row.tokens, start, stop, state) and len(missing) > 1
+
+
+def common_tokens(one: Tokens[int], other: Tokens[int]) -> int:
+    """How many tokens two lists have in common from the start.
+
+    Slices are compared in C: some microseconds for a thousand tokens.
+    """
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low if one[low:high] != other[low:high] else high
+
+
+def _begins(tokens: Tokens[int], beginning: Tokens[int]) -> bool:
+    return len(beginning) <= len(tokens) and tokens[: len(beginning)] == beginning

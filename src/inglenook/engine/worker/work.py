@@ -1,0 +1,187 @@
+"""The engine's one loop: take orders, compute a step, send what it made. Kind: hands."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from inglenook.engine.orders import (
+    Cancel,
+    Ended,
+    Finish,
+    Limits,
+    Load,
+    Order,
+    Output,
+    Prepare,
+    Prepared,
+    Purge,
+    Refusal,
+    Refused,
+    Start,
+    Started,
+    Step,
+)
+from inglenook.engine.worker.batcher import Batcher
+from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.llama import Context
+from inglenook.engine.worker.pipe import Awaitable, ParentGone, Pipe
+from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+
+if TYPE_CHECKING:
+    from inglenook.engine.worker.prefix.store import Store
+
+#: Steps shorter than this are told of together: each telling wakes the daemon, which takes its time
+#: from the compute threads. At 120 steps a second it costs a twentieth of them.
+_SHORT_STEP_S = 0.015
+
+#: But no text waits longer than this.
+_HELD_S = 0.025
+
+#: The longest sleep between two steps, and between two signs of life where none are computed.
+_SLEEP_S = 1.0
+
+
+class Work:
+    """What one engine does, once its model is loaded."""
+
+    def __init__(
+        self,
+        pipe: Pipe,
+        batcher: Batcher,
+        prompts: PromptMaker,
+        *,
+        context: Context,
+        budget: StepBudget,
+        store: Store | None,
+        load: Load,
+        threads: int,
+    ) -> None:
+        """Take everything over; ``load`` and ``threads`` are what it was loaded with."""
+        self._pipe = pipe
+        self._batcher = batcher
+        self._prompts = prompts
+        self._context = context
+        self._budget = budget
+        self._store = store
+        self._load = load
+        self._threads = threads
+        self._duty = 1.0
+        self._newcomers: deque[Start | Prepare] = deque()
+        self._step_s = 0.0
+        self._held: dict[int, Output] = {}
+        self._told_at = 0.0
+
+    def run(self) -> None:
+        """Work until the daemon goes away.
+
+        Raises:
+            ParentGone: When it has.
+        """
+        while True:
+            for order in self._pipe.orders(self._wait_s(), *self._awaited()):
+                self._take(order)
+            if self._store is not None:
+                self._store.poll()
+            if self._newcomers:
+                # One a step: to tokenise a long prompt takes a tenth of a second, and others read.
+                self._pipe.send(*self._begin(self._newcomers.popleft()))
+            self._advance()
+
+    def close(self, deadline_s: float) -> None:
+        """Let the store write what it has, but no longer than that."""
+        if self._store is not None:
+            self._store.computing(False)
+            self._store.close(deadline_s)
+
+    def _advance(self) -> None:
+        """Compute a step, or else use the time."""
+        if self._batcher.busy and self._duty and not self._batcher.blocked:
+            self._step()
+        elif self._batcher.busy:
+            # A sign of life: it is not its fault that nothing is made.
+            self._pipe.send(Step(()))
+        elif self._batcher.pool.unsaved:
+            self._batcher.pool.save_block()
+
+    def _wait_s(self) -> float | None:
+        """How long to wait for orders before the next step; None is until there are some."""
+        if self._newcomers:
+            return 0.0
+        if self._batcher.busy:
+            if not self._duty or self._batcher.blocked:
+                return _SLEEP_S
+            return min(self._step_s * (1 / self._duty - 1), _SLEEP_S)
+        return 0.0 if self._batcher.pool.unsaved else None
+
+    def _awaited(self) -> list[Awaitable]:
+        return [self._store] if self._store is not None and self._batcher.blocked else []
+
+    def _take(self, order: Order) -> None:
+        match order:
+            case Start() | Prepare():
+                self._newcomers.append(order)
+            case Cancel():
+                self._cancel(order.job)
+            case Limits():
+                self._limit(order)
+            case Purge():
+                self._batcher.pool.purge()
+            case Load():
+                raise ParentGone
+
+    def _limit(self, limits: Limits) -> None:
+        self._budget.step_budget_s = limits.step_budget_s or self._load.step_budget_s
+        self._context.set_threads(limits.threads or self._threads)
+        self._duty = limits.duty
+        if self._store is not None and self._load.prefix is not None:
+            bound = self._load.prefix.ram_bytes
+            self._store.set_ram_bytes(
+                bound if limits.ram_bytes is None else min(limits.ram_bytes, bound)
+            )
+
+    def _cancel(self, job: int) -> None:
+        for newcomer in self._newcomers:
+            if newcomer.job == job:
+                self._newcomers.remove(newcomer)
+                self._pipe.send(_never_begun(newcomer))
+                return
+        self._batcher.cancel(job)
+
+    def _begin(self, newcomer: Start | Prepare) -> list[Started | Refused | Step]:
+        try:
+            if isinstance(newcomer, Start):
+                tokens, thinking = self._prompts.tokens(newcomer.messages)
+                return self._batcher.submit(newcomer, tokens, thinking=thinking)
+            tokens, prompt_tokens = self._prompts.beginning(newcomer.messages)
+        except TemplateRefused as exc:
+            return [Refused(newcomer.job, Refusal.TEMPLATE, detail=exc.why)]
+        refused = self._batcher.read_ahead(newcomer.job, tokens, prompt_tokens)
+        return [refused] if refused else []
+
+    def _step(self) -> None:
+        if self._store is not None:
+            self._store.computing(True)
+        started_at = time.perf_counter()
+        outputs, ended = self._batcher.step()
+        now = time.perf_counter()
+        self._step_s = now - started_at
+        for new in outputs:
+            held = self._held.get(new.job, Output(new.job, "", ()))
+            self._held[new.job] = Output(new.job, held.text + new.text, held.tokens + new.tokens)
+        short = self._step_s < _SHORT_STEP_S and self._batcher.steady and not self._newcomers
+        if ended or not short or now - self._told_at > _HELD_S:
+            # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
+            self._pipe.send(Step(tuple(self._held.values())), *ended)
+            self._held.clear()
+            self._told_at = now
+        if self._store is not None and not self._batcher.busy:
+            self._store.computing(False)
+
+
+def _never_begun(newcomer: Start | Prepare) -> Ended | Prepared:
+    if isinstance(newcomer, Prepare):
+        return Prepared(newcomer.job, 0, 0)
+    produced = len(newcomer.produced)
+    return Ended(newcomer.job, Finish.CANCELLED, "", produced, 0, 0.0, 0.0)

@@ -1,0 +1,227 @@
+"""What somebody waits for comes first, writing waits for a pause, and a purge voids all."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from inglenook.engine.worker.prefix import exchange as exchange_module
+from inglenook.engine.worker.prefix.exchange import Exchange
+from inglenook.engine.worker.prefix.wishes import (
+    Delete,
+    Lost,
+    Purge,
+    Read,
+    Touch,
+    Wish,
+    Write,
+    WriteOn,
+    Written,
+)
+from tests.engine.worker.prefix.keeping import DEADLINE_S, blocks_of, prompt
+
+FIRST, SECOND, TAIL = blocks_of(prompt(300))
+
+
+@pytest.fixture
+def bell() -> Iterator[int]:
+    bell = os.eventfd(0, os.EFD_NONBLOCK)
+    yield bell
+    os.close(bell)
+
+
+@pytest.fixture
+def exchange(bell: int) -> Exchange:
+    return Exchange(bell)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Patience that a test has too."""
+    monkeypatch.setattr(exchange_module, "PATIENCE_S", 0.05)
+    return 0.05
+
+
+def write(number: int = 0) -> Write:
+    return Write((FIRST, SECOND, TAIL)[number], b"state", 0)
+
+
+def rest(exchange: Exchange, *, writing: bool = False) -> list[Wish]:
+    """All that is left to do, in its order."""
+    exchange.end(DEADLINE_S)
+    return list(iter(lambda: exchange.take(writing=writing), None))
+
+
+def test_reads_come_first_then_chores_then_writes(exchange: Exchange) -> None:
+    """Whatever was wished for first; among themselves in their order."""
+    exchange.write(write(0))
+    exchange.write(write(1))
+    exchange.delete(TAIL.key)
+    exchange.read(TAIL)
+    exchange.read(FIRST)
+
+    taken = [exchange.take(writing=False) for _ in range(5)]
+    assert taken == [Read(TAIL), Read(FIRST), Delete(TAIL.key), write(0), write(1)]
+
+
+def test_a_block_is_finished_before_the_next_is_begun(exchange: Exchange) -> None:
+    """But reads come between its pieces."""
+    exchange.write(write())
+    exchange.read(TAIL)
+
+    assert exchange.take(writing=True) == Read(TAIL)
+    assert exchange.take(writing=True) == WriteOn()
+    assert exchange.take(writing=False) == write()
+
+
+def test_of_wishes_for_one_file_the_last_counts(exchange: Exchange) -> None:
+    """What is to go is not written first, and what is to be written is not removed first."""
+    exchange.write(write(0))
+    exchange.delete(FIRST.key)
+    exchange.delete(SECOND.key)
+    exchange.write(write(1))
+
+    assert rest(exchange) == [Delete(FIRST.key), write(1)]
+
+
+def test_files_that_are_written_or_removed_anyway_are_not_touched(exchange: Exchange) -> None:
+    """Nor any twice."""
+    exchange.write(write(0))
+    exchange.delete(SECOND.key)
+    exchange.touch([FIRST.key, SECOND.key, TAIL.key, TAIL.key])
+
+    assert rest(exchange) == [Delete(SECOND.key), Touch(TAIL.key), write(0)]
+
+
+def test_a_read_that_nobody_wants_any_more_is_not_done(exchange: Exchange) -> None:
+    """Somebody else's may wait behind it."""
+    exchange.read(FIRST)
+    exchange.read(SECOND)
+    exchange.unread(FIRST.key)
+    exchange.unread(b"never wished for")
+
+    assert exchange.take(writing=False) == Read(SECOND)
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_while_the_engine_computes_a_piece_waits_but_not_for_ever(
+    exchange: Exchange, hasty: float, writing: bool
+) -> None:
+    """A box that is always busy gets its blocks written too; each piece waits anew."""
+    exchange.set_computing(computing=True)
+    exchange.write(write(0))
+    exchange.write(write(1))
+    for _piece in range(2):
+        before = time.monotonic()
+        assert isinstance(exchange.take(writing=writing), WriteOn if writing else Write)
+        assert time.monotonic() - before >= hasty
+
+
+def test_a_pause_in_computing_lets_writing_go_on(exchange: Exchange) -> None:
+    """At once."""
+    exchange.set_computing(computing=True)
+    exchange.write(write())
+    with ThreadPoolExecutor(1) as disk:
+        taken = disk.submit(exchange.take, writing=False)
+        exchange.set_computing(computing=False)
+        assert taken.result(DEADLINE_S) == write()
+
+
+@pytest.mark.parametrize("wish", [Read(TAIL), Delete(TAIL.key)], ids=["read", "delete"])
+def test_what_takes_no_time_is_done_while_the_engine_computes(
+    exchange: Exchange, wish: Read | Delete
+) -> None:
+    """It does not wait behind a write that does."""
+    exchange.set_computing(computing=True)
+    exchange.write(write())
+    with ThreadPoolExecutor(1) as disk:
+        taken = disk.submit(exchange.take, writing=False)
+        if isinstance(wish, Read):
+            exchange.read(wish.block)
+        else:
+            exchange.delete(wish.key)
+        assert taken.result(DEADLINE_S) == wish
+
+
+def test_at_the_end_what_waits_is_written_without_waiting(exchange: Exchange) -> None:
+    """Even if the engine was stopped in the middle of a step; nobody wants reads any more."""
+    exchange.set_computing(computing=True)
+    exchange.write(write())
+    exchange.read(TAIL)
+
+    assert rest(exchange) == [write()]
+
+
+def test_after_the_deadline_nothing_more_is_written(exchange: Exchange) -> None:
+    """But what is to be forgotten is removed."""
+    exchange.purge()
+    exchange.write(write())
+    exchange.end(0.0)
+
+    assert exchange.take(writing=False) == Purge()
+    assert exchange.take(writing=True) is None
+
+
+def test_the_end_wakes_one_who_waits(exchange: Exchange) -> None:
+    """With nothing left to do."""
+    with ThreadPoolExecutor(1) as disk:
+        taken = disk.submit(exchange.take, writing=False)
+        exchange.end(DEADLINE_S)
+        assert taken.result(DEADLINE_S) is None
+
+
+def test_news_rings_the_bell(exchange: Exchange, bell: int) -> None:
+    """And is told once."""
+    assert not select.select([bell], [], [], 0)[0]
+    news = Written(FIRST.key, True, 0)
+    exchange.post(news)
+
+    assert select.select([bell], [], [], 0)[0]
+    assert exchange.news() == [news]
+    assert exchange.news() == []
+
+
+def test_a_purge_comes_before_everything_and_ends_all_other_wishes(exchange: Exchange) -> None:
+    """Nothing is written that should be forgotten; what is wished for afterwards is done."""
+    exchange.read(FIRST)
+    exchange.touch([SECOND.key])
+    exchange.write(write(2))
+    exchange.purge()
+    exchange.write(write(0))
+
+    assert rest(exchange) == [Purge(), write(0)]
+
+
+def test_a_purge_voids_news_of_what_was_before(exchange: Exchange) -> None:
+    """Also of what is being done just then."""
+    news = Written(FIRST.key, True, 0)
+    exchange.write(write())
+    exchange.take(writing=False)
+    exchange.post(news)
+    exchange.purge()
+    exchange.post(news)
+
+    assert exchange.news() == []
+    exchange.take(writing=False)
+    exchange.post(news)
+    assert exchange.news() == [news]
+
+
+def test_a_lost_disk_is_told_once_and_asked_for_nothing(exchange: Exchange) -> None:
+    """But to be emptied, if that should be possible."""
+    exchange.read(FIRST)
+    exchange.lose()
+    exchange.lose()
+    exchange.read(FIRST)
+    exchange.write(write(1))
+    exchange.delete(SECOND.key)
+    exchange.touch([TAIL.key])
+    exchange.purge()
+
+    assert exchange.news() == [Lost()]
+    assert rest(exchange) == [Purge()]

@@ -1,0 +1,376 @@
+"""What was read once is not read again: from the pool, from memory, from the disk."""
+
+from __future__ import annotations
+
+import random
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inglenook.engine.orders import Finish
+from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.prefix.store import Store
+from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
+from tests.engine.worker.writing import FixedBudget, Writer, follow, order, writing
+
+FINGERPRINT = bytes(range(16))
+MIB = 2**20
+DEADLINE_S = 10.0
+
+
+def prompt(tokens: int, seed: int) -> list[int]:
+    """Some prompt of that length."""
+    rng = random.Random(seed)
+    return [rng.randrange(FIRST_BYTE, VOCAB_TOKENS) for _ in range(tokens)]
+
+
+@contextmanager
+def stored(
+    folder: Path | None = None,
+    *,
+    ram_bytes: int = 64 * MIB,
+    disk_bytes: int = 256 * MIB,
+    whole: bool = False,
+) -> Iterator[Store]:
+    """A store, closed at the end with everything written."""
+    store = Store(
+        folder=folder,
+        fingerprint=FINGERPRINT,
+        ram_bytes=ram_bytes,
+        disk_bytes=disk_bytes,
+        whole=whole,
+    )
+    try:
+        yield store
+    finally:
+        store.close(DEADLINE_S)
+
+
+def ask(writer: Writer, job: int, tokens: list[int], answer_tokens: int = 8) -> tuple[int, int]:
+    """Have a prompt answered to its end; returns how many tokens of it were found, and computed."""
+    budget = writer.budget
+    before = sum(budget.heard)
+    writer.submit(order(job, answer_tokens), tokens)
+    writer.finish()
+    ended = writer.answers[job].ended
+    assert ended is not None
+    return ended.cached_tokens, sum(budget.heard) - before
+
+
+def conversation(writer: Writer, job: int, tokens: list[int]) -> list[int]:
+    """What a phone sends after a job: the prompt, its answer, another question."""
+    return [*tokens, *writer.answers[job].tokens, *prompt(20, job + 1000)]
+
+
+def empty_pool(writer: Writer) -> None:
+    """Push everything that is kept out of the pool, by the pressure of others."""
+    while writer.batcher.pool.make_room():
+        pass
+
+
+def test_the_second_turn_computes_only_what_is_new(toy: Model) -> None:
+    """All but the answer's last token is there: that was sampled, but never computed."""
+    first = prompt(300, 1)
+    with writing(toy) as writer:
+        assert ask(writer, 1, first) == (0, 300)
+        second = conversation(writer, 1, first)
+        found, computed = ask(writer, 2, second)
+
+    assert found == 300 + 7
+    assert computed == len(second) - found
+    assert follow(toy, second, writer.answers[2].tokens)
+
+
+def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
+    """Whether they come one after the other or while the first is still being answered."""
+    system = prompt(500, 1)
+    with writing(toy, cells=2048) as writer:
+        writer.submit(order(0, 60), [*system, *prompt(20, 100)])
+        while not writer.answers[0].tokens:
+            writer.step()
+        for job in (1, 2, 3):
+            writer.submit(order(job, 20), [*system, *prompt(20, 100 + job)])
+        answers = writer.finish()
+
+        assert sum(writer.budget.heard) == 520 + 3 * 20
+        assert writer.cells.count() < 500 + 4 * 90
+    for job in range(4):
+        assert follow(toy, [*system, *prompt(20, 100 + job)], answers[job].tokens)
+
+
+def test_the_same_prompt_again_computes_one_token(toy: Model) -> None:
+    """The last one, whose scores are needed."""
+    with writing(toy) as writer:
+        ask(writer, 1, prompt(200, 1))
+        found, _computed = ask(writer, 2, prompt(200, 1))
+
+        assert found == 199
+        assert writer.answers[1].tokens == writer.answers[2].tokens
+
+
+@pytest.mark.parametrize("cut", [17, 100, 128, 200, 299])
+def test_a_prompt_that_differs_after_a_while_shares_what_came_before(toy: Model, cut: int) -> None:
+    """As when a question is edited, or the model's thoughts are left out of the next turn."""
+    first = prompt(300, 1)
+    other = [*first[:cut], *prompt(50, 2)]
+    with writing(toy) as writer:
+        ask(writer, 1, first)
+        found, _computed = ask(writer, 2, other)
+
+        assert found == cut
+        assert follow(toy, other, writer.answers[2].tokens)
+        assert ask(writer, 3, first)[0] == 299
+
+
+def test_what_is_kept_goes_when_its_room_is_wanted(toy: Model) -> None:
+    """Nobody waits for, or is parked because of, what is only kept; the longest unused goes."""
+    with writing(toy, cells=1024) as writer:
+        for job in range(3):
+            ask(writer, job, prompt(300, job))
+        assert ask(writer, 3, prompt(300, 0))[0] == 299
+        found, computed = ask(writer, 4, prompt(600, 4))
+        assert (found, computed) == (0, 600)
+        assert ask(writer, 5, prompt(300, 0))[0] == 299
+        assert ask(writer, 6, prompt(300, 1))[0] == 0
+
+
+def test_no_more_is_kept_than_there_are_numbers(toy: Model) -> None:
+    """And the numbers come back: twenty conversations in a pool for six."""
+    with writing(toy, cells=4096, sequences=2, kept=4) as writer:
+        for job in range(20):
+            ask(writer, job, prompt(30, job))
+        assert [ask(writer, 100 + job, prompt(30, job))[0] > 0 for job in (0, 14, 19)] == [
+            False,
+            False,
+            True,
+        ]
+
+
+@pytest.mark.parametrize("disk", [False, True])
+def test_what_left_the_pool_comes_back_from_the_store(
+    toy: Model, tmp_path: Path, disk: bool
+) -> None:
+    """From memory, or from the disk; and the answer is what it was."""
+    first = prompt(400, 1)
+    ram_bytes = 0 if disk else 64 * MIB
+    with (
+        stored(tmp_path if disk else None, ram_bytes=ram_bytes) as store,
+        writing(toy, store=store, durable=disk) as writer,
+    ):
+        ask(writer, 1, first)
+        second = conversation(writer, 1, first)
+        empty_pool(writer)
+        assert writer.cells.count() == 0
+        if disk:
+            all_written(store)
+        found, computed = ask(writer, 2, second)
+
+        assert found == 400 + 7
+        assert computed == len(second) - found
+        assert follow(toy, second, writer.answers[2].tokens)
+
+
+def all_written(store: Store) -> None:
+    """Wait until nothing waits in memory to be written."""
+    while store.ram_used_bytes:
+        assert select.select([store], [], [], DEADLINE_S)[0]
+        store.poll()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_survives_the_engine(either_toy: Model, tmp_path: Path, whole: bool) -> None:
+    """Another engine, with the same files, begins where the first one was.
+
+    Where states can't be trimmed that is the end of the first prompt, at least.
+    """
+    if whole is either_toy.trimmable:
+        pytest.skip("stores states the other way")
+    first = prompt(400, 1)
+    with (
+        stored(tmp_path, whole=whole) as store,
+        writing(either_toy, store=store, durable=True) as writer,
+    ):
+        ask(writer, 1, first)
+        second = conversation(writer, 1, first)
+        while writer.batcher.pool.unsaved:
+            writer.batcher.pool.save_block()
+    with (
+        stored(tmp_path, whole=whole) as store,
+        writing(either_toy, store=store, durable=True) as writer,
+    ):
+        assert select.select([store], [], [], DEADLINE_S)[0]
+        store.poll()
+        found, computed = ask(writer, 2, second)
+
+        assert found >= 400
+        assert computed == len(second) - found
+        assert follow(either_toy, second, writer.answers[2].tokens)
+
+
+def test_an_answer_that_was_parked_is_not_read_again(toy: Model) -> None:
+    """It leaves the pool for memory and comes back from there, as long as memory has room."""
+    prompts = {job: prompt(90, job) for job in range(4)}
+    computed = {}
+    for ram_bytes in (0, 64 * MIB):
+        with (
+            stored(ram_bytes=ram_bytes) as store,
+            writing(toy, cells=512, store=store, budget=FixedBudget(32)) as writer,
+        ):
+            for job, text in prompts.items():
+                writer.submit(order(job, 150), text)
+            answers = writer.finish()
+            computed[ram_bytes] = sum(writer.budget.heard)
+        for job, text in prompts.items():
+            assert len(answers[job].tokens) == 150
+            assert follow(toy, text, answers[job].tokens)
+
+    assert computed[0] > 4 * 90 + 150
+    # But for what the others needed the room of meanwhile.
+    assert computed[64 * MIB] <= 4 * 90 + 64
+
+
+def test_states_that_cannot_be_trimmed_are_found_whole(either_toy: Model) -> None:
+    """A second turn finds all of the first, a prompt that differs earlier finds nothing."""
+    if either_toy.trimmable:
+        pytest.skip("can be trimmed")
+    first = prompt(300, 1)
+    with writing(either_toy) as writer:
+        ask(writer, 1, first)
+        second = conversation(writer, 1, first)
+        assert ask(writer, 2, [*first[:200], *prompt(50, 2)])[0] == 0
+        found, computed = ask(writer, 3, second)
+
+        assert (found, computed) == (307, len(second) - 307)
+        assert follow(either_toy, second, writer.answers[3].tokens)
+
+
+def test_damage_on_the_disk_costs_only_time(toy: Model, tmp_path: Path) -> None:
+    """Up to the damaged block it is found, from there on computed."""
+    first = prompt(400, 1)
+    with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
+        ask(writer, 1, first)
+        empty_pool(writer)
+    files = sorted(tmp_path.rglob("*.kv"), key=lambda path: path.stat().st_mtime_ns)
+    spoiled = 0
+    for file in files:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        spoiled += 1
+    assert spoiled == 4
+    with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
+        assert select.select([store], [], [], DEADLINE_S)[0]
+        store.poll()
+        assert ask(writer, 2, first) == (0, 400)
+        assert follow(toy, first, writer.answers[2].tokens)
+
+
+def test_forgetting_leaves_nothing(toy: Model, tmp_path: Path) -> None:
+    """Not in the pool, not in memory, not on the disk; who is being answered notices nothing."""
+    with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
+        ask(writer, 1, prompt(300, 1))
+        empty_pool(writer)
+        ask(writer, 2, prompt(300, 2))
+        writer.submit(order(3, 30), prompt(100, 3))
+        writer.step()
+        writer.batcher.pool.purge()
+        assert writer.batcher.pool.used_cells <= 101
+        answers = writer.finish()
+        assert follow(toy, prompt(100, 3), answers[3].tokens)
+        assert [ask(writer, 4 + seed, prompt(300, seed))[0] for seed in (1, 2)] == [0, 0]
+
+
+def test_no_cell_is_lost_in_a_thousand_requests(toy: Model) -> None:
+    """Cancelled, parked, sharing or not: the pool holds what is kept, and can be emptied.
+
+    The cells are counted by the library itself.
+    """
+    rng = random.Random(7)
+    with stored(ram_bytes=MIB) as store, writing(toy, cells=768, store=store) as writer:
+        systems = [prompt(60, seed) for seed in range(3)]
+        for job in range(1000):
+            text = [*rng.choice(systems), *prompt(rng.randrange(1, 80), rng.randrange(40))]
+            writer.submit(order(job, rng.randrange(1, 24)), text)
+            for _ in range(rng.randrange(6)):
+                writer.step()
+            if rng.random() < 0.2:
+                writer.batcher.cancel(rng.randrange(max(job - 5, 0), job + 1))
+            if job % 50 == 0:
+                writer.check_cells()
+        answers = writer.finish()
+        ends = [answer.ended.finish for answer in answers.values() if answer.ended]
+        assert ends.count(Finish.CANCELLED) > 50
+        assert ends.count(Finish.LENGTH) + ends.count(Finish.CANCELLED) == 1000
+        empty_pool(writer)
+        assert writer.cells.count() == writer.batcher.pool.used_cells == 0
+
+
+def test_what_is_read_ahead_makes_the_question_quick(toy: Model) -> None:
+    """As it grows, each reading adds to the one before; then the question finds it all."""
+    question = prompt(300, 1)
+    with writing(toy) as writer:
+        for job, length in enumerate((100, 200, 290)):
+            assert writer.batcher.read_ahead(job, question[:length], length + 5) is None
+            writer.finish()
+            assert writer.read[job].cached_tokens == length
+            assert writer.read[job].prompt_tokens == length + 5
+        assert sum(writer.budget.heard) == 290
+        assert ask(writer, 9, question)[0] == 290
+
+
+def test_reading_ahead_gives_way_to_whoever_wants_an_answer(toy: Model) -> None:
+    """From the very next step on, and until nobody wants one; then it goes on."""
+    with writing(toy, budget=FixedBudget(32)) as writer:
+        writer.batcher.read_ahead(1, prompt(200, 1), 200)
+        writer.step()
+        writer.submit(order(2, 10), prompt(50, 2))
+        while not writer.answers[2].ended:
+            writer.step()
+        assert sum(writer.budget.heard[:3]) == 32 + 50
+        assert 1 not in writer.read
+        assert writer.answers[2].at == list(range(2, 12))
+        writer.finish()
+        assert writer.read[1].cached_tokens == 200
+
+
+def test_reading_ahead_gives_its_room_away(toy: Model) -> None:
+    """It ends where it is when an answer needs its cells."""
+    with writing(toy, cells=512, budget=FixedBudget(32)) as writer:
+        writer.batcher.read_ahead(1, prompt(400, 1), 400)
+        for _ in range(5):
+            writer.step()
+        writer.submit(order(2, 10), prompt(480, 2))
+        writer.finish()
+
+        assert writer.read[1].cached_tokens == 160
+        assert len(writer.answers[2].tokens) == 10
+
+
+def test_reading_ahead_that_is_cancelled_leaves_what_it_has(toy: Model) -> None:
+    """Its successor goes on from there."""
+    with writing(toy, budget=FixedBudget(32)) as writer:
+        writer.batcher.read_ahead(1, prompt(200, 1), 200)
+        for _ in range(3):
+            writer.step()
+        writer.batcher.cancel(1)
+        writer.batcher.read_ahead(2, prompt(250, 1), 250)
+        writer.finish()
+
+        assert writer.read[1].cached_tokens == 96
+        assert writer.read[2].cached_tokens == 250
+        assert sum(writer.budget.heard) == 250
+
+
+def test_a_question_that_was_never_sent_is_not_written_to_the_disk(
+    toy: Model, tmp_path: Path
+) -> None:
+    """What somebody typed and thought better of is gone with the pool."""
+    with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
+        writer.batcher.read_ahead(1, prompt(300, 1), 300)
+        writer.finish()
+        assert not writer.batcher.pool.unsaved
+        empty_pool(writer)
+    assert list(tmp_path.rglob("*.kv")) == []
