@@ -42,6 +42,7 @@ class Phone(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._answer: Answer | None = None
         self._prepares = 0
+        self._lost = asyncio.Event()
         self._replies: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def enter(self) -> None:
@@ -80,9 +81,10 @@ class Phone(asyncio.Protocol):
                 raise Unmeasurable(f"this daemon does not read ahead: {reply['message']}")
         return replies
 
-    def close(self) -> None:
-        """Hang up."""
+    async def close(self) -> None:
+        """Hang up, and wait until the connection is gone."""
         self._transport.abort()
+        await self._lost.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
@@ -103,6 +105,7 @@ class Phone(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End whatever was under way."""
+        self._lost.set()
         self._replies.put_nowait(b'{"type":"error","code":"lost","message":"it hung up"}')
         if self._answer is not None:
             self._answer.end()
@@ -153,7 +156,11 @@ async def connect(url: str, token: str) -> Phone:
     _transport, phone = await asyncio.get_running_loop().create_connection(
         lambda: Phone(url, token), host, int(port)
     )
-    await phone.enter()
+    try:
+        await phone.enter()
+    except Unmeasurable:
+        await phone.close()
+        raise
     return phone
 
 

@@ -72,13 +72,13 @@ class Inglenook:
 
     async def connect(self) -> None:
         """Connect every phone, again if need be."""
-        self.hang_up()
+        await self.hang_up()
         self.phones = [await connect(self.house.url, token) for token in self._tokens]
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """Let the connections go."""
         for phone in self.phones:
-            phone.close()
+            await phone.close()
         self.phones = []
 
     async def begin(self, who: int, question: Question) -> Answer:
@@ -134,7 +134,7 @@ async def phones(house: House, count: int) -> AsyncIterator[Inglenook]:
     try:
         yield inglenook
     finally:
-        inglenook.hang_up()
+        await inglenook.hang_up()
 
 
 @contextmanager

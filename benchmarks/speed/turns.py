@@ -131,7 +131,7 @@ async def _crash(house: House) -> None:
 
 
 async def _restart(ours: Inglenook) -> None:
-    ours.hang_up()
+    await ours.hang_up()
     await asyncio.to_thread(ours.house.stop)
     await asyncio.to_thread(ours.house.start)
     await asyncio.to_thread(ours.house.wait_ready)
