@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.errors import Code, Problem
+from inglenook.gateway import phone_socket
 from inglenook.gateway.app import make_app
 from inglenook.gateway.house import Addresses, House, Identity
 from inglenook.gateway.pairing import PairingDoor
@@ -256,11 +257,14 @@ async def test_what_is_not_read_ahead_is_one_error(home: Home, why: str, code: s
     assert ahead.error["code"] == code
 
 
-async def test_a_phone_that_only_types_and_never_reads_is_sent_away(home: Home) -> None:
+async def test_a_phone_that_only_types_and_never_reads_is_sent_away(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it does not take in would fill the memory."""
-    sock = socket.socket()
     # Or the kernel would take megabytes for us.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    monkeypatch.setattr(phone_socket, "SEND_BYTES_MAX", 2048)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.setblocking(False)
     address = ("127.0.0.1", int(home.url.rstrip("/").rpartition(":")[2]))
     await asyncio.get_running_loop().sock_connect(sock, address)
@@ -276,7 +280,7 @@ async def test_a_phone_that_only_types_and_never_reads_is_sent_away(home: Home) 
 async def type_for_ever(phone: Phone) -> None:
     """Never read; ends by raising when the box has had enough."""
     request = {"messages": [{"role": "user", "content": "Hi"}]}
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(3 * SOON_S):
         for number in itertools.count():
             frame = {"type": "prepare", "id": f"{number:0128}", "request": request}
             await phone.socket.send(json.dumps(frame))
