@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.config import load_config
-from inglenook.daemon import Daemon, read_budget
+from inglenook.config import Config, load_config
+from inglenook.daemon import Daemon
+from inglenook.daemon.loading import make_load, read_budget
 from inglenook.engine.orders import Load, PrefixCache
 from inglenook.errors import StartupError
 from inglenook.models.board import read_board
@@ -33,19 +34,19 @@ def write_meminfo(root: Path, total_bytes: int, available_bytes: int) -> None:
     )
 
 
-def daemon_with(root: Path, settings: str = "") -> Daemon:
-    """A daemon on that board with a model of a few kilobytes."""
+def config_of(root: Path, settings: str = "") -> Config:
+    """Settings for that board and a model of a few kilobytes."""
     folder = root.parent
     (folder / "small.gguf").write_bytes(small_model())
     config = folder / "config.yaml"
     config.write_text(
         f"state_dir: {folder}\nmodel: {{path: small.gguf}}\ngovernor: {{root: {root}}}\n{settings}"
     )
-    return Daemon(load_config(config, {}))
+    return load_config(config, {})
 
 
-def load_of(daemon: Daemon) -> Load:
-    name, load = daemon._plan_load()
+def load_of(config: Config) -> Load:
+    name, load = make_load(config)
     assert name == "small"
     return load
 
@@ -68,7 +69,7 @@ def test_without_a_path_it_is_the_starter(tmp_path: Path) -> None:
 
 def test_by_itself_everything_is_decided_from_the_board(root: Path) -> None:
     """The context from the model, the caches from what is free."""
-    load = load_of(daemon_with(root))
+    load = load_of(config_of(root))
 
     assert load.context_tokens == 256 * 8
     assert (load.kv_type, load.threads, load.speculate) == ("f16", None, False)
@@ -82,7 +83,7 @@ def test_what_is_set_is_handed_to_the_engine(root: Path) -> None:
     """As it is written."""
     settings = "engine: {speculation: auto, threads: 1}\ncache: {ram: 3MiB, disk: 0}\n"
 
-    load = load_of(daemon_with(root, settings))
+    load = load_of(config_of(root, settings))
 
     assert load.prefix == PrefixCache(str(root.parent / "prefix"), 3 * MIB, 0)
     assert (load.speculate, load.threads) == (True, 1)
@@ -90,11 +91,11 @@ def test_what_is_set_is_handed_to_the_engine(root: Path) -> None:
 
 def test_what_was_measured_on_this_board_is_used(root: Path) -> None:
     """`inglenook tune` writes it; no setting names it."""
-    daemon = daemon_with(root)
+    config = config_of(root)
     info = inspect_model(root.parent / "small.gguf")
     keep_tuning(root.parent, info, read_board(), Tuning(2, 64, "on", "q8_0"))
 
-    load = load_of(daemon)
+    load = load_of(config)
 
     assert (load.threads, load.ubatch_tokens, load.flash_attention) == (2, 64, "on")
     assert load.kv_type == "f16"
@@ -102,13 +103,13 @@ def test_what_was_measured_on_this_board_is_used(root: Path) -> None:
 
 def test_a_board_without_room_refuses_until_there_is_some(root: Path) -> None:
     """The supervisor shows the sentence and asks again, which reads memory anew."""
-    daemon = daemon_with(root)
+    config = config_of(root)
     write_meminfo(root, 8 * GIB, 300 * MIB)
 
     with pytest.raises(StartupError, match=r"needs .* MiB of memory .* and 300.0 MiB are free"):
-        daemon._plan_load()
+        make_load(config)
     write_meminfo(root, 8 * GIB, GIB)
-    assert load_of(daemon).context_tokens == 2048
+    assert load_of(config).context_tokens == 2048
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_board_that_does_not_tell_is_not_refused(root: Path) -> None:
     """Without a number nothing can be said; the context is modest and nothing is kept in memory."""
     (root / "proc" / "meminfo").unlink()
 
-    load = load_of(daemon_with(root))
+    load = load_of(config_of(root))
 
     assert read_budget(root) is None
     assert load.prefix is not None

@@ -59,7 +59,7 @@ OUTSIDE = {
 }
 
 #: Wiring: these put parts together and are none themselves.
-WIRING = ("__init__", "__main__", "daemon")
+WIRING = ("__init__", "__main__")
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ def test_a_room_imports_only_what_its_row_allows(module: Module) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_a_module_says_what_kind_it_is(module: Module) -> None:
     """Words, rules or hands; only wiring and the command line are neither."""
-    if module.room == "cli" or module.name.rpartition(".")[2] in WIRING[:2]:
+    if module.room == "cli" or module.name.rpartition(".")[2] in WIRING:
         assert module.kind == "" or module.name == "engine.worker.__main__"
     else:
-        assert module.kind or module.name in WIRING
+        assert module.kind
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_documented_table_has_every_room() -> None:
 
     assert sorted(rows) == sorted(MAY_IMPORT)
     folders = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
-    assert folders == set(MAY_IMPORT) - {"daemon"}
+    assert folders == set(MAY_IMPORT)
 
 
 def test_the_check_sees_what_it_is_for() -> None:

@@ -1,51 +1,34 @@
-"""The wiring: builds every room from one Config, opens and closes them in order."""
+"""Builds every room from one Config, opens and closes them in order. Kind: hands."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from ipaddress import ip_interface
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.certificates import Certificate, ensure_certificate, server_ssl_context
-from inglenook.auth.identity import KeptHostName, server_id
+from inglenook.auth.certificates import server_ssl_context
+from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
-from inglenook.discovery.advert import Advert, Status, host_name
+from inglenook.daemon.loading import make_load, model_path, remove_blocks
+from inglenook.daemon.start import Found, find, read_addresses
+from inglenook.discovery.advert import Advert, Status
 from inglenook.discovery.announcer import Announcer
-from inglenook.discovery.interfaces import list_addresses, wired_mac
 from inglenook.discovery.state import AnnounceState
-from inglenook.engine.orders import EngineState, Load, Phase, PrefixCache
-from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
-from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.engine.orders import EngineState, Load, Phase
 from inglenook.engine.supervisor import Supervisor
-from inglenook.errors import StartupError
 from inglenook.gateway.app import PROTOCOLS, make_app, urls
-from inglenook.gateway.control import bind_control_socket, make_control_app
+from inglenook.gateway.control import make_control_app
 from inglenook.gateway.house import Addresses, House, Identity
-from inglenook.gateway.listen import Doorman, bind, raise_open_files_limit, serve
-from inglenook.gateway.page_files import PageFile, read_pages
+from inglenook.gateway.listen import Doorman, serve
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
-from inglenook.governor.cgroup import find_groups
-from inglenook.governor.memory import read_mem_available_bytes, read_memory
-from inglenook.models.board import read_board
-from inglenook.models.bounds import auto_disk_bytes
-from inglenook.models.catalogue import resolve_model
-from inglenook.models.inspect import inspect_model
-from inglenook.models.loading import Settings, plan_load
-from inglenook.models.preflight import Memory
-from inglenook.models.tuning import read_tuning
+from inglenook.governor.memory import read_mem_available_bytes
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -59,20 +42,6 @@ _STATE_EVERY_S = 1.0
 _GOODBYE_S = 1.5
 
 _MDNS_STATUS: dict[Phase, Status] = {Phase.READY: "ready"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What was read from the disk and bound before anything runs."""
-
-    identity: Identity
-    certificate: Certificate | None
-    pages: dict[str, PageFile]
-    plain: list[socket.socket]
-    tls: list[socket.socket]
-    control: socket.socket
-    mac: str | None
-    last_host_name: str | None
 
 
 class Daemon:
@@ -92,11 +61,10 @@ class Daemon:
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
         self._kept_name = KeptHostName(config.state_dir)
-        self._prefix_folder = config.state_dir / PREFIX_FOLDER
         self._welcome: dict[str, str] = {}
         self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(
-            self._prepare_model, self._engine_changed, model=self._model_path().stem
+            self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
         self._desk = Desk(
@@ -146,7 +114,8 @@ class Daemon:
         Raises:
             StartupError: If it cannot start; nothing is left behind then.
         """
-        found = await asyncio.to_thread(self._find)
+        found = await asyncio.to_thread(find, self._config, self._allowlist, self._kept_name)
+        self._welcome = _tokens(self._allowlist)
         log.info(
             "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
         )
@@ -167,7 +136,7 @@ class Daemon:
             await self._live(found, beside)
 
     async def _live(
-        self, found: _Found, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
+        self, found: Found, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
     ) -> None:
         assert self._announcer is not None
         async with asyncio.TaskGroup() as tasks:
@@ -192,7 +161,7 @@ class Daemon:
             self._phones.send_away()
 
     @contextlib.asynccontextmanager
-    async def _front_door(self, found: _Found, house: House) -> AsyncIterator[Doorman]:
+    async def _front_door(self, found: Found, house: House) -> AsyncIterator[Doorman]:
         context = None
         if found.certificate is not None:
             context = await asyncio.to_thread(server_ssl_context, found.certificate)
@@ -205,7 +174,7 @@ class Daemon:
             await runner.cleanup()
 
     @contextlib.asynccontextmanager
-    async def _control_door(self, found: _Found, house: House) -> AsyncIterator[None]:
+    async def _control_door(self, found: Found, house: House) -> AsyncIterator[None]:
         runner: web.AppRunner = await serve(
             make_control_app(house, self._purge), [found.control], [], None
         )
@@ -214,41 +183,7 @@ class Daemon:
         finally:
             await runner.cleanup()
 
-    def _find(self) -> _Found:
-        """Read and bind everything a start needs; blocking."""
-        config = self._config
-        raise_open_files_limit()
-        make_private_folder(config.state_dir)
-        self._allowlist.load()
-        self._welcome = _tokens(self._allowlist)
-        box_id = server_id(config.state_dir)
-        name = config.name
-        control = bind_control_socket(config.state_dir)
-        try:
-            plain, tls = bind(config.listen)
-        except StartupError:
-            control.close()
-            raise
-        certificate = None
-        if tls:
-            own = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
-            names = [*own, *(other for other in config.listen.names if other.isascii())]
-            addresses = [interface.ip for interface in _read_addresses()]
-            now = datetime.now(UTC).timestamp()
-            certificate = ensure_certificate(config.state_dir, names, addresses, now)
-        identity = Identity(
-            box_id,
-            name,
-            __version__,
-            config.listen.host,
-            config.listen.port,
-            config.listen.tls_port,
-            certificate.spki_sha256 if certificate else None,
-        )
-        last = self._kept_name.read(host_name(name, box_id))
-        return _Found(identity, certificate, read_pages(), plain, tls, control, wired_mac(), last)
-
-    def _make_house(self, found: _Found, announcer: Announcer) -> House:
+    def _make_house(self, found: Found, announcer: Announcer) -> House:
         return House(
             identity=found.identity,
             desk=self._desk,
@@ -264,7 +199,7 @@ class Daemon:
             resume_ttl_s=self._config.serving.resume_ttl_s,
         )
 
-    def _advert(self, found: _Found) -> Advert:
+    def _advert(self, found: Found) -> Advert:
         state = self._supervisor.state
         return Advert(
             name=found.identity.name,
@@ -282,51 +217,7 @@ class Daemon:
 
     async def _prepare_model(self) -> tuple[str, Load]:
         """Check the model file and work out how to load it; see `Supervisor`."""
-        return await asyncio.to_thread(self._plan_load)
-
-    def _model_path(self) -> Path:
-        return resolve_model(self._config.model.path, self._config.state_dir / "models")
-
-    def _plan_load(self) -> tuple[str, Load]:
-        config, engine = self._config, self._config.engine
-        info = inspect_model(self._model_path())
-        settings = Settings(
-            sequences=engine.max_sequences,
-            context_tokens=engine.context_tokens,
-            kv_type=engine.kv_type,
-            threads=engine.threads,
-            cache_ram_bytes=config.cache.ram_bytes,
-        )
-        tuning = read_tuning(config.state_dir, info, read_board())
-        plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
-        load = Load(
-            path=str(info.path),
-            chat_template=info.chat_template,
-            context_tokens=plan.context_tokens,
-            kv_type=plan.kv_type,
-            sequences=engine.max_sequences,
-            threads=plan.threads,
-            step_budget_s=engine.step_budget_s,
-            ubatch_tokens=plan.ubatch_tokens,
-            flash_attention=plan.flash_attention,
-            speculate=engine.speculation == "auto",
-            prefix=PrefixCache(
-                folder=str(self._prefix_folder),
-                ram_bytes=plan.cache_ram_bytes,
-                disk_bytes=self._cache_disk_bytes(),
-            ),
-        )
-        return info.path.stem, load
-
-    def _cache_disk_bytes(self) -> int:
-        disk_bytes = self._config.cache.disk_bytes
-        if disk_bytes is not None:
-            return disk_bytes
-        try:
-            kept_bytes = sum(folder_bytes(self._prefix_folder).values())
-            return auto_disk_bytes(shutil.disk_usage(self._config.state_dir).free, kept_bytes)
-        except OSError as exc:
-            raise StartupError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+        return await asyncio.to_thread(make_load, self._config)
 
     async def _purge(self) -> int:
         """Empty the prefix cache, of the model that runs and of all before it.
@@ -337,7 +228,7 @@ class Daemon:
         Raises:
             OSError: If a file cannot be removed.
         """
-        freed_bytes = await asyncio.to_thread(remove_blocks, self._prefix_folder)
+        freed_bytes = await asyncio.to_thread(remove_blocks, self._config.state_dir)
         # Last: the engine removes what it has written meanwhile, too.
         self._supervisor.purge()
         return freed_bytes
@@ -354,7 +245,7 @@ class Daemon:
             self._phones.drop(device_id)
             self._desk.forget_device(device_id)
 
-    async def _spread_news(self, found: _Found) -> None:
+    async def _spread_news(self, found: Found) -> None:
         """Tell phones and the network of changes: the latest state, not every one."""
         assert self._announcer is not None
         root = self._config.governor.root
@@ -388,47 +279,5 @@ def _tokens(allowlist: Allowlist) -> dict[str, str]:
     return {device.device_id: device.token_sha256 for device in allowlist.devices}
 
 
-def make_private_folder(path: Path) -> None:
-    """Make the state folder, for this user only, if it is missing.
-
-    Raises:
-        StartupError: If it cannot be made.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
-
-
-def remove_blocks(folder: Path) -> int:
-    """Remove the prefix cache's files beside an engine, which keeps its folder and may lose a file.
-
-    Returns:
-        How many bytes they had.
-
-    Raises:
-        OSError: If one cannot be removed.
-    """
-    freed_bytes = 0
-    for path, status in cache_files(folder):
-        if path.suffix == BLOCK_SUFFIX:
-            path.unlink(missing_ok=True)
-            freed_bytes += status.st_size
-    return freed_bytes
-
-
-def read_budget(root: Path) -> Memory | None:
-    """What a model may take: of the box, or of the tightest control group; None if unknown."""
-    memory = read_memory(root, find_groups(root))
-    if memory.left_bytes is None:
-        return None
-    totals = [total for total in (memory.total_bytes, memory.limit_bytes) if total is not None]
-    return Memory(memory.left_bytes, min(totals, default=None))
-
-
-def _read_addresses() -> Addresses:
-    return [ip_interface(f"{a.address}/{a.prefix_length}") for a in list_addresses()]
-
-
 async def _addresses() -> Addresses:
-    return await asyncio.to_thread(_read_addresses)
+    return await asyncio.to_thread(read_addresses)

@@ -1,0 +1,106 @@
+"""Looks at model, board and disk, and says how the engine is to load. Kind: hands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from inglenook.config import Config
+from inglenook.engine.orders import Load, PrefixCache
+from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
+from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.errors import StartupError
+from inglenook.governor.cgroup import find_groups
+from inglenook.governor.memory import read_memory
+from inglenook.models.board import read_board
+from inglenook.models.bounds import auto_disk_bytes
+from inglenook.models.catalogue import resolve_model
+from inglenook.models.inspect import inspect_model
+from inglenook.models.loading import Settings, plan_load
+from inglenook.models.preflight import Memory
+from inglenook.models.tuning import read_tuning
+
+
+def model_path(config: Config) -> Path:
+    """Which file the settings mean, whether it is there or not."""
+    return resolve_model(config.model.path, config.state_dir / "models")
+
+
+def make_load(config: Config) -> tuple[str, Load]:
+    """Check the model and work out how to load it; blocks.
+
+    Returns:
+        The model's short name, and the order.
+
+    Raises:
+        StartupError: If it cannot be used, or there is no room for it now.
+    """
+    engine = config.engine
+    info = inspect_model(model_path(config))
+    settings = Settings(
+        sequences=engine.max_sequences,
+        context_tokens=engine.context_tokens,
+        kv_type=engine.kv_type,
+        threads=engine.threads,
+        cache_ram_bytes=config.cache.ram_bytes,
+    )
+    tuning = read_tuning(config.state_dir, info, read_board())
+    plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
+    load = Load(
+        path=str(info.path),
+        chat_template=info.chat_template,
+        context_tokens=plan.context_tokens,
+        kv_type=plan.kv_type,
+        sequences=engine.max_sequences,
+        threads=plan.threads,
+        step_budget_s=engine.step_budget_s,
+        ubatch_tokens=plan.ubatch_tokens,
+        flash_attention=plan.flash_attention,
+        speculate=engine.speculation == "auto",
+        prefix=PrefixCache(
+            folder=str(config.state_dir / PREFIX_FOLDER),
+            ram_bytes=plan.cache_ram_bytes,
+            disk_bytes=_cache_disk_bytes(config),
+        ),
+    )
+    return info.path.stem, load
+
+
+def read_budget(root: Path) -> Memory | None:
+    """What a model may take: of the box, or of the tightest control group; None if unknown.
+
+    Args:
+        root: Where ``proc`` and ``sys`` stand.
+    """
+    memory = read_memory(root, find_groups(root))
+    if memory.left_bytes is None:
+        return None
+    totals = [total for total in (memory.total_bytes, memory.limit_bytes) if total is not None]
+    return Memory(memory.left_bytes, min(totals, default=None))
+
+
+def remove_blocks(state_dir: Path) -> int:
+    """Remove the prefix cache's files beside an engine, which keeps its folder and may lose a file.
+
+    Returns:
+        How many bytes they had.
+
+    Raises:
+        OSError: If one cannot be removed.
+    """
+    freed_bytes = 0
+    for path, status in cache_files(state_dir / PREFIX_FOLDER):
+        if path.suffix == BLOCK_SUFFIX:
+            path.unlink(missing_ok=True)
+            freed_bytes += status.st_size
+    return freed_bytes
+
+
+def _cache_disk_bytes(config: Config) -> int:
+    if config.cache.disk_bytes is not None:
+        return config.cache.disk_bytes
+    try:
+        kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
+        return auto_disk_bytes(shutil.disk_usage(config.state_dir).free, kept_bytes)
+    except OSError as exc:
+        raise StartupError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc

@@ -1,0 +1,90 @@
+"""Reads from the disk and binds what a start needs, before anything runs. Kind: hands."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_interface
+from pathlib import Path
+
+from inglenook import __version__
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.certificates import Certificate, ensure_certificate
+from inglenook.auth.identity import KeptHostName, server_id
+from inglenook.config import Config
+from inglenook.discovery.advert import host_name
+from inglenook.discovery.interfaces import list_addresses, wired_mac
+from inglenook.errors import StartupError
+from inglenook.gateway.control import bind_control_socket
+from inglenook.gateway.house import Addresses, Identity
+from inglenook.gateway.listen import bind, raise_open_files_limit
+from inglenook.gateway.page_files import PageFile, read_pages
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read and bound."""
+
+    identity: Identity
+    certificate: Certificate | None
+    pages: dict[str, PageFile]
+    plain: list[socket.socket]
+    tls: list[socket.socket]
+    control: socket.socket
+    mac: str | None
+    last_host_name: str | None
+
+
+def find(config: Config, allowlist: Allowlist, kept_name: KeptHostName) -> Found:
+    """Read and bind everything a start needs, the allowlist too; blocks.
+
+    Raises:
+        StartupError: If something is missing or taken.
+    """
+    raise_open_files_limit()
+    make_private_folder(config.state_dir)
+    allowlist.load()
+    box_id = server_id(config.state_dir)
+    name = config.name
+    control = bind_control_socket(config.state_dir)
+    try:
+        plain, tls = bind(config.listen)
+    except StartupError:
+        control.close()
+        raise
+    certificate = None
+    if tls:
+        own = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
+        names = [*own, *(other for other in config.listen.names if other.isascii())]
+        addresses = [interface.ip for interface in read_addresses()]
+        now = datetime.now(UTC).timestamp()
+        certificate = ensure_certificate(config.state_dir, names, addresses, now)
+    identity = Identity(
+        box_id,
+        name,
+        __version__,
+        config.listen.host,
+        config.listen.port,
+        config.listen.tls_port,
+        certificate.spki_sha256 if certificate else None,
+    )
+    last = kept_name.read(host_name(name, box_id))
+    return Found(identity, certificate, read_pages(), plain, tls, control, wired_mac(), last)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the state folder, for this user only, if it is missing.
+
+    Raises:
+        StartupError: If it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
+
+
+def read_addresses() -> Addresses:
+    """Read the box's interface addresses; blocks."""
+    return [ip_interface(f"{a.address}/{a.prefix_length}") for a in list_addresses()]
