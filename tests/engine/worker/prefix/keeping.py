@@ -99,8 +99,10 @@ def written(store: Store, folder: Path, count: int) -> None:
 
 
 def files(folder: Path) -> list[Path]:
-    """Every file below a folder."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file below a folder; others may be removing them, and it, at the same time."""
+    return sorted(
+        Path(inner) / name for inner, _folders, names in os.walk(folder) for name in names
+    )
 
 
 @contextmanager
