@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.budget import ALONE_STEP_S, STRETCH, UNIT_TOKENS
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import ALONE_STEP_S, STRETCH, UNIT_TOKENS, StepBudget
 
 MOST = 512
 STEP_BUDGET_S = 0.2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX, Draft, DraftPrice
 from inglenook.engine.worker.ngram import PromptLookup
 

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.plan import Share, Wanting, decoding_tokens, prefill_tokens
-from inglenook.engine.worker.plan import new_plan_step as plan_step
+from inglenook.engine.worker.plan import (
+    Share,
+    Wanting,
+    decoding_tokens,
+    plan_step,
+    prefill_tokens,
+)
 
 
 def writer(sequence: int, drafted: int = 0) -> Wanting:

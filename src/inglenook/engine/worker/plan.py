@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from inglenook.engine.worker.budget import CHUNK_TOKENS
 
 #: In every fourth step the newcomer that came first goes first, however long its prompt is.
 _OLDEST_EVERY: Final = 4
@@ -49,7 +47,7 @@ class Share:
     decoding: bool
 
 
-def new_plan_step(wanting: Sequence[Wanting], prefill_tokens: int) -> list[Share]:
+def plan_step(wanting: Sequence[Wanting], prefill_tokens: int) -> list[Share]:
     """Share one step out: those who write first, then newcomers' prompts, then what is read ahead.
 
     The newcomer with the least left to read takes all the room it can use, then the next: nobody's
@@ -97,40 +95,5 @@ def _in_turn(newcomers: Sequence[Wanting]) -> list[Wanting]:
     return sorted(newcomers, key=lambda newcomer: (newcomer is not favoured, newcomer.tokens))
 
 
-# What the batcher used before it knew who reads ahead.
-
-
-def plan_step(pending: Mapping[int, int], prefill_tokens: int) -> list[Share]:
-    """Share one step out: every decoding sequence first, then newcomers' prompts.
-
-    Args:
-        pending: Tokens each sequence still has to compute, in order of arrival. One token means it
-            is decoding (or at its prompt's last token, which costs the same).
-        prefill_tokens: Prompt tokens this step may hold in all, from the step budget.
-
-    Returns:
-        Shares in batch order. Newcomers get even parts, in whole chunks or to their prompt's end,
-        the shortest first; what one leaves over goes to the next. So a short prompt never waits for
-        a long one, and if there are more newcomers than chunks, those with the least to do get on.
-    """
-    shares = [
-        Share(sequence, 1, decoding=True) for sequence, tokens in pending.items() if tokens == 1
-    ]
-    newcomers = sorted(
-        ((tokens, sequence) for sequence, tokens in pending.items() if tokens > 1),
-        key=lambda newcomer: newcomer[0],
-    )
-    room = prefill_tokens
-    for index, (tokens, sequence) in enumerate(newcomers):
-        even = room // (len(newcomers) - index)
-        part = min(tokens, max(even // CHUNK_TOKENS, 1) * CHUNK_TOKENS)
-        if part > room:
-            break
-        shares.append(Share(sequence, part, decoding=False))
-        room -= part
-    return shares
-
-
-def prompt_tokens(shares: Iterable[Share]) -> int:
-    """How many of a step's tokens are prefill; a single one costs what decoding costs."""
-    return sum(share.tokens for share in shares if share.tokens > 1)
+# Until nobody imports this.
+new_plan_step = plan_step
