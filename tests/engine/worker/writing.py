@@ -85,6 +85,10 @@ class FixedBudget(StepBudget):
         assert step_s > 0
         self.heard.append(prefill)
 
+    def predict_s(self, *, decoding: int, prefill: int) -> float:
+        """All steps take the same time here, so every guess pays."""
+        return 1.0
+
     def prefill_tokens(self, *, decoding: int, most: int) -> int:
         grant = self._grants[self._granted % len(self._grants)]
         self._granted += 1
@@ -224,11 +228,14 @@ def writing(
     kept: int = 4,
     store: Store | None = None,
     durable: bool = False,
+    speculate: bool = False,
 ) -> Iterator[Writer]:
     """A batcher of one thread: on a busy machine two would mostly wait for each other."""
     numbers = sequences + kept + 1
     budget = budget or FixedBudget(64)
-    context = Context(model, cells=cells, kv_type=kv_type, sequences=numbers, threads=1)
+    context = Context(
+        model, cells=cells, kv_type=kv_type, sequences=numbers, threads=1, outputs=8 * sequences
+    )
     writer = Writer(
         Batcher(
             model,
@@ -237,6 +244,7 @@ def writing(
             budget=budget,
             store=store,
             durable=durable,
+            speculate=speculate,
         ),
         context,
         budget,

@@ -20,6 +20,7 @@ from inglenook.engine.orders import (
 from inglenook.engine.worker.admission import Admission
 from inglenook.engine.worker.budget import UNIT_TOKENS
 from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.drafting import Drafting
 from inglenook.engine.worker.llama import Context, Model
 from inglenook.engine.worker.plan import (
     Share,
@@ -56,6 +57,7 @@ class Batcher:
         budget: StepBudget,
         store: Store | None = None,
         durable: bool = False,
+        speculate: bool = False,
     ) -> None:
         """Take over a fresh context; nothing else may use it.
 
@@ -67,12 +69,17 @@ class Batcher:
             budget: Says how much of a prompt fits into a step.
             store: Keeps what leaves the pool.
             durable: Give the store everything soon, as it has a disk.
+            speculate: Compute guesses along, where that pays; the context must have room for
+                the scores of `DRAFT_TOKENS_MAX` more tokens a sequence.
         """
         self._model = model
         self._context = context
         self._budget = budget
         self.pool = Pool(context, store, durable=durable)
         self._line = Admission(self.pool, store, sequences=sequences)
+        self._drafting: Drafting | None = None
+        if speculate and context.trimmable:
+            self._drafting = Drafting(lambda rows: budget.predict_s(decoding=rows, prefill=0))
         #: Longest prompt plus answer of one request.
         self.request_tokens_max = min(model.trained_tokens, context.cells)
 
@@ -165,17 +172,21 @@ class Batcher:
         Every round either ends this or asks for less: fewer prompt tokens, or one sequence fewer.
         """
         room: int | None = None
-        while shares := self._plan(room):
+        shares = self._plan(room)
+        self._draft(shares)
+        while shares:
             code, outputs = self._run(shares)
             if code == _DONE:
                 return outputs
             if code == _NO_ROOM:
                 planned = prefill_tokens(shares)
-                if not self.pool.make_room():
-                    if planned > UNIT_TOKENS:
-                        room = max(planned // 2, UNIT_TOKENS)
-                    else:
-                        self._line.make_room()
+                if self._undraft() or self.pool.make_room():
+                    pass
+                elif planned > UNIT_TOKENS:
+                    room = max(planned // 2, UNIT_TOKENS)
+                else:
+                    self._line.make_room()
+                shares = self._plan(room)
                 continue
             self._resynchronise(code)
             return [] if code == _ABORTED else self._run_singly(shares)
@@ -200,6 +211,22 @@ class Batcher:
             room = self._budget.prefill_tokens(decoding=decoding, most=most)
         return plan_step(wanting, room)
 
+    def _draft(self, shares: list[Share]) -> None:
+        """Add guesses to a step in which everybody writes."""
+        self._undraft()
+        if self._drafting is None or not all(share.decoding for share in shares):
+            return
+        writing = {share.sequence: self._line.active[share.sequence] for share in shares}
+        for number, tokens in self._drafting.drafts(writing).items():
+            writing[number].draft = tokens
+
+    def _undraft(self) -> bool:
+        """Take all guesses back; say whether there were any."""
+        drafted = [sequence for sequence in self._line.active.values() if sequence.draft]
+        for sequence in drafted:
+            sequence.draft = ()
+        return bool(drafted)
+
     def _run(self, shares: list[Share]) -> tuple[int, list[Output]]:
         """Compute one batch and choose what follows, while its scores live: until the next batch.
 
@@ -220,7 +247,7 @@ class Batcher:
             if sequence.answer is not None and not sequence.written:
                 newcomers.append(sequence.answer)
             sequence.computed += share.tokens
-            self.pool.grew(share.sequence, share.tokens)
+            self.pool.grew(share.sequence, share.tokens + len(sequence.draft))
             if not sequence.pending:
                 outputs += self._complete(share.sequence, sequence, index)
         step_s = time.perf_counter() - started_s
@@ -231,7 +258,8 @@ class Batcher:
             elif sequence.answer is not None:
                 sequence.answer.decode_s += step_s
         prefill = prefill_tokens(shares)
-        decoding = sum(share.tokens for share in shares) - prefill
+        # Drafts have been cut off again by now, but their rows took their time.
+        decoding = self._context.batch_rows - prefill
         self._budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
         return code, outputs
 
@@ -239,6 +267,9 @@ class Batcher:
         """Put a share into the batch; return under which index its last token's scores will be."""
         sequence = self._line.active[share.sequence]
         tokens = sequence.tokens[sequence.computed : sequence.computed + share.tokens]
+        if sequence.draft:
+            tokens += sequence.draft
+            return self._context.add(share.sequence, sequence.computed, tokens, output="all")
         last = share.tokens == sequence.pending and sequence.answer is not None
         return self._context.add(
             share.sequence, sequence.computed, tokens, output="last" if last else "none"
@@ -275,7 +306,17 @@ class Batcher:
         if not sequence.written and not self._context.trimmable:
             # The next turn begins with this prompt, but never with this prompt and half an answer.
             self.pool.save_whole(number)
-        return (self._sample(sequence, answer, index),)
+        outputs = [self._sample(sequence, answer, index - len(sequence.draft))]
+        for place, guess in enumerate(sequence.draft, start=1):
+            if sequence.finish is not None or sequence.tokens[-1] != guess:
+                break
+            sequence.computed += 1
+            outputs.append(self._sample(sequence, answer, index - len(sequence.draft) + place))
+        if sequence.computed < self.pool.length(number):
+            self.pool.cut(number, sequence.computed)
+        tokens = [token for output in outputs for token in output.tokens]
+        text = "".join(output.text for output in outputs)
+        return (Output(sequence.job, text, tuple(tokens)),)
 
     def _sample(self, sequence: Sequence, answer: Answer, index: int) -> Output:
         token = answer.sampler.sample(self._context, index)

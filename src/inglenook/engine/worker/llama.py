@@ -174,6 +174,11 @@ class Context:
         """The library's own pointer, for samplers."""
         return self._context
 
+    @property
+    def batch_rows(self) -> int:
+        """How many tokens are in the batch."""
+        return self.batch_tokens - self._batch.room
+
     def clear_batch(self) -> None:
         """Begin a new batch."""
         self._batch.clear()

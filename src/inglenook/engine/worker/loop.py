@@ -21,6 +21,7 @@ from inglenook.engine.orders import (
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import NewStepBudget as StepBudget
 from inglenook.engine.worker.cores import compute_cores, pin_to
+from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import fingerprint
@@ -95,6 +96,7 @@ def _load(pipe: Pipe, load: Load) -> Work:
         budget=budget,
         store=store,
         durable=prefix is not None and prefix.disk_bytes > 0,
+        speculate=load.speculate,
     )
     load_s = time.perf_counter() - started_s
     pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s))
@@ -121,6 +123,7 @@ def _make_context(model: Model, load: Load, threads: int) -> Context:
         threads=threads,
         ubatch_tokens=load.ubatch_tokens,
         flash_attention=load.flash_attention,
+        outputs=load.sequences * (1 + DRAFT_TOKENS_MAX) if load.speculate else 0,
     )
 
 

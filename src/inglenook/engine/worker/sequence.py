@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class Sequence:
         begun: Whether anything of it was computed here.
         cached_tokens: How many tokens were not computed but found, when it first came in.
         finish: Set when it has ended and is only waiting to be taken out.
+        draft: Guesses at what follows, to be computed along in the next step.
     """
 
     job: int
@@ -65,6 +67,7 @@ class Sequence:
     begun: bool = False
     cached_tokens: int = 0
     finish: Finish | None = None
+    draft: Tokens[int] = ()
 
     @property
     def pending(self) -> int:

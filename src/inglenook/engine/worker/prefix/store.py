@@ -59,11 +59,6 @@ class Store:
         return len(self._tiers.index)
 
     @property
-    def ram_bytes(self) -> int:
-        """Bound of what is in memory."""
-        return self._tiers.ram_bytes
-
-    @property
     def ram_used_bytes(self) -> int:
         """How much is in memory, what is yet to be written included."""
         return self._tiers.ram.used_bytes
