@@ -103,8 +103,15 @@ class House:
 
     def engine_pid(self) -> int:
         """Process id of its engine; waits until there is one."""
-        _wait(self._engines, "no engine was started")
-        return self._engines()[0].pid
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            # Looked at once: the one that is found may be on its way out.
+            found[:] = self._engines()
+            return bool(found)
+
+        _wait(look, "no engine was started")
+        return found[0].pid
 
     def kill(self) -> None:
         """Kill it, and wait until its engine has noticed."""
@@ -146,7 +153,7 @@ class House:
         return (self._folder / "log").read_text(errors="replace")
 
     def _engines(self) -> list[psutil.Process]:
-        return [p for p in psutil.Process(self.pid).children() if "worker" in " ".join(p.cmdline())]
+        return [child for child in psutil.Process(self.pid).children() if _is_engine(child)]
 
     def _ready(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -176,6 +183,14 @@ def running_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
             yield house
         finally:
             house.give_up()
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        return "worker" in " ".join(process.cmdline())
+    except psutil.Error:
+        # It has just ended.
+        return False
 
 
 def _wait(condition: Any, complaint: str) -> None:

@@ -33,7 +33,7 @@ def draw(report: Report, path: Path) -> None:
     try:
         from matplotlib.figure import Figure as Canvas
     except ImportError as exc:
-        text = "there is no matplotlib here to draw with: `pip install --group benchmark`"
+        text = "there is no matplotlib here to draw with: `pip install matplotlib`"
         raise Unmeasurable(text) from exc
     results = [run.result for run in report.runs if run.result.scenario in _DRAWN]
     models = list(dict.fromkeys(result.model for result in results))

@@ -21,8 +21,8 @@ def speculation(bench: Bench) -> Result:
     """The speed of one stream with drafting on and off, by two daemons in turn."""
     with ExitStack() as stack:
         houses = {
-            _ON: stack.enter_context(daemon(bench.setting, engine={"speculation": True})),
-            _OFF: stack.enter_context(daemon(bench.setting, engine={"speculation": False})),
+            _ON: stack.enter_context(daemon(bench.setting, engine={"speculation": "auto"})),
+            _OFF: stack.enter_context(daemon(bench.setting, engine={"speculation": "off"})),
         }
 
         async def rounds() -> Ledger:
