@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from inglenook.engine.environment import engine_environment
 from inglenook.engine.trial import (
     NOT_A_LINE,
     Answer,
@@ -147,7 +148,11 @@ def _spawn(argv: Sequence[str]) -> _Child:
     with theirs:
         try:
             process = subprocess.Popen(
-                argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors
+                argv,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors,
+                env=engine_environment(),
             )
         except OSError as exc:
             ours.close()

@@ -338,3 +338,16 @@ def test_a_board_that_stands_still_for_a_minute_does_not_stop_newcomers() -> Non
     assert run.sizes(1, 1) == [31]
     assert run.sizes(5, 1)[-1] <= 27
     assert run.sizes(5, 0)[-1] == 4
+
+
+def test_what_nobody_asked_for_is_read_in_short_steps() -> None:
+    """Whoever asks next waits for the end of the step under way."""
+    budget = StepBudget(0.2)
+    for _ in range(20):
+        budget.measured(decoding=1, prefill=0, step_s=0.04)
+        budget.measured(decoding=0, prefill=100, step_s=1.03)
+
+    alone = budget.prefill_tokens(decoding=0, most=512)
+    idle = budget.prefill_tokens(decoding=0, most=512, idle=True)
+
+    assert 0 < idle <= 20 < alone

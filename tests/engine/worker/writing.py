@@ -15,7 +15,7 @@ import numpy as np
 from inglenook.engine.orders import Ended, Prepared, Refused, Sampling, Start, Started, Step
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.llama import Context, Model
 from inglenook.engine.worker.prefix.store import Store
 
@@ -89,7 +89,7 @@ class FixedBudget(StepBudget):
         """All steps take the same time here, so every guess pays."""
         return 1.0
 
-    def prefill_tokens(self, *, decoding: int, most: int) -> int:
+    def prefill_tokens(self, *, decoding: int, most: int, idle: bool = False) -> int:
         grant = self._grants[self._granted % len(self._grants)]
         self._granted += 1
         return min(grant, most)

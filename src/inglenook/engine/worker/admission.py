@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Finish
-from inglenook.engine.worker.budget import CHUNK_TOKENS
 from inglenook.engine.worker.pool import Pool
 from inglenook.engine.worker.sequence import Sequence
 
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 #: What the store must have more than the pool to be worth moving, where blocks can be cut: to read
 #: as many tokens takes a second on a small board, to fetch a block from its card a tenth.
 _WORTH_FETCHING_TOKENS = 64
+
+#: Room to be left for each that is active, when another is let in: in a pool packed to the last
+#: cell somebody would have to be parked in the very next step.
+_SPARE_TOKENS = 32
 
 
 class Admission:
@@ -135,9 +138,7 @@ class Admission:
         return True
 
     def _admit(self, sequence: Sequence) -> int | None:
-        # Each may grow by a chunk before the next look; a pool packed to the last cell would only
-        # park somebody in the very next step.
-        spare_cells = CHUNK_TOKENS * len(self.active)
+        spare_cells = _SPARE_TOKENS * len(self.active)
         return self._pool.admit(sequence.tokens, spare_cells=spare_cells)
 
     def _move_in(self, sequence: Sequence) -> None:

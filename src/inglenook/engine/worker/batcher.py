@@ -18,18 +18,15 @@ from inglenook.engine.orders import (
     Step,
 )
 from inglenook.engine.worker.admission import Admission
-from inglenook.engine.worker.budget import UNIT_TOKENS
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import UNIT_TOKENS, StepBudget
 from inglenook.engine.worker.drafting import Drafting
 from inglenook.engine.worker.llama import Context, Model
 from inglenook.engine.worker.plan import (
     Share,
     Wanting,
     decoding_tokens,
+    plan_step,
     prefill_tokens,
-)
-from inglenook.engine.worker.plan import (
-    new_plan_step as plan_step,
 )
 from inglenook.engine.worker.pool import Pool
 from inglenook.engine.worker.sampler import Sampler
@@ -208,7 +205,8 @@ class Batcher:
         decoding = decoding_tokens(wanting)
         if room is None:
             most = self._context.batch_tokens - decoding
-            room = self._budget.prefill_tokens(decoding=decoding, most=most)
+            idle = all(want.idle for want in wanting)
+            room = self._budget.prefill_tokens(decoding=decoding, most=most, idle=idle)
         return plan_step(wanting, room)
 
     def _draft(self, shares: list[Share]) -> None:

@@ -88,27 +88,30 @@ class StepBudget:
             return None
         return self._costs.predict_s((1, decoding, prefill))
 
-    def prefill_tokens(self, *, decoding: int, most: int) -> int:
+    def prefill_tokens(self, *, decoding: int, most: int, idle: bool = False) -> int:
         """Say how many prompt tokens the next step may take.
 
         Args:
             decoding: Rows of sequences that are writing, which have their places already.
             most: Room left in the batch.
+            idle: Nobody has asked for what is read. Whoever asks next waits for the step's end, so
+                it is as short as if somebody read along.
 
         Returns:
             With the decoding rows a multiple of `UNIT_TOKENS`, if there is room for that. At least
             one unit is granted even if it takes too long: a newcomer must get on too.
         """
-        want = min(self._fitting(decoding, most), most)
+        want = min(self._fitting(decoding, most, idle=idle), most)
         want -= (decoding + want) % UNIT_TOKENS
         least = UNIT_TOKENS + -decoding % UNIT_TOKENS
         return min(max(want, least), most)
 
-    def _fitting(self, decoding: int, most: int) -> int:
+    def _fitting(self, decoding: int, most: int, *, idle: bool) -> int:
         if not self._prefill_known:
-            return _FIRST_TOKENS if decoding else _FIRST_ALONE_TOKENS
+            return _FIRST_TOKENS if decoding or idle else _FIRST_ALONE_TOKENS
         base_s = self._costs.predict_s((1, decoding, 0))
-        room_s = max(self._longest_s(decoding, base_s) - base_s, 0.0)
+        longest_s = self.step_budget_s if idle else self._longest_s(decoding, base_s)
+        room_s = max(longest_s - base_s, 0.0)
         token_s = self._costs.predict_s((0, 0, 1))
         return most if token_s * most <= room_s else int(room_s / token_s)
 
@@ -195,8 +198,3 @@ class _Costs:
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
-
-
-# Until nobody imports these.
-NewStepBudget = StepBudget
-CHUNK_TOKENS = 32

@@ -19,7 +19,7 @@ from inglenook.engine.orders import (
     Ready,
 )
 from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.cores import compute_cores, pin_to
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
@@ -66,9 +66,6 @@ def _load(pipe: Pipe, load: Load) -> Work:
     started_s = time.perf_counter()
     cores = compute_cores()
     threads = load.threads or len(cores)
-    if load.threads is None:
-        # Before the context exists: its threads inherit the mask.
-        pin_to(cores)
     told = 0.0
 
     def tell(fraction: float) -> bool:
@@ -84,10 +81,14 @@ def _load(pipe: Pipe, load: Load) -> Work:
 
     model = Model(load.path, tell)
     prompts = PromptMaker(model, load.chat_template)
-    context = _make_context(model, load, threads)
-    _warm_up(context)
     prefix = load.prefix
     store = _open_store(load, prefix, whole=not model.trimmable) if prefix else None
+    if threads <= len(cores):
+        # Before the context exists, whose threads inherit the mask; after the store, whose thread
+        # does as well on a slow core.
+        pin_to(cores)
+    context = _make_context(model, load, threads)
+    _warm_up(context)
     budget = StepBudget(load.step_budget_s)
     batcher = Batcher(
         model,

@@ -93,7 +93,3 @@ def _in_turn(newcomers: Sequence[Wanting]) -> list[Wanting]:
     oldest = max(newcomers, key=lambda newcomer: newcomer.waited, default=None)
     favoured = oldest if oldest is not None and oldest.waited % _OLDEST_EVERY == 0 else None
     return sorted(newcomers, key=lambda newcomer: (newcomer is not favoured, newcomer.tokens))
-
-
-# Until nobody imports this.
-new_plan_step = plan_step

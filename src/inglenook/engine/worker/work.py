@@ -24,7 +24,7 @@ from inglenook.engine.orders import (
     Step,
 )
 from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import NewStepBudget as StepBudget
+from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import Awaitable, ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
@@ -116,7 +116,7 @@ class Work:
         return 0.0 if self._batcher.pool.unsaved else None
 
     def _awaited(self) -> list[Awaitable]:
-        return [self._store] if self._store is not None and self._batcher.blocked else []
+        return [self._store] if self._store is not None else []
 
     def _take(self, order: Order) -> None:
         match order:
