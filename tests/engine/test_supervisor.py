@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inglenook.engine.orders import EngineState, Phase
+from inglenook.engine.orders import EngineState, Load, Phase
 from inglenook.engine.patience import Patience
+from inglenook.engine.supervisor import NotNow
 from inglenook.errors import EngineError
 from tests.engine.watched import (
     DEADLINE_S,
@@ -43,7 +44,7 @@ async def test_a_good_engine_loads_and_answers(script: Path) -> None:
         (Phase.READY, 0.0),
         (Phase.STOPPED, 0.0),
     ]
-    assert ready == EngineState(Phase.READY, "model", request_tokens_max=4096)
+    assert ready == EngineState(Phase.READY, "model", request_tokens_max=4096, threads=2)
     assert heard.what == ["started", "ended: stop"]
     assert (heard.text, heard.tokens) == ("one two three ", [0, 1, 2])
     assert engine.slept_s == []
@@ -322,6 +323,126 @@ async def test_without_a_model_nothing_is_started_until_there_is_one(
     assert set(engine.slept_s) == {5.0}
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert errors == ["no model: model.path: /models/none.gguf does not exist"]
+
+
+_EXITS_3 = "the engine ended with exit code 3"
+_NO_MEMORY = "/models/model.gguf: not enough memory"
+
+
+async def test_unloading_ends_the_engine_and_loading_starts_another(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In between there is no process; no delay comes before the next, as nothing went wrong."""
+    caplog.set_level(logging.INFO)
+    engine = Engine(fake(script, []))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        job = Heard()
+        engine.supervisor.start(start(1, "wait"), job)
+        engine.supervisor.unload()
+        engine.supervisor.unload()
+        state = await engine.until(Phase.UNLOADED)
+        with pytest.raises(EngineError):
+            engine.supervisor.start(start(2), Heard())
+        await until(lambda: "model model unloaded" in caplog.messages)
+        assert engine.supervisor.pid is None
+        engine.supervisor.load()
+        await engine.until(Phase.READY, times=2)
+        assert (await engine.ask(3)).what == ["started", "ended: stop"]
+
+    assert job.what[-1] == "unloaded"
+    assert state == EngineState(Phase.UNLOADED, "model")
+    assert " ".join(engine.phases) == "loading ready unloaded loading ready stopped"
+    assert engine.slept_s == []
+
+
+async def test_jobs_hear_of_the_unloading_before_the_engine_is_buried(script: Path) -> None:
+    """One that does not go by itself is killed in the end; nobody waits for that."""
+    engine = Engine(
+        fake(script, ["ignores its closed pipe"]), patience=Patience(close_s=2 * DEADLINE_S)
+    )
+    async with engine.running():
+        await engine.until(Phase.READY)
+        job = Heard()
+        engine.supervisor.start(start(1), job)
+        engine.supervisor.unload()
+        await over(job)
+
+    # What the engine had said may have come through before.
+    assert job.what[-1] == "unloaded"
+
+
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        ("hangs in load", EngineState(Phase.LOADING, "model", progress=0.5)),
+        ("exits 3", EngineState(Phase.RESTARTING, "model", _EXITS_3, retry_in_s=0.2)),
+        ("load failed", EngineState(Phase.MISSING, "model", _NO_MEMORY)),
+    ],
+)
+async def test_an_engine_can_be_unloaded_at_any_time(
+    script: Path, how: str, when: EngineState
+) -> None:
+    """While it loads, and while one is waited for."""
+    engine = Engine(fake(script, [how]), patience=Patience(close_s=0.2))
+    engine.supervisor._sleep = _for_ever
+    async with engine.running():
+        await until(lambda: when in engine.states)
+        engine.supervisor.unload()
+        await engine.until(Phase.UNLOADED)
+        engine.supervisor.load()
+        await engine.until(Phase.READY)
+
+
+async def test_unloading_and_loading_at_once_loses_no_job(script: Path) -> None:
+    """Whoever changes their mind gets a new engine, and the jobs hear of it."""
+    engine = Engine(fake(script, []))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        job = Heard()
+        engine.supervisor.start(start(1, "wait"), job)
+        engine.supervisor.unload()
+        engine.supervisor.load()
+        await over(job)
+        await engine.until(Phase.READY, times=2)
+
+    assert job.what[-1] == "unloaded"
+
+
+async def test_an_engine_that_was_unloaded_before_it_ran_waits_to_be_loaded(script: Path) -> None:
+    """A box may begin its day asleep."""
+    engine = Engine(fake(script, []))
+    engine.supervisor.unload()
+    async with engine.running():
+        await engine.until(Phase.UNLOADED)
+        engine.supervisor.load()
+        await engine.until(Phase.READY)
+    assert engine.phases[0] is Phase.UNLOADED
+
+
+async def test_a_model_that_has_no_room_yet_waits_for_it(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not missing: what waits goes on waiting. Said once, though the numbers change."""
+    engine = Engine(fake(script, []))
+    looks = 0
+
+    async def prepare() -> tuple[str, Load]:
+        nonlocal looks
+        looks += 1
+        if looks < 4:
+            raise NotNow(f"{looks} MiB are free")
+        return "model", engine.load
+
+    engine.supervisor._prepare = prepare
+    async with engine.running():
+        await engine.until(Phase.READY)
+
+    waiting = [state for state in engine.states if state.phase is Phase.UNLOADED]
+    assert [state.why for state in waiting] == [f"{n} MiB are free" for n in (1, 2, 3)]
+    assert set(engine.slept_s) == {5.0}
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warnings == ["the model waits: 1 MiB are free"]
 
 
 async def test_a_program_that_cannot_be_started_is_tried_again(script: Path) -> None:

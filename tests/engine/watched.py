@@ -73,6 +73,9 @@ class Heard:
     def lost(self, *, killed: bool) -> None:
         self._over("lost, killed" if killed else "lost")
 
+    def unloaded(self) -> None:
+        self._over("unloaded")
+
     def _over(self, how: str) -> None:
         assert not self.over.is_set(), "nothing may follow the end"
         self.what.append(how)

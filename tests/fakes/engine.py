@@ -166,6 +166,16 @@ class FakeEngine:
         for _prepare, sink in unread.values():
             sink.lost(killed=killed)
 
+    def unload(self) -> None:
+        """End on purpose, under everything that runs."""
+        self.tell(Phase.UNLOADED)
+        lost, self.running = self.running, {}
+        unread, self.reading = self.reading, {}
+        for writing in lost.values():
+            writing.sink.unloaded()
+        for _prepare, sink in unread.values():
+            sink.unloaded()
+
     def come_back(self, model: str | None = None) -> None:
         """Be ready again, perhaps with another model."""
         self.state = replace(self.state, model=model or self.state.model)

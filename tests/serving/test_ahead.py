@@ -206,6 +206,17 @@ def test_an_engine_that_was_killed_did_not_die_of_it() -> None:
     assert typing.ahead.may_take("ada")
 
 
+def test_what_was_read_for_when_the_model_was_unloaded_is_over() -> None:
+    """It may be sent again, and is read when the model is back."""
+    typing = Typing()
+    preparation = typing.types("ada")
+    typing.engine.unload()
+
+    assert preparation.over
+    assert preparation.problem is None
+    assert typing.ahead.may_take("ada")
+
+
 @pytest.mark.parametrize("ending", ["step", "death"])
 def test_what_ends_after_its_device_was_forgotten_is_not_kept(ending: str) -> None:
     """The engine keeps what it has read when it ends, so it has to be told after that."""

@@ -354,6 +354,27 @@ async def test_after_a_death_answers_return_one_by_one_and_newcomers_after_them(
     assert {answer(response) for response in (*responses, newcomer)} == {ALPHABET}
 
 
+async def test_while_the_model_is_unloaded_answers_wait_and_then_all_go_on_at_once() -> None:
+    """None is under suspicion, so none is waited for. Who waits hears the limit's reason."""
+    engine = FakeEngine()
+    async with open_desk(engine) as desk:
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben", "cy")]
+        engine.step(5)
+        desk.limit(ServingLimits(0, Reason.MEMORY))
+        engine.unload()
+        newcomer = desk.submit("di", ask())
+        assert desk.load == Load(0, 4, 0)
+        assert newcomer.place is not None
+        assert newcomer.place.reason is Reason.MEMORY
+        desk.limit(ServingLimits(4))
+        assert not engine.running
+        engine.come_back()
+        assert len(engine.running) == 4
+        engine.step(27)
+        await until_over(*responses, newcomer)
+    assert {answer(response) for response in (*responses, newcomer)} == {ALPHABET}
+
+
 async def test_an_answer_that_kills_every_engine_fails_and_the_others_go_on() -> None:
     """At its second death in a row without a new token."""
     engine = FakeEngine(scripts={"poison": [*LETTERS[:3], None]})

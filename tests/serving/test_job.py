@@ -341,16 +341,20 @@ def test_an_answer_that_came_back_is_on_trial_until_its_first_token() -> None:
     assert life.owner.heard.count("progressed") == 1
 
 
-def test_a_cancel_that_the_engine_died_over_still_counts() -> None:
+@pytest.mark.parametrize("how", ["it died", "it was unloaded"])
+def test_a_cancel_that_the_engine_ended_over_still_counts(how: str) -> None:
     """Nobody wants the answer to come back with the next engine."""
     life = Life(LETTERS)
     life.step()
     life.job.unwanted = True
-    life.job.lost(killed=True)
+    if how == "it died":
+        life.job.lost(killed=True)
+    else:
+        life.job.unloaded()
     life.show()
 
     assert life.response.status is Status.CANCELLED
-    assert "lost" not in life.owner.heard
+    assert not {"lost", "stood aside"} & set(life.owner.heard)
 
 
 def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
@@ -363,6 +367,20 @@ def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
     assert life.owner.heard[-1] == "stood aside"
     assert life.job.take_change() is None
     life.writing = life._begun()
+    life.finish()
+
+    assert life.response.text(Channel.ANSWER) == "abcdefghijklmnopqrstuvwxyz"
+
+
+def test_an_answer_whose_engine_was_unloaded_goes_on_like_one_that_made_way() -> None:
+    """However often: it was nobody's fault, and no proof is asked of it."""
+    life = Life(LETTERS)
+    life.step()
+    for _ in range(10):
+        life.job.unloaded()
+        assert life.owner.heard[-1] == "stood aside"
+        life.writing = life._begun()
+    assert not life.job.proving
     life.finish()
 
     assert life.response.text(Channel.ANSWER) == "abcdefghijklmnopqrstuvwxyz"

@@ -184,14 +184,14 @@ def test_nothing_is_read_ahead_while_an_answer_is_suspected_of_killing_engines(w
     assert house.places.room_ahead() == 0
 
 
-@pytest.mark.parametrize(("ready", "reason"), [(True, Reason.THERMAL), (False, Reason.LOADING)])
-def test_who_waits_hears_the_reason_of_the_limit_unless_there_is_no_engine(
-    ready: bool, reason: Reason
+@pytest.mark.parametrize(("loading", "reason"), [(False, Reason.THERMAL), (True, Reason.LOADING)])
+def test_who_waits_hears_the_reason_of_the_limit_unless_it_is_for_an_engine(
+    loading: bool, reason: Reason
 ) -> None:
     """A model that is not there is the first thing to wait for."""
     house = House(2, "ada", "ben ben")
     house.places.limits = ServingLimits(1, Reason.THERMAL)
-    house.places.tell_places(ready=ready)
+    house.places.tell_places(loading=loading)
 
     places = [job.response.place for job in house.names]
     assert [place and (place.position, place.reason) for place in places] == [

@@ -297,6 +297,7 @@ class Phase(StrEnum):
     READY = "ready"
     RESTARTING = "restarting"
     MISSING = "missing"
+    UNLOADED = "unloaded"
     STOPPED = "stopped"
 
 
@@ -307,10 +308,12 @@ class EngineState:
     Attributes:
         phase: Where it is.
         model: Short name of its model, empty if none could be read.
-        why: For `Phase.RESTARTING` and `Phase.MISSING`, one sentence for the operator.
+        why: For `Phase.RESTARTING` and `Phase.MISSING`, one sentence for the operator; for
+            `Phase.UNLOADED` too if it is to be loaded and cannot be yet, else empty.
         progress: How far loading has come, 0 to 1.
         retry_in_s: For `Phase.RESTARTING`, how long until the next attempt.
         request_tokens_max: Longest prompt plus answer; 0 until it is ready.
+        threads: Compute threads it was loaded with; 0 until it is ready.
     """
 
     phase: Phase
@@ -319,6 +322,7 @@ class EngineState:
     progress: float = 0.0
     retry_in_s: float = 0.0
     request_tokens_max: int = 0
+    threads: int = 0
 
 
 class Sink(Protocol):
@@ -343,6 +347,9 @@ class Sink(Protocol):
             killed: By somebody else, such as the kernel when memory is short.
         """
 
+    def unloaded(self) -> None:
+        """The engine was ended on purpose, which says nothing about the job; nothing follows."""
+
 
 class PrepareSink(Protocol):
     """Where the end of one `Prepare` goes; exactly one of these is called, and never waits."""
@@ -355,6 +362,9 @@ class PrepareSink(Protocol):
 
     def lost(self, *, killed: bool) -> None:
         """The engine died under it; see `Sink.lost`."""
+
+    def unloaded(self) -> None:
+        """See `Sink.unloaded`."""
 
 
 class Engine(Protocol):

@@ -62,6 +62,10 @@ class ModelUnloadable(EngineError):
     """The engine is well but cannot load this model; trying again at once would not help."""
 
 
+class NotNow(StartupError):
+    """The model is well, but cannot be loaded just now; waiting helps."""
+
+
 class Supervisor:
     """An `Engine` that is one child process, started again whenever it dies."""
 
@@ -79,7 +83,8 @@ class Supervisor:
 
         Args:
             prepare: Checks the model file and returns the model's short name and how to load it; a
-                StartupError from it is shown to people and `prepare` is asked again later.
+                StartupError from it is shown to people and `prepare` is asked again later. Unless
+                it is a `NotNow`, there is no use in waiting for that.
             on_change: Hears every new state, synchronously.
             model: Short name of the model, if it is known before it is read: questions may come
                 before, and how they are put depends on it.
@@ -96,6 +101,9 @@ class Supervisor:
         self._sinks: dict[int, Sink] = {}
         self._readers: dict[int, PrepareSink] = {}
         self._limits = Limits()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._life: asyncio.Timeout | None = None
         self._silence: asyncio.Timeout | None = None
         self._deaths: list[float] = []
         self._complaint = ""
@@ -141,14 +149,40 @@ class Supervisor:
         if self._child is not None and self._state.phase is Phase.READY:
             self._child.send(Purge())
 
+    def unload(self) -> None:
+        """End the engine soon, so that all its memory comes back, and start none until `load`.
+
+        Its jobs hear `Sink.unloaded`, once the state is `Phase.UNLOADED`.
+        """
+        self._wanted.clear()
+        if self._life is not None:
+            self._life.reschedule(asyncio.get_running_loop().time())
+
+    def load(self) -> None:
+        """Have an engine again after `unload`, once the one before is gone."""
+        self._wanted.set()
+
     async def run(self) -> None:
         """Keep an engine running until cancelled. Never raises for what an engine or model does."""
         try:
             while True:
-                await self._sleep(await self._attempt())
+                if not self._wanted.is_set():
+                    self._without_engine(self._state.model)
+                await self._wanted.wait()
+                await self._run_while_wanted()
         finally:
             self._tell(EngineState(Phase.STOPPED, self._state.model))
             self._lose_jobs(killed=True)
+
+    async def _run_while_wanted(self) -> None:
+        try:
+            async with asyncio.timeout(None) as self._life:
+                while True:
+                    await self._sleep(await self._attempt())
+        except TimeoutError:
+            log.info("model %s unloaded", self._state.model)
+        finally:
+            self._life = None
 
     @property
     def _working(self) -> bool:
@@ -170,6 +204,8 @@ class Supervisor:
         """
         try:
             name, load = await self._prepare()
+        except NotNow as exc:
+            return self._without_room(str(exc))
         except StartupError as exc:
             return self._without_model("", str(exc))
         self._tell(EngineState(Phase.LOADING, model=name))
@@ -187,6 +223,9 @@ class Supervisor:
             return self._after_death(name, exc)
         finally:
             self._child = None
+            if self._life is not None and self._life.expired():
+                # Phones hear of it now, too.
+                self._without_engine(name)
             await child.close(self._patience.close_s)
 
     def _after_death(self, name: str, why: EngineError) -> float:
@@ -205,6 +244,20 @@ class Supervisor:
         self._tell(EngineState(Phase.MISSING, name, why))
         self._lose_jobs()
         return _RECHECK_S
+
+    def _without_room(self, why: str) -> float:
+        # The numbers in it change from one look to the next.
+        if self._state.phase is not Phase.UNLOADED or not self._state.why:
+            log.warning("the model waits: %s", why)
+        self._without_engine(self._state.model, why)
+        return _RECHECK_S
+
+    def _without_engine(self, name: str, why: str = "") -> None:
+        state = EngineState(Phase.UNLOADED, name, why)
+        if state != self._state:
+            self._tell(state)
+        for sink in self._take_sinks():
+            sink.unloaded()
 
     def _delay_s(self) -> float:
         """Count a death, and say how long to wait after it, seconds."""
@@ -260,8 +313,9 @@ class Supervisor:
                 self._complaint = ""
                 if self._limits != Limits():
                     child.send(self._limits)
+                tokens_max, threads = event.request_tokens_max, event.threads
                 self._tell(
-                    EngineState(Phase.READY, name, request_tokens_max=event.request_tokens_max)
+                    EngineState(Phase.READY, name, request_tokens_max=tokens_max, threads=threads)
                 )
             case LoadFailed():
                 raise ModelUnloadable(f"{load.path}: {event.why}")
@@ -287,7 +341,10 @@ class Supervisor:
         self._on_change(state)
 
     def _lose_jobs(self, *, killed: bool = False) -> None:
-        lost: list[Sink | PrepareSink] = [*self._sinks.values(), *self._readers.values()]
-        self._sinks, self._readers = {}, {}
-        for sink in lost:
+        for sink in self._take_sinks():
             sink.lost(killed=killed)
+
+    def _take_sinks(self) -> list[Sink | PrepareSink]:
+        taken: list[Sink | PrepareSink] = [*self._sinks.values(), *self._readers.values()]
+        self._sinks, self._readers = {}, {}
+        return taken

@@ -57,6 +57,10 @@ class Preparation:
             self._ahead.suspect(self.device_id)
         self.end()
 
+    def unloaded(self) -> None:
+        """See `PrepareSink.unloaded`."""
+        self.end()
+
     def end(self) -> None:
         """Nothing more is done for it."""
         self.over = True

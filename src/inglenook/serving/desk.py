@@ -294,7 +294,8 @@ class Desk:
             self._allow_ahead()
         finally:
             self._pumping = False
-        self._places.tell_places(ready=self._engine.state.phase is Phase.READY)
+        loading = self._engine.state.phase not in (Phase.READY, Phase.UNLOADED)
+        self._places.tell_places(loading=loading)
         self._on_change()
 
     def _may_begin(self) -> bool:

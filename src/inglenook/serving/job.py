@@ -135,8 +135,7 @@ class Job:
             # What a later attempt finds in the cache was put there by this answer itself.
             self._cached_tokens = min(event.cached_tokens, self._prompt_tokens)
         if event.finish is Finish.CANCELLED and self.makes_way and not self.unwanted:
-            self._known = dict(self._told)
-            self._desk.stood_aside(self)
+            self._stand_aside()
             return
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
@@ -180,6 +179,15 @@ class Job:
         self.returning = True
         self._desk.lost(self)
 
+    def unloaded(self) -> None:
+        """See `Sink.unloaded`. It goes on like those that stood aside, when there is an engine."""
+        if self.over:
+            return
+        if self.unwanted:
+            self.cancelled()
+            return
+        self._stand_aside()
+
     def fail(self, problem: Problem) -> None:
         """End it with an error; text so far stays."""
         self._end(Status.FAILED, problem=problem)
@@ -209,6 +217,11 @@ class Job:
             self._untold_tokens = []
         self._ending = None
         return change
+
+    def _stand_aside(self) -> None:
+        # The next engine tells all text again, from the first character.
+        self._known = dict(self._told)
+        self._desk.stood_aside(self)
 
     def _append(self, parts: list[tuple[Channel, str]]) -> None:
         for channel, text in parts:

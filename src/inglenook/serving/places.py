@@ -154,9 +154,9 @@ class Places:
         free = self.limits.max_active - len(self.active) - len(self._queue)
         return max(0, min(free, self._ahead_max))
 
-    def tell_places(self, *, ready: bool) -> None:
-        """Tell all that wait where they stand; ``ready`` says that there is an engine."""
-        reason = self.limits.reason if ready else Reason.LOADING
+    def tell_places(self, *, loading: bool) -> None:
+        """Tell all that wait where they stand; ``loading`` says that they wait for an engine."""
+        reason = Reason.LOADING if loading else self.limits.reason
         for position, job in enumerate(self._queue.in_order(self._pace.answer_tokens), start=1):
             eta_s = self._pace.eta_s(position, self.limits.max_active)
             job.response.wait_at(Place(position, eta_s, reason))
