@@ -167,6 +167,7 @@ class Plant:
         self.room_c = room_c
         self.slowed = 0
         self._random = Random(1)
+        self._known: dict[tuple[int, int, int], tuple[float, float]] = {}
         self.sink_c = self.die_c = room_c
         for _ in range(200):
             idle_w = board.idle_at(self.die_c)
@@ -176,16 +177,25 @@ class Plant:
 
     def run(self, active: int, threads: int, duty: float, cap: int = 0) -> float:
         """Run for one `STEP_S`, at no higher than the ``cap``th of `CLOCKS`; return the tokens."""
-        board, (clock, volts) = self.board, CLOCKS[max(cap, self.slowed)]
-        busy_w = duty * board.busy_w(active, threads, clock, volts) if active else 0.0
-        heat_w = board.idle_at(self.die_c) + busy_w
+        board = self.board
+        busy_w, tokens_per_s = self._work(active, threads, max(cap, self.slowed))
+        heat_w = board.idle_at(self.die_c) + duty * busy_w
         up_w = (self.die_c - self.sink_c) / board.die_k_per_w
         out_w = (self.sink_c - self.room_c) / board.sink_at(self.die_c)
         self.die_c += STEP_S * (heat_w - up_w) / board.die_j_per_k
         self.sink_c += STEP_S * (up_w - out_w) / board.sink_j_per_k
         before_c, self.reading_c = self.reading_c, self._read()
         self._slow_down(before_c)
-        return STEP_S * board.tokens_per_s(active, threads, duty, clock)
+        return STEP_S * duty * tokens_per_s
+
+    def _work(self, active: int, threads: int, slowed: int) -> tuple[float, float]:
+        """Heat and tokens of computing all the time; looked up, for it is asked 30,000 times."""
+        key = (active, threads, slowed)
+        if key not in self._known:
+            clock, volts = CLOCKS[slowed]
+            busy_w = self.board.busy_w(active, threads, clock, volts) if active else 0.0
+            self._known[key] = busy_w, self.board.tokens_per_s(active, threads, 1.0, clock)
+        return self._known[key]
 
     def _read(self) -> float:
         shown_c = self.die_c + self._random.uniform(-JITTER_C, JITTER_C)

@@ -48,13 +48,16 @@ def _heat(decision: Decision, heat: Heat) -> str:
     if decision.reason is Reason.NONE:
         return where
     again_c = zone.passive_c - COOL_AGAIN_C
-    return f"{where}: {_how_much(decision)}; more when it is below {again_c:.0f} °C"
+    more = f"when it is below {again_c:.0f} °C" if zone.temp_c >= again_c else "if it stays there"
+    return f"{where}: {_how_much(decision)}; more {more}"
 
 
 def _how_much(decision: Decision) -> str:
     threads = "1 thread" if decision.threads == 1 else f"{decision.threads} threads"
     active = "1 answer" if decision.max_active == 1 else f"{decision.max_active} answers"
-    return f"computing {decision.duty:.0%} of the time with {threads}, {active} at once"
+    clock = "" if decision.clock == 1 else f" at {100 * decision.clock:.0f} % of the clock"
+    time = f"computing {100 * decision.duty:.0f} % of the time"
+    return f"{time} with {threads}{clock}, {active} at once"
 
 
 def _unknown(heat: Heat, readings: Readings) -> str:
@@ -65,7 +68,7 @@ def _unknown(heat: Heat, readings: Readings) -> str:
     if readings.freq_ratio is not None and readings.freq_ratio < 1:
         return (
             "No temperature sensor; the clock is held at"
-            f" {readings.freq_ratio:.0%} of its highest, by heat or by a setting"
+            f" {100 * readings.freq_ratio:.0f} % of its highest, by heat or by a setting"
         )
     return "No temperature sensor, so heat limits nothing"
 
