@@ -51,8 +51,14 @@ def add(args: argparse.Namespace) -> None:
 
 
 def revoke(args: argparse.Namespace) -> None:
-    """Shut a device out; the daemon notices within a second."""
+    """Shut a device out; a daemon that runs notices within a second.
+
+    What it said may be in the prefix cache, which nobody can tell apart: all of it goes.
+    """
+    from inglenook.cli.cache import empty_cache
+
     device = _allowlist(args).revoke(args.device)
+    empty_cache(load_config(args.config, os.environ).state_dir)
     print(f"{device.name} ({device.device_id}) is no longer paired", file=sys.stderr)
 
 
