@@ -45,6 +45,7 @@ class Course:
         peak_c: Hottest the die was.
         settings: In force, each second.
         die_c: Temperature, each second.
+        rates: Tokens, each second.
     """
 
     tokens: float = 0.0
@@ -52,6 +53,7 @@ class Course:
     peak_c: float = 0.0
     settings: list[Setting] = field(default_factory=list)
     die_c: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
 
     def reversals_s(self) -> list[float]:
         """Moments at which the work allowed began to fall after it had risen."""
@@ -73,12 +75,14 @@ def run(plant: Plant, regime: Regime, seconds: int, demand: Demand = lambda _s: 
         asked = demand(float(second))
         setting = regime(readings_of(plant), float(second), asked > 0)
         active, cap = min(setting.active, asked), SHARES.index(setting.clock)
+        before = course.tokens
         for _ in range(round(1 / STEP_S)):
             course.tokens += plant.run(active, setting.threads, setting.duty, cap)
             course.throttled_s += STEP_S * (plant.slowed > 0)
             course.peak_c = max(course.peak_c, plant.die_c)
         course.settings.append(setting)
         course.die_c.append(plant.die_c)
+        course.rates.append(course.tokens - before)
     return course
 
 
