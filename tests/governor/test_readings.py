@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.governor.readings import MemoryReadings
+from inglenook.governor.readings import MemoryReadings, Readings, Zone
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,11 @@ from inglenook.governor.readings import MemoryReadings
 def test_the_tighter_of_the_two_counts(memory: MemoryReadings, left_bytes: int | None) -> None:
     """An unknown one does not."""
     assert memory.left_bytes == left_bytes
+
+
+def test_the_hottest_sensor_is_the_one_nearest_to_its_own_limit() -> None:
+    """Which need not be the one with the highest reading."""
+    little, big = Zone("little", 84.0, 95.0), Zone("big", 80.0, 85.0)
+
+    assert Readings(zones=(little, big)).hottest == big
+    assert Readings().hottest is None

@@ -104,3 +104,8 @@ class Readings:
     engine_rss_bytes: int | None = None
     on_battery: bool | None = None
     battery_percent: float | None = None
+
+    @property
+    def hottest(self) -> Zone | None:
+        """The sensor nearest to where the board slows itself down; None without any."""
+        return min(self.zones, key=lambda zone: zone.passive_c - zone.temp_c, default=None)

@@ -1,0 +1,158 @@
+"""Looks at the board once a second and says what it allows. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from inglenook.governor.law import State, decide
+from inglenook.governor.limits import Capacity, Decision, Reason
+from inglenook.governor.readings import Readings
+from inglenook.governor.turns import Turn, turn, unlimited
+
+log = logging.getLogger(__name__)
+
+#: A reading takes a millisecond. One that takes this long hangs in a driver.
+READING_S = 5.0
+
+#: What a sensor is called that was never read.
+_NAMELESS = "that is being read"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When the board is looked at; a test cannot wait for a board to cool down.
+
+    Attributes:
+        every_s: Pause between two looks.
+        clock: Seconds as the law counts them; asked once a look.
+    """
+
+    every_s: float = 1.0
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the box does, and could do.
+
+    Attributes:
+        capacity: With nothing to hold it back.
+        busy: Whether answers are being written.
+    """
+
+    capacity: Capacity
+    busy: bool
+
+
+class Monitor:
+    """The governor at work."""
+
+    def __init__(
+        self,
+        read: Callable[[], Readings],
+        work: Callable[[], Work],
+        on_look: Callable[[Decision, Readings], None],
+        *,
+        enabled: bool,
+        pace: Pace,
+    ) -> None:
+        """Nothing happens until `run`.
+
+        Args:
+            read: Reads the board; blocks, and is called in a thread.
+            work: Tells what the box does at this moment.
+            on_look: Hears, synchronously and after every look, what is allowed and why.
+            enabled: Whether anything may be limited.
+            pace: When to look.
+        """
+        self._read = read
+        self._work = work
+        self._on_look = on_look
+        self._enabled = enabled
+        self._pace = pace
+        self._state = State()
+        self._logged: Decision | None = None
+        self._readings = Readings()
+        self._pending: asyncio.Future[Readings] | None = None
+        self._hangs = False
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        with _reading_thread(self._read) as begin:
+            while True:
+                self._decide(await self._look(begin))
+                await asyncio.sleep(self._pace.every_s)
+
+    async def _look(self, begin: Callable[[], asyncio.Future[Readings]]) -> Readings:
+        """Read the board, or say that every sensor fails if that cannot be done."""
+        if self._pending is None:
+            self._pending = begin()
+        # One that hangs is not waited for again, only looked after.
+        await asyncio.wait([self._pending], timeout=0.0 if self._hangs else READING_S)
+        if not self._pending.done():
+            if not self._hangs:
+                log.warning("reading sensors and memory hangs in the kernel for %g s", READING_S)
+            self._hangs = True
+            names = (*self._readings.faulty, *(zone.name for zone in self._readings.zones))
+            return replace(self._readings, zones=(), faulty=names or (_NAMELESS,))
+        if self._hangs:
+            log.info("sensors and memory can be read again")
+        self._hangs = False
+        self._readings = self._pending.result()
+        self._pending = None
+        return self._readings
+
+    def _decide(self, readings: Readings) -> None:
+        work, now = self._work(), self._pace.clock()
+        self._state, decision = decide(self._state, readings, work.capacity, now, busy=work.busy)
+        if not self._enabled:
+            decision = unlimited(decision, work.capacity)
+        self._say(decision)
+        self._on_look(decision, readings)
+
+    def _say(self, decision: Decision) -> None:
+        """Write one line if something turned."""
+        change = turn(self._logged, decision)
+        if change is Turn.NONE:
+            return
+        self._logged = decision
+        bad = change is Turn.WORSE and decision.reason is not Reason.NONE
+        level = logging.WARNING if bad else logging.INFO
+        log.log(level, "board %s: %s", decision.level, decision.sentence)
+
+
+@contextlib.contextmanager
+def _reading_thread(
+    read: Callable[[], Readings],
+) -> Iterator[Callable[[], asyncio.Future[Readings]]]:
+    """Have a thread that reads whenever the function this gives is called.
+
+    It is a thread of its own, and nobody waits for its end: one that hangs in a driver must not
+    keep the program from ending.
+    """
+    loop = asyncio.get_running_loop()
+    wanted: queue.SimpleQueue[asyncio.Future[Readings] | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (result := wanted.get()) is not None:
+            readings = read()
+            with contextlib.suppress(RuntimeError):  # it hung, and the loop is closed by now
+                loop.call_soon_threadsafe(result.set_result, readings)
+
+    def begin() -> asyncio.Future[Readings]:
+        result: asyncio.Future[Readings] = loop.create_future()
+        wanted.put(result)
+        return result
+
+    threading.Thread(target=work, name="governor", daemon=True).start()
+    try:
+        yield begin
+    finally:
+        wanted.put(None)

@@ -1,0 +1,216 @@
+"""Once a second the board is looked at; what turns is said once, and nothing hangs the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inglenook.governor import monitor as module
+from inglenook.governor.limits import Capacity, Decision, Level, Reason
+from inglenook.governor.monitor import Monitor, Pace, Work
+from inglenook.governor.probes import Probes
+from inglenook.governor.readings import MemoryReadings, Readings, Zone
+from tests.parts.board import pi_5
+
+DEADLINE_S = 20.0
+MIB = 2**20
+
+
+class Watch:
+    """A monitor whose every look is a second of the law's time, and what it said."""
+
+    def __init__(self, read: Callable[[], Readings], *, enabled: bool = True) -> None:
+        self.busy = False
+        self.looks: list[tuple[Decision, Readings]] = []
+        self._looked = asyncio.Event()
+        seconds = itertools.count(100.0)
+        self.monitor = Monitor(
+            read,
+            lambda: Work(Capacity(4, 4), self.busy),
+            self._look,
+            enabled=enabled,
+            pace=Pace(0.0, lambda: next(seconds)),
+        )
+
+    def _look(self, decision: Decision, readings: Readings) -> None:
+        self.looks.append((decision, readings))
+        self._looked.set()
+
+    @property
+    def decision(self) -> Decision:
+        """The latest."""
+        return self.looks[-1][0]
+
+    async def until(self, condition: Callable[[Decision], bool]) -> Decision:
+        """Wait for a decision of which this is true."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                self._looked.clear()
+                await self._looked.wait()
+                if condition(self.decision):
+                    return self.decision
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look until the end of the block."""
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self.monitor.run(), name="governor")
+            try:
+                yield
+            finally:
+                task.cancel()
+
+
+def at(temp_c: float) -> Readings:
+    """A board with one sensor and a limit of 85 °C."""
+    return Readings(zones=(Zone("cpu", temp_c, 85.0),))
+
+
+class Dial:
+    """A sensor that a test sets."""
+
+    def __init__(self, readings: Readings) -> None:
+        self.readings = readings
+
+    def read(self) -> Readings:
+        return self.readings
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+async def test_a_real_board_is_looked_at(tmp_path: Path) -> None:
+    """From the file of its sensor to a decision."""
+    board = pi_5(tmp_path)
+    watch = Watch(Probes(tmp_path, lambda: None).read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.COOL)
+        board.heat(67)
+        await watch.until(lambda decision: decision.level is not Level.COOL)
+
+    hottest = watch.looks[-1][1].hottest
+    assert hottest is not None
+    assert hottest.temp_c == 67.0
+    assert "where the board slows itself down" in watch.decision.sentence
+
+
+async def test_one_line_is_written_for_each_turn_and_none_between(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a warning on the way up, as information on the way down."""
+    caplog.set_level(logging.INFO, "inglenook.governor")
+    dial = Dial(at(45.0))
+    watch = Watch(dial.read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.COOL)
+        dial.readings = at(84.95)
+        await watch.until(lambda decision: decision.level is Level.CRITICAL)
+        seen = len(watch.looks)
+        await watch.until(lambda decision: len(watch.looks) > seen + 100)
+        dial.readings = at(45.0)
+        watch.busy = True
+        await watch.until(lambda decision: decision.reason is Reason.NONE)
+
+    said = lines(caplog)
+    assert len({decision.duty for decision, _readings in watch.looks}) > len(said)
+    levels = [text.partition(":")[0] for _level, text in said]
+    assert levels[0] == "board cool"
+    up = levels.index("board critical")
+    down = len(levels) - 1 - levels[::-1].index("board critical")
+    assert {level for level, _text in said[up : down + 1]} == {logging.WARNING}
+    assert {level for level, _text in said[down + 1 :]} == {logging.INFO}
+    assert levels[-1] == "board cool"
+    assert len(said) == 1 + len([1 for before, after in turns(watch) if before != after])
+
+
+def turns(watch: Watch) -> Iterator[tuple[object, object]]:
+    """Neighbouring decisions, as far as they are worth a line."""
+    kinds = [(d.level, d.reason, d.max_active, d.admit, d.unload) for d, _readings in watch.looks]
+    return itertools.pairwise(kinds)
+
+
+async def test_a_reading_that_hangs_counts_as_hot_and_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver may hold a file for ever; the loop goes on, and so does the law."""
+    caplog.set_level(logging.INFO, "inglenook.governor")
+    monkeypatch.setattr(module, "READING_S", 0.05)
+    free = threading.Event()
+    free.set()
+
+    def read() -> Readings:
+        free.wait()
+        return at(45.0)
+
+    watch = Watch(read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.COOL)
+        free.clear()
+        hot = await watch.until(lambda decision: decision.level is Level.HOT)
+        seen = len(watch.looks)
+        await watch.until(lambda _decision: len(watch.looks) > seen + 10)
+        free.set()
+        await watch.until(lambda decision: decision.level is Level.COOL)
+
+    assert (hot.reason, hot.duty < 1) == (Reason.THERMAL, True)
+    assert "The sensor cpu has stopped working" in hot.sentence
+    texts = [text for _level, text in lines(caplog)]
+    assert len([text for text in texts if "hangs in the kernel" in text]) == 1
+    assert texts.count("sensors and memory can be read again") == 1
+
+
+async def test_a_first_reading_that_hangs_counts_as_hot_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the program can end all the same."""
+    monkeypatch.setattr(module, "READING_S", 0.05)
+    free = threading.Event()
+
+    def read() -> Readings:
+        free.wait()
+        return at(45.0)
+
+    watch = Watch(read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.HOT)
+    free.set()
+
+    assert "that is being read" in watch.decision.sentence
+
+
+async def test_memory_that_runs_short_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """Down to unloading, rung by rung, each with its line."""
+    caplog.set_level(logging.INFO, "inglenook.governor")
+    dial = Dial(Readings(memory=MemoryReadings(total_bytes=1000 * MIB, available_bytes=20 * MIB)))
+    watch = Watch(dial.read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.unload)
+
+    assert [decision.admit for decision, _readings in watch.looks] == [False] * len(watch.looks)
+    assert "the model is unloaded" in lines(caplog)[-1][1]
+
+
+async def test_switched_off_it_looks_and_limits_nothing() -> None:
+    """The level is still told."""
+    dial = Dial(
+        Readings(
+            zones=(Zone("cpu", 99.0, 85.0),),
+            memory=MemoryReadings(total_bytes=1000 * MIB, available_bytes=MIB),
+        )
+    )
+    watch = Watch(dial.read, enabled=False)
+    async with watch.running():
+        await watch.until(lambda _decision: len(watch.looks) > 60)
+
+    decision = watch.decision
+    assert decision.level is Level.CRITICAL
+    assert (decision.max_active, decision.threads, decision.duty) == (4, 4, 1.0)
+    assert (decision.reason, decision.admit, decision.unload) == (Reason.NONE, True, False)
