@@ -10,6 +10,7 @@ import pytest
 
 from inglenook.errors import Code
 from inglenook.gateway.guard import STATUS
+from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
@@ -21,6 +22,7 @@ from inglenook.serving.shelf import KEPT_BYTES_MAX
 DOCS = Path(__file__).parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text()
 LIMITS = (DOCS / "limits.md").read_text()
+OPERATIONS = (DOCS / "operations.md").read_text()
 
 
 def arrows(heading: str) -> set[tuple[str, str, str]]:
@@ -80,6 +82,17 @@ def test_every_error_code_is_documented_with_its_http_status() -> None:
     }
 
     assert listed == STATUS
+
+
+def test_every_metric_is_documented() -> None:
+    """And no other."""
+    state = dict.fromkeys(("engine", "active", "queued", "max_active", "level", "reason"), 0)
+    text = Metrics(lambda: {**state, "cpu_c": 0, "mem_available_bytes": 0}).text().decode()
+    table = OPERATIONS.split("## Metrics")[1].split("\n## ")[0]
+    rows = "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
+
+    told = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)", rows)) == told
 
 
 def test_every_message_is_documented() -> None:

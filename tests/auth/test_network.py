@@ -6,7 +6,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from inglenook.auth.network import Network, OwnNames, host_allowed, origin_allowed, peer_allowed
+from inglenook.auth.network import (
+    Network,
+    OwnNames,
+    host_allowed,
+    origin_allowed,
+    peer_allowed,
+    peer_is_loopback,
+)
 
 OWN = OwnNames(
     addresses=frozenset(
@@ -237,3 +244,23 @@ def test_only_neighbours_may_connect(
 ) -> None:
     """Near is this box, a private address, or a network one of our interfaces is in."""
     assert peer_allowed(peer, networks) is allowed
+
+
+@pytest.mark.parametrize(
+    ("peer", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.168.1.77", False),
+        ("::ffff:192.168.1.77", False),
+        ("fe80::1%eth0", False),
+        ("localhost", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_this_machine_is_known_by_its_address(peer: str | None, loopback: bool) -> None:
+    """Also where one socket hears both kinds of address; a name proves nothing."""
+    assert peer_is_loopback(peer) is loopback

@@ -75,6 +75,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
             door=PairingDoor(allowlist, lambda: None),
             engine_state=lambda: engine.state,
             snapshot=dict,
+            metrics=bytes,
             addresses=nowhere,
             host_name=lambda: "kitchen-ab12",
             names=(),

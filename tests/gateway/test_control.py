@@ -83,10 +83,19 @@ def test_a_name_that_will_not_do_opens_nothing(box: Box) -> None:
     assert "printable" in refused["error"]["message"]
 
 
+def test_the_owner_sees_the_state_without_a_token(box: Box, token: str) -> None:
+    """As phones do, and besides why there is no engine."""
+    state = box.control("GET", "/state")
+
+    assert state.keys() - box.http("GET", "/v1/state", token=token).json().keys() == {"engine_why"}
+    assert (state["engine"], state["engine_why"]) == ("ready", "")
+
+
 def test_the_owners_door_does_not_open_to_the_network(box: Box, token: str) -> None:
     """Its paths do not exist on the ports, whatever the token."""
     assert box.http("POST", "/pair/open", token=token).status == 404
     assert box.http("GET", "/pair/wait", token=token).status == 404
+    assert box.http("GET", "/state", token=token).status == 404
     assert box.http("POST", "/cache/purge", token=token).status == 404
 
 

@@ -21,7 +21,7 @@ PRIVATE_PATHS = [
     "/v1/models",
     "/v1/chat/completions",
     "/api/tags",
-    "/metrics",
+    "/metrics/",
     "/nothing/here",
     "/index.html",
     "//healthz",

@@ -19,7 +19,7 @@ from inglenook.serving.journal import Journal
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.places import Load
 from inglenook.serving.recorder import Recorder
-from inglenook.serving.response import Reason, Response, Status
+from inglenook.serving.response import Outcome, Reason, Response, Status
 from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import LETTERS, FakeEngine
 from tests.serving.test_journal import files, opened, raw
@@ -40,8 +40,17 @@ async def open_desk(
     settings: ServingSettings | None = None,
     max_active: int = 4,
     journal: Journal | None = None,
+    heard: list[tuple[Status, int]] | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk at work, with a journal if there is one or a folder for it; stopped at the end."""
+    """A desk at work, with a journal if there is one or a folder for it; stopped at the end.
+
+    What it tells of ends, status and tokens, goes into ``heard``.
+    """
+
+    def over(status: Status, outcome: Outcome) -> None:
+        if heard is not None:
+            heard.append((status, outcome.completion_tokens))
+
     if folder is not None:
         journal = Journal(folder / "journal.db")
     desk = Desk(
@@ -50,6 +59,7 @@ async def open_desk(
         Recorder(journal),
         max_active=max_active,
         on_change=lambda: None,
+        on_over=over,
     )
     engine.on_change = desk.engine_changed
     await desk.restore(lambda _device_id: True)
@@ -132,6 +142,18 @@ async def test_a_question_becomes_an_answer() -> None:
         await until_over(response)
     assert answer(response) == ALPHABET
     assert response.status is Status.COMPLETED
+
+
+async def test_whoever_counts_hears_of_every_end_once() -> None:
+    """How it ended and what it took, also of an answer that never began."""
+    engine = FakeEngine()
+    heard: list[tuple[Status, int]] = []
+    async with open_desk(engine, max_active=1, heard=heard) as desk:
+        first, second = (desk.submit("ada", ask()) for _ in range(2))
+        desk.cancel(second)
+        engine.step(27)
+        await until_over(first, second)
+    assert heard == [(Status.CANCELLED, 0), (Status.COMPLETED, len(ALPHABET))]
 
 
 async def test_a_response_is_known_to_its_owner_only() -> None:

@@ -140,6 +140,16 @@ def peer_allowed(peer_ip: str | None, own_networks: Iterable[Network]) -> bool:
     return any(peer in network for network in own)
 
 
+def peer_is_loopback(peer_ip: str | None) -> bool:
+    """Say whether the other end of a connection is a program on this machine.
+
+    Args:
+        peer_ip: As for `peer_allowed`.
+    """
+    peer = _address(peer_ip or "")
+    return peer is not None and peer.is_loopback
+
+
 def _split_host(text: str) -> tuple[str | None, int | None]:
     """Take a ``host[:port]`` apart; IPv6 without brackets and zone, names in lower case."""
     match = _HOST.fullmatch(text)

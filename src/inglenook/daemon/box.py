@@ -26,6 +26,7 @@ from inglenook.gateway.app import PROTOCOLS, make_app, urls
 from inglenook.gateway.control import make_control_app
 from inglenook.gateway.house import Addresses, House, Identity
 from inglenook.gateway.listen import Doorman, serve
+from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.governor.memory import read_mem_available_bytes
@@ -66,6 +67,7 @@ class Daemon:
         self._supervisor = Supervisor(
             self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
+        self._metrics = Metrics(self._snapshot)
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
         self._desk = Desk(
             config.serving,
@@ -73,6 +75,7 @@ class Daemon:
             Recorder(journal),
             max_active=config.engine.max_sequences,
             on_change=self._news.set,
+            on_over=self._metrics.answered,
         )
         self._phones = Phones()
         self.door = PairingDoor(self._allowlist, self._news.set)
@@ -191,6 +194,7 @@ class Daemon:
             door=self.door,
             engine_state=lambda: self._supervisor.state,
             snapshot=self._snapshot,
+            metrics=self._metrics.text,
             addresses=_addresses,
             host_name=lambda: announcer.host_name,
             names=self._config.listen.names,
@@ -234,6 +238,7 @@ class Daemon:
         return freed_bytes
 
     def _engine_changed(self, state: EngineState) -> None:
+        self._metrics.engine_changed(state)
         self._desk.engine_changed(state)
         self._news.set()
         self._on_change()

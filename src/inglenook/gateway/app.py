@@ -13,8 +13,9 @@ from inglenook.auth.devices import Scope
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
-from inglenook.gateway.guard import guards, need_scope
+from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope
 from inglenook.gateway.house import HOUSE, House
+from inglenook.gateway.metrics import CONTENT_TYPE
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
 from inglenook.gateway.settings import EVERYWHERE
@@ -55,6 +56,7 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     app.router.add_get("/.well-known/inglenook", well_known)
     app.router.add_post("/pair", pair)
     app.router.add_get("/v1/state", state)
+    app.router.add_get(METRICS_PATH, metrics)
     app.router.add_post("/v1/inference", inference)
     for path, page in pages.items():
         app.router.add_get(path, page.serve)
@@ -134,6 +136,14 @@ async def urls(house: House) -> list[str]:
 async def state(request: web.Request) -> web.Response:
     """``GET /v1/state``: as the ``state`` frame."""
     return web.json_response(request.app[HOUSE].snapshot())
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """``GET /metrics``: for Prometheus on this machine, or with the scope for it."""
+    if DEVICE in request:
+        need_scope(request, Scope.METRICS)
+    text = request.app[HOUSE].metrics()
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def inference(request: web.Request) -> web.Response:

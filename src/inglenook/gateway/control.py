@@ -37,6 +37,7 @@ def make_control_app(house: House, purge: Callable[[], Awaitable[int]]) -> web.A
     app = web.Application()
     app[HOUSE] = house
     app[_PURGE] = purge
+    app.router.add_get("/state", _state)
     app.router.add_post("/pair/open", _open_pairing)
     app.router.add_get("/pair/wait", _wait_for_pairing)
     app.router.add_post("/cache/purge", _purge_cache)
@@ -74,6 +75,12 @@ def bind_control_socket(state_dir: Path) -> socket.socket:
         control.close()
         raise
     return control
+
+
+async def _state(request: web.Request) -> web.Response:
+    """The ``state`` as phones have it; and why there is no engine, if there is none."""
+    house = request.app[HOUSE]
+    return web.json_response({**house.snapshot(), "engine_why": house.engine_state().why})
 
 
 async def _open_pairing(request: web.Request) -> web.Response:

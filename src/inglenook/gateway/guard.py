@@ -14,7 +14,13 @@ from aiohttp import ClientError, web
 from aiohttp.typedefs import Handler, Middleware
 
 from inglenook.auth.devices import Device, Scope
-from inglenook.auth.network import OwnNames, host_allowed, origin_allowed, peer_allowed
+from inglenook.auth.network import (
+    OwnNames,
+    host_allowed,
+    origin_allowed,
+    peer_allowed,
+    peer_is_loopback,
+)
 from inglenook.errors import Code, Problem
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
@@ -28,6 +34,9 @@ DEVICE = web.RequestKey("device", Device)
 
 #: What answers without a token, beside the page's own files.
 PUBLIC_PATHS = frozenset({"/healthz", "/.well-known/inglenook", "/pair", "/ws"})
+
+#: What answers without a token to programs on this machine only.
+METRICS_PATH = "/metrics"
 
 #: The HTTP status of each code.
 STATUS = {
@@ -60,6 +69,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+#: By these a proxy says for whom it asks (RFC 7239, and what there was before).
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 #: How often the interfaces may be read anew because somebody unexpected called, seconds.
 _LOOK_AGAIN_S = 2.0
@@ -112,7 +124,8 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
 
     @web.middleware
     async def check_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PUBLIC_PATHS and request.path not in public_files:
+        public = request.path in PUBLIC_PATHS or request.path in public_files
+        if not public and not (request.path == METRICS_PATH and _is_local(request)):
             request[DEVICE] = await _authenticate(request)
         return await handler(request)
 
@@ -157,6 +170,12 @@ async def _authenticate(request: web.Request) -> Device:
         raise verdict
     await asyncio.to_thread(allowlist.touch, verdict.device_id, now)
     return verdict
+
+
+def _is_local(request: web.Request) -> bool:
+    """Whether a program on this machine asks for itself, and not for others as a proxy does."""
+    forwarded = any(name in request.headers for name in _FORWARDED)
+    return not forwarded and peer_is_loopback(request.remote)
 
 
 async def _close_at_once(request: web.Request) -> web.StreamResponse:

@@ -47,6 +47,7 @@ class House:
     Attributes:
         engine_state: Gives the engine's latest state.
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
+        metrics: Gives what ``GET /metrics`` answers.
         addresses: Reads the box's interface addresses anew.
         host_name: Gives the announced name, without ``.local``.
         names: More host names that requests may be addressed to.
@@ -61,6 +62,7 @@ class House:
     door: PairingDoor
     engine_state: Callable[[], EngineState]
     snapshot: Callable[[], dict[str, Any]]
+    metrics: Callable[[], bytes]
     addresses: Callable[[], Coroutine[Any, Any, Addresses]]
     host_name: Callable[[], str]
     names: tuple[str, ...]

@@ -25,7 +25,7 @@ from inglenook.serving.order import prepare_order, start_order
 from inglenook.serving.places import Load, Places
 from inglenook.serving.publisher import Publisher
 from inglenook.serving.recorder import Recorder
-from inglenook.serving.response import Change, Response, Status
+from inglenook.serving.response import Change, Outcome, Response, Status
 from inglenook.serving.settings import ServingSettings
 from inglenook.serving.shelf import Shelf
 
@@ -54,6 +54,7 @@ class Desk:
         *,
         max_active: int,
         on_change: Callable[[], None],
+        on_over: Callable[[Status, Outcome], None] = lambda _status, _outcome: None,
     ) -> None:
         """Take charge of ``engine``; whoever owns it calls `engine_changed` on every new state.
 
@@ -63,11 +64,13 @@ class Desk:
             recorder: Keeps them on disk.
             max_active: Answers that may be written at once until `limit` says otherwise.
             on_change: Hears that `load` may have changed, synchronously.
+            on_over: Hears how each answer ended, synchronously.
         """
         self._settings = settings
         self._engine = engine
         self._recorder = recorder
         self._on_change = on_change
+        self._on_over = on_over
         self._places = Places(max_active)
         self._shelf = Shelf(settings.resume_ttl_s, settings.unread_grace_s)
         self._numbers = itertools.count(1)
@@ -260,6 +263,8 @@ class Desk:
     def over(self, job: Job) -> None:
         """See `JobOwner.over`."""
         self._places.over(job, self._now())
+        assert job.ending is not None
+        self._on_over(*job.ending)
         if self._shelf.get(job.response.response_id) is None:
             # Its device was forgotten, and the engine has kept it just now.
             self._engine.purge()

@@ -97,6 +97,11 @@ class Job:
         """What it has cost so far, in tokens of prompt and answer; nothing if it was refused."""
         return self._prompt_tokens + len(self._produced) if self._begun else 0
 
+    @property
+    def ending(self) -> tuple[Status, Outcome] | None:
+        """How it ended; None before, and once it was taken by `take_change`."""
+        return self._ending
+
     def attempt(self, number: int) -> Start:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:
