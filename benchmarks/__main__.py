@@ -32,6 +32,7 @@ from benchmarks.speed.servers import Setting
 from benchmarks.speed.speculation import speculation
 from benchmarks.speed.stall import stall
 from benchmarks.speed.steps import steps
+from benchmarks.speed.stream import Unmeasurable
 from benchmarks.speed.throughput import crowd, throughput
 from benchmarks.speed.turns import sharing, turns
 from benchmarks.speed.typed import typed
@@ -152,11 +153,16 @@ def _write(report: Report, folder: Path) -> None:
     page = folder / "benchmarks.md"
     page.write_text(put_into(page.read_text(), page_part(report)))
     (folder / "images").mkdir(exist_ok=True)
-    draw(report, folder / "images" / "benchmarks.png")
+    try:
+        draw(report, folder / "images" / "benchmarks.png")
+    except Unmeasurable as exc:
+        _say(str(exc))
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    """What was typed; of files elsewhere on this machine the name alone."""
+    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "benchmarks", *words])
 
 
 def _today() -> str:

@@ -12,6 +12,8 @@ from benchmarks.speed.result import Claim, Figure, Result
 #: What stands between these in a page is written anew.
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
+PICTURE = "![Speed, stalls and first texts](images/benchmarks.png)\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -36,10 +38,9 @@ class Report:
     runs: list[Run] = field(default_factory=list)
 
     def with_run(self, run: Run) -> Report:
-        """Add one in place of an earlier one of the same."""
-        key = (run.result.scenario, run.result.model)
-        kept = [r for r in self.runs if (r.result.scenario, r.result.model) != key]
-        return Report([*kept, run])
+        """Add one, or put it in the place of an earlier one of the same."""
+        runs = {(r.result.scenario, r.result.model): r for r in [*self.runs, run]}
+        return Report(list(runs.values()))
 
 
 def to_json(report: Report) -> bytes:
@@ -68,7 +69,7 @@ def result_tables(result: Result) -> str:
 
 def page_part(report: Report) -> str:
     """Everything, in Markdown: a chapter a scenario, then the machines."""
-    parts = []
+    parts = [PICTURE]
     for scenario in dict.fromkeys(run.result.scenario for run in report.runs):
         parts.append(f"## {scenario}\n")
         for run in report.runs:

@@ -66,6 +66,8 @@ async def _rounds(bench: Bench, ours: Inglenook) -> Ledger:
 
 async def _type(ours: Inglenook, text: str, typing_s: float) -> int:
     """Type a text on phone 0; returns how many of its tokens the box has ready."""
+    # What came too late for the text before is of no interest.
+    ours.phones[0].replies()
     letters = text.split(" ")
     for part in range(1, _PREPARES + 1):
         ours.phones[0].prepare(_asking(" ".join(letters[: len(letters) * part // _PREPARES])))
