@@ -25,10 +25,14 @@ from inglenook.engine.orders import (
     Event,
     Finish,
     Hello,
+    Limits,
     Load,
     LoadFailed,
     Order,
+    Prepare,
+    Prepared,
     Progress,
+    Purge,
     Ready,
     Refusal,
     Refused,
@@ -357,3 +361,45 @@ def test_it_goes_when_a_later_order_is_none(toy_path: Path) -> None:
         daemon.load(toy_path)
         daemon.sock.sendall(frame(encode(asking(1, "abc")).replace(b"abc", b"\xff\xff\xff"), 1000))
         assert daemon.gone()
+
+
+def test_a_pause_stops_all_computing_and_cancelling_still_works(toy_path: Path) -> None:
+    """With signs of life meanwhile; what goes on after it is what it would have been."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "hello", 40), asking(2, "never mind", None))
+        daemon.hear(Started)
+        daemon.hear(Started)
+        daemon.send(Limits(duty=0.0), Cancel(2))
+        while daemon.hear(Ended).job != 2:
+            pass
+        quiet = [daemon.hear(Step) for _ in range(2)]
+        assert quiet == [Step(()), Step(())]
+        daemon.send(Limits())
+        assert daemon.hear(Ended).job == 1
+
+
+def test_limits_change_how_hard_it_works(toy_path: Path) -> None:
+    """Half the time, another budget, no memory for the cache: the answer is whole all the same."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(Limits(step_budget_s=0.05, threads=1, duty=0.5, ram_bytes=0), Purge())
+        daemon.send(asking(1, "hello", 20))
+        ended = daemon.hear(Ended)
+
+    assert (ended.finish, ended.completion_tokens) == (Finish.LENGTH, 20)
+
+
+def test_what_is_typed_is_read_before_it_is_sent(toy_path: Path) -> None:
+    """Only what a letter more would not change; the question then finds it."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        asked = asking(2, "hello there, how are you today?", 5)
+        daemon.send(Prepare(1, asked.messages))
+        prepared = daemon.hear(Prepared)
+        daemon.send(asked)
+        started, ended = daemon.hear(Started), daemon.hear(Ended)
+
+    assert 16 <= prepared.cached_tokens <= prepared.prompt_tokens == started.prompt_tokens
+    # One token is left to compute, for its scores.
+    assert ended.cached_tokens == min(prepared.cached_tokens, started.prompt_tokens - 1)

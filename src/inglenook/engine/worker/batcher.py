@@ -145,12 +145,21 @@ class Batcher:
 
     def step(self) -> tuple[list[Output], list[Ended | Prepared]]:
         """Compute one token of every answer under way and some of the newcomers' prompts."""
-        ended = self._take_ended()
+        ended = self.take_ended()
         self._line.admit()
         for sequence in self._line.active.values():
             sequence.waited += 1
         outputs = self._advance()
-        return outputs, ended + self._take_ended()
+        return outputs, ended + self.take_ended()
+
+    def take_ended(self) -> list[Ended | Prepared]:
+        """Take out what is over, and tell of it; `step` does it too."""
+        ended = []
+        for sequence in self._line.take_finished():
+            if sequence.answer is not None:
+                sequence.answer.sampler.close()
+            ended.append(sequence.over())
+        return ended
 
     def close(self) -> None:
         """Give every sampler back."""
@@ -335,11 +344,3 @@ class Batcher:
             or len(sequence.tokens) >= self.request_tokens_max
         ):
             sequence.finish = Finish.LENGTH
-
-    def _take_ended(self) -> list[Ended | Prepared]:
-        ended = []
-        for sequence in self._line.take_finished():
-            if sequence.answer is not None:
-                sequence.answer.sampler.close()
-            ended.append(sequence.over())
-        return ended

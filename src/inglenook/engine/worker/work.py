@@ -100,8 +100,8 @@ class Work:
         if self._batcher.busy and self._duty and not self._batcher.blocked:
             self._step()
         elif self._batcher.busy:
-            # A sign of life: it is not its fault that nothing is made.
-            self._pipe.send(Step(()))
+            # A sign of life: it is not its fault that nothing is made. Who is cancelled ends.
+            self._tell(*self._batcher.take_ended())
         elif self._batcher.pool.unsaved:
             self._batcher.pool.save_block()
 
@@ -173,11 +173,14 @@ class Work:
         short = self._step_s < _SHORT_STEP_S and self._batcher.steady and not self._newcomers
         if ended or not short or now - self._told_at > _HELD_S:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
-            self._pipe.send(Step(tuple(self._held.values())), *ended)
-            self._held.clear()
-            self._told_at = now
+            self._tell(*ended)
         if self._store is not None and not self._batcher.busy:
             self._store.computing(False)
+
+    def _tell(self, *ended: Ended | Prepared) -> None:
+        self._pipe.send(Step(tuple(self._held.values())), *ended)
+        self._held.clear()
+        self._told_at = time.perf_counter()
 
 
 def _never_begun(newcomer: Start | Prepare) -> Ended | Prepared:
