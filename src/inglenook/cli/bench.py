@@ -87,7 +87,9 @@ def bench(args: argparse.Namespace) -> None:
 async def _bench(url: str, args: argparse.Namespace) -> list[tuple[str, str]]:
     # No limit in all: each answer has its own.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ASK_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    # llama.cpp's server hangs up after each answer, also when it said that it would not.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         server = await _server(url, args, session)
         await _hear(server, _story(8))
         _say("one stream")
