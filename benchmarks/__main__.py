@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -73,6 +74,8 @@ _SHAPE_PATH = MODELS_DIR.parent / "benchmarks" / "Qwen2-1.5B-shape.Q4_0.gguf"
 def main() -> int:
     """Run what the command line names; returns 1 if something could not be measured."""
     args = _parser().parse_args()
+    # Ended from outside, it takes the servers it has started with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     models: list[Path] = args.model or _models()
     threads = args.threads or len(compute_cores())
     names = args.scenario or list(_SCENARIOS)
@@ -174,4 +177,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
