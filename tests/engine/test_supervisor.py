@@ -409,6 +409,24 @@ async def test_unloading_and_loading_at_once_loses_no_job(script: Path) -> None:
     assert job.what[-1] == "unloaded"
 
 
+async def test_it_may_be_said_again_and_otherwise_while_the_engine_is_being_buried(
+    script: Path,
+) -> None:
+    """Whatever was said last counts."""
+    engine = Engine(fake(script, ["ignores its closed pipe"]), patience=Patience(close_s=0.2))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        engine.supervisor.unload()
+        await engine.until(Phase.UNLOADED)
+        engine.supervisor.unload()
+        engine.supervisor.load()
+        engine.supervisor.unload()
+        await until(lambda: engine.supervisor._life is None)
+        assert engine.phases[-1] is Phase.UNLOADED
+        engine.supervisor.load()
+        await engine.until(Phase.READY, times=2)
+
+
 async def test_an_engine_that_was_unloaded_before_it_ran_waits_to_be_loaded(script: Path) -> None:
     """A box may begin its day asleep."""
     engine = Engine(fake(script, []))

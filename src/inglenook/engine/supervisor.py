@@ -155,7 +155,7 @@ class Supervisor:
         Its jobs hear `Sink.unloaded`, once the state is `Phase.UNLOADED`.
         """
         self._wanted.clear()
-        if self._life is not None:
+        if self._life is not None and not self._life.expired():
             self._life.reschedule(asyncio.get_running_loop().time())
 
     def load(self) -> None:
