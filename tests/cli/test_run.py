@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.parts.board import virtual_machine
 from tests.parts.box import made_box, terminal
+from tests.parts.gguf_files import small_model
 
 
 def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
@@ -33,3 +35,18 @@ def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
             assert again.wait_ended() == 0
 
     assert "Traceback" not in up.shown + again.shown
+
+
+def test_up_says_what_the_model_lacks_if_there_is_no_room_for_it(tmp_path: Path) -> None:
+    """It does not wait for ever for an engine that waits for memory."""
+    model, board = tmp_path / "model.gguf", virtual_machine(tmp_path / "board")
+    model.write_bytes(small_model())
+    board.memory(MemAvailable=420 * 1024)
+    with made_box(model, {"governor": {"root": str(board.root)}}) as box:
+        box.write_config()
+        with terminal(["up", "--config", str(box.config)], box.environ()) as up:
+            up.wait_for("Kitchen is on, but cannot answer yet.")
+            up.wait_for("No answers yet: this model needs")
+            up.wait_for("420.0 MiB are free")
+            up.type("\x03")
+            assert up.wait_ended() == 0

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from inglenook.governor.cgroup import Group
-from inglenook.governor.memory import read_mem_available_bytes, read_memory
+from inglenook.governor.memory import read_memory
 from inglenook.governor.readings import MemoryReadings
 from tests.parts.board import Board, virtual_machine
 
@@ -32,17 +32,17 @@ def test_the_kernels_own_estimate_counts(
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text(meminfo)
 
-    assert read_mem_available_bytes(tmp_path) == available_bytes
+    assert read_memory(tmp_path, []).available_bytes == available_bytes
 
 
 def test_without_the_file_nothing_is_known(tmp_path: Path) -> None:
     """A container may hide it."""
-    assert read_mem_available_bytes(tmp_path) is None
+    assert read_memory(tmp_path, []).available_bytes is None
 
 
 def test_this_machine_has_some() -> None:
     """The real file is read as it is, and agrees with somebody else's reading of it."""
-    available_bytes = read_mem_available_bytes(Path("/"))
+    available_bytes = read_memory(Path("/"), []).available_bytes
 
     assert available_bytes is not None
     assert available_bytes == pytest.approx(psutil.virtual_memory().available, rel=0.2)

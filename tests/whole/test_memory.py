@@ -23,10 +23,15 @@ async def test_a_model_that_does_not_fit_is_loaded_once_it_does(tmp_path: Path) 
     write_meminfo(board, 250)
     with made_box(path, {"governor": {"root": str(board)}}) as box:
         box.start()
-        refusal = box.wait_log(r"no model: this model needs .*")[0]
+        refusal = box.wait_log(r"the model waits: this model needs .*")[0]
         assert "250.0 MiB are free, of which 204.8 MiB stay for the system" in refusal
         assert "choose a smaller model" in refusal
-        assert box.health() == 503
+        box.wait_log("board unknown")
+        assert box.http("GET", "/healthz").json()["reason"] == "unloaded"
+        async with connected(box.url, box.pair("Ben")) as phone:
+            refused = await phone.ask(long_chat(2))
+        assert refused.error is not None
+        assert refused.error["code"] == "low_memory"
 
         write_meminfo(board, 2048)
         box.wait_ready()

@@ -17,6 +17,9 @@ from inglenook.engine.orders import EngineState, Phase
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
 
+#: Loading has come to its end, be it a good one or not.
+_SETTLED = (Phase.READY, Phase.MISSING, Phase.UNLOADED)
+
 #: Clears a terminal's line from the cursor on (ECMA-48, EL).
 _CLEAR = "\x1b[K"
 
@@ -100,7 +103,7 @@ class _LoadingLine:
             line = f"loading {state.model}  {bar} {state.progress:4.0%}"
             # The cursor goes back to the start, so that a line of the log takes this one's place.
             print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
-        elif not self.settled.is_set() and state.phase in (Phase.READY, Phase.MISSING):
+        elif not self.settled.is_set() and state.phase in _SETTLED:
             if self._moving:
                 print(_CLEAR, end="", file=sys.stderr, flush=True)
             self.settled.set()

@@ -15,9 +15,10 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import server_ssl_context
 from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
+from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
 from inglenook.daemon.start import Found, find, read_addresses
-from inglenook.discovery.advert import Advert, Status
+from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load, Phase
@@ -29,7 +30,7 @@ from inglenook.gateway.listen import Doorman, serve
 from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
-from inglenook.governor.memory import read_mem_available_bytes
+from inglenook.governor.monitor import Pace
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -42,7 +43,7 @@ _STATE_EVERY_S = 1.0
 #: How long phones may take to go when the box stops, seconds.
 _GOODBYE_S = 1.5
 
-_MDNS_STATUS: dict[Phase, Status] = {Phase.READY: "ready"}
+_PACE = Pace()
 
 
 class Daemon:
@@ -53,8 +54,19 @@ class Daemon:
         ready: Set once the page answers; the model may still be loading.
     """
 
-    def __init__(self, config: Config, on_change: Callable[[], None] = lambda: None) -> None:
-        """Take the settings; ``on_change`` hears, synchronously, of every new `engine_state`."""
+    def __init__(
+        self,
+        config: Config,
+        on_change: Callable[[], None] = lambda: None,
+        pace: Pace = _PACE,
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            config: All of them.
+            on_change: Hears, synchronously, of every new `engine_state`.
+            pace: When the governor looks at the board.
+        """
         self.stop = asyncio.Event()
         self.ready = asyncio.Event()
         self._config = config
@@ -63,7 +75,6 @@ class Daemon:
         self._news = asyncio.Event()
         self._kept_name = KeptHostName(config.state_dir)
         self._welcome: dict[str, str] = {}
-        self._mem_available_bytes: int | None = None
         self._supervisor = Supervisor(
             self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
@@ -77,6 +88,7 @@ class Daemon:
             on_change=self._news.set,
             on_over=self._metrics.answered,
         )
+        self._governing = Governing(config, self._supervisor, self._desk, self._news.set, pace)
         self._phones = Phones()
         self.door = PairingDoor(self._allowlist, self._news.set)
         self._announcer: Announcer | None = None
@@ -146,6 +158,7 @@ class Daemon:
             desk = tasks.create_task(self._desk.run(), name="desk")
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
+                tasks.create_task(self._governing.run(), name="governor"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
@@ -216,12 +229,14 @@ class Daemon:
             pairing_open=self.door.is_open,
             model=state.model or None,
             mac=found.mac,
-            status=_MDNS_STATUS.get(state.phase, "loading"),
+            status=self._governing.mdns_status(),
         )
 
     async def _prepare_model(self) -> tuple[str, Load]:
         """Check the model file and work out how to load it; see `Supervisor`."""
-        return await asyncio.to_thread(make_load, self._config)
+        name, load = await asyncio.to_thread(make_load, self._config)
+        self._governing.loads(load)
+        return name, load
 
     async def _purge(self) -> int:
         """Empty the prefix cache, of the model that runs and of all before it.
@@ -240,6 +255,7 @@ class Daemon:
     def _engine_changed(self, state: EngineState) -> None:
         self._metrics.engine_changed(state)
         self._desk.engine_changed(state)
+        self._governing.engine_changed()
         self._news.set()
         self._on_change()
 
@@ -253,11 +269,13 @@ class Daemon:
     async def _spread_news(self, found: Found) -> None:
         """Tell phones and the network of changes: the latest state, not every one."""
         assert self._announcer is not None
-        root = self._config.governor.root
+        told: object = None
         while True:
             self._news.clear()
-            self._mem_available_bytes = await asyncio.to_thread(read_mem_available_bytes, root)
-            self._phones.tell_state()
+            latest = (self._governing.changes, self._desk.load, self._supervisor.state)
+            if latest != told:
+                told = latest
+                self._phones.tell_state()
             self._announcer.update(self._advert(found))
             await asyncio.to_thread(self._kept_name.keep, self._announcer.host_name)
             await asyncio.sleep(_STATE_EVERY_S)
@@ -267,16 +285,13 @@ class Daemon:
         engine = self._supervisor.state
         load = self._desk.load
         return {
-            # Nothing watches heat yet, and "cool" would be a guess.
-            "level": "unknown",
+            **self._governing.state(),
             "max_active": load.max_active,
             "active": load.active,
             "queued": load.queued,
             "model": engine.model,
             "engine": engine.phase,
             "loaded": engine.progress if engine.phase is Phase.LOADING else None,
-            "cpu_c": None,
-            "mem_available_bytes": self._mem_available_bytes,
         }
 
 

@@ -9,6 +9,7 @@ from inglenook.config import Config
 from inglenook.engine.orders import Load, PrefixCache
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.engine.supervisor import NotNow
 from inglenook.errors import StartupError
 from inglenook.governor.cgroup import find_groups
 from inglenook.governor.memory import read_memory
@@ -17,7 +18,7 @@ from inglenook.models.bounds import auto_disk_bytes
 from inglenook.models.catalogue import resolve_model
 from inglenook.models.inspect import inspect_model
 from inglenook.models.loading import Settings, plan_load
-from inglenook.models.preflight import Memory
+from inglenook.models.preflight import Memory, NoRoomError
 from inglenook.models.tuning import read_tuning
 
 
@@ -33,7 +34,8 @@ def make_load(config: Config) -> tuple[str, Load]:
         The model's short name, and the order.
 
     Raises:
-        StartupError: If it cannot be used, or there is no room for it now.
+        NotNow: If there is no room for it at the moment.
+        StartupError: If it cannot be used.
     """
     engine = config.engine
     info = inspect_model(model_path(config))
@@ -45,7 +47,10 @@ def make_load(config: Config) -> tuple[str, Load]:
         cache_ram_bytes=config.cache.ram_bytes,
     )
     tuning = read_tuning(config.state_dir, info, read_board())
-    plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
+    try:
+        plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
+    except NoRoomError as exc:
+        raise NotNow(str(exc)) from exc
     load = Load(
         path=str(info.path),
         chat_template=info.chat_template,

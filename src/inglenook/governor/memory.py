@@ -12,11 +12,6 @@ from inglenook.governor.readings import MemoryReadings
 _PRESSURE = re.compile(r"^(some|full) avg10=(\d{1,3}\.\d\d) ", re.MULTILINE)
 
 
-def read_mem_available_bytes(root: Path) -> int | None:
-    """Read ``MemAvailable`` from ``/proc/meminfo`` under ``root``; None if it cannot be told."""
-    return _read_meminfo(root).get("MemAvailable")
-
-
 def read_memory(root: Path, groups: list[Group]) -> MemoryReadings:
     """Read all there is to know about memory.
 

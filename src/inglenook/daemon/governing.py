@@ -1,0 +1,143 @@
+"""Stands between the governor and those it governs: the desk and the engine. Kind: hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from inglenook.config import Config
+from inglenook.daemon.allowance import (
+    engine_limits,
+    mdns_status,
+    serving_limits,
+    shown_c,
+    with_engine,
+)
+from inglenook.discovery.advert import Status
+from inglenook.engine.orders import Load
+from inglenook.engine.supervisor import Supervisor
+from inglenook.governor.limits import Capacity, Decision
+from inglenook.governor.monitor import Monitor, Pace, Work
+from inglenook.governor.probes import Probes
+from inglenook.governor.readings import Readings
+from inglenook.serving.desk import Desk
+from inglenook.serving.limits import ServingLimits
+
+#: What cannot be told of a board that nobody has looked at.
+_UNKNOWN: dict[str, Any] = {
+    "level": "unknown",
+    "reason": "none",
+    "sentence": "",
+    "eta_s": None,
+    "cpu_c": None,
+    "mem_available_bytes": None,
+}
+
+
+class Governing:
+    """The governor's place in the box.
+
+    Attributes:
+        changes: Counts what phones should hear of: limits, and whole degrees.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        supervisor: Supervisor,
+        desk: Desk,
+        on_change: Callable[[], None],
+        pace: Pace,
+    ) -> None:
+        """Nothing happens until `run`; ``on_change`` hears, synchronously, of `changes`."""
+        self.changes = 0
+        self._supervisor = supervisor
+        self._desk = desk
+        self._on_change = on_change
+        self._capacity = Capacity(
+            max_active=config.engine.max_sequences,
+            threads=config.engine.threads or 1,
+            step_budget_s=config.engine.step_budget_s,
+        )
+        self._ram_cache_bytes = 0
+        self._decision: Decision | None = None
+        self._readings = Readings()
+        self._cpu_c: int | None = None
+        self._shown: tuple[object, ...] = ()
+        self._limits = ServingLimits(config.engine.max_sequences)
+        probes = Probes(config.governor.root, lambda: supervisor.pid)
+        self._monitor = Monitor(
+            probes.read, self._work, self._looked, enabled=config.governor.enabled, pace=pace
+        )
+
+    async def run(self) -> None:
+        """Govern until cancelled."""
+        await self._monitor.run()
+
+    def loads(self, load: Load) -> None:
+        """The engine is about to load a model so."""
+        self._ram_cache_bytes = load.prefix.ram_bytes if load.prefix else 0
+
+    def engine_changed(self) -> None:
+        """The engine has a new state, which may be that there is no room for it."""
+        if self._decision is not None:
+            self._hand_on(self._decision)
+
+    def state(self) -> dict[str, Any]:
+        """The governor's part of the ``state`` that phones are told, see docs/protocol.md."""
+        if self._decision is None:
+            return dict(_UNKNOWN)
+        decision = with_engine(self._decision, self._supervisor.state)
+        return {
+            "level": decision.level,
+            "reason": decision.reason,
+            "sentence": decision.sentence,
+            "eta_s": None if decision.eta_s is None else round(decision.eta_s),
+            "cpu_c": self._cpu_c,
+            "mem_available_bytes": self._readings.memory.left_bytes,
+        }
+
+    def mdns_status(self) -> Status:
+        """What the network is told."""
+        return mdns_status(self._decision, self._supervisor.state)
+
+    def _work(self) -> Work:
+        # Only here: what is handed on later is compared with what was decided by.
+        self._capacity = replace(
+            self._capacity,
+            threads=self._supervisor.state.threads or self._capacity.threads,
+            ram_cache_bytes=self._ram_cache_bytes,
+        )
+        return Work(self._capacity, busy=self._desk.load.active > 0)
+
+    def _looked(self, decision: Decision, readings: Readings) -> None:
+        self._decision, self._readings = decision, readings
+        hottest = readings.hottest
+        self._cpu_c = shown_c(self._cpu_c, hottest.temp_c if hottest else None)
+        self._hand_on(decision)
+
+    def _hand_on(self, decision: Decision) -> None:
+        """Tell desk and engine what is allowed now; the latest counts."""
+        decision = with_engine(decision, self._supervisor.state)
+        self._supervisor.limit(engine_limits(decision, self._capacity))
+        if decision.unload:
+            self._supervisor.unload()
+        else:
+            self._supervisor.load()
+        limits = serving_limits(decision, self._capacity)
+        if limits != self._limits:
+            self._limits = limits
+            self._desk.limit(limits)
+        shown = (
+            self._cpu_c,
+            decision.level,
+            decision.reason,
+            decision.max_active,
+            decision.threads,
+            decision.duty,
+        )
+        if shown != self._shown:
+            self._shown = shown
+            self.changes += 1
+            self._on_change()
