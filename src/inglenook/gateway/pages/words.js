@@ -17,6 +17,7 @@ const ENGINE = new Map([
   ['loading', 'warming up'],
   ['restarting', 'starting again'],
   ['missing', 'no model yet'],
+  ['unloaded', 'making room, answers wait'],
   ['stopped', 'resting, wakes when you ask'],
 ]);
 
