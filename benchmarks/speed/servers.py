@@ -21,6 +21,7 @@ from benchmarks.speed.phone import Phone, connect
 from benchmarks.speed.question import Question
 from benchmarks.speed.sse import ask
 from benchmarks.speed.stream import Unmeasurable
+from inglenook.engine.environment import engine_environment
 
 #: Cells of the one pool that all answers share, the same everywhere.
 CELLS = 4096
@@ -148,7 +149,12 @@ def llama_server(setting: Setting) -> Iterator[LlamaServer]:
         port: int = free.getsockname()[1]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            _words(setting, port), stdin=subprocess.PIPE, stdout=log, stderr=log
+            _words(setting, port),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            # As our engine has it: its threads would suffer more from the client beside them.
+            env=engine_environment(),
         )
         try:
             _wait_healthy(server, port, log)

@@ -101,6 +101,35 @@ def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
         assert follow(toy, [*system, *prompt(20, 100 + job)], answers[job].tokens)
 
 
+def test_of_four_at_once_with_one_beginning_it_is_read_once(toy: Model) -> None:
+    """Three of them wait until the first has read it; each answer is its own."""
+    system = prompt(500, 1)
+    with writing(toy, cells=2048) as writer:
+        for job in range(4):
+            writer.submit(order(job, 20), [*system, *prompt(20, 100 + job)])
+        answers = writer.finish()
+
+        assert sum(writer.budget.heard) == 520 + 3 * 20
+    for job in range(4):
+        assert follow(toy, [*system, *prompt(20, 100 + job)], answers[job].tokens)
+
+
+def test_who_waits_for_another_to_read_goes_on_when_that_one_leaves(toy: Model) -> None:
+    """With what was read by then."""
+    system = prompt(500, 1)
+    with writing(toy, cells=2048) as writer:
+        for job in range(2):
+            writer.submit(order(job, 20), [*system, *prompt(20, 100 + job)])
+        for _ in range(3):
+            writer.step()
+        writer.batcher.cancel(0)
+        answers = writer.finish()
+
+        assert answers[1].ended is not None
+        assert answers[1].ended.cached_tokens == 3 * 64
+        assert len(answers[1].tokens) == 20
+
+
 def test_the_same_prompt_again_computes_one_token(toy: Model) -> None:
     """The last one, whose scores are needed."""
     with writing(toy) as writer:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Finish
-from inglenook.engine.worker.pool import Pool
+from inglenook.engine.worker.pool import Pool, common_tokens
 from inglenook.engine.worker.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: What the store must have more than the pool to be worth moving, where blocks can be cut: to read
 #: as many tokens takes a second on a small board, to fetch a block from its card a tenth.
 _WORTH_FETCHING_TOKENS = 64
+
+#: What another must be about to read of a newcomer's prompt, for the newcomer to wait for it.
+_WORTH_WAITING_TOKENS = 32
 
 #: Room to be left for each that is active, when another is let in: in a pool packed to the last
 #: cell somebody would have to be parked in the very next step.
@@ -63,6 +66,8 @@ class Admission:
         for sequence in self._in_turn():
             if not self._has_place(sequence):
                 break
+            if self._comes_anyway(sequence):
+                continue
             self._look_for(sequence)
             if sequence.fetch is not None and not sequence.fetch.ready:
                 # Others need not wait for its disk.
@@ -112,6 +117,21 @@ class Admission:
             return True
         answers = sum(1 for other in self.active.values() if other.answer is not None)
         return answers < self._sequences
+
+    def _comes_anyway(self, sequence: Sequence) -> bool:
+        """Whether somebody is just reading what a newcomer begins with as well.
+
+        Then it waits for that, and has it for nothing: four phones with one system prompt, at once.
+        """
+        reading = [
+            common_tokens(sequence.tokens, other.tokens)
+            for other in self.active.values()
+            if other.pending > 1 and (other.answer is not None or sequence.answer is None)
+        ]
+        if not reading:
+            return False
+        there = self._pool.common(sequence.tokens)
+        return max(reading) >= there + _WORTH_WAITING_TOKENS
 
     def _look_for(self, sequence: Sequence) -> None:
         """See once whether the store has more of a newcomer than the pool."""
