@@ -536,3 +536,19 @@ async def test_stopping_while_it_waits_to_start_again_is_immediate(script: Path)
 
 async def _for_ever(_delay_s: float) -> None:
     await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_what_is_to_be_forgotten_is_told_now_or_to_the_next_engine(
+    script: Path, ready: bool
+) -> None:
+    """A device may be shut out while the model is being loaded; its words are on the disk."""
+    engine = Engine(fake(script, ["exits 7 at a purge"]))
+    if not ready:
+        engine.supervisor.purge()
+    async with engine.running():
+        if ready:
+            await engine.until(Phase.READY)
+            engine.supervisor.purge()
+        state = await engine.until(Phase.RESTARTING)
+    assert state.why == "the engine ended with exit code 7"

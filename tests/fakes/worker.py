@@ -28,6 +28,7 @@ from inglenook.engine.orders import (
     Order,
     Output,
     Progress,
+    Purge,
     Ready,
     Refusal,
     Refused,
@@ -121,6 +122,11 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
         case "exits 3":
             sys.stderr.write("it was too much\n")
             sys.exit(3)
+        case "exits 7 at a purge":
+            begin(pipe)
+            while not isinstance(pipe.order(), Purge):
+                pass
+            sys.exit(7)
         case "exits 0":
             begin(pipe)
         case "hangs in load":

@@ -101,6 +101,7 @@ class Supervisor:
         self._sinks: dict[int, Sink] = {}
         self._readers: dict[int, PrepareSink] = {}
         self._limits = Limits()
+        self._purge = False
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._life: asyncio.Timeout | None = None
@@ -145,9 +146,9 @@ class Supervisor:
             self._child.send(limits)
 
     def purge(self) -> None:
-        """Forget what was kept; see `Engine.purge`."""
-        if self._child is not None and self._state.phase is Phase.READY:
-            self._child.send(Purge())
+        """Forget what was kept; see `Engine.purge`. If no engine is ready, the next one does."""
+        self._purge = True
+        self._send_purge()
 
     def unload(self) -> None:
         """End the engine soon, so that all its memory comes back, and start none until `load`.
@@ -317,6 +318,7 @@ class Supervisor:
                 self._tell(
                     EngineState(Phase.READY, name, request_tokens_max=tokens_max, threads=threads)
                 )
+                self._send_purge()
             case LoadFailed():
                 raise ModelUnloadable(f"{load.path}: {event.why}")
 
@@ -335,6 +337,11 @@ class Supervisor:
                 self._readers.pop(job).refused(event)
             case _:
                 raise BadFrame(f"an event for job {job}, which it was never given")
+
+    def _send_purge(self) -> None:
+        if self._purge and self._child is not None and self._state.phase is Phase.READY:
+            self._child.send(Purge())
+            self._purge = False
 
     def _tell(self, state: EngineState) -> None:
         self._state = state
