@@ -118,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument(
         "--timeout", type=float, default=2.0, metavar="SECONDS", help="how long to look (2)"
     )
+    status = command("status", "status", "show how the box is, as it changes")
+    status.add_argument("--once", action="store_true", help="once, as plain text")
+    command("doctor", "doctor", "examine this board, and say what to do if something is wrong")
     tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
     tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
     _bench(command)

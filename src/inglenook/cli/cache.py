@@ -41,7 +41,7 @@ def list_(args: argparse.Namespace) -> None:
     if sizes:
         rows = [(name, f"{blocks[name]}", format_bytes(sizes[name])) for name in sorted(sizes)]
         print_table(("model", "blocks", "size"), rows)
-    print(f"on disk: {_disk(config, sum(sizes.values()))}", file=sys.stderr)
+    print(f"on disk: {on_disk(config, sum(sizes.values()))}", file=sys.stderr)
     print(f"in memory: {_memory(config)}", file=sys.stderr)
 
 
@@ -87,7 +87,8 @@ async def _ask_daemon(state_dir: Path) -> int:
     return int(body["freed_bytes"])
 
 
-def _disk(config: Config, kept_bytes: int) -> str:
+def on_disk(config: Config, kept_bytes: int) -> str:
+    """Say how much of the disk the cache has and may have."""
     bound_bytes = config.cache.disk_bytes
     if bound_bytes is None:
         # The folder itself may not be there yet.

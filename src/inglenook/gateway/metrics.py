@@ -105,9 +105,8 @@ class _Now(Collector):
         yield _gauge("memory_available_bytes", what, state["mem_available_bytes"])
         what = "How near the processor is to being slowed: 1 at the level it has."
         yield _one_of("heat_level", what, "level", (_LEVELS, state["level"]))
-        if "reason" in state:
-            what = "What holds the box back: 1 at the reason in force."
-            yield _one_of("limited", what, "reason", (_REASONS, state["reason"]))
+        what = "What holds the box back: 1 at the reason in force."
+        yield _one_of("limited", what, "reason", (_REASONS, state["reason"]))
 
 
 def _gauge(name: str, what: str, value: float | None) -> Metric:

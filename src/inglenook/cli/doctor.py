@@ -1,0 +1,194 @@
+"""``inglenook doctor``: what this board can do, and what keeps it from that."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from inglenook import __version__
+from inglenook.cli.cache import on_disk
+from inglenook.cli.status import ask_once
+from inglenook.cli.surroundings import disk, mdns, ports
+from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
+from inglenook.cli.vitals import cores, examine, outlook
+from inglenook.config import Config, load_config
+from inglenook.daemon.loading import make_load, model_path
+from inglenook.engine.prefix_files import folder_bytes
+from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.errors import StartupError
+from inglenook.gateway.control import SOCKET_NAME
+from inglenook.governor.limits import Capacity
+from inglenook.models.board import read_board
+from inglenook.models.footprint import Running, footprint
+from inglenook.models.info import ModelInfo
+from inglenook.models.inspect import inspect_model
+from inglenook.models.tuning import Tuning, read_tuning
+from inglenook.units import format_bytes
+
+#: A daemon that runs takes a connection at once; the kernel does it.
+_CONNECT_S = 1.0
+
+#: Linux's ``ucred``: process, user and group.
+_CREDENTIALS = struct.Struct("3i")
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Look at everything; exit code 1 if something is broken."""
+    config = load_config(args.config, os.environ)
+    broken = False
+    with _quiet():
+        for title, lines in _sections(config):
+            print_section(title, lines)
+            sys.stdout.flush()
+            broken = broken or any(line.verdict is Verdict.FIX for line in lines)
+    return 1 if broken else 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Have nothing logged: whatever the parts would warn of is in the lines."""
+    log = logging.getLogger("inglenook")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
+    """Everything that is looked at; what takes longest comes last."""
+    root, daemon_pid = config.governor.root, _daemon_pid(config.state_dir)
+    state = None if daemon_pid is None else asyncio.run(ask_once(config.state_dir))
+    engine_pid = _engine_pid(daemon_pid) if daemon_pid else None
+    yield "Box", [_daemon(config, state), cores(root, engine_pid)]
+    readings, lines = examine(root, lambda: engine_pid)
+    yield "Sensors and memory", lines
+    info, lines = _model(config, state)
+    tuning = None if info is None else read_tuning(config.state_dir, info, read_board())
+    yield "Model", [*lines, _tuning(config, tuning)]
+    yield "Limits", [_limits(config, state)]
+    if config.governor.enabled:
+        yield (
+            "What it would do if that lasted a minute",
+            outlook(readings, _capacity(config, tuning)),
+        )
+    kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
+    yield "Disk", [disk(config), ok("cache", on_disk(config, kept_bytes))]
+    yield (
+        "Network",
+        [*ports(config, running=state is not None), mdns(config, running=state is not None)],
+    )
+
+
+def _daemon(config: Config, state: dict[str, Any] | None) -> Line:
+    name = f"{config.name}, inglenook {__version__}"
+    if state is None:
+        return warning("daemon", f"{name}, is not running; start it with `inglenook up`")
+    return ok("daemon", f"{name}, runs with the state in {config.state_dir}")
+
+
+def _daemon_pid(state_dir: Path) -> int | None:
+    """The daemon's process id; None if none runs, 0 if it cannot be told."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(_CONNECT_S)
+        try:
+            caller.connect(os.fspath(state_dir / SOCKET_NAME))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError:
+            return 0  # one does, or may: asking it says what is wrong
+        credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid: int = _CREDENTIALS.unpack(credentials)[0]
+    return pid
+
+
+def _engine_pid(daemon_pid: int) -> int | None:
+    try:
+        for child in psutil.Process(daemon_pid).children():
+            if "inglenook.engine.worker" in child.cmdline():
+                return child.pid
+    except psutil.Error:
+        pass  # it has just ended, or is another user's
+    return None
+
+
+def _model(config: Config, state: dict[str, Any] | None) -> tuple[ModelInfo | None, list[Line]]:
+    try:
+        info = inspect_model(model_path(config))
+    except StartupError as exc:
+        return None, [fix("model", str(exc))]
+    what = f"{info.name}, {info.quantization}, {format_bytes(info.file_bytes)}"
+    lines = [ok("model", what)]
+    if state is None:
+        lines.append(_preflight(config, info))
+    elif state["engine"] == "missing":
+        lines.append(fix("engine state", state["engine_why"]))
+    elif state["engine_why"]:
+        lines.append(warning("engine state", f"{state['engine']}: {state['engine_why']}"))
+    else:
+        lines.append(ok("engine state", state["engine"]))
+    return info, lines
+
+
+def _preflight(config: Config, info: ModelInfo) -> Line:
+    # What goes to the disk does not matter here, and its folder may not be there yet.
+    config = replace(config, cache=replace(config.cache, disk_bytes=0))
+    try:
+        _name, load = make_load(config)
+    except StartupError as exc:
+        return fix("memory for it", str(exc))
+    flash = load.flash_attention != "off" or load.kv_type != "f16"
+    running = Running(load.sequences, load.kv_type, load.ubatch_tokens, flash)
+    need = footprint(info, running, load.context_tokens).total_bytes
+    return ok(
+        "memory for it",
+        f"{format_bytes(need)} with {load.context_tokens} tokens of context ({load.kv_type}), which"
+        " are free",
+    )
+
+
+def _tuning(config: Config, tuning: Tuning | None) -> Line:
+    if config.engine.threads is not None:
+        text = f"engine.threads is set to {config.engine.threads}, so what was measured is not used"
+        return ok("tuning", text)
+    if tuning is None:
+        text = "not measured with this model, board and llama.cpp; `inglenook tune` does so"
+        return warning("tuning", text)
+    parts = f"{tuning.threads} threads, ubatch {tuning.ubatch_tokens}, KV type {tuning.kv_type}"
+    return ok("tuning", f"measured: {parts}")
+
+
+def _limits(config: Config, state: dict[str, Any] | None) -> Line:
+    if not config.governor.enabled:
+        text = "none, as governor.enabled says: nothing is done before the kernel must"
+        return warning("in force", text)
+    most = config.engine.max_sequences
+    if state is None:
+        return ok("in force", f"{most} answers at once when it runs, unless heat or memory forbid")
+    text = f"{state['max_active']} of {most} answers at once; {state['sentence']}"
+    return (ok if state["reason"] == "none" else warning)("in force", text)
+
+
+def _capacity(config: Config, tuning: Tuning | None) -> Capacity:
+    threads = config.engine.threads or (tuning.threads if tuning else read_board().cores)
+    # How large the cache is does not matter here, only whether there is one.
+    ram_bytes = 1 << 30 if config.cache.ram_bytes is None else config.cache.ram_bytes
+    return Capacity(
+        config.engine.max_sequences,
+        threads,
+        step_budget_s=config.engine.step_budget_s,
+        ram_cache_bytes=ram_bytes,
+    )

@@ -1,0 +1,91 @@
+"""What ``inglenook doctor`` says of what is around the box: disk, ports, the network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from inglenook.auth.identity import server_id
+from inglenook.cli.verdict import Line, fix, ok, warning
+from inglenook.config import Config
+from inglenook.discovery.browse import find_boxes
+from inglenook.errors import StartupError
+from inglenook.gateway.listen import bind
+from inglenook.gateway.settings import EVERYWHERE
+from inglenook.units import format_bytes
+
+#: A daemon that runs takes a connection at once; the kernel does it.
+_CONNECT_S = 1.0
+
+#: Two seconds find what is awake and near; less shows whether mDNS can be used at all.
+_FIND_S, _TRY_S = 2.0, 0.2
+
+#: Too little for a model and the cache; too little for the journal and the list of devices.
+_DISK_LOW_BYTES, _DISK_FULL_BYTES = 1 << 30, 64 << 20
+
+
+def disk(config: Config) -> Line:
+    """Look whether the state folder can be written, and grow."""
+    folder = _nearest(config.state_dir)
+    free_bytes = shutil.disk_usage(folder).free
+    text = f"{config.state_dir} has {format_bytes(free_bytes)} free"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return fix("state_dir", f"{folder} may not be written by this user")
+    if free_bytes < _DISK_FULL_BYTES:
+        return fix("state_dir", f"{text}, too little to keep answers; make room")
+    if free_bytes < _DISK_LOW_BYTES:
+        return warning("state_dir", f"{text}, little for models and the cache")
+    return ok("state_dir", text)
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or before the first start the one it will be made in."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def ports(config: Config, *, running: bool) -> list[Line]:
+    """Look whether the ports are the daemon's, or free for it."""
+    listen = config.listen
+    numbers = [port for port in (listen.port, *listen.extra, listen.tls_port) if port]
+    if not numbers:
+        return [warning("ports", "all are off in 'listen', so nobody can come in")]
+    if running:
+        return [_open_port(listen.host, port) for port in numbers]
+    try:
+        plain, tls = bind(listen)
+    except StartupError as exc:
+        return [fix("ports", str(exc))]
+    for sock in (*plain, *tls):
+        sock.close()
+    return [ok("ports", f"{', '.join(map(str, numbers))}: free for the daemon")]
+
+
+def _open_port(host: str, port: int) -> Line:
+    address = ("localhost" if host in EVERYWHERE else host, port)
+    try:
+        socket.create_connection(address, _CONNECT_S).close()
+    except OSError:
+        text = "the daemon does not listen there; restart it to have it take its settings"
+        return warning(f"port {port}", text)
+    return ok(f"port {port}", "the daemon's")
+
+
+def mdns(config: Config, *, running: bool) -> Line:
+    """Look whether phones can find the box by themselves."""
+    if not config.discovery.enabled:
+        return ok("mDNS", "off, as discovery.enabled says; phones have to be told the address")
+    try:
+        if not running:
+            asyncio.run(find_boxes(_TRY_S))
+            return ok("mDNS", "can be used; the daemon announces the box when it runs")
+        own = server_id(config.state_dir)
+        boxes = asyncio.run(find_boxes(_FIND_S, until=lambda box: box.server_id == own))
+    except StartupError as exc:
+        return warning("mDNS", str(exc))
+    for box in boxes:
+        if box.server_id == own:
+            return ok("mDNS", f"found as {box.name} ({box.host_name}), {box.status}")
+    return warning("mDNS", "the box was not heard; a firewall may drop UDP port 5353")

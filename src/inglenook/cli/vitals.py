@@ -1,0 +1,82 @@
+"""What ``inglenook doctor`` says of the board: cores, heat, memory, and what they would bring."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from inglenook.cli.verdict import Line, fix, ok, warning
+from inglenook.governor.clock import find_policies
+from inglenook.governor.files import text_of
+from inglenook.governor.limits import Capacity
+from inglenook.governor.outlook import Mark, heat_marks, memory_shortages
+from inglenook.governor.probes import Probes
+from inglenook.governor.readings import Readings
+from inglenook.governor.sensor import Found
+from inglenook.models.board import read_board
+from inglenook.units import format_bytes
+
+
+def cores(root: Path, engine_pid: int | None) -> Line:
+    """Say how many cores there are, how fast, and which the engine keeps to."""
+    text = f"{read_board(root).cores} may be used"
+    clocks: Counter[int] = Counter()
+    for policy in find_policies(root):
+        clocks[policy.most_khz] += len(text_of(f"{policy.folder}/related_cpus").split())
+    kinds = [f"{clocks[khz]} at {khz / 1e6:.1f} GHz" for khz in sorted(clocks, reverse=True)]
+    if clocks.total():
+        text = f"{', '.join(kinds)}; {text}"
+    if engine_pid is not None:
+        try:
+            kept = psutil.Process(engine_pid).cpu_affinity()
+        except psutil.Error:
+            return ok("cores", text)
+        text += f"; the engine keeps to {', '.join(map(str, kept))}"
+    return ok("cores", text)
+
+
+def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings, list[Line]]:
+    """Look at every source the governor has, whether it counts or not."""
+    probes = Probes(root, engine_pid)
+    found = probes.describe()
+    readings = probes.read()
+    lines = [_source(source, readings) for source in found]
+    if not readings.zones and not readings.faulty:
+        text = "none of the processor was found, so heat limits nothing; see to good cooling"
+        lines.insert(0, warning("temperature", text))
+    return readings, lines
+
+
+def outlook(readings: Readings, capacity: Capacity) -> list[Line]:
+    """Say what the governor would do at which temperature and with how much memory left."""
+    lines = []
+    if readings.zones:
+        zone = min(readings.zones, key=lambda zone: zone.passive_c)
+        marks = heat_marks(zone, capacity)
+        lines.append(ok(f"below {marks[1].at:g} °C", _at(marks[0])))
+        lines += [ok(f"from {mark.at:g} °C", _at(mark)) for mark in marks[1:]]
+    for shortage in memory_shortages(readings.memory, capacity):
+        first, *_, last = shortage.course
+        text = f"{first.does}; step by step, after {last.at:g} s: {last.does}"
+        lines.append(ok(f"{format_bytes(shortage.below_bytes)} left", text))
+    return lines
+
+
+def _at(mark: Mark) -> str:
+    return f"{mark.level}: {mark.does}"
+
+
+def _source(found: Found, readings: Readings) -> Line:
+    text = "; ".join(filter(None, (found.reads, found.note)))
+    flags = readings.firmware
+    if found.what in readings.faulty:
+        return warning(found.what, text)
+    if found.what == "firmware" and flags is not None:
+        if flags.undervoltage:
+            return fix(found.what, f"{text}: use a stronger supply or a shorter cable")
+        if flags.freq_capped or flags.throttled or flags.soft_limit:
+            return warning(found.what, f"{text}: see to its cooling")
+    return ok(found.what, text)

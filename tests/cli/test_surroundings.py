@@ -1,0 +1,67 @@
+"""Disk, ports and network, as the doctor sees them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inglenook.cli.surroundings import disk, mdns, ports
+from inglenook.cli.verdict import Verdict
+from inglenook.config import Config, load_config
+from tests.parts.box import free_port
+
+
+@pytest.fixture
+def settings(config: Path) -> Config:
+    """Settings whose state folder is not there yet."""
+    return load_config(config, {})
+
+
+def test_a_folder_that_is_not_there_yet_has_the_space_of_the_one_around_it(
+    settings: Config,
+) -> None:
+    """It is made at the first start."""
+    line = disk(settings)
+
+    assert not settings.state_dir.exists()
+    assert line.verdict in (Verdict.OK, Verdict.WARNING)
+    assert line.text.startswith(f"{settings.state_dir} has ")
+
+
+def test_a_full_disk_is_to_be_fixed(settings: Config) -> None:
+    """The kernel's own files stand on one that has no room at all."""
+    line = disk(replace(settings, state_dir=Path("/proc/self")))
+
+    assert line.verdict is Verdict.FIX
+
+
+def test_ports_that_are_free_stay_so(settings: Config) -> None:
+    """Nothing is left bound, so that it can be looked at twice."""
+    listen = replace(settings.listen, host="127.0.0.1", port=free_port(), tls_port=0)
+    settings = replace(settings, listen=listen)
+
+    for _ in range(2):
+        [line] = ports(settings, running=False)
+        assert line.verdict is Verdict.OK
+        assert line.text == f"{listen.port}: free for the daemon"
+
+
+def test_a_box_without_ports_is_worth_knowing(settings: Config) -> None:
+    """Nobody could come in."""
+    listen = replace(settings.listen, port=0, tls_port=0)
+
+    [line] = ports(replace(settings, listen=listen), running=False)
+
+    assert line.verdict is Verdict.WARNING
+
+
+def test_mdns_that_is_off_is_not_tried(settings: Config) -> None:
+    """Its owner knows."""
+    line = mdns(
+        replace(settings, discovery=replace(settings.discovery, enabled=False)), running=True
+    )
+
+    assert line.verdict is Verdict.OK
+    assert "phones have to be told the address" in line.text
