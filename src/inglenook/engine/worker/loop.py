@@ -36,6 +36,10 @@ _PROGRESS_STEP = 0.02
 #: never fewer than this. Each takes room for its scores, 0.6 MB with a vocabulary of 150,000.
 _KEPT_LEAST = 4
 
+#: Steps at the start: one that reads everything in, some that decode, one that reads a prompt; a
+#: small board does them in two seconds.
+_WARM_UP_TOKENS = (2, 1, 1, 1, 16)
+
 #: How long the store may take to write what it has, when the daemon ends in order, seconds; less
 #: than the daemon's own patience.
 _LAST_WRITES_S = 1.0
@@ -88,8 +92,8 @@ def _load(pipe: Pipe, load: Load) -> Work:
         # does as well on a slow core.
         pin_to(cores)
     context = _make_context(model, load, threads)
-    _warm_up(context)
     budget = StepBudget(load.step_budget_s)
+    _warm_up(context, budget)
     batcher = Batcher(
         model,
         context,
@@ -145,11 +149,21 @@ def _open_store(load: Load, prefix: PrefixCache, *, whole: bool) -> Store:
     )
 
 
-def _warm_up(context: Context) -> None:
-    """Read the weights in now: mapped files come from the card page by page at first use."""
-    context.clear_batch()
-    context.add(0, 0, [0], output="last")
-    code = context.decode()
-    if code != 0:
-        raise ModelRefused(f"llama.cpp loaded it but could not compute with it (code {code})")
-    context.forget(0)
+def _warm_up(context: Context, budget: StepBudget) -> None:
+    """Read the weights in now, and see what steps cost: the first prompt must not stop a stream.
+
+    Mapped files come from the card page by page at first use, so the first step says nothing.
+    """
+    for tokens in _WARM_UP_TOKENS:
+        context.clear_batch()
+        context.add(0, 0, [0] * tokens, output="last")
+        started_s = time.perf_counter()
+        code = context.decode()
+        if code != 0:
+            raise ModelRefused(f"llama.cpp loaded it but could not compute with it (code {code})")
+        step_s = time.perf_counter() - started_s
+        context.forget(0)
+        if tokens == 1:
+            budget.measured(decoding=1, prefill=0, step_s=step_s)
+        elif tokens == _WARM_UP_TOKENS[-1]:
+            budget.measured(decoding=0, prefill=tokens, step_s=step_s)
