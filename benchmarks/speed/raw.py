@@ -19,7 +19,6 @@ import llama_cpp.llama_cpp as lib
 
 from benchmarks.speed.servers import CELLS, PLACES, UBATCH_TOKENS, Setting
 from benchmarks.speed.stream import Unmeasurable
-from inglenook.engine.environment import engine_environment
 
 #: As long as what the servers are asked, their templates included.
 _PROMPT_TOKENS = 44
@@ -53,8 +52,7 @@ def raw_loop(setting: Setting) -> Iterator[RawLoop]:
     """Run the child until the end of the block."""
     words = [sys.executable, "-m", "benchmarks.speed.raw", str(setting.model), str(setting.threads)]
     pipe = subprocess.PIPE
-    environment = engine_environment()
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             yield RawLoop(process)
         finally:

@@ -21,7 +21,6 @@ from benchmarks.speed.phone import Phone, connect
 from benchmarks.speed.question import Question
 from benchmarks.speed.sse import ask
 from benchmarks.speed.stream import Unmeasurable
-from inglenook.engine.environment import engine_environment
 
 #: Cells of the one pool that all answers share, the same everywhere.
 CELLS = 4096
@@ -153,8 +152,6 @@ def llama_server(setting: Setting) -> Iterator[LlamaServer]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            # As our engine has it: its threads would suffer more from the client beside them.
-            env=engine_environment(),
         )
         try:
             _wait_healthy(server, port, log)

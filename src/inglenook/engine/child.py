@@ -10,7 +10,6 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 
-from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -121,7 +120,6 @@ class Child:
                     str(theirs.fileno()),
                     str(os.getpid()),
                     pass_fds=[theirs.fileno()],
-                    env=engine_environment(),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,

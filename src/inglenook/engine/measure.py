@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from inglenook.engine.environment import engine_environment
 from inglenook.engine.trial import (
     NOT_A_LINE,
     Answer,
@@ -152,7 +151,6 @@ def _spawn(argv: Sequence[str]) -> _Child:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=errors,
-                env=engine_environment(),
             )
         except OSError as exc:
             ours.close()

@@ -168,7 +168,7 @@ def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
 def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
     """Steps are told even if nothing was written in them."""
     with engine() as daemon:
-        daemon.load(toy_path)
+        daemon.load(toy_path, context_tokens=1024)
         daemon.send(asking(1, "x" * 700, 1))
         daemon.hear(Started)
         first = daemon.next()

@@ -12,24 +12,23 @@ _Counts: TypeAlias = tuple[int, int, int]
 
 _PAIRS: Final = tuple(product(range(3), repeat=2))
 
-#: Rows of a batch go through repacked weights four at a time, and what is left over one by one: on
-#: a 1.5B model in Q4_0 (one x86 core) three rows take as long as four, seven longer than eight, and
-#: fifteen 0.53 s where sixteen take 0.37. So steps are filled up to a multiple of four. A larger
-#: unit would make a step too long: four prompt tokens already cost more there than one that is
-#: written.
+#: Steps that read a prompt have a multiple of so many rows. On a 1.5B model in Q4_0, on two x86
+#: cores, 8 rows take 139 ms, 12 take 189, 16 no more than 204, and 20 then 262: what does not fill
+#: the kernels' tiles costs nearly what would. Sixteen are also cheap enough to be in every step:
+#: six times what decoding alone takes there.
 #:
 #: A prompt cut otherwise can get an answer in other words: sums are rounded otherwise where
 #: llama.cpp takes another kernel for more rows, as attention over f16 does from 64 on.
-UNIT_TOKENS: Final = 4
+UNIT_TOKENS: Final = 16
 
 #: Without a reader nobody feels a long step, but cancel, throttle and shutdown wait for its end.
 ALONE_STEP_S: Final = 0.8
 
 #: A step that reads a prompt may take so many times as long as one that only decodes. Of S such
 #: times one is the readers' and S - 1 are the newcomer's, who waits S / (S - 1) times as long as
-#: on a box that lets everybody else freeze. Six is 1.2, where 1.3 is to be kept, and leaves a
-#: third to what is predicted wrong before a reader's gap is eight of the usual ones.
-STRETCH: Final = 6
+#: on a box that lets everybody else freeze. Seven is 1.17, where 1.3 is to be kept, and is below
+#: eight of the readers' usual gaps.
+STRETCH: Final = 7
 
 #: The first prompt's first step, before it is known what a prompt token costs, with a reader and
 #: alone. A slow board does 128 tokens in some three seconds, once.
@@ -98,12 +97,12 @@ class StepBudget:
                 it is as short as if somebody read along.
 
         Returns:
-            With the decoding rows a multiple of `UNIT_TOKENS`, if there is room for that. At least
-            one unit is granted even if it takes too long: a newcomer must get on too.
+            With the decoding rows a multiple of `UNIT_TOKENS`, if there is room for that. The first
+            multiple is granted even if it takes too long: a newcomer must get on too.
         """
         want = min(self._fitting(decoding, most, idle=idle), most)
         want -= (decoding + want) % UNIT_TOKENS
-        least = UNIT_TOKENS + -decoding % UNIT_TOKENS
+        least = -decoding % UNIT_TOKENS or UNIT_TOKENS
         return min(max(want, least), most)
 
     def _fitting(self, decoding: int, most: int, *, idle: bool) -> int:

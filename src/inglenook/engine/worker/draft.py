@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inglenook.engine.worker.budget import UNIT_TOKENS
+#: Rows go through repacked weights four at a time, and what is left over one by one: three rows
+#: cost more than four do.
+_ROWS_TOGETHER: Final = 4
 
 #: Longest draft of one sequence. Guesses further on are rarely right, and no cheaper.
 DRAFT_TOKENS_MAX: Final = 7
@@ -95,7 +97,7 @@ class DraftPrice:
         expected = float(decoding)
         for guessed, chance in enumerate(chances, start=1):
             expected += chance
-            if (decoding + guessed) % UNIT_TOKENS:
+            if (decoding + guessed) % _ROWS_TOGETHER:
                 continue
             drafted_s = self._predict_s(decoding + guessed) or plain_s
             rate = expected / (plain_s + price * (drafted_s - plain_s))
