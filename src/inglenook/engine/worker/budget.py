@@ -21,6 +21,9 @@ _PAIRS: Final = tuple(product(range(3), repeat=2))
 #: llama.cpp takes another kernel for more rows, as attention over f16 does from 64 on.
 UNIT_TOKENS: Final = 16
 
+#: A newcomer never gets less of a step than this.
+_LEAST_TOKENS: Final = 4
+
 #: Without a reader nobody feels a long step, but cancel, throttle and shutdown wait for its end.
 ALONE_STEP_S: Final = 0.8
 
@@ -102,7 +105,9 @@ class StepBudget:
         """
         want = min(self._fitting(decoding, most, idle=idle), most)
         want -= (decoding + want) % UNIT_TOKENS
-        least = -decoding % UNIT_TOKENS or UNIT_TOKENS
+        least = -decoding % UNIT_TOKENS
+        if least < _LEAST_TOKENS:
+            least += UNIT_TOKENS
         return min(max(want, least), most)
 
     def _fitting(self, decoding: int, most: int, *, idle: bool) -> int:
