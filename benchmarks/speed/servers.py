@@ -89,9 +89,8 @@ class Inglenook:
 class LlamaServer:
     """llama.cpp's own server over HTTP."""
 
-    name = "llama-server"
-
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
         self._url = url
 
     async def begin(self, who: int, question: Question) -> Answer:
@@ -138,8 +137,12 @@ async def phones(house: House, count: int) -> AsyncIterator[Inglenook]:
 
 
 @contextmanager
-def llama_server(setting: Setting) -> Iterator[LlamaServer]:
+def llama_server(setting: Setting, *, unified: bool = True) -> Iterator[LlamaServer]:
     """Run llama.cpp's server until the end of the block.
+
+    Args:
+        setting: What all peers have in common.
+        unified: Let its slots share one pool, as ours do; it does so only if told.
 
     Raises:
         Unmeasurable: If it does not come up, with its last words.
@@ -148,24 +151,25 @@ def llama_server(setting: Setting) -> Iterator[LlamaServer]:
         port: int = free.getsockname()[1]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            _words(setting, port),
+            _words(setting, port, unified=unified),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
         )
         try:
             _wait_healthy(server, port, log)
-            yield LlamaServer(f"http://127.0.0.1:{port}")
+            name = "llama-server" if unified else "llama-server, as it comes"
+            yield LlamaServer(f"http://127.0.0.1:{port}", name)
         finally:
             server.kill()
             server.communicate()
 
 
-def _words(setting: Setting, port: int) -> list[str]:
+def _words(setting: Setting, port: int, *, unified: bool) -> list[str]:
     """Its command line; what is not said is as it comes, prompt cache and flash attention too."""
     if setting.llama_server is None:
         child = [sys.executable, "-m", "benchmarks.speed.xllama"]
-        return [*child, str(setting.model), str(port), str(setting.threads)]
+        return [*child, str(setting.model), str(port), str(setting.threads), str(int(unified))]
     options = {
         "--model": setting.model,
         "--port": port,
@@ -176,7 +180,7 @@ def _words(setting: Setting, port: int) -> list[str]:
         "--ubatch-size": UBATCH_TOKENS,
     }
     words = [str(word) for pair in options.items() for word in pair]
-    return [str(setting.llama_server), *words, "--kv-unified"]
+    return [str(setting.llama_server), *words, *(["--kv-unified"] if unified else [])]
 
 
 def _wait_healthy(server: subprocess.Popen[bytes], port: int, log: Any) -> None:

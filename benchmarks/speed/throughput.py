@@ -29,7 +29,10 @@ def throughput(bench: Bench) -> Result:
     """How fast 1, 4 and 8 answers are written, beside llama.cpp's server and the raw limit."""
     with ExitStack() as stack:
         house = stack.enter_context(daemon(bench.setting))
-        theirs = stack.enter_context(running_llama_server(bench.setting))
+        theirs = [
+            stack.enter_context(running_llama_server(bench.setting, unified=unified))
+            for unified in (False, True)
+        ]
         raw = stack.enter_context(raw_loop(bench.setting))
 
         async def rounds() -> Ledger:
@@ -40,10 +43,12 @@ def throughput(bench: Bench) -> Result:
     return ledger.result("throughput", bench.setting)
 
 
-async def _throughput(bench: Bench, ours: Inglenook, theirs: LlamaServer, raw: RawLoop) -> Ledger:
+async def _throughput(
+    bench: Bench, ours: Inglenook, theirs: Sequence[LlamaServer], raw: RawLoop
+) -> Ledger:
     ledger = Ledger()
     tokens = bench.lengths.answer
-    contenders: list[Server | RawLoop] = [raw, theirs, ours]
+    contenders: list[Server | RawLoop] = [raw, *theirs, ours]
     for contender in contenders:
         # What is read from the disk and allocated once is not what is measured.
         if isinstance(contender, RawLoop):
@@ -64,8 +69,9 @@ async def _throughput(bench: Bench, ours: Inglenook, theirs: LlamaServer, raw: R
         if of_raw is not None:
             ledger.claim(f"{row}: of the raw limit", mine, (row, raw.name), at_least=of_raw)
         if streams > 1:
-            text = f"{row}: of llama-server"
-            ledger.claim(text, mine, (row, theirs.name), at_least=1.15)
+            for server in theirs:
+                text = f"{row}: of {server.name}"
+                ledger.claim(text, mine, (row, server.name), at_least=1.15)
     return ledger
 
 
