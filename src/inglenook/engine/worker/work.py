@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 #: from the compute threads. At 120 steps a second it costs a twentieth of them.
 _SHORT_STEP_S = 0.015
 
-#: But no text waits longer than this.
-_HELD_S = 0.025
+#: But no text waits longer than this, which is about how often phones are told.
+_HELD_S = 0.045
 
 #: The longest sleep between two steps, and between two signs of life where none are computed.
 _SLEEP_S = 1.0
