@@ -527,7 +527,7 @@ async def test_frames_come_at_once_at_first_and_then_twenty_a_second_at_most() -
         engine.step()
         await until_shown(response, "x")
         assert loop.time() - begun_at < 0.03
-        while loop.time() < begun_at + 0.4:
+        while loop.time() < begun_at + 0.6:
             engine.step()
             await asyncio.sleep(0)
         took_s = loop.time() - begun_at
@@ -536,7 +536,7 @@ async def test_frames_come_at_once_at_first_and_then_twenty_a_second_at_most() -
         engine.step()
         await until_over(response)
     assert frames <= 20 * took_s + 2
-    assert frames >= 4
+    assert frames >= 5
 
 
 class CopiedJournal(Journal):
