@@ -47,7 +47,6 @@ def test_what_the_file_sets_is_in_force() -> None:
     assert (config.engine.context_tokens, config.engine.kv_type) == (8192, "q8_0")
     assert (config.engine.threads, config.engine.step_budget_s) == (3, 0.15)
     assert (config.serving.resume_ttl_s, config.serving.queue) == (3600.0, 64)
-    assert config.not_in_force == ()
 
 
 def test_relative_paths_start_from_the_files_folder() -> None:
@@ -62,15 +61,6 @@ def test_relative_paths_start_from_the_files_folder() -> None:
 def test_a_section_whose_settings_are_commented_out_is_all_defaults() -> None:
     """As is the whole file."""
     assert parse("listen:\n  # port: 80\n") == parse("")
-
-
-def test_settings_without_effect_are_named() -> None:
-    """Also where they repeat the default: the operator counts on them."""
-    config = parse(
-        "power: {unload_after: 5min}\ngovernor: {enabled: true}\nserving: {journal: true, queue: 1}"
-    )
-
-    assert config.not_in_force == ("power.unload_after",)
 
 
 def test_off_is_a_word_where_a_word_is_expected() -> None:

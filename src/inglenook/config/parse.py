@@ -16,7 +16,7 @@ from inglenook.engine.settings import CacheSettings, EngineSettings, ModelSettin
 from inglenook.errors import ConfigError, Fault
 from inglenook.gateway.settings import ListenSettings
 from inglenook.governor.settings import GovernorSettings
-from inglenook.power.settings import PowerSettings
+from inglenook.power.settings import PowerSettings, WakeSettings
 from inglenook.serving.settings import ServingSettings
 
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
@@ -75,7 +75,7 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
         governor=GovernorSettings(**_of("governor", found)),
         discovery=DiscoverySettings(**_of("discovery", found)),
         power=PowerSettings(**_of("power", found)),
-        not_in_force=tuple(key for key in found if not _BY_KEY[key].in_force),
+        wake=WakeSettings(**_of("wake", found)),
     )
 
 

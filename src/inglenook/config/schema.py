@@ -10,12 +10,13 @@ from typing import Any
 import yaml
 
 from inglenook.config import values
+from inglenook.config.powervalues import hours, wake_target
 from inglenook.config.values import Kind
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.engine.settings import CacheSettings, EngineSettings, ModelSettings
 from inglenook.gateway.settings import ListenSettings
 from inglenook.governor.settings import GovernorSettings
-from inglenook.power.settings import PowerSettings
+from inglenook.power.settings import PowerSettings, WakeSettings
 from inglenook.serving.settings import ServingSettings
 
 
@@ -26,7 +27,6 @@ class Config:
     Attributes:
         name: How phones see the box.
         state_dir: Where it keeps what it must not lose.
-        not_in_force: Settings the file sets that have no effect in this version.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Config:
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     power: PowerSettings = field(default_factory=PowerSettings)
-    not_in_force: tuple[str, ...] = ()
+    wake: WakeSettings = field(default_factory=WakeSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,6 @@ class Setting:
         kind: How its value is written.
         optional: It may be null, and then stands for what its comment in the example says.
         many: It is a list of such values.
-        in_force: It has an effect in this version.
     """
 
     key: str
@@ -60,8 +59,9 @@ class Setting:
     kind: Kind
     optional: bool = False
     many: bool = False
-    in_force: bool = True
 
+
+_IDLE = values.duration("10s", "30d", zero="never")
 
 SETTINGS = (
     Setting("name", "name", values.name, optional=True),
@@ -95,12 +95,12 @@ SETTINGS = (
     Setting("governor.root", "governor.root", values.path),
     Setting("discovery.enabled", "discovery.enabled", values.boolean),
     Setting("discovery.mac", "discovery.mac", values.boolean),
-    Setting(
-        "power.unload_after",
-        "power.unload_after_s",
-        values.duration("10s", "30d", zero="never"),
-        in_force=False,
-    ),
+    Setting("power.unload_after", "power.unload_after_s", _IDLE),
+    Setting("power.stop_after", "power.stop_after_s", _IDLE),
+    Setting("power.suspend_after", "power.suspend_after_s", _IDLE),
+    Setting("power.awake_hours", "power.awake_hours", hours, optional=True),
+    Setting("wake.udp_port", "wake.udp_port", values.port_or_off),
+    Setting("wake.targets", "wake.targets", wake_target, many=True),
 )
 
 

@@ -134,8 +134,6 @@ class Daemon:
         log.info(
             "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
         )
-        for key in self._config.not_in_force:
-            log.warning("%s is set, but has no effect in this version", key)
         advert = self._advert(found)
         self._announcer = Announcer(
             self._config.discovery, advert, last_host_name=found.last_host_name
