@@ -1,0 +1,175 @@
+"""When the box may sleep, and how deep, told without a clock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inglenook.power.idle import (
+    KEEP_AWAKE_S,
+    Abilities,
+    Activity,
+    Level,
+    Use,
+    level,
+    next_look_s,
+    seen,
+    used,
+    within,
+    woken,
+)
+from inglenook.power.settings import AwakeHours, PowerSettings
+
+SETTINGS = PowerSettings(unload_after_s=100, stop_after_s=200, suspend_after_s=300)
+ALL = Abilities(stop=True, suspend=True)
+QUIET = Activity()
+USE = Use(used_at=0.0, held_at=0.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (0, Level.IDLE),
+        (99.9, Level.IDLE),
+        (100, Level.UNLOADED),
+        (200, Level.STOPPED),
+        (300, Level.SUSPENDED),
+        (1e6, Level.SUSPENDED),
+    ],
+)
+def test_a_box_nobody_uses_sleeps_deeper_and_deeper(now: float, expected: Level) -> None:
+    """Each level after its own time, counted from the last use."""
+    assert level(USE, QUIET, ALL, SETTINGS, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("abilities", "expected"),
+    [
+        (Abilities(), Level.UNLOADED),
+        (Abilities(stop=True), Level.STOPPED),
+        (Abilities(suspend=True), Level.SUSPENDED),
+    ],
+)
+def test_a_box_goes_no_deeper_than_it_can_come_back_from(
+    abilities: Abilities, expected: Level
+) -> None:
+    """Without systemd's sockets it does not stop, without a test it is not suspended."""
+    assert level(USE, QUIET, abilities, SETTINGS, 1e6) is expected
+
+
+@pytest.mark.parametrize(
+    ("activity", "expected"),
+    [
+        (Activity(answers=1), Level.BUSY),
+        (Activity(preparations=1), Level.BUSY),
+        (Activity(sockets=1), Level.UNLOADED),
+        (Activity(others=True), Level.UNLOADED),
+        (Activity(inhibited=True), Level.STOPPED),
+    ],
+)
+def test_what_goes_on_holds_the_box_up(activity: Activity, expected: Level) -> None:
+    """A connected phone keeps the process, but not the model; an inhibitor only the board."""
+    now = 1e6
+
+    assert level(seen(USE, activity, now), activity, ALL, SETTINGS, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("activity", "unloaded_s", "stopped_s"),
+    [
+        (Activity(answers=1), 100, 200),
+        (Activity(preparations=1), 100, 200),
+        (Activity(sockets=1), 0, 200),
+        (Activity(others=True), 0, 200),
+    ],
+)
+def test_idleness_begins_when_what_went_on_has_ended(
+    activity: Activity, unloaded_s: float, stopped_s: float
+) -> None:
+    """An answer counts as use to its end; a connection counts for the process alone."""
+    use = seen(USE, activity, 1000)
+
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + unloaded_s) is Level.UNLOADED
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + unloaded_s - 0.1) is (
+        Level.IDLE if unloaded_s else Level.UNLOADED
+    )
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s) is Level.STOPPED
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s - 0.1) < Level.STOPPED
+
+
+def test_who_is_called_stays_awake_for_a_while() -> None:
+    """Nobody has come yet, but somebody is about to; afterwards it may sleep as before."""
+    use = woken(USE, 1e6)
+
+    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S - 0.1) is Level.IDLE
+    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S) is Level.SUSPENDED
+
+
+def test_use_wakes_at_once() -> None:
+    """From the deepest level that still hears it."""
+    assert level(used(USE, 1e6), QUIET, ALL, SETTINGS, 1e6) is Level.IDLE
+
+
+@pytest.mark.parametrize(
+    ("settings", "never"),
+    [
+        (replace(SETTINGS, unload_after_s=0.0), Level.UNLOADED),
+        (replace(SETTINGS, stop_after_s=0.0), Level.STOPPED),
+        (replace(SETTINGS, suspend_after_s=0.0), Level.SUSPENDED),
+    ],
+)
+def test_zero_is_never(settings: PowerSettings, never: Level) -> None:
+    """For every level by itself; the others come as they would."""
+    reached = {level(USE, QUIET, ALL, settings, now) for now in range(0, 1000, 50)}
+
+    assert set(Level) - reached == {never, Level.BUSY}
+
+
+def test_in_the_hours_it_shall_be_awake_it_is() -> None:
+    """And after them it sleeps by what it has been idle."""
+    settings = replace(SETTINGS, awake_hours=AwakeHours(7 * 60, 22 * 60))
+
+    assert level(USE, Activity(minute=12 * 60), ALL, settings, 1e6) is Level.IDLE
+    assert level(USE, Activity(minute=22 * 60), ALL, settings, 1e6) is Level.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("hours", "minute", "expected"),
+    [
+        (None, 0, False),
+        (AwakeHours(420, 1320), 419, False),
+        (AwakeHours(420, 1320), 420, True),
+        (AwakeHours(420, 1320), 1319, True),
+        (AwakeHours(420, 1320), 1320, False),
+        (AwakeHours(1320, 360), 1439, True),
+        (AwakeHours(1320, 360), 0, True),
+        (AwakeHours(1320, 360), 359, True),
+        (AwakeHours(1320, 360), 360, False),
+    ],
+)
+def test_hours_may_go_past_midnight(hours: AwakeHours | None, minute: int, expected: bool) -> None:
+    """The first minute is in them, the last is not."""
+    assert within(hours, minute) is expected
+
+
+TIMES = st.floats(0, 1e4)
+AFTER = st.sampled_from([0.0, 10.0, 100.0, 1000.0])
+
+
+@given(TIMES, TIMES, TIMES, st.builds(PowerSettings, AFTER, AFTER, AFTER))
+def test_between_two_looks_nothing_changes(
+    used_at: float, held_at: float, now: float, settings: PowerSettings
+) -> None:
+    """Whoever waits for the next look misses no change of level."""
+    use = Use(used_at, max(used_at, held_at), awake_until=used_at + 5)
+    wait_s = next_look_s(use, settings, now)
+    just_before = now + min(wait_s, 1e6) * 0.999
+
+    assert wait_s > 0
+    assert level(use, QUIET, ALL, settings, now) is level(use, QUIET, ALL, settings, just_before)
+    if wait_s == math.inf:
+        assert level(use, QUIET, ALL, settings, 1e9) is level(use, QUIET, ALL, settings, now)
