@@ -1,0 +1,116 @@
+"""Follows what goes on, and tells how deep the box may sleep whenever that changes. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from inglenook.power.idle import (
+    Abilities,
+    Activity,
+    Level,
+    Use,
+    level,
+    next_look_s,
+    seen,
+    used,
+    woken,
+)
+from inglenook.power.settings import PowerSettings
+
+#: Looked at so often at least, seconds: hours of the day, and what other programs ask for.
+_LOOK_S = 60.0
+
+
+class Sleeper:
+    """The rule of `idle`, with a clock.
+
+    Attributes:
+        settings: May be set anew at any time; `changed` makes it count at once.
+        abilities: Likewise.
+    """
+
+    def __init__(
+        self,
+        settings: PowerSettings,
+        activity: Callable[[], Activity],
+        on_level: Callable[[Level], None],
+    ) -> None:
+        """Nothing is told until `run`.
+
+        Args:
+            settings: When to sleep.
+            activity: Tells what goes on at this moment.
+            on_level: Hears, synchronously, of every new level; at first it is idle.
+        """
+        self.settings = settings
+        self.abilities = Abilities()
+        self._activity = activity
+        self._on_level = on_level
+        self._use: Use | None = None
+        self._level = Level.IDLE
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def level(self) -> Level:
+        """The latest level."""
+        return self._level
+
+    def use(self) -> None:
+        """Somebody needs the box."""
+        self._look(used)
+
+    def wake(self) -> None:
+        """The box was called by a packet, or has been suspended."""
+        self._look(woken)
+
+    def changed(self) -> None:
+        """Something that goes on may have begun or ended."""
+        self._look(lambda use, _now: use)
+
+    async def run(self) -> None:
+        """Tell of levels until cancelled."""
+        now = self._now()
+        self._use = Use(used_at=now, held_at=now)
+        try:
+            self.changed()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._use = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _look(self, change: Callable[[Use, float], Use]) -> None:
+        if self._use is None:
+            return
+        now, activity = self._now(), self._activity()
+        self._use = seen(change(self._use, now), activity, now)
+        self._look_again(now)
+        before, self._level = self._level, self._judge(activity, now)
+        if self._level is not before:
+            self._on_level(self._level)
+
+    def _judge(self, activity: Activity, now: float) -> Level:
+        assert self._use is not None
+        return level(self._use, activity, self.abilities, self.settings, now)
+
+    def _look_again(self, now: float) -> None:
+        """See to it that the next look comes in time; one that comes too early does no harm."""
+        assert self._use is not None
+        due = now + min(next_look_s(self._use, self.settings, now), _LOOK_S)
+        if self._timer is not None:
+            if now < self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self.changed)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def minute_of_day() -> int:
+    """By the box's own clock and time zone, 0 to 1439."""
+    now = datetime.now().astimezone()
+    return now.hour * 60 + now.minute
