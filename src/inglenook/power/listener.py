@@ -1,0 +1,114 @@
+"""Hears magic packets for this box. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+from collections.abc import Callable, Collection, Iterator
+
+from inglenook.errors import StartupError
+from inglenook.power.magic import PACKET_BYTES_MAX, is_called
+
+log = logging.getLogger(__name__)
+
+#: So many packets are looked at in a row, and then none for `_REST_S` seconds. That is 3,200 a
+#: second at most, which cost about a hundredth of a core; what comes meanwhile beyond
+#: `_KERNEL_BYTES` the kernel drops. Who calls says it several times, so that one gets through.
+_ROW = 64
+_REST_S = 0.02
+
+#: What may wait in the kernel; it doubles the number for its own bookkeeping, see socket(7).
+_KERNEL_BYTES = 65_536
+
+#: `on_called` is called no sooner again, seconds: a call is sent several times.
+_SAME_CALL_S = 1.0
+
+#: After a fault of the socket, seconds.
+_FAULT_REST_S = 1.0
+
+
+def bind_wake_socket(port: int) -> socket.socket:
+    """Bind a UDP port of every address there is, IPv4 and IPv6.
+
+    Raises:
+        StartupError: If it is taken, or this user may not use it, as any below 1024. A box is none
+            the worse for it as long as it is awake.
+    """
+    both = socket.has_dualstack_ipv6()
+    sock = socket.socket(socket.AF_INET6 if both else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        if both:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("", port))
+    except OSError as exc:
+        sock.close()
+        if exc.errno == errno.EACCES:
+            why = (
+                "may not be used by this user; `inglenook service install` has systemd hold it, "
+                "and any above 1023 will do for 'wake.udp_port'"
+            )
+        elif exc.errno == errno.EADDRINUSE:
+            why = "is taken by another program; choose another one for 'wake.udp_port', or 0"
+        else:
+            why = f"cannot be used: {exc.strerror}"
+        raise StartupError(f"magic packets are not heard: UDP port {port} {why}") from exc
+    return sock
+
+
+class WakeListener:
+    """Listens on one UDP socket, with a bound on what junk can cost."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        macs: Callable[[], Collection[bytes]],
+        on_called: Callable[[], None],
+    ) -> None:
+        """Take a socket; what already waits in it is heard too.
+
+        Args:
+            sock: Of `bind_wake_socket`, or inherited; `run` closes it.
+            macs: Gives the addresses of this box's cards; must not block.
+            on_called: Hears, synchronously, that the box was called, once a second at most.
+        """
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
+        self._sock = sock
+        self._macs = macs
+        self._on_called = on_called
+        self._called_at = -math.inf
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        loop = asyncio.get_running_loop()
+        with self._sock:
+            while True:
+                try:
+                    first = await loop.sock_recv(self._sock, PACKET_BYTES_MAX)
+                except OSError as exc:
+                    log.debug("a magic packet could not be read: %s", exc)
+                    await asyncio.sleep(_FAULT_REST_S)
+                    continue
+                self._hear(first, loop.time())
+                await asyncio.sleep(_REST_S)
+
+    def _hear(self, first: bytes, now: float) -> None:
+        macs = self._macs()
+        called = any(is_called(packet, macs) for packet in self._row(first))
+        if called and now - self._called_at >= _SAME_CALL_S:
+            self._called_at = now
+            self._on_called()
+
+    def _row(self, packet: bytes) -> Iterator[bytes]:
+        """A packet and those that wait behind it, at most `_ROW`."""
+        yield packet
+        for _ in range(_ROW - 1):
+            try:
+                packet = self._sock.recv(PACKET_BYTES_MAX)
+            except OSError:
+                # Mostly that there are no more; anything else comes again, and is told then.
+                return
+            yield packet

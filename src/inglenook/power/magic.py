@@ -1,0 +1,67 @@
+"""Magic packets, which wake a sleeping machine: written, and recognised. Kind: rules.
+
+Source: AMD, Magic Packet Technology, white paper 20213, November 1995.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+#: As much of a packet is looked at: what fits into one Ethernet frame.
+PACKET_BYTES_MAX = 1500
+
+_SYNC = b"\xff" * 6
+_REPEATS = 16
+
+_SIX_BYTES = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
+_FOUR_BYTES = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
+
+
+def parse_mac(text: str) -> bytes:
+    """Read a hardware address such as ``aa:bb:cc:dd:ee:ff`` or ``AA-BB-CC-DD-EE-FF``.
+
+    Raises:
+        ValueError: With a sentence that shows the form.
+    """
+    if _SIX_BYTES.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a MAC address; write for example aa:bb:cc:dd:ee:ff")
+    return bytes.fromhex(text.replace(":", "").replace("-", ""))
+
+
+def parse_password(text: str) -> bytes:
+    """Read a SecureOn password: six bytes as a MAC address is written, or four as ``192.168.1.1``.
+
+    Raises:
+        ValueError: With a sentence that shows the forms.
+    """
+    if _SIX_BYTES.fullmatch(text) is not None:
+        return parse_mac(text)
+    numbers = [int(part) for part in text.split(".")] if _FOUR_BYTES.fullmatch(text) else []
+    if not numbers or max(numbers) > 255:
+        # Not said again: it may be right but for one character, and somebody may look on.
+        raise ValueError(
+            "that is not a SecureOn password; write for example 00:11:22:33:44:55 or 192.168.1.1"
+        )
+    return bytes(numbers)
+
+
+def magic_packet(mac: bytes, secure_on: bytes | None = None) -> bytes:
+    """Write the packet that wakes the machine with this address.
+
+    Args:
+        mac: Six bytes.
+        secure_on: What its card wants beside, if it does: four or six bytes, as in etherwake(8).
+    """
+    assert len(mac) == 6
+    assert secure_on is None or len(secure_on) in (4, 6)
+    return _SYNC + mac * _REPEATS + (secure_on or b"")
+
+
+def is_called(packet: bytes, macs: Collection[bytes]) -> bool:
+    """Whether a packet wakes one of these cards; what stands around the sequence does not matter.
+
+    Takes time linear in the packet: six bytes of ff begin a match, and no card's address has them.
+    """
+    head = packet[:PACKET_BYTES_MAX]
+    return any(magic_packet(mac) in head for mac in macs)

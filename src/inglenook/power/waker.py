@@ -1,0 +1,201 @@
+"""Wakes other machines: sends magic packets on every network this one is in. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import ifaddr
+import psutil
+
+from inglenook.errors import Code, Problem, StartupError
+from inglenook.power.magic import magic_packet, parse_mac, parse_password
+from inglenook.power.settings import WakeSettings
+
+log = logging.getLogger(__name__)
+
+#: Discard and echo; cards wake by either, and programs that listen have chosen one of them.
+PORTS = (9, 7)
+
+#: Sent so often, so many seconds apart: three times within a second, as Wi-Fi loses broadcasts.
+_TIMES = 3
+_BETWEEN_S = 0.4
+
+_LOOK_S = 5.0
+
+#: The same machine is woken no sooner again, seconds.
+_AGAIN_S = 10.0
+
+_LIMITED_BROADCAST = "255.255.255.255"
+# RFC 4291 section 2.7.1: all nodes on the link. IPv6 has no broadcast.
+_ALL_NODES = "ff02::1"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network interface, and how everybody behind it is reached.
+
+    Attributes:
+        interface: Its name, such as ``eth0``.
+        index: The kernel's number of it.
+        ipv4: Its IPv4 addresses, each with its network's broadcast address.
+        has_ipv6: Whether it has an IPv6 address.
+    """
+
+    interface: str
+    index: int
+    ipv4: tuple[tuple[str, str], ...]
+    has_ipv6: bool
+
+
+def list_links() -> list[Link]:
+    """List the interfaces that are up and lead to other machines; blocks for a moment.
+
+    Raises:
+        OSError: If the kernel does not tell.
+    """
+    stats = psutil.net_if_stats()
+    links = []
+    for adapter in ifaddr.get_adapters():
+        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
+        flags = set(stats[name].flags.split(",")) if name in stats else set()
+        if adapter.index is None or not flags >= {"up", "running"} or "loopback" in flags:
+            continue
+        ipv4 = tuple(
+            (str(entry.ip), str(network.broadcast_address))
+            for entry in adapter.ips
+            if entry.is_IPv4
+            # RFC 3021: a network of two addresses or one has no broadcast address.
+            and (network := _network(entry)).prefixlen < 31
+        )
+        has_ipv6 = "multicast" in flags and any(entry.is_IPv6 for entry in adapter.ips)
+        if ipv4 or has_ipv6:
+            links.append(Link(name, adapter.index, ipv4, has_ipv6))
+    return links
+
+
+async def send_magic(
+    mac: bytes,
+    secure_on: bytes | None = None,
+    *,
+    links: Callable[[], Sequence[Link]] = list_links,
+    ports: Sequence[int] = PORTS,
+) -> int:
+    """Call a machine, three times within a second, on every interface and by IPv4 and IPv6.
+
+    Args:
+        mac: Its card's address.
+        secure_on: Its SecureOn password.
+        links: Lists the interfaces; called in a thread.
+        ports: UDP ports to send to.
+
+    Returns:
+        On how many interfaces it was sent; at least one. Nobody can tell whether it was heard.
+
+    Raises:
+        StartupError: If there was none.
+    """
+    packet = magic_packet(mac, secure_on)
+    reached: set[str] = set()
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            found = await asyncio.to_thread(links)
+        with contextlib.ExitStack() as stack:
+            voices = [voice for link in found for voice in _voices(link, ports, stack)]
+            for turn in range(_TIMES):
+                if turn:
+                    await asyncio.sleep(_BETWEEN_S)
+                reached |= {voice.interface for voice in voices if voice.say(packet)}
+    except OSError as exc:
+        raise StartupError(f"no magic packet can be sent: {exc.strerror or exc}") from exc
+    if not reached:
+        why = "no network takes it" if found else "no network interface with an address is up"
+        raise StartupError(f"no magic packet can be sent: {why}")
+    return len(reached)
+
+
+class WakeTargets:
+    """The machines of ``wake.targets``, for phones to have them woken."""
+
+    def __init__(
+        self,
+        settings: WakeSettings,
+        send: Callable[[bytes, bytes | None], Awaitable[int]] = send_magic,
+    ) -> None:
+        """Take the settings; ``send`` calls a machine by its address and password."""
+        self._targets = {target.name.casefold(): target for target in settings.targets}
+        self._send = send
+        self._sent_at: dict[str, float] = {}
+
+    async def wake(self, name: str) -> int:
+        """Call a machine by its name, in any case; returns on how many interfaces.
+
+        Raises:
+            LookupError: If none has this name.
+            Problem: `Code.RATE_LIMITED` if it was called a moment ago.
+            StartupError: If there is no network.
+        """
+        target = self._targets[name.casefold()]
+        now = asyncio.get_running_loop().time()
+        wait_s = self._sent_at.get(target.name, now - _AGAIN_S) + _AGAIN_S - now
+        if wait_s > 0:
+            text = f"{target.name} was called a moment ago; it needs time to wake."
+            raise Problem(Code.RATE_LIMITED, text, retry_after_s=wait_s)
+        self._sent_at[target.name] = now
+        secure_on = None if target.secure_on is None else parse_password(target.secure_on)
+        return await self._send(parse_mac(target.mac), secure_on)
+
+
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """A socket on one interface, and where everybody hears it."""
+
+    interface: str
+    sock: socket.socket
+    places: tuple[tuple[str, int] | tuple[str, int, int, int], ...]
+
+    def say(self, packet: bytes) -> bool:
+        """Send a packet; returns whether it went anywhere."""
+        went = False
+        for place in self.places:
+            try:
+                self.sock.sendto(packet, place)
+            except OSError as exc:
+                # One place of several: the cable may have been pulled, or a firewall objects.
+                log.debug("no magic packet to %s on %s: %s", place, self.interface, exc)
+            else:
+                went = True
+        return went
+
+
+def _voices(link: Link, ports: Sequence[int], stack: contextlib.ExitStack) -> Iterator[_Voice]:
+    """Open what a link takes; ``stack`` closes it."""
+    for address, broadcast in link.ipv4:
+        sock = stack.enter_context(_open(socket.AF_INET))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        # By the sender's address the kernel knows on which interface 255.255.255.255 is meant.
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            continue  # the address has gone since it was listed
+        places = tuple((to, port) for to in (broadcast, _LIMITED_BROADCAST) for port in ports)
+        yield _Voice(link.interface, sock, places)
+    if link.has_ipv6:
+        sock = stack.enter_context(_open(socket.AF_INET6))
+        group = tuple((_ALL_NODES, port, 0, link.index) for port in ports)
+        yield _Voice(link.interface, sock, group)
+
+
+def _open(family: socket.AddressFamily) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    return sock
+
+
+def _network(entry: ifaddr.IP) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Interface(f"{entry.ip}/{entry.network_prefix}").network
