@@ -7,7 +7,12 @@ import ifaddr
 import pytest
 
 from inglenook.discovery.addresses import InterfaceAddress
-from inglenook.discovery.interfaces import list_addresses, usable_addresses, wired_mac
+from inglenook.discovery.interfaces import (
+    list_addresses,
+    usable_addresses,
+    wired_mac,
+    wired_macs,
+)
 
 PI_MAC = "dc:a6:32:01:02:03"
 DONGLE_MAC = "00:e0:4c:68:01:02"
@@ -98,6 +103,15 @@ def test_the_wired_card_that_is_up_is_the_one_to_wake(tmp_path: Path) -> None:
     assert wired_mac(tmp_path) == DONGLE_MAC
 
 
+def test_every_wired_card_may_wake_the_box(tmp_path: Path) -> None:
+    """Whoever pairs keeps them all; the one with a cable comes first, and a bond's address once."""
+    card(tmp_path, "eth0", device=None, operstate="down")
+    card(tmp_path, "eth1", device=None, address=DONGLE_MAC)
+    card(tmp_path, "eth2", device=None, address=DONGLE_MAC)
+    card(tmp_path, "wlan0", device=None, address="dc:a6:32:01:02:04", phy80211=None)
+    assert wired_macs(tmp_path) == (DONGLE_MAC, PI_MAC)
+
+
 def test_a_wired_card_without_a_cable_is_better_than_none(tmp_path: Path) -> None:
     """Somebody may plug it in later."""
     card(tmp_path, "eth0", device=None, operstate="down")
@@ -121,6 +135,7 @@ def test_what_no_magic_packet_can_wake_is_passed_over(
     """Only a wired card of real hardware listens while the box sleeps."""
     card(tmp_path, "net0", **files)
     assert wired_mac(tmp_path) is None
+    assert wired_macs(tmp_path) == ()
 
 
 def test_a_box_without_network_cards_has_no_mac(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Asks the kernel for the box's network interfaces. Kind: hands.
 
-Both functions block for a moment: call them in a thread.
+All of it blocks for a moment: call it in a thread.
 """
 
 from __future__ import annotations
@@ -61,13 +61,22 @@ def usable_addresses(
 
 
 def wired_mac(root: Path = Path("/")) -> str | None:
-    """Find the MAC address that wakes this box: of a wired card that is up, else of any wired one.
+    """Find the MAC address that wakes this box best; None on a box without a wired card.
+
+    Args:
+        root: Where ``sys`` stands; a folder in tests.
+    """
+    return next(iter(wired_macs(root)), None)
+
+
+def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:
+    """List the MAC addresses that may wake this box: of its wired cards, those that are up first.
 
     Args:
         root: Where ``sys`` stands; a folder in tests.
 
     Returns:
-        The address in lowercase with colons; None on a box without a wired card.
+        Lowercase with colons, each once.
     """
     found: list[tuple[bool, str, str]] = []
     for card in (root / "sys/class/net").glob("*"):
@@ -78,7 +87,8 @@ def wired_mac(root: Path = Path("/")) -> str | None:
         mac = _read(card / "address").lower()
         if MAC.fullmatch(mac) and mac != "00:00:00:00:00:00":
             found.append((_read(card / "operstate") != "up", card.name, mac))
-    return min(found)[2] if found else None
+    # The cards of a bond show one address.
+    return tuple(dict.fromkeys(mac for _down, _name, mac in sorted(found)))
 
 
 def _read(path: Path) -> str:
