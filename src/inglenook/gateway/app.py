@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
+from inglenook.gateway.body import read_json
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope
 from inglenook.gateway.house import HOUSE, House
 from inglenook.gateway.metrics import CONTENT_TYPE
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
 from inglenook.gateway.settings import EVERYWHERE
+from inglenook.gateway.wake import wake
 from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.serving.response import Response
@@ -28,9 +29,6 @@ PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
 
 #: ``POST /pair`` needs a few hundred bytes.
 _PAIR_BYTES_MAX = 4096
-
-#: The bodies here are small; whoever takes longer to send one holds a connection and nothing else.
-_BODY_S = 10.0
 
 #: How often a request that waits for a whole answer looks whether its client and we are still
 #: there, seconds; less than what `listen.serve` leaves it at the end.
@@ -58,6 +56,7 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     app.router.add_get("/v1/state", state)
     app.router.add_get(METRICS_PATH, metrics)
     app.router.add_post("/v1/inference", inference)
+    app.router.add_post("/v1/wake", wake)
     for path, page in pages.items():
         app.router.add_get(path, page.serve)
     return app
@@ -98,7 +97,7 @@ async def pair(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     if (request.content_length or 0) > _PAIR_BYTES_MAX:
         raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
-    body = await _json(request)
+    body = await read_json(request)
     if len(await request.read()) > _PAIR_BYTES_MAX:
         raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
     device, token = await house.door.pair(body)
@@ -149,7 +148,7 @@ async def metrics(request: web.Request) -> web.Response:
 async def inference(request: web.Request) -> web.Response:
     """``POST /v1/inference``: one question, one answer, for the smallest of clients."""
     device = need_scope(request, Scope.CHAT)
-    body = await _json(request)
+    body = await read_json(request)
     question = body.get("question") if isinstance(body, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'question'.")
@@ -184,15 +183,3 @@ async def _wait_for_end(response: Response, request: web.Request) -> None:
                     raise Problem(Code.SHUTTING_DOWN, text, retry_after_s=10.0) from None
     finally:
         response.unsubscribe(changed.set, asyncio.get_running_loop().time())
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        async with asyncio.timeout(_BODY_S):
-            body = await request.read()
-        # Not the standard library's, which lets lone surrogates and NaN pass.
-        return msgspec.json.decode(body)
-    except TimeoutError:
-        raise Problem(Code.BAD_REQUEST, "The body did not come in time.") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, web.RequestPayloadError):
-        raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
@@ -40,6 +40,11 @@ class Identity:
     spki_sha256: str | None
 
 
+async def wake_nobody(name: str) -> int:
+    """What a box does whose owner has named no machine to wake."""
+    raise LookupError(name)
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """Everything the handlers may use.
@@ -54,6 +59,9 @@ class House:
         origins: More pages that may call in.
         macs: Hardware addresses that wake the box.
         resume_ttl_s: How long an answer is kept after its end.
+        wake: Calls another machine by its name; returns on how many interfaces. Raises LookupError
+            for a name it does not know, a Problem if it was called a moment ago, and StartupError
+            without a network.
     """
 
     identity: Identity
@@ -69,6 +77,7 @@ class House:
     origins: tuple[str, ...]
     macs: tuple[str, ...]
     resume_ttl_s: float
+    wake: Callable[[str], Awaitable[int]] = wake_nobody
 
 
 HOUSE = web.AppKey("house", House)
