@@ -73,3 +73,47 @@ def test_a_host_that_is_no_address_at_all_is_a_sentence_too() -> None:
     """Names are not looked up at the start of a daemon for nothing."""
     with pytest.raises(StartupError, match="cannot be used"):
         bind(ListenSettings("no.such.host.invalid", free_port(), 0))
+
+
+def test_a_port_that_systemd_holds_is_not_bound_again() -> None:
+    """Its sockets are used as they are, two where there is one for each kind of address."""
+    four = socket.create_server(("127.0.0.1", 0))
+    port, tls_port = four.getsockname()[1], free_port()
+    six = socket.create_server(("::1", port), family=socket.AF_INET6)
+
+    plain, tls = bind(ListenSettings("127.0.0.1", port, tls_port), {port: (four, six)})
+
+    assert plain == [four, six]
+    assert close(plain, tls) == [
+        ("127.0.0.1", port),
+        ("::1", port),
+        ("127.0.0.1", tls_port),
+    ]
+
+
+def test_a_port_that_is_off_is_not_answered_though_systemd_holds_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log says which, and how its unit comes to know the settings."""
+    left_over = socket.create_server(("127.0.0.1", 0))
+    port = left_over.getsockname()[1]
+
+    plain, tls = bind(ListenSettings("127.0.0.1", free_port(), 0), {port: (left_over,)})
+
+    close(plain, tls)
+    assert left_over.fileno() == -1
+    assert f"systemd listens on port {port}, which 'listen' does not have" in caplog.text
+    assert "inglenook service install" in caplog.text
+
+
+def test_a_taken_port_closes_what_was_inherited_too() -> None:
+    """The daemon ends, and systemd has its own hold on them."""
+    used = socket.create_server(("127.0.0.1", 0))
+    unused = socket.create_server(("127.0.0.1", 0))
+    inherited = {sock.getsockname()[1]: (sock,) for sock in (used, unused)}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(StartupError, match="is taken by another program"):
+            bind(ListenSettings("127.0.0.1", used.getsockname()[1], taken), inherited)
+
+    assert (used.fileno(), unused.fileno()) == (-1, -1)

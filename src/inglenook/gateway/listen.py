@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import resource
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -35,27 +37,49 @@ SILENT_MAX = 256
 
 _SWEEP_S = 2.0
 
+#: What a daemon inherits that systemd did not start by its sockets.
+NONE_INHERITED: Mapping[int, Sequence[socket.socket]] = MappingProxyType({})
+
 #: Files and sockets this process may have open: all connections there may be, and room to spare.
 _OPEN_FILES = 4096
 
 
-def bind(settings: ListenSettings) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Bind every port that is on; returns the plain ones and the TLS ones.
+def bind(
+    settings: ListenSettings, inherited: Mapping[int, Sequence[socket.socket]] = NONE_INHERITED
+) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Bind every port that is on; returns the plain sockets and the TLS ones.
+
+    Args:
+        settings: Which ports.
+        inherited: Sockets that listen already, by port, since systemd holds them; they are taken as
+            they are. One for a port that is off is closed here, with a warning.
 
     Raises:
         StartupError: If a port is taken or may not be used; nothing stays bound then.
     """
     plain_ports = [port for port in (settings.port, *settings.extra) if port]
     tls_ports = [settings.tls_port] if settings.tls_port else []
-    bound: list[socket.socket] = []
+    held = dict(inherited)
+    plain: list[socket.socket] = []
+    tls: list[socket.socket] = []
     try:
-        for port in (*plain_ports, *tls_ports):
-            bound.append(_bind_one(settings.host, port))
+        for port in plain_ports:
+            plain += held.pop(port, ()) or [_bind_one(settings.host, port)]
+        for port in tls_ports:
+            tls += held.pop(port, ()) or [_bind_one(settings.host, port)]
     except StartupError:
-        for sock in bound:
+        for sock in (*plain, *tls, *itertools.chain(*held.values())):
             sock.close()
         raise
-    return bound[: len(plain_ports)], bound[len(plain_ports) :]
+    for port, socks in held.items():
+        _log.warning(
+            "systemd listens on port %d, which 'listen' does not have; nobody answers there: "
+            "`sudo inglenook service install` brings its socket unit up to date",
+            port,
+        )
+        for sock in socks:
+            sock.close()
+    return plain, tls
 
 
 def raise_open_files_limit() -> None:
