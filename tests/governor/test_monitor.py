@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from inglenook.governor import monitor as module
+from inglenook.governor.clocks import KEPT_NAME, Clocks
 from inglenook.governor.limits import Capacity, Decision, Level, Reason
 from inglenook.governor.monitor import Monitor, Pace, Work
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import MemoryReadings, Readings, Zone
-from tests.parts.board import pi_5
+from tests.parts.board import Board, pi_5, rk3588_mainline
 
 DEADLINE_S = 20.0
 MIB = 2**20
@@ -58,10 +59,10 @@ class Watch:
                     return self.decision
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, clocks: Clocks | None = None) -> AsyncIterator[None]:
         """Look until the end of the block."""
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self.monitor.run(), name="governor")
+            task = tasks.create_task(self.monitor.run(clocks), name="governor")
             try:
                 yield
             finally:
@@ -214,3 +215,61 @@ async def test_switched_off_it_looks_and_limits_nothing() -> None:
     assert decision.level is Level.CRITICAL
     assert (decision.max_active, decision.threads, decision.duty) == (4, 4, 1.0)
     assert (decision.reason, decision.admit, decision.unload) == (Reason.NONE, True, False)
+
+
+CAP = "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
+FREE, LEAST = "2400000\n", "1200000\n"
+
+
+def capped(board: Board, text: str) -> Callable[[Decision], bool]:
+    return lambda _decision: (board.root / CAP).read_text() == text
+
+
+async def test_heat_lowers_the_clock_and_the_end_gives_it_back(tmp_path: Path) -> None:
+    """A real board's file, from a decision to the kernel and back."""
+    board = pi_5(tmp_path)
+    watch = Watch(Probes(tmp_path, lambda: None).read)
+    watch.busy = True
+    async with watch.running(Clocks(tmp_path, tmp_path)):
+        await watch.until(lambda decision: decision.level is Level.COOL)
+        board.heat(79.5)
+        await watch.until(capped(board, LEAST))
+        assert (tmp_path / KEPT_NAME).exists()
+        assert (watch.decision.clock, watch.decision.threads) == (0.5, 4)
+        board.heat(40)
+        await watch.until(capped(board, FREE))
+        board.heat(79.5)
+        await watch.until(capped(board, LEAST))
+
+    assert capped(board, FREE)(watch.decision)
+    assert not (tmp_path / KEPT_NAME).exists()
+
+
+async def test_the_clock_is_left_alone_while_the_kernel_holds_it_down(tmp_path: Path) -> None:
+    """What stands there then is not what has to be given back."""
+    board = rk3588_mainline(tmp_path)
+    board.throttle(1)
+    board.heat(80)
+    watch = Watch(Probes(tmp_path, lambda: None).read)
+    watch.busy = True
+    clocks = Clocks(tmp_path, tmp_path)
+    async with watch.running(clocks):
+        await watch.until(lambda decision: decision.threads < 4)
+        assert clocks.shares == (1.0,)
+        board.throttle(0)
+        await watch.until(lambda decision: decision.clock < 1)
+
+
+async def test_switched_off_it_only_gives_back_what_was_left(tmp_path: Path) -> None:
+    """The cap of a daemon that was killed; the heat of now lowers nothing."""
+    board = pi_5(tmp_path)
+    board.write(CAP, 1200000)
+    (tmp_path / KEPT_NAME).write_text('{"boot_id": "", "khz": {"policy0": 2400000}}')
+    board.heat(79.5)
+    watch = Watch(Probes(tmp_path, lambda: None).read, enabled=False)
+    async with watch.running(Clocks(tmp_path, tmp_path)):
+        await watch.until(capped(board, FREE))
+        await watch.until(lambda _decision: len(watch.looks) > 30)
+
+    assert capped(board, FREE)(watch.decision)
+    assert {decision.clock for decision, _readings in watch.looks} == {1.0}

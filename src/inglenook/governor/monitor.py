@@ -10,7 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
 
+from inglenook.governor.clocks import Clocks
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision, Reason
 from inglenook.governor.readings import Readings
@@ -21,8 +24,19 @@ log = logging.getLogger(__name__)
 #: A reading takes a millisecond. One that takes this long hangs in a driver.
 READING_S = 5.0
 
+#: How long giving the clock back may take at the end; else the next start does it.
+_RELEASE_S = 2.0
+
 #: What a sensor is called that was never read.
 _NAMELESS = "that is being read"
+
+_T = TypeVar("_T")
+
+
+class _Begin(Protocol):
+    """Has something done in the thread."""
+
+    def __call__(self, job: Callable[[], _T], /) -> asyncio.Future[_T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +96,31 @@ class Monitor:
         self._readings = Readings()
         self._pending: asyncio.Future[Readings] | None = None
         self._hangs = False
+        self._clocks: Clocks | None = None
+        self._clock: float | None = None
+        self._setting: asyncio.Future[None] | None = None
 
-    async def run(self) -> None:
-        """Look until cancelled."""
-        with _reading_thread(self._read) as begin:
-            while True:
-                self._decide(await self._look(begin))
-                await asyncio.sleep(self._pace.every_s)
+    async def run(self, clocks: Clocks | None = None) -> None:
+        """Look until cancelled.
 
-    async def _look(self, begin: Callable[[], asyncio.Future[Readings]]) -> Readings:
+        Args:
+            clocks: With these the clock is capped, and given back at the end; None leaves it alone.
+        """
+        self._clocks = clocks
+        with _thread() as begin:
+            try:
+                while True:
+                    readings = await self._look(begin)
+                    self._set_clock(begin, self._decide(readings), readings)
+                    await asyncio.sleep(self._pace.every_s)
+            finally:
+                if clocks is not None:
+                    await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
+
+    async def _look(self, begin: _Begin) -> Readings:
         """Read the board, or say that every sensor fails if that cannot be done."""
         if self._pending is None:
-            self._pending = begin()
+            self._pending = begin(self._read)
         # One that hangs is not waited for again, only looked after.
         await asyncio.wait([self._pending], timeout=0.0 if self._hangs else READING_S)
         if not self._pending.done():
@@ -109,13 +136,31 @@ class Monitor:
         self._pending = None
         return self._readings
 
-    def _decide(self, readings: Readings) -> None:
+    def _decide(self, readings: Readings) -> Decision:
         work, now = self._work(), self._pace.clock()
-        self._state, decision = decide(self._state, readings, work.capacity, now, busy=work.busy)
+        capacity = work.capacity
+        if self._clocks is not None:
+            capacity = replace(capacity, clocks=self._clocks.shares)
+        self._state, decision = decide(self._state, readings, capacity, now, busy=work.busy)
         if not self._enabled:
-            decision = unlimited(decision, work.capacity)
+            decision = unlimited(decision, capacity)
         self._say(decision)
         self._on_look(decision, readings)
+        return decision
+
+    def _set_clock(self, begin: _Begin, decision: Decision, readings: Readings) -> None:
+        """Have the thread cap the clock, if that is to change."""
+        clocks = self._clocks
+        if clocks is None:
+            return
+        if self._clock is None:
+            # What stands there while the kernel slows the board is not what its owner wants.
+            if not readings.throttled_by_kernel:
+                self._clock = 1.0
+                self._setting = begin(clocks.take if self._enabled else clocks.release)
+        elif decision.clock != self._clock:
+            self._clock = decision.clock
+            self._setting = begin(partial(clocks.cap, decision.clock))
 
     def _say(self, decision: Decision) -> None:
         """Write one line if something turned."""
@@ -129,26 +174,28 @@ class Monitor:
 
 
 @contextlib.contextmanager
-def _reading_thread(
-    read: Callable[[], Readings],
-) -> Iterator[Callable[[], asyncio.Future[Readings]]]:
-    """Have a thread that reads whenever the function this gives is called.
+def _thread() -> Iterator[_Begin]:
+    """Have a thread that does, one after the other, whatever the function this gives is given.
 
     It is a thread of its own, and nobody waits for its end: one that hangs in a driver must not
     keep the program from ending.
     """
     loop = asyncio.get_running_loop()
-    wanted: queue.SimpleQueue[asyncio.Future[Readings] | None] = queue.SimpleQueue()
+    wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def work() -> None:
-        while (result := wanted.get()) is not None:
-            readings = read()
-            with contextlib.suppress(RuntimeError):  # it hung, and the loop is closed by now
-                loop.call_soon_threadsafe(result.set_result, readings)
+        while (job := wanted.get()) is not None:
+            job()
 
-    def begin() -> asyncio.Future[Readings]:
-        result: asyncio.Future[Readings] = loop.create_future()
-        wanted.put(result)
+    def begin(job: Callable[[], _T], /) -> asyncio.Future[_T]:
+        result: asyncio.Future[_T] = loop.create_future()
+
+        def do() -> None:
+            done = job()
+            with contextlib.suppress(RuntimeError):  # it hung, and the loop is closed by now
+                loop.call_soon_threadsafe(_tell, result, done)
+
+        wanted.put(do)
         return result
 
     threading.Thread(target=work, name="governor", daemon=True).start()
@@ -156,3 +203,8 @@ def _reading_thread(
         yield begin
     finally:
         wanted.put(None)
+
+
+def _tell(result: asyncio.Future[_T], done: _T) -> None:
+    if not result.cancelled():
+        result.set_result(done)
