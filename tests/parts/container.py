@@ -1,0 +1,182 @@
+"""A Debian box that boots: real systemd, logind, D-Bus and Avahi, on a namespace's cable.
+
+Its files lie in memory over folders that nobody writes to, and it dies with the test run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.parts.netns import Machine, wait_for
+
+BOOT_S = 60.0
+COMMAND_S = 60.0
+_END_S = 10.0
+
+# One hierarchy of control groups, as Debian has; what this machine has may be older. Killing
+# whoever started this ends the outer process namespace, and with it everything in the box.
+_BOOT = """
+echo $$ > "$1/cgroup.procs"
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+mkdir /run/upper /run/work /run/root
+mount -t overlay overlay -o "lowerdir=$2,upperdir=/run/upper,workdir=/run/work" /run/root
+touch /run/net
+mount --bind "$3" /run/net
+shift 3
+exec unshare --pid --fork --kill-child --mount-proc systemd-nspawn --boot --quiet \
+  --directory=/run/root --machine=box --network-namespace-path=/run/net --console=pipe \
+  --register=no --keep-unit --settings=no --link-journal=no --resolv-conf=off --timezone=off "$@"
+"""
+
+_ENTER = (
+    *["setpriv", "--pdeathsig", "KILL"],
+    *["nsenter", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"],
+)
+
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "SYSTEMD_PAGER": "",
+    "SYSTEMD_COLORS": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One booted system.
+
+    Attributes:
+        machine: Its place on the cable.
+        pid: Its first process, as the test run sees it.
+    """
+
+    machine: Machine
+    pid: int
+
+    def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command in it as root, to its end, however that is."""
+        return subprocess.run(
+            [*_ENTER, f"--target={self.pid}", *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=_ENVIRONMENT,
+            timeout=COMMAND_S,
+            check=False,
+        )
+
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Run a command in it as root and return its stdout; a failure shows what it said."""
+        done = self.attempt(*command, stdin=stdin)
+        assert done.returncode == 0, (
+            f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, and the folders above it."""
+        self.run("install", "-D", "--mode=644", "/dev/stdin", path, stdin=text)
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+    def journal(self, *units: str) -> str:
+        """What units have said since the start, and what systemd has said about them."""
+        which = [f"--unit={unit}" for unit in units]
+        return self.run("journalctl", "--no-pager", "--output=short-monotonic", *which)
+
+    def kill(self, signal: str, pid: int) -> None:
+        """Send a signal to a process, by the number it has in there."""
+        self.run("kill", "-s", signal, str(pid))
+
+
+@contextlib.contextmanager
+def booted(
+    machine: Machine, layers: Sequence[Path], binds: Mapping[Path, str] | None = None
+) -> Iterator[Container]:
+    """Boot a system on a namespace's end of the cable.
+
+    Args:
+        machine: Where it stands.
+        layers: Folders whose files it has, the uppermost first.
+        binds: Files and folders it may read, and where it finds them.
+    """
+    lower = ":".join(map(str, layers))
+    shown = [f"--bind-ro={path}:{place}" for path, place in (binds or {}).items()]
+    with _control_group() as group, tempfile.TemporaryFile() as console:
+        nspawn = subprocess.Popen(
+            [
+                *["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation=private"],
+                *["sh", "-euc", _BOOT, "sh", str(group), lower, f"/proc/{machine.pid}/ns/net"],
+                *shown,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield wait_for(
+                "the box's boot", lambda: _boots(machine, nspawn, console), timeout_s=BOOT_S
+            )
+        finally:
+            nspawn.kill()
+            nspawn.wait()
+
+
+def _boots(
+    machine: Machine, nspawn: subprocess.Popen[bytes], console: IO[bytes]
+) -> Container | None:
+    """The system, once everything in it that starts by itself has started."""
+    if nspawn.poll() is not None:
+        console.seek(0)
+        raise AssertionError(f"the box does not boot: {console.read().decode(errors='replace')}")
+    # unshare, systemd-nspawn, and then the box's own first process.
+    for child in _children(nspawn.pid):
+        for first in _children(child):
+            container = Container(machine, first)
+            asked = container.attempt("systemctl", "is-system-running")
+            if asked.stdout.strip() in ("running", "degraded"):
+                return container
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+@contextlib.contextmanager
+def _control_group() -> Iterator[Path]:
+    """A control group of the second version, gone with what was in it."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "unified").is_dir():
+        root /= "unified"
+    group = root / f"inglenook-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group
+    finally:
+        wait_for("an empty control group", lambda: _removed(group), timeout_s=_END_S)
+
+
+def _removed(group: Path) -> bool:
+    """Remove a control group and those in it, unless something still runs there."""
+    try:
+        for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+            folder.rmdir()
+        group.rmdir()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Debian in a folder, with what the program needs: made once, kept in the cache, only ever read.
+
+Nothing of the machine itself is changed: the making has mounts of its own, and the one folder it
+writes to is ``$XDG_CACHE_HOME/inglenook-tests``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+SUITE = "bookworm"
+VENV = "/opt/inglenook"
+
+# What a Debian 12 on a board has anyway, beside the smallest system there is.
+_PACKAGES = (
+    *[
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "libpam-systemd",
+        "polkitd",
+        "avahi-daemon",
+        "avahi-utils",
+    ],
+    *["python3", "python3-venv", "libgomp1", "libstdc++6", "iproute2", "procps", "util-linux"],
+)
+
+_LOCK = CHECKOUT / "requirements" / "run.lock"
+
+_DEBOOTSTRAP_S = 900.0
+# llama.cpp has been compiled by whoever ran the other tests, and is then in pip's cache.
+_PIP_S = 900.0
+
+# The host's name and id, which debootstrap copies, are not to be those of the box.
+_SYSTEM = f"""
+debootstrap --variant=minbase --include={",".join(_PACKAGES)} {SUITE} "$1" "$2"
+rm -rf "$1"/var/cache/apt/archives/*.deb "$1"/var/lib/apt/lists/*
+echo box > "$1/etc/hostname"
+: > "$1/etc/machine-id"
+mkdir "$1{VENV}"
+"""
+
+_DEPENDENCIES = f"""
+mkdir -p "$1{VENV}"
+mount --bind "$2" "$2"
+mount -o remount,bind,ro "$2"
+mount --bind "$1{VENV}" "$2{VENV}"
+mount -t tmpfs tmpfs "$2/tmp"
+mkdir "$2/tmp/wheels"
+mount --bind "$3" "$2/tmp/wheels"
+mount -t devtmpfs devtmpfs "$2/dev"
+chroot "$2" python3 -m venv {VENV}
+chroot "$2" {VENV}/bin/pip install --quiet --no-index --find-links /tmp/wheels \
+  $(cd "$3" && printf '/tmp/wheels/%s ' *.whl)
+"""
+
+
+def layers() -> list[Path]:
+    """Folders that lie over each other, the uppermost first: dependencies, and Debian; blocks.
+
+    The first time this takes two minutes and the network.
+    """
+    packages = _digest(SUITE, *_PACKAGES, _SYSTEM)
+    debian = _kept(f"debian-{packages}", _make_debian)
+    lock = _digest(packages, _LOCK.read_text(), _DEPENDENCIES)
+    dependencies = _kept(f"dependencies-{lock}", lambda folder: _install(folder, debian))
+    return [dependencies, debian]
+
+
+def wheel(folder: Path) -> Path:
+    """Build the checkout's wheel into ``folder``; blocks for some seconds."""
+    _pip_wheel("--no-deps", str(CHECKOUT), folder=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def _make_debian(folder: Path) -> None:
+    _isolated(_SYSTEM, folder, _mirror(), timeout_s=_DEBOOTSTRAP_S)
+
+
+def _install(folder: Path, debian: Path) -> None:
+    wheels = folder.with_suffix(".wheels")
+    wheels.mkdir(exist_ok=True)
+    try:
+        _pip_wheel("--require-hashes", "--requirement", str(_LOCK), folder=wheels)
+        _isolated(_DEPENDENCIES, folder, debian, wheels, timeout_s=_PIP_S)
+    finally:
+        shutil.rmtree(wheels)
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache; runs at the same time make it once, a killed one leaves no half."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inglenook-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    folder, partial = cache / name, cache / f"{name}.partial"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            if partial.exists():
+                shutil.rmtree(partial)
+            partial.mkdir()
+            make(partial)
+            partial.rename(folder)
+    return folder
+
+
+def _mirror() -> str:
+    """The mirror from which this machine's apt has Debian's packages."""
+    listed = _run(
+        *["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)"],
+        timeout_s=60,
+    )
+    for line in listed.splitlines():
+        origin, codename, component, *address = line.split(" ", 3)
+        if (origin, codename, component) == ("Debian", SUITE, "main"):
+            return address[0]
+    raise AssertionError(f"apt knows no mirror of Debian {SUITE}; run apt-get update:\n{listed}")
+
+
+def _pip_wheel(*what: str, folder: Path) -> None:
+    _run(
+        *[sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"],
+        *["--wheel-dir", str(folder), *what],
+        timeout_s=_PIP_S,
+    )
+
+
+def _isolated(script: str, *words: Path | str, timeout_s: float) -> str:
+    """Run a shell script whose mounts end with it, however it ends."""
+    enter = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation=private"]
+    return _run(*enter, "sh", "-euc", script, "sh", *map(str, words), timeout_s=timeout_s)
+
+
+def _run(*command: str, timeout_s: float) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, errors="replace"
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
