@@ -1,0 +1,238 @@
+"""Has logind keep the board awake while it is busy, and tell of sleep. Kind: hands.
+
+Where there is no logind, the clocks tell of sleep afterwards, and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+
+from inglenook.power.boottime import read_clocks
+from inglenook.power.bus import LogindBus, open_logind
+from inglenook.power.login1 import News, NoLogind, Refused
+from inglenook.power.resume import Clocks, ResumeWatch
+from inglenook.units import format_duration
+
+log = logging.getLogger(__name__)
+
+#: Of the time that logind waits, how much `on_sleep` may take: the rest is for letting go.
+_SHARE = 0.8
+
+#: What `on_sleep` has even if logind waits for nobody, seconds.
+_LEAST_S = 1.0
+
+#: How long to wait before logind is looked for again, at first and at most, seconds.
+_FIRST_S, _LONGEST_S = 1.0, 300.0
+
+#: What each lock is against, in which mode, and what people read in `systemd-inhibit --list`.
+#: Others' idle timers respect `idle`; `sleep` also holds up whoever suspends by hand, and needs
+#: polkit's leave.
+_DELAY = ("sleep", "delay", "Keeping answers safe before the board sleeps")
+_IDLE = ("idle", "block", "Somebody is being answered")
+_SLEEP = ("sleep", "block", "Somebody is being answered")
+_Kind = tuple[str, str, str]
+
+
+class Logind:
+    """Sleep and wake-up of the board, as far as logind and the clocks tell of it."""
+
+    def __init__(
+        self,
+        on_sleep: Callable[[], Awaitable[None]],
+        on_resume: Callable[[], None],
+        *,
+        who: str = "Inglenook",
+        clocks: Callable[[], Clocks] = read_clocks,
+        look_every_s: float = 5.0,
+    ) -> None:
+        """Nothing happens until `run`.
+
+        Args:
+            on_sleep: Called before the board is suspended, which waits for it; cancelled when
+                logind's patience is used up, 4 s by default.
+            on_resume: Called once after each sleep, within ``look_every_s`` even without logind;
+                also when the board could not be suspended in the end.
+            who: What others see who holds the locks.
+            clocks: Reads the clocks.
+            look_every_s: How often they are looked at.
+        """
+        self._on_sleep = on_sleep
+        self._on_resume = on_resume
+        self._who = who
+        self._clocks = clocks
+        self._look_every_s = look_every_s
+        self._watch = ResumeWatch(clocks())
+        self._busy = False
+        self._leaving = False
+        self._inhibited = False
+        self._locks: dict[_Kind, int] = {}
+        self._refused: set[_Kind] = set()
+        self._missing = False
+        self._bus: LogindBus | None = None
+        #: What there is to do; None is that `busy` has changed.
+        self._news: asyncio.Queue[News | None] = asyncio.Queue()
+
+    @property
+    def inhibited(self) -> bool:
+        """Whether another program asks that the board not be suspended; False without logind."""
+        return self._inhibited
+
+    @property
+    def busy(self) -> bool:
+        """Whether the board must stay awake. Set it at any time; the last word counts."""
+        return self._busy
+
+    @busy.setter
+    def busy(self, busy: bool) -> None:
+        if busy != self._busy:
+            self._busy = busy
+            if self._bus is not None:
+                self._news.put_nowait(None)
+
+    async def can_suspend(self) -> str:
+        """Ask whether this process may suspend the board: ``yes``, ``no``, ``challenge``, ``na``.
+
+        ``na``, that the board cannot, is also said when there is no logind to ask.
+        """
+        try:
+            return "na" if self._bus is None else await self._bus.can_suspend()
+        except (NoLogind, Refused):
+            return "na"
+
+    async def suspend(self) -> None:
+        """Have the board suspended; `on_sleep` is called before that happens.
+
+        Raises:
+            InglenookError: With a sentence, if somebody keeps it awake, this process may not, or
+                logind does not answer.
+        """
+        if self._bus is None:
+            raise NoLogind("there is no logind to suspend the board")
+        await self._bus.suspend()
+
+    async def run(self) -> None:
+        """Hold the locks and tell of sleep until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look(), name="sleep clocks")
+            tasks.create_task(self._keep_connected(), name="logind")
+
+    async def _look(self) -> None:
+        """Notice by the clocks alone that the board was asleep."""
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            self._resumed(self._watch.looked(self._clocks()))
+
+    def _resumed(self, slept_s: float | None) -> None:
+        if slept_s is not None:
+            log.info("awake again after %s asleep", format_duration(round(slept_s)))
+            self._on_resume()
+
+    async def _keep_connected(self) -> None:
+        wait_s = _FIRST_S
+        while True:
+            try:
+                async with open_logind(self._news.put_nowait) as bus:
+                    wait_s = _FIRST_S
+                    await self._attend(bus)
+            except NoLogind as exc:
+                self._miss(exc)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_S)
+
+    def _miss(self, exc: Exception) -> None:
+        """Say once that logind is missing, until it is found."""
+        if not self._missing:
+            log.info("sleep of the board is noticed only afterwards: %s", exc)
+        self._missing = True
+
+    async def _attend(self, bus: LogindBus) -> None:
+        """Follow what logind says until the connection fails."""
+        if self._missing:
+            log.info("logind tells of sleep before it comes")
+        self._missing = False
+        self._bus, self._leaving = bus, bus.preparing
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(bus.until_lost(), name="system bus")
+                tasks.create_task(self._follow(bus), name="logind's news")
+        except* NoLogind as lost:
+            self._miss(lost.exceptions[0])
+        finally:
+            self._bus, self._inhibited = None, False
+            self._news = asyncio.Queue()
+            self._release()
+
+    async def _follow(self, bus: LogindBus) -> None:
+        # What was missed while there was no connection.
+        self._news.put_nowait(News.LOCKS)
+        if not bus.preparing:
+            self._news.put_nowait(News.BACK)
+        while True:
+            await self._hear(bus, await self._news.get())
+
+    async def _hear(self, bus: LogindBus, news: News | None) -> None:
+        match news:
+            case News.LEAVING:
+                await self._leave(bus)
+            case News.BACK:
+                self._leaving = False
+                try:
+                    await self._settle(bus)
+                finally:
+                    self._resumed(self._watch.told(self._clocks()))
+            case News.LOCKS:
+                self._inhibited = await self._kept_awake(bus)
+            case News.GONE:
+                raise NoLogind("logind has ended")
+            case None:
+                await self._settle(bus)
+
+    async def _kept_awake(self, bus: LogindBus) -> bool:
+        try:
+            locks = await bus.inhibitors()
+        except Refused:
+            return False
+        return any(lock.keeps_awake and lock.pid != os.getpid() for lock in locks)
+
+    async def _leave(self, bus: LogindBus) -> None:
+        """Have everything kept, and let the board go."""
+        log.info("the board is about to sleep")
+        self._leaving = True
+        self._watch.leaving()
+        within_s = max(_SHARE * bus.delay_s, _LEAST_S)
+        deadline = asyncio.timeout(within_s)
+        try:
+            async with deadline:
+                await self._on_sleep()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            log.warning("not all was kept before the board sleeps: %g s are too few", within_s)
+        finally:
+            self._release()
+
+    async def _settle(self, bus: LogindBus) -> None:
+        """Take the locks that are due and release the others."""
+        due: tuple[_Kind, ...] = () if self._leaving else (_DELAY,)
+        if self._busy and not self._leaving:
+            due += (_IDLE, _SLEEP)
+        self._release(keep=due)
+        for kind in due:
+            if kind not in self._locks:
+                await self._take(bus, kind)
+
+    async def _take(self, bus: LogindBus, kind: _Kind) -> None:
+        what, mode, why = kind
+        try:
+            self._locks[kind] = await bus.inhibit(what, self._who, why, mode)
+        except Refused as exc:
+            if kind not in self._refused:
+                log.info("logind grants no %s lock against %s: %s", mode, what, exc)
+            self._refused.add(kind)
+
+    def _release(self, keep: tuple[_Kind, ...] = ()) -> None:
+        for kind in self._locks.keys() - set(keep):
+            os.close(self._locks.pop(kind))

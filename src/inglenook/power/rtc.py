@@ -1,0 +1,79 @@
+"""Sets the alarm of the board's clock, which wakes it up. Kind: hands.
+
+All of this blocks for a moment: call it in a thread.
+
+Source: Documentation/ABI/testing/sysfs-class-rtc of Linux. The times are the clock's own, which
+may be local time, so only differences count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from inglenook.errors import StartupError
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that is set.
+
+    Attributes:
+        clock: The clock's folder.
+        others: What was set before, by somebody else; None if nothing was.
+    """
+
+    clock: Path
+    others: int | None
+
+    def put_back(self) -> bool:
+        """Set what was set before; says whether the alarm is spent."""
+        left = _number(self.clock / "wakealarm")
+        now = _number(self.clock / "since_epoch") or 0
+        with contextlib.suppress(OSError):
+            _set(self.clock, 0)
+            if self.others is not None and self.others > now:
+                _set(self.clock, self.others)
+        return left is None or left <= now
+
+
+def find_clock(root: Path) -> Path | None:
+    """The folder of the first clock whose alarm wakes the board; None if it has none."""
+    alarms = sorted((root / "sys/class/rtc").glob("rtc*/wakealarm"))
+    return alarms[0].parent if alarms else None
+
+
+def set_alarm(root: Path, in_s: float) -> Alarm:
+    """Have the board woken up.
+
+    Raises:
+        StartupError: If it has no such clock, or this user may not set it.
+    """
+    clock = find_clock(root)
+    now = None if clock is None else _number(clock / "since_epoch")
+    if clock is None or now is None:
+        raise StartupError("this board has no clock that could wake it: nothing in /sys/class/rtc")
+    others = _number(clock / "wakealarm")
+    try:
+        if others is not None:
+            _set(clock, 0)  # the kernel refuses to replace an alarm
+        _set(clock, now + round(in_s))
+    except PermissionError as exc:
+        raise StartupError("only root may set the clock's alarm; put `sudo` before it") from exc
+    except OSError as exc:
+        text = f"{clock.name}'s alarm cannot be set: {exc.strerror}"
+        raise StartupError(text) from exc
+    return Alarm(clock, others)
+
+
+def _set(clock: Path, at: int) -> None:
+    (clock / "wakealarm").write_text(f"{at}\n")
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
