@@ -13,7 +13,7 @@ import pytest
 
 from inglenook.models.prefetch import prefetch
 
-SIZE_BYTES = 24 * 2**20 + 1
+SIZE_BYTES = 4 * 2**20 + 1
 PLENTY_BYTES = 2**40
 DEADLINE_S = 10.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from inglenook.engine.worker.prefix import exchange as exchange_module
 from inglenook.engine.worker.prefix.exchange import Exchange
 from inglenook.engine.worker.prefix.wishes import (
+    Came,
     Delete,
     Lost,
     Purge,
@@ -120,6 +121,77 @@ def test_while_the_engine_computes_a_piece_waits_but_not_for_ever(
         before = time.monotonic()
         assert isinstance(exchange.take(writing=writing), WriteOn if writing else Write)
         assert time.monotonic() - before >= hasty
+
+
+def test_what_nobody_waits_for_is_read_last(exchange: Exchange) -> None:
+    """Of two such wishes only the later is kept."""
+    exchange.recall(SECOND)
+    exchange.recall(FIRST)
+    exchange.write(write(2))
+    exchange.delete(SECOND.key)
+    exchange.read(TAIL)
+
+    taken = [exchange.take(writing=False) for _ in range(4)]
+    assert taken == [Read(TAIL), Delete(SECOND.key), write(2), Read(FIRST)]
+    assert rest(exchange) == []
+
+
+def test_what_nobody_waits_for_is_not_read_while_the_engine_computes(exchange: Exchange) -> None:
+    """However long that takes; in the next pause it is."""
+    exchange.set_computing(computing=True)
+    exchange.recall(FIRST)
+    with ThreadPoolExecutor(1) as disk:
+        taken = disk.submit(exchange.take, writing=False)
+        exchange.read(TAIL)
+        assert taken.result(DEADLINE_S) == Read(TAIL)
+        taken = disk.submit(exchange.take, writing=False)
+        exchange.set_computing(computing=False)
+        assert taken.result(DEADLINE_S) == Read(FIRST)
+
+
+def test_what_nobody_waits_for_can_be_taken_back(exchange: Exchange) -> None:
+    """And is not read any more at the end, nor after everything was forgotten."""
+    exchange.recall(FIRST)
+    exchange.recall(None)
+    assert rest(exchange) == []
+
+
+@pytest.mark.parametrize("end", [Exchange.purge, Exchange.lose])
+def test_after_a_purge_or_a_loss_nothing_is_brought(
+    exchange: Exchange, end: Callable[[Exchange], None]
+) -> None:
+    """There is nothing to bring."""
+    exchange.recall(FIRST)
+    end(exchange)
+
+    assert [wish for wish in rest(exchange) if wish != Purge()] == []
+
+
+def test_what_is_being_read_is_not_read_again(exchange: Exchange) -> None:
+    """Whoever wants it by then gets it as soon; once it has come it can be read anew."""
+    exchange.recall(FIRST)
+    assert exchange.take(writing=False) == Read(FIRST)
+    exchange.read(FIRST)
+    exchange.read(TAIL)
+    exchange.post(Came(FIRST, b"state"))
+    assert exchange.take(writing=False) == Read(TAIL)
+    exchange.read(FIRST)
+    assert exchange.take(writing=False) == Read(FIRST)
+
+
+def test_a_block_that_is_wanted_by_now_is_read_at_once_and_once(exchange: Exchange) -> None:
+    """It moves to the front; if it is wanted no more, it moves back."""
+    exchange.set_computing(computing=True)
+    exchange.recall(FIRST)
+    exchange.read(FIRST)
+    exchange.unread(FIRST.key)
+    exchange.read(TAIL)
+    assert exchange.take(writing=False) == Read(TAIL)
+    exchange.read(FIRST)
+    assert exchange.take(writing=False) == Read(FIRST)
+    exchange.set_computing(computing=False)
+
+    assert rest(exchange) == []
 
 
 def test_a_pause_in_computing_lets_writing_go_on(exchange: Exchange) -> None:

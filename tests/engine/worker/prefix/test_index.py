@@ -151,6 +151,16 @@ def test_of_equal_matches_the_shortest_block_is_taken() -> None:
     assert index.match(fork) == (blocks_of(fork + [2] * 10), 50)
 
 
+def test_the_blocks_after_one_are_known() -> None:
+    """An end is a block without any."""
+    index = index_of([prompt(128) + [1] * 10, prompt(128) + [2] * 10])
+    first, _tail = blocks_of(prompt(128) + [1] * 10)
+
+    children = list(index.children(first.key))
+    assert [block.parent for block in children] == [first.key] * 2
+    assert [list(index.children(block.key)) for block in children] == [[], []]
+
+
 def test_an_empty_prompt_has_no_beginning() -> None:
     """It is not in the way of those that have."""
     index = index_of([prompt(200)])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from inglenook.engine.worker.prefix import exchange as exchange_module
 from inglenook.engine.worker.prefix.blockfile import file_bytes
+from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.store import Fetch, Store
 from tests.engine.worker.prefix.keeping import (
     DEADLINE_S,
@@ -322,6 +323,141 @@ def test_closing_without_time_loses_what_waits_and_nothing_else(tmp_path: Path) 
         assert [store.match(prompt(10, seed=seed)) for seed in (1, 2)] == [10, 0]
 
 
+def three_conversations(folder: Path) -> list[list[int]]:
+    """Leave them on the disk; the last is the one used last."""
+    conversations = [prompt(300, seed=seed) for seed in range(3)]
+    with opened(folder) as store:
+        for tokens in conversations:
+            keep(store, tokens)
+    for used_s, tokens in enumerate(conversations):
+        for block in blocks_of(tokens):
+            os.utime(block_path(folder, block), (used_s, used_s))
+    return conversations
+
+
+def block_path(folder: Path, block: Block) -> Path:
+    return folder / ROOT.hex() / f"{block.key.hex()}.kv"
+
+
+def in_memory(store: Store, tokens: Sequence[int]) -> int:
+    """How many of a prompt's blocks are in memory."""
+    return sum(block.key in store._tiers.ram for block in blocks_of(tokens))
+
+
+@pytest.mark.parametrize(
+    ("ram_bytes", "brought"), [(0, [0, 0, 0]), (10 * STATE_BYTES, [0, 1, 3]), (MIB, [3, 3, 3])]
+)
+def test_in_the_next_life_the_last_conversations_come_into_memory_by_themselves(
+    tmp_path: Path, ram_bytes: int, brought: list[int]
+) -> None:
+    """The one used last first, up to half of the bound; nobody has to ask."""
+    conversations = three_conversations(tmp_path)
+    with opened(tmp_path, ram_bytes=ram_bytes) as store:
+        wait_until(store, lambda: store._recalling is None)
+
+        assert [in_memory(store, tokens) for tokens in conversations] == brought
+        shutil.rmtree(tmp_path)
+        fetch = fetched(store, conversations[2])
+        assert held(fetch) == states(conversations[2])[: brought[2]]
+
+
+def test_nothing_comes_by_itself_while_the_engine_computes(tmp_path: Path) -> None:
+    """But for the one that was being read; what is asked for comes at once."""
+    conversations = three_conversations(tmp_path)
+    with opened(tmp_path) as store:
+        store.computing(True)
+        fetch = fetched(store, conversations[0])
+
+        assert held(fetch) == states(conversations[0])
+        assert store._recalling is not None
+        assert store.ram_used_bytes <= (3 + 1) * STATE_BYTES
+        store.computing(False)
+        wait_until(store, lambda: store.ram_used_bytes == 9 * STATE_BYTES)
+
+
+def test_what_somebody_wants_overtakes_what_comes_by_itself(tmp_path: Path) -> None:
+    """It has been used by then, so the other goes first."""
+    conversations = three_conversations(tmp_path)
+    with opened(tmp_path) as store:
+        fetched(store, conversations[0])
+        wait_until(store, lambda: store._recalling is None)
+
+        order = list(store._tiers.ram)
+        newest = [block.key for block in blocks_of(conversations[0])][::-1]
+        assert order[-3:] == newest
+
+
+def test_a_purge_ends_what_comes_by_itself(tmp_path: Path) -> None:
+    """Nothing arrives afterwards, and no file is left."""
+    conversations = three_conversations(tmp_path)
+    with opened(tmp_path) as store:
+        wait_until(store, lambda: store.ram_used_bytes > 0)
+        store.purge()
+        wait_until(store, lambda: files(tmp_path) == [])
+
+        assert (store.ram_used_bytes, store.blocks, store._recalling) == (0, 0, None)
+        assert [store.match(tokens) for tokens in conversations] == [0, 0, 0]
+        keep(store, prompt(10))
+        written(store, tmp_path, 1)
+        assert store.ram_used_bytes == STATE_BYTES
+
+
+def test_less_memory_ends_what_comes_by_itself(tmp_path: Path) -> None:
+    """For good; the same bound, which every order of the governor tells again, does not."""
+    three_conversations(tmp_path)
+    with opened(tmp_path) as store:
+        store.computing(True)
+        store.set_ram_bytes(MIB)
+        assert store._recalling is not None
+        store.set_ram_bytes(MIB - 1)
+        store.computing(False)
+        # What is under way has come when that is written.
+        keep(store, prompt(10, seed=9))
+        written(store, tmp_path, 10)
+
+        assert store.ram_used_bytes <= 2 * STATE_BYTES
+        assert store._recalling is None
+
+
+@pytest.mark.parametrize("block", [0, 1, 2])
+def test_a_damaged_file_ends_only_its_own_conversation(tmp_path: Path, block: int) -> None:
+    """Of that the beginning comes, and the others come whole."""
+    conversations = three_conversations(tmp_path)
+    path = block_path(tmp_path, blocks_of(conversations[2])[block])
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    os.utime(path, (2, 2))
+    with opened(tmp_path) as store:
+        wait_until(store, lambda: store._recalling is None)
+
+        assert [in_memory(store, tokens) for tokens in conversations] == [3, 3, block]
+        assert store.match(conversations[2]) == 128 * block
+        written(store, tmp_path, 6 + block)
+
+
+def test_states_that_cannot_be_trimmed_come_back_too(tmp_path: Path) -> None:
+    """Each is an end of its own."""
+    with opened(tmp_path, whole=True) as store:
+        for length in (200, 300):
+            store.put(prompt(length), 0, length, state(prompt(length)))
+    with opened(tmp_path, whole=True) as store:
+        wait_until(store, lambda: store.ram_used_bytes == 2 * STATE_BYTES)
+
+
+def test_a_disk_that_is_lost_brings_nothing_more(tmp_path: Path) -> None:
+    """What came is still had."""
+    three_conversations(tmp_path)
+    with opened(tmp_path) as store:
+        store.computing(True)
+        store._exchange.lose()
+        wait_until(store, lambda: store.disk_used_bytes == 0)
+        store.computing(False)
+
+        assert store._recalling is None
+        assert store.blocks == store.ram_used_bytes / STATE_BYTES <= 1
+
+
 def test_a_purge_forgets_everything(tmp_path: Path) -> None:
     """In memory, on disk, half way to it, and of other models."""
     with opened(tmp_path, fingerprint=OTHER_ROOT) as store:
@@ -380,8 +516,8 @@ def test_a_disk_that_is_lost_ends_fetches_with_what_came(tmp_path: Path) -> None
         written(store, tmp_path, 1)
         keep(store, prompt(300))
     with opened(tmp_path) as store:
-        store.fetch(prompt(128))
-        wait_until(store, lambda: store.ram_used_bytes > 0)
+        store.computing(True)
+        fetched(store, prompt(128))
         store._exchange.lose()
         fetch = store.fetch(prompt(300))
         assert not fetch.ready

@@ -26,6 +26,15 @@ def test_children_go_before_their_parents() -> None:
     assert list(tier()) == [TAIL.key, SECOND.key, FIRST.key, OTHER.key]
 
 
+def test_what_is_put_in_as_the_oldest_goes_first() -> None:
+    """Before all that was there."""
+    held = tier()
+    held.discard(FIRST.key)
+    held.put(FIRST.key, 10, oldest=True)
+
+    assert list(held) == [FIRST.key, TAIL.key, SECOND.key, OTHER.key]
+
+
 def test_a_used_path_goes_last() -> None:
     """All of it, the deepest first; what hangs below goes before."""
     held = tier()

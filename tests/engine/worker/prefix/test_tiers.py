@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.engine.worker.prefix.blocks import Block
-from inglenook.engine.worker.prefix.tiers import WAITING_BYTES_MAX, Kept, Tiers
+from inglenook.engine.worker.prefix.tiers import RECALLED_CHAINS, WAITING_BYTES_MAX, Kept, Tiers
 from tests.engine.worker.prefix.keeping import MIB, ROOT, blocks_of, prompt
 
 #: Of every block in these tests.
@@ -289,6 +289,92 @@ def test_a_block_from_disk_is_not_kept_where_memory_has_no_room_of_its_own() -> 
     assert held.ram.used_bytes == 0
 
 
+def recall(held: Tiers) -> list[bytes]:
+    """Bring back what is to be brought, in its order."""
+    keys = []
+    while (block := held.to_recall()) is not None:
+        assert block.key not in keys
+        held.recalled(block, bytes(STATE_BYTES))
+        keys.append(block.key)
+    return keys
+
+
+def keys_of(*prompts: list[int]) -> list[bytes]:
+    return [block.key for tokens in prompts for block in blocks_of(tokens)]
+
+
+def test_the_last_conversation_comes_back_first_and_from_its_beginning() -> None:
+    """Whoever goes on with it needs just that; what is used later goes later too."""
+    older, newer = prompt(300, seed=1), prompt(200, seed=2)
+    held = tiers()
+    held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
+
+    assert recall(held) == keys_of(newer, older)
+    assert list(held.ram) == keys_of(newer, older)[::-1]
+
+
+def test_what_conversations_share_comes_back_once() -> None:
+    """As a part of the last one."""
+    system = prompt(128)
+    older, newer = system + prompt(50, seed=1), system + prompt(50, seed=2)
+    held = tiers()
+    held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
+
+    assert recall(held) == [*keys_of(newer), keys_of(older)[1]]
+
+
+def test_what_comes_back_fills_half_of_memory_at_most() -> None:
+    """As many beginnings as fit; the rest is for those who ask."""
+    held = tiers(ram_bytes=6 * FILE_BYTES + 1)
+    held.found([*kept(prompt(200, seed=1), 1000), *kept(prompt(200, seed=2), 2000)], PLENTY)
+
+    assert recall(held) == [*keys_of(prompt(200, seed=2)), *keys_of(prompt(128, seed=1))]
+
+
+def test_only_the_last_conversations_come_back() -> None:
+    """Each time the box wakes, so there is a bound to what it reads."""
+    held = tiers()
+    prompts = [prompt(10, seed=seed) for seed in range(RECALLED_CHAINS + 1)]
+    held.found([file for used, tokens in enumerate(prompts) for file in kept(tokens, used)], PLENTY)
+
+    assert recall(held) == keys_of(*prompts[:0:-1])
+
+
+def test_without_memory_of_its_own_nothing_comes_back() -> None:
+    """Nor where memory has been filled by those who asked, or is full of what is to be written."""
+    for ram_bytes in (0, 2 * STATE_BYTES):
+        held = tiers(ram_bytes=ram_bytes)
+        held.found(kept(prompt(10, seed=1), 0), PLENTY)
+        put(held, prompt(10, seed=2))
+
+        assert recall(held) == []
+
+
+def test_what_comes_back_too_late_is_dropped() -> None:
+    """Memory has been filled, somebody has it by now, or it was forgotten."""
+    [block] = blocks_of(prompt(10))
+    held = tiers(ram_bytes=2 * STATE_BYTES)
+    held.recalled(block, bytes(STATE_BYTES))
+    held.found(kept(prompt(10), 0), PLENTY)
+    held.recalled(block, bytes(STATE_BYTES + 1))
+    assert held.ram.used_bytes == 0
+
+    held.brought(block, bytes(STATE_BYTES))
+    held.recalled(block, b"late")
+    assert held.ram.used_bytes == STATE_BYTES
+
+
+def test_what_comes_back_before_what_follows_it_in_memory_does_not_go_before_it() -> None:
+    """The memory of what follows would be useless."""
+    first, second = blocks_of(prompt(200))
+    held = tiers()
+    held.found(kept(prompt(200), 0), PLENTY)
+    held.brought(second, bytes(STATE_BYTES))
+    held.recalled(first, bytes(STATE_BYTES))
+
+    assert list(held.ram) == [second.key, first.key]
+
+
 def test_a_damaged_block_takes_what_is_below_with_it() -> None:
     """It could not be put into a pool any more."""
     held = tiers()
@@ -384,6 +470,13 @@ def bring(held: Tiers, number: int) -> None:
             held.damaged(block)
 
 
+def bring_back(held: Tiers, number: int) -> None:
+    block = held.to_recall()
+    if block is not None:
+        assert block.key in set(held.disk) - set(held._waiting)
+        held.recalled(block, bytes(STATE_BYTES))
+
+
 def squeeze(held: Tiers, number: int) -> None:
     held.set_ram_bytes(number % 8 * STATE_BYTES)
 
@@ -397,7 +490,16 @@ def lose(held: Tiers, number: int) -> None:
         held.lose_disk()
 
 
-OPERATIONS: list[Callable[[Tiers, int], None]] = [grow, use, write, bring, squeeze, find, lose]
+OPERATIONS: list[Callable[[Tiers, int], None]] = [
+    grow,
+    use,
+    write,
+    bring,
+    bring_back,
+    squeeze,
+    find,
+    lose,
+]
 
 
 @given(

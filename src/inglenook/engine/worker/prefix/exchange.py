@@ -2,7 +2,8 @@
 
 Neither side waits for the other: the lock is only held to look at a few names. What somebody waits
 for is read first. Writing waits for a pause in computing, because the library's threads spin while
-they wait for each other: if one of them loses its core to us, it holds up all of them.
+they wait for each other: if one of them loses its core to us, it holds up all of them. What nobody
+waits for is read in such a pause, and last.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Exchange:
         self._reads: dict[bytes, Read] = {}
         self._chores: dict[bytes, Touch | Delete] = {}
         self._writes: dict[bytes, Write] = {}
+        self._recall: Read | None = None
+        self._reading: bytes | None = None
         self._purge = False
         self._computing = False
         self._impatient_at: float | None = None
@@ -53,7 +56,8 @@ class Exchange:
     def read(self, block: Block) -> None:
         """Wish for a block."""
         with self._changed:
-            if not self._lost:
+            # What is being read for whatever reason will come.
+            if not self._lost and block.key != self._reading:
                 self._reads[block.key] = Read(block)
                 self._changed.notify()
 
@@ -61,6 +65,16 @@ class Exchange:
         """Nobody wants that block any more."""
         with self._changed:
             self._reads.pop(key, None)
+
+    def recall(self, block: Block | None) -> None:
+        """Wish for a block that nobody waits for, in place of the last such wish; None is for none.
+
+        It is read when there is nothing else to do, and the engine does not compute.
+        """
+        with self._changed:
+            if not self._lost:
+                self._recall = Read(block) if block is not None else None
+                self._changed.notify()
 
     def write(self, wish: Write) -> None:
         """Wish for a block to be written, some time."""
@@ -106,6 +120,7 @@ class Exchange:
         """Wish for nothing more; what is to be written has so many seconds."""
         with self._changed:
             self._reads.clear()
+            self._recall = None
             self._ends_at = time.monotonic() + deadline_s
             self._changed.notify()
 
@@ -130,11 +145,16 @@ class Exchange:
                     return None
                 self._changed.wait(self._patience_s())
             self._wish_era = self._era
+            if isinstance(wish, Read):
+                self._reading = wish.block.key
+                if wish == self._recall:
+                    self._recall = None
             return wish
 
     def post(self, news: News) -> None:
         """For the disk's thread: tell what came of the wish it took last."""
         with self._changed:
+            self._reading = None
             if self._wish_era == self._era:
                 self._news.append(news)
                 os.eventfd_write(self._bell, 1)
@@ -160,7 +180,7 @@ class Exchange:
                 return wishes.pop(next(iter(wishes)))
         if not writing and not self._writes:
             self._impatient_at = None
-            return None
+            return None if self._computing else self._recall
         if self._impatient_at is None:
             self._impatient_at = now + PATIENCE_S
         if self._computing and self._ends_at is None and now < self._impatient_at:
@@ -175,5 +195,6 @@ class Exchange:
 
     def _clear(self) -> None:
         self._reads.clear()
+        self._recall = self._reading = None
         self._chores.clear()
         self._writes.clear()

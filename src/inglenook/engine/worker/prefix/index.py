@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inglenook.engine.worker.prefix.blocks import (
     BLOCK_TOKENS,
@@ -109,7 +109,8 @@ class Index:
         doomed = [self._blocks[key]] if key in self._blocks else []
         while doomed:
             block = doomed.pop()
-            doomed += self._children.pop(block.key, {}).values()
+            doomed += self.children(block.key)
+            self._children.pop(block.key, None)
             del self._blocks[block.key]
             removed.append(block)
         if removed:
@@ -126,6 +127,10 @@ class Index:
             path.append(self._blocks[key])
             key = path[-1].parent
         return path[::-1]
+
+    def children(self, key: bytes) -> Iterable[Block]:
+        """The blocks right after this one."""
+        return self._children.get(key, {}).values()
 
     def is_reachable(self, block: Block) -> bool:
         """Whether what is before a block is there."""

@@ -1,6 +1,8 @@
 """What was read and left the pool, in memory and on disk, for the engine's thread. Kind: hands.
 
-No call here waits for the disk. What the disk has done is taken in by `Store.poll`.
+No call here waits for the disk. What the disk has done is taken in by `Store.poll`. Once it is known
+what an earlier life left there, the last conversations come into memory by themselves, in pauses:
+whoever goes on with one need not wait for the disk.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Store:
             disk_bytes = 0
         self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, whole=whole)
         self._fetches: list[Fetch] = []
+        self._recalling: Block | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._exchange = Exchange(self._bell)
         self._disk: Disk | None = None
@@ -128,6 +131,9 @@ class Store:
 
     def set_ram_bytes(self, ram_bytes: int) -> None:
         """Change the bound of what is in memory, at once; what is on disk stays there."""
+        if ram_bytes < self._tiers.ram_bytes:
+            # Who takes memory away has none to spare for what nobody asked for.
+            self._recall(None)
         self._tiers.set_ram_bytes(ram_bytes)
         self._tidy()
 
@@ -159,15 +165,21 @@ class Store:
         match news:
             case Found(kept, room_bytes):
                 self._tiers.found(kept, room_bytes)
+                self._recall(self._tiers.to_recall())
             case Came(block, None):
                 self._tiers.damaged(block)
                 for fetch in self._fetches:
                     fetch.lost(block.key)
+                self._recall_on(block)
             case Came(block, payload):
                 assert payload is not None
-                self._tiers.brought(block, payload)
+                if self._is_lacked(block):
+                    self._tiers.brought(block, payload)
+                else:
+                    self._tiers.recalled(block, payload)
                 for fetch in self._fetches:
                     fetch.got(block.key, payload)
+                self._recall_on(block)
             case Written(key, done, room_bytes):
                 self._tiers.written(key, room_bytes, done=done)
             case Lost():
@@ -179,7 +191,21 @@ class Store:
         for key in self._tiers.take_doomed():
             self._exchange.delete(key)
 
+    def _recall(self, block: Block | None) -> None:
+        """Have a block brought that nobody asked for, when there is time for it; None is for none.
+
+        Only one at a time, so that whatever happens meanwhile counts for the next.
+        """
+        self._recalling = block
+        self._exchange.recall(block)
+
+    def _recall_on(self, block: Block) -> None:
+        """If that was the block to be brought, have the next one brought."""
+        if block == self._recalling:
+            self._recall(self._tiers.to_recall())
+
     def _give_up(self) -> None:
+        self._recall(None)
         for fetch in self._fetches:
             fetch.give_up()
         self._fetches.clear()

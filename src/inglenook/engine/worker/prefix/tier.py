@@ -26,10 +26,13 @@ class Tier:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._sizes)
 
-    def put(self, key: bytes, size_bytes: int, payload: Payload | None = None) -> None:
-        """Hold a block that is not held yet, as the newest."""
+    def put(
+        self, key: bytes, size_bytes: int, payload: Payload | None = None, *, oldest: bool = False
+    ) -> None:
+        """Hold a block that is not held yet, as the newest, or else as the first to go."""
         assert key not in self._sizes
         self._sizes[key] = size_bytes
+        self._sizes.move_to_end(key, last=not oldest)
         self.used_bytes += size_bytes
         if payload is not None:
             self._payloads[key] = payload

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from inglenook.engine.worker.prefix.blocks import Block, Payload
 from inglenook.engine.worker.prefix.index import Index
@@ -15,6 +16,11 @@ from inglenook.engine.worker.prefix.tier import Tier
 
 #: What may wait to be written where memory holds nothing else: some twenty blocks.
 WAITING_BYTES_MAX = 64 * 2**20
+
+#: How many conversations are brought back from the disk before anybody asks, the last ones first;
+#: and the part of memory's bound that they may fill.
+RECALLED_CHAINS = 8
+RECALLED_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,29 @@ class Tiers:
             self.touch(self.index.path(block.key))
             self._trim()
 
+    def to_recall(self) -> Block | None:
+        """The next block memory should have before anybody asks for it.
+
+        The conversations used last come first, and each from its beginning: what is there of one
+        when room ends is of use. A conversation ends with a block that no other continues.
+        """
+        ends = (key for key in reversed(list(self.disk)) if not self.index.children(key))
+        for end in islice(ends, RECALLED_CHAINS):
+            for block in self.index.path(end):
+                if block.key not in self.ram:
+                    fits = self.disk.sum_bytes([block.key]) <= self._recall_room_bytes
+                    return block if fits else None
+        return None
+
+    def recalled(self, block: Block, payload: Payload) -> None:
+        """A block was read that nobody waits for: it is the first to go, and displaces nothing."""
+        known = block.key in self.index and block.key not in self.ram
+        if known and len(payload) <= self._recall_room_bytes:
+            self.ram.put(block.key, len(payload), payload, oldest=True)
+            if any(child.key in self.ram for child in self.index.children(block.key)):
+                # Somebody used what comes after it, so it was used too.
+                self.ram.touch(self.index.path(block.key))
+
     def damaged(self, block: Block) -> None:
         """A block's file is gone or not what it should be."""
         if block.key not in self.ram:
@@ -162,6 +191,10 @@ class Tiers:
     @property
     def _waiting_bytes(self) -> int:
         return self.ram.sum_bytes(self._waiting)
+
+    @property
+    def _recall_room_bytes(self) -> int:
+        return int(self.ram_bytes * RECALLED_PART) - self.ram.used_bytes
 
     @property
     def _ram_bound_bytes(self) -> int:
