@@ -135,7 +135,8 @@ def test_the_network_hears_it_in_a_word(
     decision: Decision | None, phase: Phase, status: str
 ) -> None:
     """A model that is not there is worse than a hot one."""
-    assert mdns_status(decision, EngineState(phase)) == status
+    assert mdns_status(decision, EngineState(phase), resting=False) == status
+    assert mdns_status(decision, EngineState(phase), resting=True) == "sleep"
 
 
 @pytest.mark.parametrize(

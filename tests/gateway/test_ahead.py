@@ -74,6 +74,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
             allowlist=allowlist,
             door=PairingDoor(allowlist, lambda: None),
             engine_state=lambda: engine.state,
+            came=lambda: None,
+            asleep=lambda: False,
             snapshot=dict,
             metrics=bytes,
             addresses=nowhere,
@@ -83,7 +85,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
             macs=(),
             resume_ttl_s=600.0,
         )
-        async with TestServer(make_app(house, Phones(), {})) as server:
+        async with TestServer(make_app(house, Phones(lambda: None), {})) as server:
             yield Home(str(server.make_url("")), engine, desk, *tokens)
 
 

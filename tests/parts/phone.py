@@ -137,6 +137,13 @@ class Phone:
         self.ahead: dict[str, Ahead] = {}
         self._ids = (f"c{number}" for number in itertools.count(1))
 
+    @property
+    def state(self) -> Message:
+        """The box's, as it was told last."""
+        told = self.states[-1] if self.states else self.hello
+        state: Message = told["state"]
+        return state
+
     async def send(self, message: Message) -> None:
         """Send one message."""
         await self.socket.send(json.dumps(message))

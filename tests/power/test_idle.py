@@ -66,6 +66,7 @@ def test_a_box_goes_no_deeper_than_it_can_come_back_from(
     [
         (Activity(answers=1), Level.BUSY),
         (Activity(preparations=1), Level.BUSY),
+        (Activity(loading=True), Level.IDLE),
         (Activity(sockets=1), Level.UNLOADED),
         (Activity(others=True), Level.UNLOADED),
         (Activity(inhibited=True), Level.STOPPED),
@@ -83,6 +84,7 @@ def test_what_goes_on_holds_the_box_up(activity: Activity, expected: Level) -> N
     [
         (Activity(answers=1), 100, 200),
         (Activity(preparations=1), 100, 200),
+        (Activity(loading=True), 100, 200),
         (Activity(sockets=1), 0, 200),
         (Activity(others=True), 0, 200),
     ],

@@ -1,7 +1,7 @@
-"""The key and self-signed certificate of the TLS port. Kind: hands.
+"""The TLS port's key and certificate, as the daemon uses them. Kind: hands.
 
-Phones pin the key, not the certificate: the key is made once and kept, and the certificate is
-made anew whenever the box's names or addresses change.
+`certify` makes them, in a process of its own. What it made is noted beside them, so that an
+ordinary start need not look into them.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import msgspec
 
 from inglenook.auth.files import read_private, write_private
 from inglenook.errors import StartupError
 
 #: Apple's systems refuse server certificates that are valid for longer (support.apple.com/103769).
-VALID_FOR = timedelta(days=825)
-RENEW_BEFORE = timedelta(days=30)
+VALID_FOR: Final = timedelta(days=825)
+RENEW_BEFORE: Final = timedelta(days=30)
 
-#: A board without a battery clock may be a little behind its phones, or ahead.
-_BACKDATED = timedelta(days=1)
+#: Two seconds on a Pi 4 whose card is busy.
+_CERTIFY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,45 @@ class Certificate:
         return self.spki_sha256[:16]
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What `certify` is asked for, as JSON.
+
+    Attributes:
+        names: Host names, ASCII, sorted.
+        addresses: Of the box, sorted as text.
+        now: Seconds since 1970, UTC.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    now: float
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What `certify` answers, as JSON.
+
+    Attributes:
+        spki_sha256: As in `Certificate`.
+        valid_from, valid_until: Seconds since 1970, UTC.
+        complaint: Why there is no certificate, for people; the rest says nothing then.
+    """
+
+    spki_sha256: str = ""
+    valid_from: float = 0.0
+    valid_until: float = 0.0
+    complaint: str = ""
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What is noted of a certificate: what it is for, and of which files that is true."""
+
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    made: Made
+    files_sha256: str
+
+
 def ensure_certificate(
     folder: Path,
     names: Iterable[str],
@@ -60,40 +98,32 @@ def ensure_certificate(
 ) -> Certificate:
     """Give a certificate for these names and addresses, made anew only if the one kept will not do.
 
-    A running server takes up a new one with ``context.load_cert_chain``.
+    Blocks, for a second if there is something to make.
 
     Args:
-        folder: Where ``tls.key`` and ``tls.crt`` are kept.
+        folder: Where ``tls.key``, ``tls.crt`` and the note ``tls.json`` are kept.
         names: Host names, ASCII.
-        addresses: Of the box; IPv6 link-local ones are left out, since browsers cannot open them.
+        addresses: Of the box.
         now: Seconds since 1970, UTC.
 
     Raises:
-        StartupError: If a file cannot be read or written, or the key is damaged. A damaged key
-            stays as it is, for it may be in a backup.
+        StartupError: If a file cannot be read or written, or the key is damaged.
     """
-    key_path, cert_path = folder / "tls.key", folder / "tls.crt"
-    wanted = _alternative_names(names, addresses)
-    moment = datetime.fromtimestamp(now, UTC)
-    try:
-        key = _read_key(key_path)
-        if key is None:
-            key = ec.generate_private_key(ec.SECP256R1())
-            write_private(key_path, _key_pem(key))
-        if not _will_do(cert_path, key, wanted, moment):
-            certificate = _sign(key, wanted, moment)
-            write_private(cert_path, certificate.public_bytes(serialization.Encoding.PEM))
-    except OSError as exc:
-        raise StartupError(
-            f"The TLS key and certificate in {folder} cannot be used: {exc.strerror}; make sure "
-            "the folder exists, has space, and belongs to the user this runs as."
-        ) from exc
-    fingerprint = base64.urlsafe_b64encode(hashlib.sha256(_spki(key)).digest())
-    return Certificate(cert_path, key_path, fingerprint.decode().rstrip("="))
+    shown = sorted(str(address) for address in addresses)
+    wanted = Wanted(str(folder), tuple(sorted(names)), tuple(shown), now)
+    made = _noted(folder, wanted)
+    if made is None:
+        made = _certify_aside(wanted)
+        if made.complaint:
+            raise StartupError(made.complaint)
+        _note_down(folder, wanted, made)
+    return Certificate(folder / "tls.crt", folder / "tls.key", made.spki_sha256)
 
 
 def server_ssl_context(certificate: Certificate) -> ssl.SSLContext:
     """Make the context of a TLS port: version 1.2 or later, HTTP/1.1.
+
+    A running server takes up a new certificate with ``context.load_cert_chain``.
 
     Raises:
         StartupError: If the files changed since `ensure_certificate` and no longer fit.
@@ -108,85 +138,44 @@ def server_ssl_context(certificate: Certificate) -> ssl.SSLContext:
     return context
 
 
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
+def _noted(folder: Path, wanted: Wanted) -> Made | None:
+    """What is known of the files there, if that is all that is wanted of them."""
     try:
-        key = serialization.load_pem_private_key(read_private(path), password=None)
-    except FileNotFoundError:
+        note = msgspec.json.decode(read_private(folder / "tls.json"), type=_Note)
+        if note.files_sha256 != _files_sha256(folder):
+            return None
+    except (OSError, msgspec.MsgspecError):
         return None
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:  # TypeError: it wants a password
-        raise _damaged(path) from exc
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise _damaged(path)
-    return key
+    fits = (note.names, note.addresses) == (wanted.names, wanted.addresses)
+    last = note.made.valid_until - RENEW_BEFORE.total_seconds()
+    return note.made if fits and note.made.valid_from <= wanted.now <= last else None
 
 
-def _damaged(path: Path) -> StartupError:
-    return StartupError(
-        f"{path} is not an EC P-256 private key; restore a copy, or delete it and pair again every "
-        "phone that uses TLS."
-    )
-
-
-def _alternative_names(
-    names: Iterable[str], addresses: Iterable[IPv4Address | IPv6Address]
-) -> set[x509.GeneralName]:
-    wanted: set[x509.GeneralName] = {x509.DNSName(name) for name in names}
-    return wanted | {
-        x509.IPAddress(address)
-        for address in addresses
-        if isinstance(address, IPv4Address) or not address.is_link_local
-    }
-
-
-def _will_do(
-    path: Path,
-    key: ec.EllipticCurvePrivateKey,
-    wanted: set[x509.GeneralName],
-    moment: datetime,
-) -> bool:
+def _note_down(folder: Path, wanted: Wanted, made: Made) -> None:
+    note = _Note(wanted.names, wanted.addresses, made, _files_sha256(folder))
     try:
-        certificate = x509.load_pem_x509_certificate(read_private(path))
-        public_key = certificate.public_key()
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (FileNotFoundError, ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound):
-        return False  # a certificate is easily made again, unlike a key
-    return (
-        public_key == key.public_key()
-        and set(extension.value) == wanted
-        and certificate.not_valid_before_utc <= moment
-        and moment + RENEW_BEFORE <= certificate.not_valid_after_utc
-    )
+        write_private(folder / "tls.json", msgspec.json.encode(note))
+    except OSError as exc:
+        raise StartupError(f"{folder / 'tls.json'} cannot be written: {exc.strerror}") from exc
 
 
-def _sign(
-    key: ec.EllipticCurvePrivateKey, names: set[x509.GeneralName], moment: datetime
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Inglenook")])
-    start = moment - _BACKDATED
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + VALID_FOR)
-        .add_extension(x509.SubjectAlternativeName(sorted(names, key=repr)), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+def _files_sha256(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in ("tls.key", "tls.crt"):
+        digest.update(hashlib.sha256(read_private(folder / name)).digest())
+    return base64.urlsafe_b64encode(digest.digest()).decode()
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def _spki(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+def _certify_aside(wanted: Wanted) -> Made:
+    try:
+        done = subprocess.run(
+            (sys.executable, "-m", "inglenook.auth.certify"),
+            input=msgspec.json.encode(wanted),
+            stdout=subprocess.PIPE,
+            timeout=_CERTIFY_S,
+            check=True,
+        )
+        return msgspec.json.decode(done.stdout, type=Made)
+    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as exc:
+        text = f"No TLS certificate could be made in {wanted.folder}; set listen.tls_port to 0 to"
+        raise StartupError(f"{text} do without, or look at what was said before this line") from exc

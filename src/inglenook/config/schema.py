@@ -61,7 +61,7 @@ class Setting:
     many: bool = False
 
 
-_IDLE = values.duration("10s", "30d", zero="never")
+_IDLE = values.duration("1s", "30d", zero="never")
 
 SETTINGS = (
     Setting("name", "name", values.name, optional=True),

@@ -62,8 +62,16 @@ def engine_limits(decision: Decision, capacity: Capacity) -> Limits:
     )
 
 
-def mdns_status(decision: Decision | None, engine: EngineState) -> Status:
-    """Say in a word whether an answer can start at once; None is a board nobody has looked at."""
+def mdns_status(decision: Decision | None, engine: EngineState, *, resting: bool) -> Status:
+    """Say in a word whether an answer can start at once.
+
+    Args:
+        decision: The governor's; None is a board nobody has looked at.
+        engine: Its state.
+        resting: Whether the model is away because nobody needs it.
+    """
+    if resting:
+        return "sleep"
     if engine.phase is not Phase.READY:
         return "loading"
     if decision is not None and (

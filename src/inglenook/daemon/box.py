@@ -17,6 +17,7 @@ from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
+from inglenook.daemon.resting import Resting
 from inglenook.daemon.start import Found, find, read_addresses
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
@@ -31,6 +32,7 @@ from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.governor.monitor import Pace
+from inglenook.power.idle import Level
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -85,12 +87,20 @@ class Daemon:
             self._supervisor,
             Recorder(journal),
             max_active=config.engine.max_sequences,
-            on_change=self._news.set,
+            on_change=self._changed,
             on_over=self._metrics.answered,
         )
         self._governing = Governing(config, self._supervisor, self._desk, self._news.set, pace)
-        self._phones = Phones()
-        self.door = PairingDoor(self._allowlist, self._news.set)
+        self._phones = Phones(self._knocked)
+        self.door = PairingDoor(self._allowlist, self._changed)
+        self._resting = Resting(
+            config.power,
+            desk=self._desk,
+            phones=self._phones,
+            door=self.door,
+            governing=self._governing,
+            on_level=self._level_changed,
+        )
         self._announcer: Announcer | None = None
         self._house: House | None = None
 
@@ -157,6 +167,7 @@ class Daemon:
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
                 tasks.create_task(self._governing.run(), name="governor"),
+                tasks.create_task(self._resting.run(model_path(self._config)), name="rest"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
@@ -204,6 +215,8 @@ class Daemon:
             allowlist=self._allowlist,
             door=self.door,
             engine_state=lambda: self._supervisor.state,
+            came=self._resting.sleeper.use,
+            asleep=lambda: self._resting.asleep,
             snapshot=self._snapshot,
             metrics=self._metrics.text,
             addresses=_addresses,
@@ -254,8 +267,21 @@ class Daemon:
         self._metrics.engine_changed(state)
         self._desk.engine_changed(state)
         self._governing.engine_changed()
-        self._news.set()
+        self._changed()
         self._on_change()
+
+    def _changed(self) -> None:
+        """Something that phones may hear of, or that keeps the box awake."""
+        self._resting.sleeper.changed()
+        self._news.set()
+
+    def _knocked(self) -> None:
+        self._resting.knocked()
+
+    def _level_changed(self, level: Level) -> None:
+        self._news.set()
+        if level is Level.STOPPED:
+            self.stop.set()
 
     def _devices_changed(self) -> None:
         before, self._welcome = self._welcome, _tokens(self._allowlist)
@@ -270,7 +296,12 @@ class Daemon:
         told: object = None
         while True:
             self._news.clear()
-            latest = (self._governing.changes, self._desk.load, self._supervisor.state)
+            latest = (
+                self._governing.changes,
+                self._desk.load,
+                self._supervisor.state,
+                self._resting.sleeper.level,
+            )
             if latest != told:
                 told = latest
                 self._phones.tell_state()
@@ -290,6 +321,7 @@ class Daemon:
             "model": engine.model,
             "engine": engine.phase,
             "loaded": engine.progress if engine.phase is Phase.LOADING else None,
+            "sleep": self._resting.sleeper.level.name.lower(),
         }
 
 

@@ -15,7 +15,7 @@ from inglenook.daemon.allowance import (
     with_engine,
 )
 from inglenook.discovery.advert import Status
-from inglenook.engine.orders import Load
+from inglenook.engine.orders import Load, Phase
 from inglenook.engine.supervisor import Supervisor
 from inglenook.governor.limits import Capacity, Decision
 from inglenook.governor.monitor import Monitor, Pace, Work
@@ -64,6 +64,7 @@ class Governing:
         self._decision: Decision | None = None
         self._readings = Readings()
         self._cpu_c: int | None = None
+        self._resting = False
         self._shown: tuple[object, ...] = ()
         self._limits = ServingLimits(config.engine.max_sequences)
         probes = Probes(config.governor.root, lambda: supervisor.pid)
@@ -78,6 +79,13 @@ class Governing:
     def loads(self, load: Load) -> None:
         """The engine is about to load a model so."""
         self._ram_cache_bytes = load.prefix.ram_bytes if load.prefix else 0
+
+    def rest(self, resting: bool) -> None:  # noqa: FBT001  # it is all there is to say
+        """Let the model leave memory, or have it back; where there is no room it stays away."""
+        if resting == self._resting:
+            return
+        self._resting = resting
+        self._load_or_unload(self._decision)
 
     def engine_changed(self) -> None:
         """The engine has a new state, which may be that there is no room for it."""
@@ -98,9 +106,25 @@ class Governing:
             "mem_available_bytes": self._readings.memory.left_bytes,
         }
 
+    @property
+    def loading(self) -> bool:
+        """Whether the model is on its way into memory."""
+        return self._supervisor.state.phase is Phase.LOADING
+
+    @property
+    def free_bytes(self) -> int:
+        """Memory that may still be used; 0 if nobody knows."""
+        return self._readings.memory.left_bytes or 0
+
     def mdns_status(self) -> Status:
         """What the network is told."""
-        return mdns_status(self._decision, self._supervisor.state)
+        return mdns_status(self._decision, self._supervisor.state, resting=self._resting)
+
+    def _load_or_unload(self, decision: Decision | None) -> None:
+        if self._resting or (decision is not None and decision.unload):
+            self._supervisor.unload()
+        else:
+            self._supervisor.load()
 
     def _work(self) -> Work:
         # Only here: what is handed on later is compared with what was decided by.
@@ -121,10 +145,7 @@ class Governing:
         """Tell desk and engine what is allowed now; the latest counts."""
         decision = with_engine(decision, self._supervisor.state)
         self._supervisor.limit(engine_limits(decision, self._capacity))
-        if decision.unload:
-            self._supervisor.unload()
-        else:
-            self._supervisor.load()
+        self._load_or_unload(decision)
         limits = serving_limits(decision, self._capacity)
         if limits != self._limits:
             self._limits = limits

@@ -67,8 +67,14 @@ async def _stop(app: web.Application) -> None:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """``GET /healthz``: 200 when an answer can start at once, else 503 with the reason."""
-    phase = request.app[HOUSE].engine_state().phase
+    """``GET /healthz``: 200 when an answer can start at once, else 503 with the reason.
+
+    A model that is away because nobody needs it is back by the time it is asked for.
+    """
+    house = request.app[HOUSE]
+    phase = house.engine_state().phase
+    if house.asleep():
+        return web.json_response({"status": "asleep"})
     if phase is Phase.READY:
         return web.json_response({"status": "ok"})
     reason = "model_missing" if phase is Phase.MISSING else str(phase)

@@ -51,6 +51,8 @@ class House:
 
     Attributes:
         engine_state: Gives the engine's latest state.
+        came: Hears that a paired device has come in: it is about to ask.
+        asleep: Says whether the model is away until somebody needs it.
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
         metrics: Gives what ``GET /metrics`` answers.
         addresses: Reads the box's interface addresses anew.
@@ -69,6 +71,8 @@ class House:
     allowlist: Allowlist
     door: PairingDoor
     engine_state: Callable[[], EngineState]
+    came: Callable[[], None]
+    asleep: Callable[[], bool]
     snapshot: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     addresses: Callable[[], Coroutine[Any, Any, Addresses]]

@@ -146,6 +146,7 @@ class Phone:
         self.device = device
         self._session.paired(device.device_id)
         self._on_paired(self)
+        self._house.came()
         log.debug("phone %s connected: %s %s", device.device_id, *_program(auth))
         ok = AuthOk(
             device.device_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -25,7 +26,9 @@ STRANGERS_MAX = 256
 class Phones:
     """The open connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        """``on_change`` hears, synchronously, that somebody has come or gone."""
+        self._on_change = on_change
         self._phones: set[Phone] = set()
         self._all_gone = asyncio.Event()
         self._stopping = False
@@ -48,6 +51,7 @@ class Phones:
             return socket
         phone = Phone(request.app[HOUSE], socket, on_paired=self._paired)
         self._phones.add(phone)
+        self._on_change()
         try:
             await phone.serve()
         except Exception:  # one of two places: a bug of ours must cost one phone only
@@ -55,6 +59,7 @@ class Phones:
             await socket.close(code=1011, message=b"internal")
         finally:
             self._phones.discard(phone)
+            self._on_change()
             if not self._phones:
                 self._all_gone.set()
         return socket

@@ -35,6 +35,7 @@ class Activity:
     Attributes:
         answers: That are being written, or wait to be.
         preparations: Prompts that are read while somebody types.
+        loading: Whether the model is on its way into memory: somebody needed it.
         sockets: Open connections of phones.
         others: Whether anything else must not be cut off, such as an open pairing window.
         inhibited: Whether another program on this machine asks that it not be suspended.
@@ -43,6 +44,7 @@ class Activity:
 
     answers: int = 0
     preparations: int = 0
+    loading: bool = False
     sockets: int = 0
     others: bool = False
     inhibited: bool = False
@@ -89,7 +91,7 @@ def woken(use: Use, now: float) -> Use:
 
 def seen(use: Use, activity: Activity, now: float) -> Use:
     """Take into account what goes on."""
-    if activity.answers or activity.preparations:
+    if activity.answers or activity.preparations or activity.loading:
         return used(use, now)
     if activity.sockets or activity.others:
         return replace(use, held_at=now)

@@ -85,6 +85,11 @@ class Desk:
         """How much is going on now."""
         return self._places.load
 
+    @property
+    def preparing(self) -> int:
+        """For how many devices prompts are read ahead, or are to be."""
+        return len(self._ahead.devices)
+
     def submit(
         self,
         device_id: str,
@@ -145,7 +150,9 @@ class Desk:
         if not self._ahead.may_take(device_id):
             raise Problem(Code.BUSY, "The box has no time to read ahead just now.")
         order = prepare_order(request, profile_for(self._engine.state.model))
-        return self._ahead.take(device_id, order, on_over)
+        preparation = self._ahead.take(device_id, order, on_over)
+        self._on_change()
+        return preparation
 
     def stop_preparing(self, preparation: Preparation) -> None:
         """Nobody is about to ask that any more; nothing happens if it is over."""
@@ -299,8 +306,10 @@ class Desk:
             self._allow_ahead()
         finally:
             self._pumping = False
-        loading = self._engine.state.phase not in (Phase.READY, Phase.UNLOADED)
-        self._places.tell_places(loading=loading)
+        state = self._engine.state
+        # Unloaded with a reason to be, it stays so until that is over; else it is loaded for them.
+        held = state.phase is Phase.UNLOADED and self._places.limits.max_active == 0
+        self._places.tell_places(loading=state.phase is not Phase.READY and not held)
         self._on_change()
 
     def _may_begin(self) -> bool:

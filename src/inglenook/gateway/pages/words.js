@@ -18,7 +18,14 @@ const ENGINE = new Map([
   ['restarting', 'starting again'],
   ['missing', 'no model yet'],
   ['unloaded', 'making room, answers wait'],
-  ['stopped', 'resting, wakes when you ask'],
+  ['stopped', 'going away'],
+]);
+
+/** How deep the box sleeps, in words; nothing to say while it is awake. */
+const SLEEP = new Map([
+  ['unloaded', 'resting, wakes when you ask'],
+  ['stopped', 'resting, wakes when you come back'],
+  ['suspended', 'fast asleep, wakes when it is called'],
 ]);
 
 /** How warm the box is, in words; nothing to say when it is cool. */
@@ -78,7 +85,7 @@ export function linkText(link) {
 /** The box in one line, the most important first: narrow screens cut it short. @param {any} state */
 export function stateText(state) {
   const loaded = state?.loaded > 0 ? ` ${Math.round(state.loaded * 100)} %` : '';
-  const doing = ENGINE.get(state?.engine) ?? LEVELS.get(state?.level) ?? 'ready';
+  const doing = SLEEP.get(state?.sleep) ?? ENGINE.get(state?.engine) ?? LEVELS.get(state?.level) ?? 'ready';
   const line = state?.queued > 0 ? `${state.queued} in line` : '';
   const model = (state?.model ?? '').replace(/\.gguf$/i, '').replace(/[-._](I?Q\d\w*|BF16|F16|F32)$/i, '');
   return [doing + loaded, line, model].filter(Boolean).join(' · ');
@@ -86,6 +93,7 @@ export function stateText(state) {
 
 /** For the colour of the light beside it. @param {any} state */
 export function levelOf(state) {
+  if (SLEEP.has(state?.sleep)) return 'cool';
   return ENGINE.has(state?.engine) ? 'warm' : (state?.level ?? 'cool');
 }
 

@@ -1,0 +1,95 @@
+"""A box that nobody uses gives its memory back, and has it again before anybody notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.parts.box import READY_S, Box, running_box
+from tests.parts.phone import connected, long_chat
+
+#: What the daemon may keep while it sleeps, bytes of resident memory.
+ASLEEP_BYTES_MAX = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def sleepy_box(starter_model: Path) -> Iterator[Box]:
+    """It unloads its model after some seconds without use."""
+    with running_box(starter_model, {"power": {"unload_after": "3s"}}) as box:
+        yield box
+
+
+@pytest.fixture
+def asleep(sleepy_box: Box) -> tuple[Box, str]:
+    """The box once it sleeps, and the token of a phone it knows."""
+    token = sleepy_box.pair("Phone")
+    wait_asleep(sleepy_box, token)
+    return sleepy_box, token
+
+
+def wait_asleep(box: Box, token: str) -> None:
+    box.wait(lambda: sleep_of(box, token) == "unloaded", "it never slept", READY_S)
+    box.wait(lambda: not psutil.Process(box.pid).children(), "the engine stayed", READY_S)
+
+
+def sleep_of(box: Box, token: str) -> str:
+    sleep: str = box.http("GET", "/v1/state", token=token).json()["sleep"]
+    return sleep
+
+
+def test_a_box_asleep_has_no_engine_and_is_small(asleep: tuple[Box, str]) -> None:
+    """All the model's memory is back; it still counts as well, since whoever asks is answered."""
+    box, token = asleep
+    state = box.http("GET", "/v1/state", token=token).json()
+
+    assert (state["engine"], state["sleep"]) == ("unloaded", "unloaded")
+    assert psutil.Process(box.pid).memory_info().rss < ASLEEP_BYTES_MAX
+    assert (box.health(), box.http("GET", "/healthz").json()) == (200, {"status": "asleep"})
+
+
+def test_a_question_wakes_it(asleep: tuple[Box, str]) -> None:
+    """Over HTTP, from a program that knows nothing of sleep."""
+    box, token = asleep
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": "What is two and two? Answer with one word."})
+
+    assert (reply.status, bool(reply.json()["answer"])) == (200, True)
+
+
+async def test_a_phone_that_comes_in_wakes_it_before_it_asks(asleep: tuple[Box, str]) -> None:
+    """While its owner still types, the model loads."""
+    box, token = asleep
+    async with connected(box.url, token) as phone:
+        while phone.state["engine"] != "ready":
+            await phone.until("state")
+        answer = await phone.begin(long_chat(3))
+        await phone.finish(answer)
+
+    assert answer.queued == []
+    assert answer.text
+
+
+async def test_a_phone_that_stays_does_not_keep_it_awake(asleep: tuple[Box, str]) -> None:
+    """A page left open in a tab; it is told, and who asks there later wakes the box again."""
+    box, token = asleep
+    async with connected(box.url, token) as phone:
+        while phone.state["sleep"] != "unloaded" or phone.state["engine"] != "unloaded":
+            await phone.until("state")
+        answer = await phone.begin(long_chat(3))
+        await phone.finish(answer)
+
+    assert {place["reason"] for place in answer.queued} <= {"loading"}
+    assert answer.text
+
+
+def test_strangers_do_not_wake_it(asleep: tuple[Box, str]) -> None:
+    """Neither who is not paired, nor who only looks."""
+    box, token = asleep
+    for path in ("/", "/healthz", "/.well-known/inglenook", "/v1/state"):
+        box.http("GET", path)
+    box.http("POST", "/v1/inference", token="x" * 43, body={"question": "Awake?"})
+
+    assert sleep_of(box, token) == "unloaded"
+    assert psutil.Process(box.pid).children() == []
