@@ -104,6 +104,24 @@ def test_cache_that_can_be_dropped_is_not_used(service: Groups) -> None:
     assert service.tightest() == ("system.slice/inglenook.service", 1000, 400)
 
 
+def test_mapped_files_are_used(service: Groups) -> None:
+    """The model's weights: they could be dropped, and would be read again for every token."""
+    service.v2(SERVICE, 1000, 900)
+    stat = "anon 100\nfile 700\nfile_mapped 450\ninactive_file 300\nactive_file 200"
+    service.write(f"sys/fs/cgroup{SERVICE}/memory.stat", stat)
+
+    assert service.tightest() == ("system.slice/inglenook.service", 1000, 850)
+
+
+def test_mapped_shared_memory_is_counted_once(service: Groups) -> None:
+    """It is among what is mapped, and is no cache."""
+    service.v2(SERVICE, 1000, 900)
+    stat = "shmem 800\nfile_mapped 800\ninactive_file 30\nactive_file 20"
+    service.write(f"sys/fs/cgroup{SERVICE}/memory.stat", stat)
+
+    assert service.tightest() == ("system.slice/inglenook.service", 1000, 900)
+
+
 def test_a_container_sees_itself_as_the_root(groups: Groups) -> None:
     """With a namespace of its own, and the limit in the root's own files."""
     groups.member("0::/", mounts=(V2_MOUNT.format(root="/"),))
@@ -156,10 +174,10 @@ def test_version_1_counts_what_is_below_too(groups: Groups) -> None:
         "9:name=systemd:/", "4:cpu,memory:/a", "0::/a", mounts=(V1_MOUNT.format(root="/"),)
     )
     groups.v1("/a", 1000, 900)
-    stat = "inactive_file 1\ntotal_inactive_file 200\ntotal_active_file 100"
+    stat = "inactive_file 1\ntotal_inactive_file 200\ntotal_active_file 100\ntotal_mapped_file 50"
     groups.write("sys/fs/cgroup/memory/a/memory.stat", stat)
 
-    assert groups.tightest() == ("memory/a", 1000, 600)
+    assert groups.tightest() == ("memory/a", 1000, 650)
 
 
 def test_without_mountinfo_the_usual_places_count(groups: Groups) -> None:

@@ -71,6 +71,9 @@ def test_the_reserve_is_a_twentieth_or_128_mib(
         (replace(PLENTY, psi_full_avg10=6.0), Pressure.SEVERE),
         (replace(PLENTY, oom_kills=1), Pressure.SEVERE),
         (replace(PLENTY, limit_bytes=2 * GIB, used_bytes=3 * GIB), Pressure.SEVERE),
+        # The kernel could drop the weights; nobody could answer then.
+        (replace(PLENTY, weights_bytes=2 * GIB - 180 * MIB), Pressure.SHORT),
+        (replace(PLENTY, weights_bytes=3 * GIB), Pressure.SEVERE),
     ],
 )
 def test_what_counts_as_short(memory: MemoryReadings, pressure: Pressure) -> None:

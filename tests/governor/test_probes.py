@@ -57,6 +57,7 @@ def test_a_whole_board_is_read(tmp_path: Path) -> None:
     """A Pi 5 at rest, with an engine."""
     board = pi_5(tmp_path)
     board.write("proc/7/stat", "7 (python3) S" + " 0" * 20 + " 1000 0")
+    board.write("proc/7/status", "Name:\tpython3\nVmRSS:\t    4000 kB\nRssFile:\t    3000 kB")
 
     assert Probes(tmp_path, lambda: 7).read() == Readings(
         zones=(Zone("cpu-thermal", 45.0, 80.0, 110.0),),
@@ -66,6 +67,7 @@ def test_a_whole_board_is_read(tmp_path: Path) -> None:
         memory=MemoryReadings(
             total_bytes=8245392 * 1024,
             available_bytes=6291456 * 1024,
+            weights_bytes=3000 * 1024,
             swap_total_bytes=524288 * 1024,
             swap_free_bytes=524288 * 1024,
             psi_some_avg10=0.0,

@@ -26,6 +26,16 @@ def test_the_name_may_be_anything(tmp_path: Path, name: str) -> None:
     assert read_process(tmp_path, 42) == ProcessUse(4.0, 10 * PAGE_BYTES)
 
 
+def test_what_is_mapped_from_files_is_told_apart(tmp_path: Path) -> None:
+    """The model's weights, most of all; shared memory is not of a file."""
+    folder = tmp_path / "proc/42"
+    folder.mkdir(parents=True)
+    (folder / "stat").write_text(f"42 (python3) {TAIL.format(user=0, system=0, resident=10)}\n")
+    (folder / "status").write_text("Name:\tpython3\nRssFile:\t   24 kB\nRssShmem:\t   8 kB\n")
+
+    assert read_process(tmp_path, 42) == ProcessUse(0.0, 10 * PAGE_BYTES, 24 * 1024)
+
+
 @pytest.mark.parametrize("text", ["", "42 (python3) S 1 1", "42"])
 def test_a_process_that_is_gone_takes_nothing(tmp_path: Path, text: str) -> None:
     """Or whose line is cut short."""
@@ -43,4 +53,5 @@ def test_this_process_is_read_right() -> None:
     times = process.cpu_times()
 
     assert use.rss_bytes == pytest.approx(process.memory_info().rss, rel=0.05)
+    assert 0 < use.mapped_bytes < use.rss_bytes
     assert use.cpu_s == pytest.approx(times.user + times.system, abs=1.0)

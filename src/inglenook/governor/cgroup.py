@@ -23,6 +23,7 @@ class _Names:
     current: str
     events: str
     dropped: tuple[str, ...]
+    mapped: str
 
 
 _V1 = _Names(
@@ -30,6 +31,7 @@ _V1 = _Names(
     "memory.usage_in_bytes",
     "memory.oom_control",
     ("total_inactive_file", "total_active_file"),
+    "total_mapped_file",
 )
 # At `high` the kernel begins to take memory away and to hold the group up.
 _V2 = _Names(
@@ -37,6 +39,7 @@ _V2 = _Names(
     "memory.current",
     "memory.events",
     ("inactive_file", "active_file"),
+    "file_mapped",
 )
 
 
@@ -60,7 +63,8 @@ class GroupMemory:
     Attributes:
         group: Whose it is.
         limit_bytes: What it may use.
-        used_bytes: What it uses, less the file cache it could drop.
+        used_bytes: What it uses, less the file cache it could drop. Mapped files are used: without
+            the weights in memory, every token would be read from the disk.
     """
 
     group: Group
@@ -112,7 +116,9 @@ def _read(group: Group) -> GroupMemory | None:
     if current_bytes is None:
         return None
     table = parse_table(text_of(f"{group.folder}/memory.stat"))
-    dropped_bytes = sum(table.get(name, 0) for name in names.dropped)
+    cached_bytes = sum(table.get(name, 0) for name in names.dropped)
+    # Shared memory is mapped, too, but is no cache.
+    dropped_bytes = max(0, cached_bytes - table.get(names.mapped, 0))
     return GroupMemory(group, limit_bytes, max(0, current_bytes - dropped_bytes))
 
 

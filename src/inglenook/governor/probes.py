@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inglenook.governor.board import Board
@@ -85,9 +85,12 @@ class Probes:
         """Read everything now."""
         now = self._clock()
         sources = self._look(now)
-        engine_cores, rss_bytes = self._read_engine(now)
+        engine_cores, engine = self._read_engine(now)
         self._judge(sources, engine_cores, now)
         on_battery, battery_percent = read_supplies(sources.supplies)
+        memory = read_memory(self._root, sources.groups)
+        if engine is not None:
+            memory = replace(memory, weights_bytes=engine.mapped_bytes)
         return Readings(
             zones=tuple(
                 Zone(sensor.name, past.temp_c, sensor.passive_c, sensor.critical_c)
@@ -101,8 +104,8 @@ class Probes:
             firmware=read_firmware(sources.firmware) if sources.firmware else None,
             freq_ratio=read_freq_ratio(sources.policies),
             freq_hz=read_freq_hz(sources.policies),
-            memory=read_memory(self._root, sources.groups),
-            engine_rss_bytes=rss_bytes,
+            memory=memory,
+            engine_rss_bytes=None if engine is None else engine.rss_bytes,
             on_battery=on_battery,
             battery_percent=battery_percent,
         )
@@ -154,8 +157,8 @@ class Probes:
             if past is not None:
                 self._pasts[name] = past
 
-    def _read_engine(self, now: float) -> tuple[float, int | None]:
-        """How many cores the engine has kept busy since the last time, and its memory."""
+    def _read_engine(self, now: float) -> tuple[float, ProcessUse | None]:
+        """How many cores the engine has kept busy since the last time, and what it takes."""
         pid = self._engine_pid()
         use = None if pid is None else read_process(self._root, pid)
         if pid is None or use is None:
@@ -163,5 +166,5 @@ class Probes:
             return 0.0, None
         before, self._engine = self._engine, (pid, now, use)
         if before is None or before[0] != pid or now <= before[1]:
-            return 0.0, use.rss_bytes
-        return (use.cpu_s - before[2].cpu_s) / (now - before[1]), use.rss_bytes
+            return 0.0, use
+        return (use.cpu_s - before[2].cpu_s) / (now - before[1]), use

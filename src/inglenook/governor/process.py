@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from inglenook.governor.files import parse_number, text_of
+from inglenook.governor.files import parse_number, parse_table, text_of
 
 #: 16 KiB on a Raspberry Pi 5.
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -23,10 +23,12 @@ class ProcessUse:
     Attributes:
         cpu_s: Processor time it has had, all threads together.
         rss_bytes: Its resident memory.
+        mapped_bytes: Part of it that is mapped from files; 0 if the kernel does not tell.
     """
 
     cpu_s: float
     rss_bytes: int
+    mapped_bytes: int = 0
 
 
 def read_process(root: Path, pid: int) -> ProcessUse | None:
@@ -37,4 +39,6 @@ def read_process(root: Path, pid: int) -> ProcessUse | None:
         return None
     numbers = [parse_number(words[place]) for place in (_USER, _SYSTEM, _RESIDENT)]
     user, system, resident = (number or 0 for number in numbers)
-    return ProcessUse((user + system) / _TICKS_S, resident * _PAGE_BYTES)
+    # Since Linux 4.5. Memory maps of the model are in it, shared memory is not.
+    mapped_kib = parse_table(text_of(root / f"proc/{pid}/status")).get("RssFile", 0)
+    return ProcessUse((user + system) / _TICKS_S, resident * _PAGE_BYTES, mapped_kib * 1024)

@@ -46,15 +46,17 @@ class MemoryReadings:
 
     Attributes:
         total_bytes: All there is.
-        available_bytes: The kernel's estimate of what it could give without swapping.
+        available_bytes: The kernel's estimate of what it could give without swapping. It would give
+            mapped files away, too.
         swap_total_bytes: 0 without swap.
         swap_free_bytes: Part of it that is not in use.
         limit_bytes: Most that the tightest control group may use; None without a limit.
-        used_bytes: What it uses, less the file cache it could drop.
+        used_bytes: What it uses, less the file cache it could drop; mapped files are used.
         psi_some_avg10: Percent of the last 10 s in which some task waited for memory; of the whole
             box or of that control group, whichever is more.
         psi_full_avg10: The same, all tasks at once.
         oom_kills: Processes of our control group that the kernel has killed for memory so far.
+        weights_bytes: Files the engine has mapped, which it needs for every token; 0 without one.
     """
 
     total_bytes: int | None = None
@@ -66,11 +68,14 @@ class MemoryReadings:
     psi_some_avg10: float | None = None
     psi_full_avg10: float | None = None
     oom_kills: int | None = None
+    weights_bytes: int = 0
 
     @property
     def left_bytes(self) -> int | None:
         """What can still be had: the less of the box's and the control group's."""
-        left = [] if self.available_bytes is None else [self.available_bytes]
+        left = []
+        if self.available_bytes is not None:
+            left.append(max(0, self.available_bytes - self.weights_bytes))
         if self.limit_bytes is not None and self.used_bytes is not None:
             left.append(max(0, self.limit_bytes - self.used_bytes))
         return min(left, default=None)
