@@ -14,9 +14,9 @@ from inglenook.power.magic import PACKET_BYTES_MAX, is_called
 
 log = logging.getLogger(__name__)
 
-#: So many packets are looked at in a row, and then none for `_REST_S` seconds. That is 3,200 a
-#: second at most, which cost about a hundredth of a core; what comes meanwhile beyond
-#: `_KERNEL_BYTES` the kernel drops. Who calls says it several times, so that one gets through.
+#: So many packets are looked at in a row, and then none for `_REST_S` seconds: 3,200 a second at
+#: most, which take 2 % of an x86 core. What comes meanwhile beyond `_KERNEL_BYTES` the kernel
+#: drops; who calls says it several times, so that one of them gets through.
 _ROW = 64
 _REST_S = 0.02
 

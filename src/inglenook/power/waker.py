@@ -7,8 +7,9 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import ifaddr
 import psutil
@@ -32,8 +33,15 @@ _LOOK_S = 5.0
 _AGAIN_S = 10.0
 
 _LIMITED_BROADCAST = "255.255.255.255"
+# RFC 3021: in a network of two addresses neither is for broadcast.
+_POINT_TO_POINT_PREFIX = 31
 # RFC 4291 section 2.7.1: all nodes on the link. IPv6 has no broadcast.
 _ALL_NODES = "ff02::1"
+
+
+class _Stats(Protocol):
+    @property
+    def flags(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +67,26 @@ def list_links() -> list[Link]:
     Raises:
         OSError: If the kernel does not tell.
     """
-    stats = psutil.net_if_stats()
+    return usable_links(ifaddr.get_adapters(), psutil.net_if_stats())
+
+
+def usable_links(adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]) -> list[Link]:
+    """Keep the interfaces on which a packet for everybody can be sent."""
     links = []
-    for adapter in ifaddr.get_adapters():
+    for adapter in adapters:
         name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
         flags = set(stats[name].flags.split(",")) if name in stats else set()
         if adapter.index is None or not flags >= {"up", "running"} or "loopback" in flags:
             continue
-        ipv4 = tuple(
-            (str(entry.ip), str(network.broadcast_address))
+        networks = [
+            ipaddress.IPv4Interface(f"{entry.ip}/{entry.network_prefix}")
             for entry in adapter.ips
             if entry.is_IPv4
-            # RFC 3021: a network of two addresses or one has no broadcast address.
-            and (network := _network(entry)).prefixlen < 31
+        ]
+        ipv4 = tuple(
+            (str(own.ip), str(own.network.broadcast_address))
+            for own in networks
+            if "broadcast" in flags and own.network.prefixlen < _POINT_TO_POINT_PREFIX
         )
         has_ipv6 = "multicast" in flags and any(entry.is_IPv6 for entry in adapter.ips)
         if ipv4 or has_ipv6:
@@ -195,7 +210,3 @@ def _open(family: socket.AddressFamily) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.setblocking(False)
     return sock
-
-
-def _network(entry: ifaddr.IP) -> ipaddress.IPv4Network:
-    return ipaddress.IPv4Interface(f"{entry.ip}/{entry.network_prefix}").network
