@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import socket
 import threading
 import time
@@ -29,6 +31,7 @@ from inglenook.engine.orders import (
     Load,
     LoadFailed,
     Order,
+    PrefixCache,
     Prepare,
     Prepared,
     Progress,
@@ -42,7 +45,9 @@ from inglenook.engine.orders import (
     decode_event,
     encode,
 )
-from inglenook.engine.worker.loop import serve
+from inglenook.engine.worker.loop import _load, serve
+from inglenook.engine.worker.pipe import ParentGone, Pipe
+from inglenook.engine.worker.prefix.store import Store
 from tests.engine.worker.writing import order
 
 DEADLINE_S = 20.0
@@ -124,6 +129,37 @@ def engine() -> Iterator[Daemon]:
         yield Daemon(ours, thread)
     thread.join(DEADLINE_S)
     assert not thread.is_alive()
+
+
+@contextmanager
+def at_work(load: Load) -> Iterator[tuple[Daemon, Store]]:
+    """An engine that has just loaded a model, and its store."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(DEADLINE_S)
+    work = _load(Pipe(theirs), load)
+    assert work._store is not None
+
+    def run() -> None:
+        with theirs, contextlib.suppress(ParentGone):
+            work.run()
+        work.close(DEADLINE_S)
+
+    thread = threading.Thread(target=run, name="engine")
+    thread.start()
+    with ours:
+        daemon = Daemon(ours, thread)
+        daemon.hear(Ready)
+        yield daemon, work._store
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the engine tells nobody."""
+    ends_at = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < ends_at
+        time.sleep(0.001)
 
 
 def test_it_speaks_first_and_loads_what_it_is_told(toy_path: Path) -> None:
@@ -401,3 +437,53 @@ def test_what_is_typed_is_read_before_it_is_sent(toy_path: Path) -> None:
     assert 16 <= prepared.cached_tokens <= prepared.prompt_tokens == started.prompt_tokens
     # One token is left to compute, for its scores.
     assert ended.cached_tokens == min(prepared.cached_tokens, started.prompt_tokens - 1)
+
+
+#: Of one token a byte; with the model's own beginning and space it is three blocks.
+LONG_TALKS = [name * 60 for name in ("alice", "berta", "clara")]
+
+
+def load_with_cache(toy_path: Path, folder: Path) -> Load:
+    cache = PrefixCache(str(folder), ram_bytes=2**30, disk_bytes=2**30)
+    return load_of(toy_path, context_tokens=1024, prefix=cache)
+
+
+def leave_conversations(load: Load) -> None:
+    """Have an engine answer, and keep that on the disk."""
+    assert load.prefix is not None
+    folder = Path(load.prefix.folder)
+    with at_work(load) as (daemon, _store):
+        for job, text in enumerate(LONG_TALKS):
+            daemon.send(asking(job, text))
+            daemon.hear(Ended)
+        until(lambda: len(list(folder.rglob("*.kv"))) == 3 * len(LONG_TALKS))
+
+
+def test_after_a_restart_the_last_conversations_need_no_disk(
+    toy_path: Path, tmp_path: Path
+) -> None:
+    """They are in memory before anybody asks; who goes on has all of it but the last token."""
+    load = load_with_cache(toy_path, tmp_path / "cache")
+    leave_conversations(load)
+    with at_work(load) as (daemon, store):
+        until(lambda: store.ram_used_bytes > 0 and store._recalling is None)
+        shutil.rmtree(tmp_path / "cache")
+        for job, text in enumerate(LONG_TALKS):
+            daemon.send(asking(job, text))
+            prompt_tokens = daemon.hear(Started).prompt_tokens
+            assert daemon.hear(Ended).cached_tokens == prompt_tokens - 1
+
+
+def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
+    toy_path: Path, tmp_path: Path
+) -> None:
+    """It does not wait for them: the first step has its first token, as if there were none."""
+    load = load_with_cache(toy_path, tmp_path / "cache")
+    leave_conversations(load)
+    with at_work(load) as (daemon, _store):
+        daemon.send(asking(9, "hello"))
+        daemon.hear(Started)
+        step = daemon.next()
+
+    assert isinstance(step, Step)
+    assert [output.job for output in step.outputs] == [9]
