@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
     tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
     _bench(command)
+    _service(command)
     command("config", "config", "show the settings in force")
     return parser
 
@@ -134,6 +135,21 @@ def _bench(command: Callable[..., argparse.ArgumentParser]) -> None:
     bench.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="token or key")
     bench.add_argument("--streams", type=_count, default=4, metavar="N", help="answers at once (4)")
     bench.add_argument("--tokens", type=_count, default=64, metavar="N", help="length of each (64)")
+
+
+def _service(command: Callable[..., argparse.ArgumentParser]) -> None:
+    service = command("service", "servicestatus", "install, remove or show the systemd service")
+    service.set_defaults(function="status")
+    group = service.add_subparsers(metavar="ACTION")
+    install = command("install", "service", "install and start the systemd service", group)
+    install.add_argument("--dry-run", action="store_true", help="show every file, write none")
+    uninstall = command("uninstall", "service", "remove the systemd service", group)
+    uninstall.add_argument("--purge", action="store_true", help="remove state and settings, too")
+    for added in (install, uninstall):
+        added.add_argument(
+            "--root", type=Path, metavar="DIR", help="write below this folder, and start nothing"
+        )
+    command("status", "servicestatus", "show how the service is", group)
 
 
 def _count(text: str) -> int:

@@ -1,0 +1,105 @@
+"""What is the service user's own: the user, the state folder, the model, the box's id."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from inglenook.auth.identity import server_id
+from inglenook.cli.placing import acting_as
+from inglenook.cli.servicefiles import STATE_DIR
+from inglenook.cli.systemctl import run
+from inglenook.config import Config
+from inglenook.errors import StartupError
+from inglenook.models.catalogue import resolve_model
+from inglenook.models.starter import STARTER
+
+_USER = "inglenook"
+
+
+class Home:
+    """The user and its folder; both are made if they are missing."""
+
+    def __init__(self, sysusers: Path) -> None:
+        """Make the user and the folder.
+
+        Args:
+            sysusers: What says how the user is to be made; see sysusers.d(5).
+
+        Raises:
+            StartupError: If they cannot be made.
+        """
+        run(["systemd-sysusers", str(sysusers)])
+        self._user = pwd.getpwnam(_USER)
+        try:
+            STATE_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if STATE_DIR.stat().st_uid != self._user.pw_uid:
+                self._take_over(STATE_DIR)
+        except OSError as exc:
+            raise StartupError(f"{exc.filename}: cannot be made the service's: {exc}") from exc
+
+    def server_id(self) -> str:
+        """Give the id by which phones know the box; makes it the first time.
+
+        Raises:
+            StartupError: If it cannot be read, or kept.
+        """
+        with acting_as(self._user.pw_uid, self._user.pw_gid):
+            return server_id(STATE_DIR)
+
+    def bring_starter(self, config: Config) -> Iterator[str]:
+        """Have the starter model in the folder: a copy, or fetched; yield what was done.
+
+        Args:
+            config: The settings in use so far, with whose state it may be.
+
+        Raises:
+            StartupError: If it cannot be had.
+        """
+        target = STATE_DIR / "models" / STARTER.file_name
+        if self.can_read(target):
+            return
+        source = resolve_model(None, config.state_dir / "models")
+        with tempfile.TemporaryDirectory(prefix="inglenook-") as work:
+            if not source.is_file():
+                from inglenook.cli.model import fetch_starter
+
+                source = fetch_starter(Path(work))
+            with source.open("rb") as file:
+                self._copy(file, target)
+        yield f"put the starter model into {target.parent}"
+
+    def can_read(self, path: Path) -> bool:
+        """Whether the user may read a file, or look into a folder."""
+        with acting_as(self._user.pw_uid, self._user.pw_gid):
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            except OSError:
+                return False
+        return True
+
+    def _copy(self, source: BinaryIO, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with acting_as(self._user.pw_uid, self._user.pw_gid):
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                with part.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+                    sink.flush()
+                    os.fsync(sink.fileno())
+                part.replace(target)
+        except OSError as exc:
+            raise StartupError(f"{target}: cannot be written: {exc.strerror}") from exc
+
+    def _take_over(self, folder: Path) -> None:
+        """Give the folder and all in it to the user, as systemd would at the first start."""
+        for path, folders, files in os.walk(folder):
+            for name in (".", *folders, *files):
+                os.chown(
+                    Path(path, name), self._user.pw_uid, self._user.pw_gid, follow_symlinks=False
+                )
