@@ -17,8 +17,9 @@ from inglenook.engine.worker.prefix.tier import Tier
 #: What may wait to be written where memory holds nothing else: some twenty blocks.
 WAITING_BYTES_MAX = 64 * 2**20
 
-#: How many conversations are brought back from the disk before anybody asks, the last ones first;
-#: and the part of memory's bound that they may fill.
+#: How many conversations are brought back from the disk before anybody asks, the last ones first:
+#: as many as are written at once by default, since each turn of a model that thinks is an end of
+#: its own, its thoughts being left out of the next; and the part of memory's bound they may fill.
 RECALLED_CHAINS = 8
 RECALLED_PART = 0.5
 
@@ -103,7 +104,7 @@ class Tiers:
         return key in self._waiting
 
     def brought(self, block: Block, payload: Payload) -> None:
-        """A block was read from the disk; memory takes it if it has room for any."""
+        """A block that somebody waits for was read; memory takes it if it has room for any."""
         if block.key in self.index and block.key not in self.ram and self.ram_bytes > 0:
             self.ram.put(block.key, len(payload), payload)
             self.touch(self.index.path(block.key))
