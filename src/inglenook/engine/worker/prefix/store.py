@@ -1,8 +1,9 @@
 """What was read and left the pool, in memory and on disk, for the engine's thread. Kind: hands.
 
-No call here waits for the disk. What the disk has done is taken in by `Store.poll`. Once it is known
-what an earlier life left there, the last conversations come into memory by themselves, in pauses:
-whoever goes on with one need not wait for the disk.
+No call here waits for the disk. What the disk has done is taken in by `Store.poll`.
+
+Once it is known what an earlier life left on the disk, the last conversations come into memory by
+themselves, in pauses: whoever goes on with one need not wait for the disk.
 """
 
 from __future__ import annotations
