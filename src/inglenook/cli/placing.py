@@ -35,11 +35,6 @@ class Place:
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise StartupError(f"{self.at(_LEDGER)} cannot be read; delete it if need be") from exc
 
-    @property
-    def was_installed(self) -> bool:
-        """Whether anything was put here before."""
-        return bool(self._digests)
-
     def at(self, path: Path) -> Path:
         """Where an absolute path is in this system."""
         return self.root / path.relative_to("/")

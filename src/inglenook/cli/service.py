@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -56,8 +57,9 @@ def uninstall(args: argparse.Namespace) -> None:
     if not staged:
         _require_root("uninstall")
         require_systemd()
-        if place.was_installed:
-            systemctl("disable", "--now", PORTS, *_wake_unit(place), SERVICE)
+        units = [unit for unit in (PORTS, WAKE, SERVICE) if _has(place, unit)]
+        if units:
+            systemctl("disable", "--now", *units)
             print("stopped the service")
     _say(place.take_away())
     place.at(LIVE_ANNOUNCEMENT).unlink(missing_ok=True)
@@ -71,7 +73,7 @@ def uninstall(args: argparse.Namespace) -> None:
 
 
 def _install(plan: Plan, place: Place) -> None:
-    if place.was_installed:
+    if _has(place, PORTS):
         # And with it the rest: what the service uses counts as free then.
         systemctl("stop", PORTS)
     for sock in [sock for group in bind(plan.config.listen) for sock in group]:
@@ -88,12 +90,13 @@ def _install(plan: Plan, place: Place) -> None:
 
 
 def _check_readable(plan: Plan, home: Home) -> None:
-    paths = (plan.program.python, *plan.program.folders, plan.model)
-    covered = covered_paths(paths)
-    for path in paths:
-        # What the units open by itself can be read there, whatever the folders above it say.
-        if any(path.is_relative_to(top) for top in covered):
-            may_read = path.is_file() is False or bool(path.stat().st_mode & 0o004)
+    for path in (plan.program.python, *plan.program.folders, plan.model):
+        real = path.resolve()
+        if not real.exists():
+            may_read = True  # a model that is missing is said to be so by the service itself
+        elif covered_paths((real,)):
+            # The units open it, whatever the folders above it say; then its own mode counts.
+            may_read = real.is_dir() or bool(real.stat().st_mode & stat.S_IROTH)
         else:
             may_read = home.can_read(path)
         if not may_read:
@@ -105,12 +108,11 @@ def _check_readable(plan: Plan, home: Home) -> None:
 
 def _start(place: Place) -> None:
     systemctl("daemon-reload")
-    wake = _wake_unit(place)
-    systemctl("enable", PORTS, *wake, SERVICE)
+    systemctl("enable", *(unit for unit in (PORTS, WAKE, SERVICE) if _has(place, unit)))
     try:
         systemctl("start", PORTS)
-        for unit in wake:
-            _start_ear(unit)
+        if _has(place, WAKE):
+            _start_ear()
         print("starting the service, which takes a moment")
         systemctl("start", SERVICE)
     except StartupError as exc:
@@ -119,16 +121,16 @@ def _start(place: Place) -> None:
     print("the service is active, and starts with the board")
 
 
-def _start_ear(unit: str) -> None:
+def _start_ear() -> None:
     try:
-        systemctl("start", unit)
+        systemctl("start", WAKE)
     except StartupError as exc:
         # Worth a sentence, not the box: it answers without.
         print(f"magic packets will not be heard: {exc}", file=sys.stderr)
 
 
-def _wake_unit(place: Place) -> list[str]:
-    return [WAKE] if place.at(UNIT_DIR / WAKE).exists() else []
+def _has(place: Place, unit: str) -> bool:
+    return place.at(UNIT_DIR / unit).exists()
 
 
 def _link_command(place: Place) -> Iterator[str]:

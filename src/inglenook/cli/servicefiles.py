@@ -76,19 +76,22 @@ class MemoryLimits:
     max_bytes: int
 
 
-def memory_limits(need: Footprint, cache_bytes: int, free_bytes: int | None) -> MemoryLimits:
+def memory_limits(need: Footprint, cache_bytes: int, total_bytes: int | None) -> MemoryLimits:
     """Work out the limits from what the model takes.
 
     Args:
         need: The model, as it is to be loaded.
         cache_bytes: What the prefix cache may take besides.
-        free_bytes: What was free before it was loaded, where a setting is ``auto`` and so counts on
-            that; a tighter limit would shrink what was chosen. None where all is set.
+        total_bytes: All memory there is, where a setting is ``auto`` and so takes a share of what
+            is free: a tighter limit would shrink that share. None where all is set.
     """
-    fixed_bytes = need.total_bytes + cache_bytes + _DAEMON_BYTES
-    fixed_bytes += max(_RESERVE_BYTES, fixed_bytes // (_RESERVE_SHARE - 1))
-    # Weights are files in memory: what the kernel reclaims at `high` is read again for each token.
-    high_bytes = max(fixed_bytes, free_bytes or 0)
+    high_bytes = need.total_bytes + cache_bytes + _DAEMON_BYTES
+    high_bytes += max(_RESERVE_BYTES, high_bytes // (_RESERVE_SHARE - 1))
+    if total_bytes is not None:
+        most_bytes = total_bytes - max(_RESERVE_BYTES, total_bytes // _RESERVE_SHARE)
+        # Weights are files in memory: what the kernel takes back at `high` is read again for each
+        # token, so `high` is never less than what is needed, however small the board.
+        high_bytes = max(high_bytes, most_bytes)
     return MemoryLimits(need.total_bytes, high_bytes, high_bytes + high_bytes // 8)
 
 

@@ -131,9 +131,9 @@ def _limits(plan: Plan) -> MemoryLimits | None:
     need = footprint(info, running, load.context_tokens)
     memory = read_budget(config.governor.root)
     is_auto = None in (config.engine.context_tokens, config.cache.ram_bytes)
-    free_bytes = memory.available_bytes if memory is not None and is_auto else None
+    total_bytes = memory.total_bytes if memory is not None and is_auto else None
     cache_bytes = load.prefix.ram_bytes if load.prefix else 0
-    return memory_limits(need, cache_bytes, free_bytes)
+    return memory_limits(need, cache_bytes, total_bytes)
 
 
 def known_id(place: Place) -> str:
