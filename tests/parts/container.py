@@ -125,9 +125,11 @@ def booted(
             stderr=subprocess.STDOUT,
         )
         try:
-            yield wait_for(
+            container = wait_for(
                 "the box's boot", lambda: _boots(machine, nspawn, console), timeout_s=BOOT_S
             )
+            assert container is not None
+            yield container
         finally:
             nspawn.kill()
             nspawn.wait()
