@@ -77,11 +77,10 @@ class LogindBus:
         self.delay_s = values.get("InhibitDelayMaxUSec", _DELAY_S * 1e6) / 1e6
         self.preparing = values.get("PreparingForSleep", False)
 
-    async def until_lost(self) -> None:
-        """Wait until the bus closes the connection, and raise `NoLogind` then."""
-        with contextlib.suppress(*_FAULTS):
-            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-        raise NoLogind("the system bus has closed the connection")
+    @property
+    def connected(self) -> bool:
+        """Whether the bus has not closed the connection."""
+        return self._bus.connected
 
     async def inhibit(self, what: str, who: str, why: str, mode: str) -> int:
         """Take a lock; closing the file that is returned releases it.
@@ -209,6 +208,7 @@ async def open_logind(
         bus.disconnect()
         with contextlib.suppress(*_FAULTS):
             async with asyncio.timeout(_CLOSE_S):
+                # Waited for here only: when the wait is cancelled, so is the library's future.
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 

@@ -142,36 +142,47 @@ class Logind:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_S)
 
-    def _miss(self, exc: Exception) -> None:
+    def _miss(self, exc: NoLogind) -> None:
         """Say once that logind is missing, until it is found."""
-        if not self._missing:
-            log.info("sleep of the board is noticed only afterwards: %s", exc)
+        level = logging.DEBUG if self._missing else logging.INFO
+        log.log(level, "sleep of the board is noticed only afterwards: %s", exc)
         self._missing = True
 
     async def _attend(self, bus: LogindBus) -> None:
-        """Follow what logind says until the connection fails."""
+        """Follow what logind says.
+
+        Raises:
+            NoLogind: When the connection fails.
+        """
         if self._missing:
             log.info("logind tells of sleep before it comes")
         self._missing = False
         self._bus, self._leaving = bus, bus.preparing
+        # What was missed while there was no connection.
+        self._news.put_nowait(News.LOCKS)
+        if not bus.preparing:
+            self._news.put_nowait(News.BACK)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(bus.until_lost(), name="system bus")
-                tasks.create_task(self._follow(bus), name="logind's news")
-        except* NoLogind as lost:
-            self._miss(lost.exceptions[0])
+            while bus.connected:
+                try:
+                    news = await self._next_news()
+                except TimeoutError:
+                    continue
+                await self._hear(bus, news)
+            raise NoLogind("the system bus has closed the connection")
         finally:
             self._bus, self._inhibited = None, False
             self._news = asyncio.Queue()
             self._release()
 
-    async def _follow(self, bus: LogindBus) -> None:
-        # What was missed while there was no connection.
-        self._news.put_nowait(News.LOCKS)
-        if not bus.preparing:
-            self._news.put_nowait(News.BACK)
-        while True:
-            await self._hear(bus, await self._news.get())
+    async def _next_news(self) -> News | None:
+        """Wait for news, at most until the next look at the connection.
+
+        Raises:
+            TimeoutError: If there are none.
+        """
+        async with asyncio.timeout(self._look_every_s):
+            return await self._news.get()
 
     async def _hear(self, bus: LogindBus, news: News | None) -> None:
         match news:
