@@ -268,6 +268,8 @@ class Box:
             "state_dir": str(self.state_dir),
             "listen": {"host": "127.0.0.1", "port": self.port, "tls_port": 0},
             "discovery": {"enabled": False},
+            # One of this machine's ports that others may have.
+            "wake": {"udp_port": 0},
             # On cores that others use too, two threads spend their time waiting for each other.
             "engine": {"threads": 1},
             # How warm this machine is, and what else runs on it, is not what a test is about.

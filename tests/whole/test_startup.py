@@ -88,12 +88,3 @@ def test_wrong_settings_are_exit_code_78(tmp_path: Path) -> None:
 
     assert (ran.returncode, ran.out) == (78, "")
     assert len(ran.err.splitlines()) == 3
-
-
-def test_settings_without_effect_are_said_to_have_none() -> None:
-    """Nobody relies on what this version does not do yet."""
-    with made_box(None, {"power": {"unload_after": "1min"}}) as box:
-        box.start()
-        box.wait_log(r"power\.unload_after is set, but has no effect in this version")
-        box.wait(box.health, "it never answered", 20)
-        box.stop()

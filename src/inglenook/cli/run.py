@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 
-from inglenook.cli.qr import pairing_lines
 from inglenook.config import Config, load_config
 from inglenook.daemon import Daemon, make_private_folder
+from inglenook.daemon.service import Systemd
 from inglenook.engine.orders import EngineState, Phase
+from inglenook.systemd import Notifier, inherited_sockets
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
@@ -27,7 +28,7 @@ _CLEAR = "\x1b[K"
 def run(args: argparse.Namespace) -> int:
     """Run the daemon until it is told to stop."""
     config = load_config(args.config, os.environ)
-    return asyncio.run(_serve(config, welcome=False))
+    return asyncio.run(_serve(config, args, welcome=False))
 
 
 def up(args: argparse.Namespace) -> int:
@@ -38,20 +39,28 @@ def up(args: argparse.Namespace) -> int:
         from inglenook.cli.model import fetch_starter
 
         fetch_starter(config.state_dir / "models")
-    return asyncio.run(_serve(config, welcome=True))
+    return asyncio.run(_serve(config, args, welcome=True))
 
 
-async def _serve(config: Config, *, welcome: bool) -> int:
+async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> int:
+    # First: what is meant for this process alone, no child of its may see.
+    systemd = Systemd(Notifier(os.environ), inherited_sockets(os.environ))
     loading = _LoadingLine() if welcome else None
 
     def show_loading() -> None:
         if loading is not None:
             loading.show(daemon.engine_state)
 
-    daemon = Daemon(config, on_change=show_loading)
+    daemon = Daemon(
+        config,
+        on_change=show_loading,
+        systemd=systemd,
+        reread=lambda: load_config(args.config, os.environ),
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload.set)
     await daemon.run(None if loading is None else lambda: _welcome(daemon, loading))
     return 0
 
@@ -68,6 +77,8 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
         print(f"  {'Page' if number == 0 else '    '}   {url}")
     print(f"  mDNS   {mdns.sentence}")
     if not daemon.has_devices:
+        from inglenook.cli.qr import pairing_lines
+
         window = daemon.door.open()
         print()
         for line in pairing_lines(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -17,13 +18,16 @@ from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
-from inglenook.daemon.resting import Resting
+from inglenook.daemon.reloading import changed_keys
+from inglenook.daemon.resting import Resting, Ways
+from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
 from inglenook.daemon.start import Found, find, read_addresses
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load, Phase
 from inglenook.engine.supervisor import Supervisor
+from inglenook.errors import ConfigError
 from inglenook.gateway.app import PROTOCOLS, make_app, urls
 from inglenook.gateway.control import make_control_app
 from inglenook.gateway.house import Addresses, House, Identity
@@ -32,7 +36,7 @@ from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.governor.monitor import Pace
-from inglenook.power.idle import Level
+from inglenook.power.waker import WakeTargets
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -53,6 +57,7 @@ class Daemon:
 
     Attributes:
         stop: Set it to end `run`.
+        reload: Set it to have the settings read anew.
         ready: Set once the page answers; the model may still be loading.
     """
 
@@ -61,6 +66,9 @@ class Daemon:
         config: Config,
         on_change: Callable[[], None] = lambda: None,
         pace: Pace = _PACE,
+        *,
+        systemd: Systemd = WITHOUT_SYSTEMD,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
         """Take the settings.
 
@@ -68,8 +76,11 @@ class Daemon:
             config: All of them.
             on_change: Hears, synchronously, of every new `engine_state`.
             pace: When the governor looks at the board.
+            systemd: What it handed over, and hears of us.
+            reread: Reads the settings anew, for `reload`; blocks, raises a ConfigError.
         """
         self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
         self.ready = asyncio.Event()
         self._config = config
         self._on_change = on_change
@@ -94,13 +105,19 @@ class Daemon:
         self._phones = Phones(self._knocked)
         self.door = PairingDoor(self._allowlist, self._changed)
         self._resting = Resting(
-            config.power,
+            config,
             desk=self._desk,
             phones=self._phones,
             door=self.door,
             governing=self._governing,
-            on_level=self._level_changed,
+            on_change=self._news.set,
+            on_return=self._board_is_back,
+            stop=self.stop.set,
         )
+        self._service = Service(systemd.notifier, self._supervisor)
+        self._inherited = systemd.inherited
+        self._reread = reread
+        self._wake_targets = WakeTargets(config.wake)
         self._announcer: Announcer | None = None
         self._house: House | None = None
 
@@ -139,7 +156,9 @@ class Daemon:
         Raises:
             StartupError: If it cannot start; nothing is left behind then.
         """
-        found = await asyncio.to_thread(find, self._config, self._allowlist, self._kept_name)
+        found = await asyncio.to_thread(
+            find, self._config, self._allowlist, self._kept_name, self._inherited
+        )
         self._welcome = _tokens(self._allowlist)
         log.info(
             "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
@@ -167,7 +186,9 @@ class Daemon:
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
                 tasks.create_task(self._governing.run(), name="governor"),
-                tasks.create_task(self._resting.run(model_path(self._config)), name="rest"),
+                tasks.create_task(self._resting.run(self._ways(found)), name="rest"),
+                tasks.create_task(self._service.run(), name="systemd"),
+                tasks.create_task(self._reload_when_told(), name="reload"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
@@ -176,6 +197,7 @@ class Daemon:
             try:
                 await self.stop.wait()
                 log.info("stopping")
+                self._service.stopping()
             finally:
                 # The desk ends by itself, once what was said is safe.
                 self._desk.stop()
@@ -217,13 +239,14 @@ class Daemon:
             engine_state=lambda: self._supervisor.state,
             came=self._resting.sleeper.use,
             asleep=lambda: self._resting.asleep,
+            wake=self._wake,
             snapshot=self._snapshot,
             metrics=self._metrics.text,
             addresses=_addresses,
             host_name=lambda: announcer.host_name,
             names=self._config.listen.names,
             origins=self._config.listen.origins,
-            macs=(found.mac,) if found.mac and self._config.discovery.mac else (),
+            macs=found.macs if self._config.discovery.mac else (),
             resume_ttl_s=self._config.serving.resume_ttl_s,
         )
 
@@ -239,7 +262,7 @@ class Daemon:
             fingerprint=found.certificate.spki16 if found.certificate else None,
             pairing_open=self.door.is_open,
             model=state.model or None,
-            mac=found.mac,
+            mac=next(iter(found.macs), None),
             status=self._governing.mdns_status(),
         )
 
@@ -267,6 +290,7 @@ class Daemon:
         self._metrics.engine_changed(state)
         self._desk.engine_changed(state)
         self._governing.engine_changed()
+        self._service.engine_changed()
         self._changed()
         self._on_change()
 
@@ -275,13 +299,45 @@ class Daemon:
         self._resting.sleeper.changed()
         self._news.set()
 
+    async def _wake(self, name: str) -> int:
+        """Call another machine; see `House.wake`."""
+        return await self._wake_targets.wake(name)
+
     def _knocked(self) -> None:
         self._resting.knocked()
 
-    def _level_changed(self, level: Level) -> None:
-        self._news.set()
-        if level is Level.STOPPED:
-            self.stop.set()
+    def _board_is_back(self) -> None:
+        if self._announcer is not None:
+            self._announcer.announce_again()
+
+    def _ways(self, found: Found) -> Ways:
+        held = bool(self._inherited.tcp)
+        return Ways(held, found.ear, found.macs, model_path(self._config))
+
+    async def _reload_when_told(self) -> None:
+        """Read the settings anew, and take up what can be taken up without dropping anybody."""
+        while True:
+            await self.reload.wait()
+            self.reload.clear()
+            if self._reread is None:
+                continue
+            with self._service.reloading():
+                try:
+                    config = await asyncio.to_thread(self._reread)
+                except ConfigError as exc:
+                    log.error("the settings stay as they were: %s", exc)  # noqa: TRY400  # its words are for people
+                    continue
+                self._take_up(config)
+
+    def _take_up(self, config: Config) -> None:
+        at_once, later = changed_keys(self._config, config)
+        self._resting.sleeper.settings = config.power
+        self._resting.sleeper.changed()
+        self._wake_targets = WakeTargets(config.wake)
+        self._config = replace(self._config, power=config.power, wake=config.wake)
+        log.info("settings read anew; changed: %s", ", ".join(at_once) or "nothing")
+        if later:
+            log.warning("changed, but only in force after a restart: %s", ", ".join(later))
 
     def _devices_changed(self) -> None:
         before, self._welcome = self._welcome, _tokens(self._allowlist)
@@ -300,15 +356,29 @@ class Daemon:
                 self._governing.changes,
                 self._desk.load,
                 self._supervisor.state,
-                self._resting.sleeper.level,
+                self._resting.stage,
             )
             if latest != told:
                 told = latest
                 self._phones.tell_state()
+                self._service.tell(self._status())
             self._announcer.update(self._advert(found))
             await asyncio.to_thread(self._kept_name.keep, self._announcer.host_name)
             await asyncio.sleep(_STATE_EVERY_S)
             await self._news.wait()
+
+    def _status(self) -> str:
+        """The box in one line, for ``systemctl status``."""
+        state = self._snapshot()
+        parts = [
+            f"{state['model'] or 'no model'} {state['engine']}",
+            f"{state['active']} of {state['max_active']} answers",
+            f"{state['queued']} waiting" if state["queued"] else "",
+            "" if state["cpu_c"] is None else f"{state['cpu_c']} °C",
+            state["sentence"] if state["reason"] != "none" else "",
+            f"asleep: {state['sleep']}" if self._resting.asleep else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     def _snapshot(self) -> dict[str, Any]:
         engine = self._supervisor.state
@@ -321,7 +391,7 @@ class Daemon:
             "model": engine.model,
             "engine": engine.phase,
             "loaded": engine.progress if engine.phase is Phase.LOADING else None,
-            "sleep": self._resting.sleeper.level.name.lower(),
+            "sleep": self._resting.stage,
         }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from inglenook.config import Config
 from inglenook.daemon.allowance import (
     engine_limits,
@@ -65,6 +67,7 @@ class Governing:
         self._readings = Readings()
         self._cpu_c: int | None = None
         self._resting = False
+        self._paused = False
         self._shown: tuple[object, ...] = ()
         self._limits = ServingLimits(config.engine.max_sequences)
         probes = Probes(config.governor.root, lambda: supervisor.pid)
@@ -86,6 +89,16 @@ class Governing:
             return
         self._resting = resting
         self._load_or_unload(self._decision)
+
+    def pause(self, paused: bool) -> None:  # noqa: FBT001  # it is all there is to say
+        """Compute nothing for a while, or go on."""
+        self._paused = paused
+        if self._decision is not None:
+            self._hand_on(self._decision)
+
+    def forget(self) -> None:
+        """What was measured is of another time: the board has been suspended since."""
+        self._monitor.forget()
 
     def engine_changed(self) -> None:
         """The engine has a new state, which may be that there is no room for it."""
@@ -144,12 +157,15 @@ class Governing:
     def _hand_on(self, decision: Decision) -> None:
         """Tell desk and engine what is allowed now; the latest counts."""
         decision = with_engine(decision, self._supervisor.state)
-        self._supervisor.limit(engine_limits(decision, self._capacity))
+        limits = engine_limits(decision, self._capacity)
+        self._supervisor.limit(
+            msgspec.structs.replace(limits, duty=0.0) if self._paused else limits
+        )
         self._load_or_unload(decision)
-        limits = serving_limits(decision, self._capacity)
-        if limits != self._limits:
-            self._limits = limits
-            self._desk.limit(limits)
+        allowed = serving_limits(decision, self._capacity)
+        if allowed != self._limits:
+            self._limits = allowed
+            self._desk.limit(allowed)
         shown = (
             self._cpu_c,
             decision.level,

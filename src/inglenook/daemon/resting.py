@@ -1,20 +1,28 @@
-"""Stands between the idle rule and what it puts to sleep. Kind: hands."""
+"""Stands between sleep and the box: what keeps it awake, what wakes it, what goes. Kind: hands."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import platform
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from inglenook.config import Config
 from inglenook.daemon.governing import Governing
+from inglenook.errors import InglenookError
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.models.prefetch import prefetch
-from inglenook.power.idle import Activity, Level
-from inglenook.power.settings import PowerSettings
+from inglenook.power.idle import Abilities, Activity, Level
+from inglenook.power.listener import WakeListener
+from inglenook.power.logind import Logind
+from inglenook.power.magic import parse_mac
 from inglenook.power.sleeper import Sleeper, minute_of_day
+from inglenook.power.suspend_test import read_suspend_test
 from inglenook.serving.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -26,11 +34,31 @@ ASLEEP_NAME = "asleep"
 #: The model file is asked for so often at most, seconds: whoever knocks is not known yet.
 _PREFETCH_EVERY_S = 60.0
 
+#: Turns of the loop that phones' tasks have to say one last thing.
+_LAST_TURNS = 20
+
 _SAID = {
     Level.UNLOADED: "asleep: nobody needs the model, which leaves memory",
-    Level.STOPPED: "asleep: nobody needs the box, whose sockets are looked after",
-    Level.SUSPENDED: "asleep: nobody needs the board",
+    Level.STOPPED: "asleep: nobody needs the box; systemd starts it when somebody knocks",
+    Level.SUSPENDED: "asleep: nobody needs the board, which is suspended",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How this box can be woken.
+
+    Attributes:
+        held: systemd holds its ports, and starts the process when somebody knocks.
+        ear: Where magic packets come in; None where they cannot.
+        macs: Of its wired cards.
+        model: The file to have ready when somebody comes.
+    """
+
+    held: bool
+    ear: socket.socket | None
+    macs: Collection[str]
+    model: Path
 
 
 class Resting:
@@ -42,22 +70,46 @@ class Resting:
 
     def __init__(
         self,
-        settings: PowerSettings,
+        config: Config,
         *,
         desk: Desk,
         phones: Phones,
         door: PairingDoor,
         governing: Governing,
-        on_level: Callable[[Level], None],
+        on_change: Callable[[], None],
+        on_return: Callable[[], None],
+        stop: Callable[[], None],
     ) -> None:
-        """Nothing happens until `run`; ``on_level`` hears, synchronously, of every new level."""
+        """Nothing happens until `run`.
+
+        Args:
+            config: All the settings.
+            desk: Whose answers keep the box awake.
+            phones: Who is connected.
+            door: Whose window must not be cut off.
+            governing: Takes the model out of memory, and brings it back.
+            on_change: Hears, synchronously, of every change of `stage`.
+            on_return: Hears, synchronously, that the board was suspended and is awake again.
+            stop: Ends the process.
+        """
+        self._config = config
         self._desk = desk
         self._phones = phones
         self._door = door
         self._governing = governing
-        self._told = on_level
+        self._on_change = on_change
+        self._on_return = on_return
+        self._stop = stop
         self._knocked = asyncio.Event()
-        self.sleeper = Sleeper(settings, self._activity, self._on_level)
+        self._deep = asyncio.Event()
+        self._leaving = False
+        self._logind = Logind(self._leave, self._return)
+        self.sleeper = Sleeper(config.power, self._activity, self._on_level)
+
+    @property
+    def stage(self) -> str:
+        """How deep the box sleeps, as docs/protocol.md calls it."""
+        return (Level.SUSPENDED if self._leaving else self.sleeper.level).name.lower()
 
     @property
     def asleep(self) -> bool:
@@ -65,20 +117,31 @@ class Resting:
         return self.sleeper.level >= Level.UNLOADED
 
     def knocked(self) -> None:
-        """Somebody is at the door, and has not said yet who it is."""
+        """Somebody has come to the door, who has not said yet who it is; or has gone."""
         if self.asleep:
             self._knocked.set()
         self.sleeper.changed()
 
-    async def run(self, model: Path) -> None:
-        """Follow what goes on until cancelled.
-
-        Args:
-            model: The file to have ready when somebody comes.
-        """
+    async def run(self, ways: Ways) -> None:
+        """Sleep and wake until cancelled."""
+        tested = await asyncio.to_thread(
+            read_suspend_test, self._config.state_dir, platform.release()
+        )
+        self.sleeper.abilities = Abilities(stop=ways.held, suspend=tested)
+        if self._config.power.suspend_after_s and not tested:
+            log.warning(
+                "power.suspend_after has no effect before `inglenook doctor --suspend-test`"
+                " has succeeded on this board with this kernel"
+            )
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._logind.run(), name="logind")
             tasks.create_task(self.sleeper.run(), name="sleeper")
-            tasks.create_task(self._read_early(model), name="prefetch")
+            tasks.create_task(self._read_early(ways.model), name="prefetch")
+            tasks.create_task(self._go_deep(), name="deep sleep")
+            if ways.ear is not None:
+                macs = {parse_mac(mac) for mac in ways.macs}
+                listener = WakeListener(ways.ear, lambda: macs, self._called)
+                tasks.create_task(listener.run(), name="magic packets")
 
     async def _read_early(self, model: Path) -> None:
         """Bring the model's file into memory while a phone still says who it is."""
@@ -93,6 +156,51 @@ class Resting:
             await asyncio.sleep(_PREFETCH_EVERY_S)
             self._knocked.clear()
 
+    async def _go_deep(self) -> None:
+        """End the process or suspend the board, when it has come to that."""
+        while True:
+            await self._deep.wait()
+            self._deep.clear()
+            if self.sleeper.level is Level.STOPPED:
+                await asyncio.to_thread((self._config.state_dir / ASLEEP_NAME).touch)
+                self._stop()
+            elif self.sleeper.level is Level.SUSPENDED:
+                await self._suspend()
+
+    async def _suspend(self) -> None:
+        try:
+            await self._logind.suspend()
+        except InglenookError as exc:
+            log.warning("the board stays awake: %s", exc)
+            self.sleeper.abilities = replace(self.sleeper.abilities, suspend=False)
+            self.sleeper.changed()
+
+    async def _leave(self) -> None:
+        """The board is about to be suspended, whoever wants that."""
+        log.info("the board goes to sleep")
+        self._leaving = True
+        self._governing.pause(True)
+        self._on_change()
+        self._phones.tell_state()
+        await self._desk.checkpoint()
+        for _turn in range(_LAST_TURNS):
+            await asyncio.sleep(0)
+
+    def _return(self) -> None:
+        """The board is awake again."""
+        log.info("the board is awake")
+        self._leaving = False
+        self._governing.pause(False)
+        self._governing.forget()
+        self._knocked.set()
+        self.sleeper.wake()
+        self._on_change()
+        self._on_return()
+
+    def _called(self) -> None:
+        log.info("called by a magic packet")
+        self.sleeper.wake()
+
     def _activity(self) -> Activity:
         load = self._desk.load
         return Activity(
@@ -101,11 +209,15 @@ class Resting:
             loading=self._governing.loading,
             sockets=len(self._phones),
             others=self._door.is_open,
+            inhibited=self._logind.inhibited,
             minute=minute_of_day(),
         )
 
     def _on_level(self, level: Level) -> None:
         if level in _SAID:
             log.info("%s", _SAID[level])
+        self._logind.busy = level is Level.BUSY
         self._governing.rest(level >= Level.UNLOADED)
-        self._told(level)
+        if level > Level.UNLOADED:
+            self._deep.set()
+        self._on_change()

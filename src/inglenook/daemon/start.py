@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,18 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
 from inglenook.auth.identity import KeptHostName, server_id
 from inglenook.config import Config
+from inglenook.daemon.resting import ASLEEP_NAME
 from inglenook.discovery.advert import host_name
-from inglenook.discovery.interfaces import list_addresses, wired_mac
+from inglenook.discovery.interfaces import list_addresses, wired_macs
 from inglenook.errors import StartupError
 from inglenook.gateway.control import bind_control_socket
 from inglenook.gateway.house import Addresses, Identity
 from inglenook.gateway.listen import bind, raise_open_files_limit
 from inglenook.gateway.page_files import PageFile, read_pages
+from inglenook.power.listener import bind_wake_socket
+from inglenook.systemd import Inherited
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +38,34 @@ class Found:
     plain: list[socket.socket]
     tls: list[socket.socket]
     control: socket.socket
-    mac: str | None
+    ear: socket.socket | None
+    macs: tuple[str, ...]
     last_host_name: str | None
 
 
-def find(config: Config, allowlist: Allowlist, kept_name: KeptHostName) -> Found:
+def find(
+    config: Config, allowlist: Allowlist, kept_name: KeptHostName, inherited: Inherited
+) -> Found:
     """Read and bind everything a start needs, the allowlist too; blocks.
+
+    Args:
+        config: All the settings.
+        allowlist: Is loaded.
+        kept_name: The host name held before.
+        inherited: Sockets that need not be bound.
 
     Raises:
         StartupError: If something is missing or taken.
     """
     raise_open_files_limit()
     make_private_folder(config.state_dir)
+    (config.state_dir / ASLEEP_NAME).unlink(missing_ok=True)
     allowlist.load()
     box_id = server_id(config.state_dir)
     name = config.name
     control = bind_control_socket(config.state_dir)
     try:
-        plain, tls = bind(config.listen)
+        plain, tls = bind(config.listen, inherited.tcp)
     except StartupError:
         control.close()
         raise
@@ -70,7 +86,9 @@ def find(config: Config, allowlist: Allowlist, kept_name: KeptHostName) -> Found
         certificate.spki_sha256 if certificate else None,
     )
     last = kept_name.read(host_name(name, box_id))
-    return Found(identity, certificate, read_pages(), plain, tls, control, wired_mac(), last)
+    ear = inherited.udp or _bind_ear(config.wake.udp_port)
+    pages, macs = read_pages(), wired_macs()
+    return Found(identity, certificate, pages, plain, tls, control, ear, macs, last)
 
 
 def make_private_folder(path: Path) -> None:
@@ -83,6 +101,16 @@ def make_private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
+
+
+def _bind_ear(port: int) -> socket.socket | None:
+    if not port:
+        return None
+    try:
+        return bind_wake_socket(port)
+    except StartupError as exc:
+        log.info("%s", exc)
+        return None
 
 
 def read_addresses() -> Addresses:

@@ -44,6 +44,9 @@ WORKER = (sys.executable, "-m", "inglenook.engine.worker")
 #: How often a missing or refused model is looked at again, seconds: its owner may be copying it.
 _RECHECK_S = 5.0
 
+#: A silent engine is killed at once; if it is not so much later, its supervisor hangs, seconds.
+_OVERDUE_S = 10.0
+
 _PATIENCE = Patience()
 
 
@@ -119,6 +122,15 @@ class Supervisor:
     def pid(self) -> int | None:
         """Process id of the engine, if one is running."""
         return self._child.pid if self._child else None
+
+    def overdue(self, now: float) -> bool:
+        """Whether the engine has long been silent for more than it may, and still was not killed.
+
+        Args:
+            now: Time of the event loop, seconds.
+        """
+        due = None if self._silence is None else self._silence.when()
+        return due is not None and now - due > _OVERDUE_S
 
     def start(self, start: Start, sink: Sink) -> None:
         """Begin a job; see `Engine.start`."""

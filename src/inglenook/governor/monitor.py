@@ -17,6 +17,7 @@ from inglenook.governor.clocks import Clocks
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision, Reason
 from inglenook.governor.readings import Readings
+from inglenook.governor.thermal import Heat
 from inglenook.governor.turns import Turn, turn, unlimited
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,10 @@ class Monitor:
             finally:
                 if clocks is not None:
                     await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
+
+    def forget(self) -> None:
+        """Begin anew with heat: what was measured is of a time before the board was suspended."""
+        self._state = replace(self._state, heat=Heat())
 
     async def _look(self, begin: _Begin) -> Readings:
         """Read the board, or say that every sensor fails if that cannot be done."""

@@ -237,6 +237,10 @@ class Desk:
         finally:
             await self._recorder.close()
 
+    async def checkpoint(self) -> None:
+        """Bring everything that phones were shown onto the disk: the power may go soon."""
+        await self._recorder.sync()
+
     def stop(self) -> None:
         """End `run` soon. What is unfinished stays on disk for the next life, or ends here."""
         self._closed = True

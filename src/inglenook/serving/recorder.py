@@ -76,9 +76,13 @@ class Recorder:
             await self._unsynced.wait()
             await asyncio.sleep(SYNC_EVERY_S)
             self._unsynced.clear()
-            if self._journal is not None:
-                # Not in the thread that writes: a card may take its time, and no stream waits.
-                await self._do(self._journal.sync, aside=True)
+            await self.sync()
+
+    async def sync(self) -> None:
+        """Bring what was written onto the disk itself, now."""
+        if self._journal is not None:
+            # Not in the thread that writes: a card may take its time, and no stream waits.
+            await self._do(self._journal.sync, aside=True)
 
     async def close(self) -> None:
         """Bring everything onto the disk and end the thread."""

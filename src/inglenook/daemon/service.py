@@ -1,0 +1,98 @@
+"""Stands between systemd and the box. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from inglenook.engine.orders import Phase
+from inglenook.engine.supervisor import Supervisor
+from inglenook.systemd import Inherited, Notifier
+
+log = logging.getLogger(__name__)
+
+#: While a model loads, systemd is asked so often for so much more time, seconds.
+_EXTEND_EVERY_S, _EXTEND_S = 5.0, 60.0
+
+#: The watchdog hears of us so many times in the time it waits for.
+_SIGNS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """What connects this process with systemd."""
+
+    notifier: Notifier
+    inherited: Inherited
+
+
+WITHOUT_SYSTEMD = Systemd(Notifier({}), Inherited())
+
+
+class Service:
+    """What systemd is told."""
+
+    def __init__(self, notifier: Notifier, supervisor: Supervisor) -> None:
+        """Nothing is told until `run`."""
+        self._notifier = notifier
+        self._supervisor = supervisor
+        self._settled = asyncio.Event()
+        self._told = ""
+
+    def engine_changed(self) -> None:
+        """The engine has a new state."""
+        if self._supervisor.state.phase is not Phase.LOADING:
+            self._settled.set()
+
+    def tell(self, status: str) -> None:
+        """Show this line in ``systemctl status``."""
+        if status != self._told:
+            self._told = status
+            self._notifier.status(status)
+
+    async def run(self) -> None:
+        """Be ready once the model is, or cannot be; then give signs of life until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            # From the start: a start that hangs is ended by the watchdog, too.
+            tasks.create_task(self._watch(), name="watchdog")
+            await self._settle()
+            self._notifier.ready()
+
+    def stopping(self) -> None:
+        """The box is about to end."""
+        self._notifier.stopping()
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Settings are read anew in this block."""
+        self._notifier.reloading()
+        try:
+            yield
+        finally:
+            self._notifier.ready()
+
+    async def _settle(self) -> None:
+        while not self._settled.is_set():
+            self._notifier.extend_timeout_s(_EXTEND_S)
+            try:
+                async with asyncio.timeout(_EXTEND_EVERY_S):
+                    await self._settled.wait()
+            except TimeoutError:
+                log.debug("the model is still loading")
+
+    async def _watch(self) -> None:
+        """Give signs of life, but not for an engine that should have given some itself.
+
+        An engine that hangs is killed by its supervisor. If that did not happen, something is wrong
+        that only a new process mends.
+        """
+        if self._notifier.watchdog_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._supervisor.overdue(loop.time()):
+                self._notifier.watchdog()
+            await asyncio.sleep(self._notifier.watchdog_s / _SIGNS)
