@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument(
         "--timeout", type=float, default=2.0, metavar="SECONDS", help="how long to look (2)"
     )
+    _wake(command)
     status = command("status", "status", "show how the box is, as it changes")
     status.add_argument("--once", action="store_true", help="once, as plain text")
     command("doctor", "doctor", "examine this board, and say what to do if something is wrong")
@@ -127,6 +128,23 @@ def _parser() -> argparse.ArgumentParser:
     _service(command)
     command("config", "config", "show the settings in force")
     return parser
+
+
+def _wake(command: Callable[..., argparse.ArgumentParser]) -> None:
+    wake = command("wake", "wake", "call a machine that sleeps, and wait until it answers")
+    wake.add_argument(
+        "name", metavar="NAME|MAC", help="a box, a machine of 'wake.targets', or a MAC address"
+    )
+    wake.add_argument("--secure-on", metavar="PASSWORD", help="what its card wants to hear beside")
+    wake.add_argument(
+        "--timeout", type=_seconds, default=180.0, metavar="SECONDS", help="how long to wait (180)"
+    )
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError("must be 1 to 3600")
+    return float(text)
 
 
 def _bench(command: Callable[..., argparse.ArgumentParser]) -> None:

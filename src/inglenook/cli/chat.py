@@ -16,7 +16,9 @@ import aiohttp
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.auth.identity import server_id
+from inglenook.cli.hello import Hello, who_answers
 from inglenook.cli.keyring import Keyring
+from inglenook.cli.knownboxes import announced, paired, remember
 from inglenook.cli.wire import Wire
 from inglenook.config import load_config
 from inglenook.discovery.browse import find_boxes
@@ -57,39 +59,40 @@ async def _find(args: argparse.Namespace) -> str:
     """This machine's own box if one runs here, else the first on the network."""
     config = await asyncio.to_thread(load_config, args.config, os.environ)
     local = f"http://127.0.0.1:{config.listen.port}"
-    if config.listen.port and await _server_id(local) is not None:
+    if config.listen.port and await who_answers(local, _ASK_S) is not None:
         return local
     boxes = await find_boxes(_LOOK_S, until=lambda _box: True)
     if not boxes:
         raise StartupError("no box found on this network; name one with --url")
+    await asyncio.to_thread(remember, os.environ, map(announced, boxes))
     print(f"found {boxes[0].name} at {boxes[0].url}", file=sys.stderr)
     return boxes[0].url
 
 
 async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[str, Any]]:
     """Connect with the token kept for that box; get one first if there is none."""
-    server_id = await _server_id(url)
-    if server_id is None:
+    box = await who_answers(url, _ASK_S)
+    if box is None:
         raise StartupError(f"no box answers at {url}")
     keyring = Keyring(os.environ)
-    token = await asyncio.to_thread(keyring.get, server_id)
+    token = await asyncio.to_thread(keyring.get, box.server_id)
     if token is not None:
         try:
             wire = Wire(url, token)
             return wire, await wire.open()
         except Problem as exc:
             print(exc.text, file=sys.stderr)
-            await asyncio.to_thread(keyring.drop, server_id)
-    token = await _pair(url, args)
-    await asyncio.to_thread(keyring.put, server_id, token)
+            await asyncio.to_thread(keyring.drop, box.server_id)
+    token = await _pair(url, box, args)
+    await asyncio.to_thread(keyring.put, box.server_id, token)
     wire = Wire(url, token)
     return wire, await wire.open()
 
 
-async def _pair(url: str, args: argparse.Namespace) -> str:
+async def _pair(url: str, box: Hello, args: argparse.Namespace) -> str:
     """Get a token: on the box itself from its device list, elsewhere for a code somebody types."""
     name = f"Terminal on {socket.gethostname()}"
-    token = await asyncio.to_thread(_let_oneself_in, await _server_id(url), name, args)
+    token = await asyncio.to_thread(_let_oneself_in, box.server_id, name, args)
     if token is not None:
         return token
     if not sys.stdin.isatty():
@@ -109,10 +112,11 @@ async def _pair(url: str, args: argparse.Namespace) -> str:
         raise StartupError(f"the box at {url} went away in the middle of this") from exc
     if "error" in result:
         raise Problem(Code(result["error"]["code"]), result["error"]["message"])
+    await asyncio.to_thread(remember, os.environ, [paired(box.name, result)])
     return str(result["token"])
 
 
-def _let_oneself_in(box_id: str | None, name: str, args: argparse.Namespace) -> str | None:
+def _let_oneself_in(box_id: str, name: str, args: argparse.Namespace) -> str | None:
     """On the box itself, whoever may write its device list needs no code; None elsewhere."""
     state_dir = load_config(args.config, os.environ).state_dir
     try:
@@ -122,19 +126,6 @@ def _let_oneself_in(box_id: str | None, name: str, args: argparse.Namespace) -> 
         allowlist.load()
         return allowlist.add(name, (Scope.CHAT,), platform="terminal")[1]
     except (StartupError, OSError):
-        return None
-
-
-async def _server_id(url: str) -> str | None:
-    """Who answers at an address; None if nobody, or no box."""
-    timeout = aiohttp.ClientTimeout(total=_ASK_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{url}/.well-known/inglenook") as answer,
-        ):
-            return str((await answer.json())["server_id"])
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
+from inglenook.cli.knownboxes import announced, remember
 from inglenook.discovery.browse import find_boxes
 
 
 def find(args: argparse.Namespace) -> int:
-    """Print one box a line; exit code 1 if there is none."""
+    """Print one box a line, and remember it for `inglenook wake`; exit code 1 if there is none."""
     from inglenook.cli.table import print_table
 
     boxes = asyncio.run(find_boxes(args.timeout))
@@ -20,6 +22,7 @@ def find(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    remember(os.environ, map(announced, boxes))
     print_table(
         ("name", "address", "host name", "model", "state"),
         [(b.name, b.url, b.host_name, b.model or "", b.status or "") for b in boxes],

@@ -32,6 +32,8 @@ _LOOK_S = 5.0
 #: The same machine is woken no sooner again, seconds.
 _AGAIN_S = 10.0
 
+_NO_NETWORK = "no network interface with an address is up; plug in a cable or join a Wi-Fi network"
+
 _LIMITED_BROADCAST = "255.255.255.255"
 # RFC 3021: in a network of two addresses neither is for broadcast.
 _POINT_TO_POINT_PREFIX = 31
@@ -129,7 +131,7 @@ async def send_magic(
     except OSError as exc:
         raise StartupError(f"no magic packet can be sent: {exc.strerror or exc}") from exc
     if not reached:
-        why = "no network takes it" if found else "no network interface with an address is up"
+        why = "no network takes it" if found else _NO_NETWORK
         raise StartupError(f"no magic packet can be sent: {why}")
     return len(reached)
 

@@ -1,0 +1,232 @@
+"""``inglenook wake``: call a machine that sleeps, and wait until it answers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from inglenook.cli.hello import who_answers
+from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember
+from inglenook.config import load_config
+from inglenook.discovery.box import Box
+from inglenook.discovery.browse import find_boxes
+from inglenook.errors import Code, Problem, StartupError
+from inglenook.power.magic import parse_mac, parse_password
+from inglenook.power.settings import WakeTarget
+from inglenook.power.waker import send_magic
+from inglenook.units import format_duration
+
+#: How long a box that nobody knows yet is looked for; one that only rests is still announced.
+_LOOK_S = 3.0
+
+#: Called again after so many looks whether it answers, with so many seconds between two.
+_LOOKS = 5
+_LOOK_EVERY_S = 0.5
+
+#: A machine that is awake answers at once; one that is waking has its next chance soon. Seconds.
+_ANSWER_S = 2.0
+
+_TICK_S = 1.0
+
+#: Clears a terminal's line from the cursor on (ECMA-48, EL).
+_CLEAR = "\x1b[K"
+
+#: Sends a call to a hardware address with a password, or None; see `send_magic`.
+Send = Callable[[bytes, bytes | None], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sleeper:
+    """Who is to wake.
+
+    Attributes:
+        name: As the user called it.
+        macs: Its cards; at least one.
+        secure_on: Its SecureOn password, if it has one.
+        box: The box it is, if it is one that has been met.
+    """
+
+    name: str
+    macs: tuple[bytes, ...]
+    secure_on: bytes | None = None
+    box: KnownBox | None = None
+
+
+def wake(args: argparse.Namespace) -> int:
+    """Call until it answers; exit code 1 if it does not in time, 0 if nobody could tell."""
+    return asyncio.run(_wake(args))
+
+
+async def _wake(args: argparse.Namespace) -> int:
+    config = await asyncio.to_thread(load_config, args.config, os.environ)
+    known = await asyncio.to_thread(KnownBoxes(os.environ).all)
+    sleeper = named(args.name, config.wake.targets, known) or await _found(args.name)
+    if args.secure_on is not None:
+        sleeper = replace(sleeper, secure_on=_password(args.secure_on))
+    if sleeper.box is None or not sleeper.box.urls:
+        count = await _call(sleeper, send_magic)
+        print(
+            f"called {sleeper.name} on {_interfaces(count)}; whether it wakes cannot be known from "
+            "here, since nobody knows where it would answer"
+        )
+        return 0
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    url = await wait_answer(sleeper, args.timeout, send_magic)
+    if url is None:
+        raise StartupError(
+            f"{sleeper.name} was called for {format_duration(args.timeout)} and does not answer; "
+            "is it plugged in, on a cable, and is Wake-on-LAN switched on in its firmware?"
+        )
+    print(f"{sleeper.name} answers at {url} after {loop.time() - began_s:.1f} s")
+    return 0
+
+
+def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> Sleeper | None:
+    """Find out who is meant by an address or a name; None if nobody known is.
+
+    The owner's own list comes before what boxes call themselves.
+
+    Raises:
+        StartupError: If it could mean several, or cannot be called.
+    """
+    try:
+        return Sleeper(text, (parse_mac(text),), box=_with_mac(parse_mac(text), known))
+    except ValueError:
+        pass
+    for target in targets:
+        if target.name.casefold() == text.strip().casefold():
+            mac = parse_mac(target.mac)
+            secure_on = parse_password(target.secure_on) if target.secure_on else None
+            return Sleeper(target.name, (mac,), secure_on, _with_mac(mac, known))
+    meant = [box for box in known if box.is_called(text)]
+    if len(meant) > 1:
+        listed = " or ".join(box.server_id for box in meant)
+        raise StartupError(f"several boxes are called {text!r}; give the id: {listed}")
+    return _of_box(meant[0]) if meant else None
+
+
+async def wait_answer(sleeper: Sleeper, timeout_s: float, send: Send) -> str | None:
+    """Call a box again and again until it answers.
+
+    Returns:
+        Where it answers; None if it does not within ``timeout_s`` seconds.
+
+    Raises:
+        StartupError: If there is no network to call on.
+    """
+    box = sleeper.box
+    assert box is not None
+    shown = _Waiting(sleeper.name)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                shown.called(await _call(sleeper, send))
+                for _ in range(_LOOKS):
+                    if (url := await _answering(box)) is not None:
+                        return url
+                    await asyncio.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        return None
+    finally:
+        shown.over()
+
+
+async def _found(text: str) -> Sleeper:
+    """Look for a box that nobody has met yet, on this network, now."""
+
+    def is_meant(box: Box) -> bool:
+        known = announced(box)
+        return known is not None and known.is_called(text)
+
+    boxes = await find_boxes(_LOOK_S, until=is_meant)
+    await asyncio.to_thread(remember, os.environ, map(announced, boxes))
+    for box in boxes:
+        known = announced(box)
+        if known is not None and known.is_called(text):
+            return _of_box(known)
+    raise StartupError(
+        f"nobody here is known as {text!r}: it is not in 'wake.targets', and no box that this "
+        "terminal has met; give its MAC address, or run `inglenook find` while it is awake"
+    )
+
+
+def _of_box(box: KnownBox) -> Sleeper:
+    if not box.macs:
+        raise StartupError(
+            f"{box.name} has never said its MAC address, as one on Wi-Fi alone does not; give it "
+            "instead of the name"
+        )
+    return Sleeper(box.name, tuple(map(parse_mac, box.macs)), box=box)
+
+
+def _with_mac(mac: bytes, known: list[KnownBox]) -> KnownBox | None:
+    return next((box for box in known if mac in map(parse_mac, box.macs)), None)
+
+
+def _password(text: str) -> bytes:
+    try:
+        return parse_password(text)
+    except ValueError as exc:
+        raise Problem(Code.BAD_REQUEST, f"--secure-on: {exc}") from exc
+
+
+async def _call(sleeper: Sleeper, send: Send) -> int:
+    """Send to each of its cards; returns on how many interfaces."""
+    return max([await send(mac, sleeper.secure_on) for mac in sleeper.macs])
+
+
+async def _answering(box: KnownBox) -> str | None:
+    """The best of its addresses at which this very box answers now."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = {
+            url: tasks.create_task(who_answers(url, _ANSWER_S), name=f"ask {url}")
+            for url in box.urls
+        }
+    answers = ((url, task.result()) for url, task in asked.items())
+    return next((url for url, hello in answers if hello and hello.server_id == box.server_id), None)
+
+
+def _interfaces(count: int) -> str:
+    return "1 interface" if count == 1 else f"{count} interfaces"
+
+
+class _Waiting:
+    """Tells how the waiting goes: each second on one line of a terminal, or else once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+        self._calls = 0
+        self._where = ""
+        self._timer: asyncio.TimerHandle | None = None
+        if sys.stderr.isatty():
+            self._tick()
+
+    def called(self, interfaces: int) -> None:
+        """It has been called once more."""
+        self._calls += 1
+        self._where = _interfaces(interfaces)
+        if self._timer is None and self._calls == 1:
+            text = f"called {self._name} on {self._where}; waiting until it answers"
+            print(text, file=sys.stderr, flush=True)
+
+    def over(self) -> None:
+        """Leave the line to what comes next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+    def _tick(self) -> None:
+        line = f"waking {self._name}  {self._loop.time() - self._began_s:.0f} s"
+        if self._calls:
+            times = "once" if self._calls == 1 else f"{self._calls} times"
+            line += f", called {times} on {self._where}"
+        # The cursor goes back to the start, so that whatever is said next takes this line's place.
+        print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
+        self._timer = self._loop.call_later(_TICK_S, self._tick)

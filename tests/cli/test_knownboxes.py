@@ -1,0 +1,158 @@
+"""A terminal remembers the boxes it has met, and what wakes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, paired, remember
+from inglenook.discovery.box import Answer, read_box
+from inglenook.errors import StartupError
+
+MAC, OTHER_MAC = "dc:a6:32:01:02:03", "00:e0:4c:68:01:02"
+KITCHEN = KnownBox("ab12cd34", "Kitchen", (MAC,), ("http://192.168.1.20:8377",))
+ATTIC = KnownBox("99887766", "Attic", (), ())
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_DATA_HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def known(environ: dict[str, str]) -> KnownBoxes:
+    return KnownBoxes(environ)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inglenook" / "boxes.json"
+
+
+def test_boxes_are_known_from_one_command_to_the_next(
+    known: KnownBoxes, environ: dict[str, str]
+) -> None:
+    """Those met last stand at the end."""
+    assert known.all() == []
+    known.learn([KITCHEN, ATTIC])
+    known.learn([KITCHEN])
+
+    assert KnownBoxes(environ).all() == [ATTIC, KITCHEN]
+
+
+def test_addresses_that_a_box_has_had_are_kept(known: KnownBoxes) -> None:
+    """Behind those it has now: pairing told of both cards, mDNS tells of one."""
+    known.learn([replace(KITCHEN, macs=(MAC, OTHER_MAC))])
+    known.learn([KnownBox("ab12cd34", "Old kitchen", (OTHER_MAC,), ("http://192.168.1.30:8377",))])
+
+    assert known.all() == [
+        KnownBox(
+            "ab12cd34",
+            "Old kitchen",
+            (OTHER_MAC, MAC),
+            ("http://192.168.1.30:8377", "http://192.168.1.20:8377"),
+        )
+    ]
+
+
+def test_what_is_kept_is_bounded(known: KnownBoxes) -> None:
+    """Anybody may announce boxes by the thousand, or one at a thousand addresses."""
+    known.learn(replace(KITCHEN, server_id=f"{number:08x}") for number in range(1000))
+    known.learn(replace(KITCHEN, urls=(f"http://10.0.0.{number}",)) for number in range(200))
+    boxes = known.all()
+
+    assert len(boxes) == 64
+    assert boxes[-1].urls[0] == "http://10.0.0.199"
+    assert len(boxes[-1].urls) == 8
+
+
+@pytest.mark.parametrize("text", ["Kitchen", "kitchen", " KITCHEN ", "ab12cd34", "AB12CD34"])
+def test_a_box_is_meant_by_its_name_or_id(text: str) -> None:
+    """In any case."""
+    assert KITCHEN.is_called(text)
+    assert not ATTIC.is_called(text)
+
+
+def found(**txt: str) -> KnownBox | None:
+    """What is kept of a box that announces itself so."""
+    record = {key.encode(): value.encode() for key, value in txt.items()}
+    box = read_box(Answer("Kitchen", "kitchen-ab12.local.", 8377, ["192.168.1.20"], record))
+    assert box is not None
+    return announced(box)
+
+
+def test_an_announced_box_is_kept_with_its_host_name_too() -> None:
+    """The router may give it another address while it sleeps."""
+    assert found(id="ab12cd34", mac=MAC) == replace(
+        KITCHEN, urls=("http://192.168.1.20:8377", "http://kitchen-ab12.local:8377")
+    )
+
+
+def test_a_box_that_does_not_say_what_is_needed_is_kept_without_or_not_at_all() -> None:
+    """Its owner may keep the MAC address to himself; without an id it is nobody."""
+    without = found(id="ab12cd34")
+
+    assert without is not None
+    assert without.macs == ()
+    assert found(mac=MAC) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"server_id": 5},
+        {"mac": None},
+        {"mac": ["nonsense"]},
+        {"urls": "http://"},
+        {"urls": [5]},
+    ],
+)
+def test_a_pairing_answer_that_makes_no_sense_is_not_kept(changed: dict[str, Any]) -> None:
+    """Pairing itself does not fail for it."""
+    answer = {"server_id": "ab12cd34", "mac": [MAC], "urls": ["http://192.168.1.20:8377"]}
+    kept = paired("Kit\x1bchen", {**answer, **changed})
+
+    assert kept == (None if changed else KITCHEN)
+    assert paired("Kitchen", {}) is None
+
+
+def test_what_cannot_be_kept_is_told_and_harms_nothing(
+    environ: dict[str, str], path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Looking for boxes still works where nothing can be written."""
+    path.parent.write_text("")
+    remember(environ, [None])
+    assert capsys.readouterr().err == ""
+
+    remember(environ, [None, KITCHEN])
+
+    assert "boxes.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b'{"ab12cd34": 5}', b'{"ab12cd34": {"server_id": "ab12cd34", "name": "x"}}'],
+)
+def test_a_damaged_file_is_a_sentence(known: KnownBoxes, path: Path, content: bytes) -> None:
+    """With what to do about it."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    with pytest.raises(StartupError, match="delete it and run `inglenook find` again"):
+        known.all()
+
+
+def test_a_card_that_is_none_is_damage(known: KnownBoxes, path: Path) -> None:
+    """Somebody wrote it by hand."""
+    known.learn([KITCHEN])
+    content = json.loads(path.read_text())
+    content["ab12cd34"]["macs"] = ["dc:a6"]
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(StartupError, match="is damaged"):
+        known.all()
