@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from inglenook.cli.placing import Place
@@ -57,10 +57,7 @@ def uninstall(args: argparse.Namespace) -> None:
     if not staged:
         _require_root("uninstall")
         require_systemd()
-        units = [unit for unit in (PORTS, WAKE, SERVICE) if _has(place, unit)]
-        if units:
-            systemctl("disable", "--now", *units)
-            print("stopped the service")
+        _disable([unit for unit in (PORTS, WAKE, SERVICE) if _has(place, unit)])
     _say(place.take_away())
     place.at(LIVE_ANNOUNCEMENT).unlink(missing_ok=True)
     _unlink_command(place)
@@ -119,6 +116,17 @@ def _start(place: Place) -> None:
         said = "\n".join(last_words(SERVICE, 10))
         raise StartupError(f"{exc}\n{said}".strip()) from exc
     print("the service is active, and starts with the board")
+
+
+def _disable(units: Sequence[str]) -> None:
+    if not units:
+        return
+    try:
+        systemctl("disable", "--now", *units)
+        print("stopped the service")
+    except StartupError as exc:
+        # Units that were spoilt cannot be stopped, and are still to be removed.
+        print(exc, file=sys.stderr)
 
 
 def _start_ear() -> None:

@@ -66,13 +66,15 @@ def make_plan(given: Path | None, place: Place) -> Plan:
         ConfigError: If there is something wrong with either.
         StartupError: If they are not those of a service.
     """
-    before = load_config(given, os.environ)
+    # Tools that set machines up may leave HOME out.
+    environ = {"HOME": str(Path.home()), **os.environ}
+    before = load_config(given, environ)
     source, target = given or CONFIG_FILE, place.at(CONFIG_FILE)
     if target.exists():
         if given is not None and not target.samefile(given):
             text = f"the service has settings in {target} already; change those, or remove them"
             raise StartupError(text)
-        config = load_config(target, os.environ)
+        config = load_config(target, environ)
         settings = File(CONFIG_FILE, target.read_text(encoding="utf-8-sig"))
         if config.state_dir != STATE_DIR:
             text = f"the service keeps its state in {STATE_DIR}; say 'state_dir: {STATE_DIR}' in"
