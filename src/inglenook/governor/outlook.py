@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inglenook.governor.effort import Effort
+from inglenook.governor.ladder import Rung
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision, Level
 from inglenook.governor.readings import MemoryReadings, Readings, Zone
@@ -167,4 +168,6 @@ def _course(left_bytes: int, total_bytes: int, capacity: Capacity) -> tuple[Mark
         does = allowed(decision, capacity)
         if not marks or does != marks[-1].does:
             marks.append(Mark(float(now), decision.level, does))
+        if state.ladder.rung in (Rung.OPEN, Rung.UNLOADED):
+            break  # while the readings stay the same, nothing more will happen
     return tuple(marks)
