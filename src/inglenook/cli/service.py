@@ -95,7 +95,7 @@ def _check_readable(plan: Plan, home: Home) -> None:
             # The units open it, whatever the folders above it say; then its own mode counts.
             may_read = real.is_dir() or bool(real.stat().st_mode & stat.S_IROTH)
         else:
-            may_read = home.can_read(path)
+            may_read = home.can_read(real)
         if not may_read:
             raise StartupError(
                 f"the service's user, inglenook, may not read {path}; allow it with chmod, or have "
