@@ -62,7 +62,11 @@ class Ran:
 
 
 class Box:
-    """One daemon. `running_box` makes it; every method blocks, none for long."""
+    """One daemon. `running_box` makes it; every method blocks, none for long.
+
+    Attributes:
+        extra_environ: Beside what `environ` gives, for the daemon alone.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -70,6 +74,7 @@ class Box:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "config.yaml"
+        self.extra_environ: dict[str, str] = {}
         self._settings = settings
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +94,7 @@ class Box:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environ(),
+                env=self.environ() | self.extra_environ,
                 cwd=self.folder,
             )
 

@@ -53,7 +53,8 @@ def test_a_box_asleep_has_no_engine_and_is_small(asleep: tuple[Box, str]) -> Non
 def test_a_question_wakes_it(asleep: tuple[Box, str]) -> None:
     """Over HTTP, from a program that knows nothing of sleep."""
     box, token = asleep
-    reply = box.http("POST", "/v1/inference", token=token, body={"question": "What is two and two? Answer with one word."})
+    question = "What is two and two? Answer with one word."
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": question})
 
     assert (reply.status, bool(reply.json()["answer"])) == (200, True)
 
