@@ -6,108 +6,16 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from ipaddress import ip_interface
-from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestServer
 from websockets.exceptions import ConnectionClosed
 
-from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.devices import Scope
 from inglenook.errors import Code, Problem
 from inglenook.gateway import phone_socket
-from inglenook.gateway.app import make_app
-from inglenook.gateway.house import Addresses, House, Identity
-from inglenook.gateway.pairing import PairingDoor
-from inglenook.gateway.phones import Phones
-from inglenook.serving.desk import Desk
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.recorder import Recorder
-from inglenook.serving.settings import ServingSettings
-from tests.fakes.engine import PROMPT_TOKENS, FakeEngine
+from tests.fakes.engine import PROMPT_TOKENS
+from tests.gateway.conftest import Home, eventually
 from tests.parts.phone import Phone, connected
-
-SOON_S = 10.0
-
-
-@dataclass
-class Home:
-    """A box without a model, and a token of each scope."""
-
-    url: str
-    engine: FakeEngine
-    desk: Desk
-    token: str
-    other_token: str
-    monitor_token: str
-
-    @property
-    def jobs(self) -> list[int]:
-        """What the engine reads ahead just now."""
-        return list(self.engine.reading)
-
-
-async def nowhere() -> Addresses:
-    return [ip_interface("127.0.0.1/8")]
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    """Everything but the engine is real."""
-    allowlist = Allowlist(tmp_path / "devices.json")
-    tokens = [
-        (await asyncio.to_thread(allowlist.add, name, scopes))[1]
-        for name, scopes in (
-            ("Ada", (Scope.CHAT,)),
-            ("Ben", (Scope.CHAT,)),
-            ("Monitor", (Scope.METRICS,)),
-        )
-    ]
-    async with open_desk() as (desk, engine):
-        house = House(
-            identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None),
-            desk=desk,
-            allowlist=allowlist,
-            door=PairingDoor(allowlist, lambda: None),
-            engine_state=lambda: engine.state,
-            came=lambda: None,
-            asleep=lambda: False,
-            snapshot=dict,
-            metrics=bytes,
-            addresses=nowhere,
-            host_name=lambda: "kitchen-ab12",
-            names=(),
-            origins=(),
-            macs=(),
-            resume_ttl_s=600.0,
-        )
-        async with TestServer(make_app(house, Phones(lambda: None), {})) as server:
-            yield Home(str(server.make_url("")), engine, desk, *tokens)
-
-
-@asynccontextmanager
-async def open_desk() -> AsyncIterator[tuple[Desk, FakeEngine]]:
-    """A desk at work with four places."""
-    engine = FakeEngine()
-    desk = Desk(ServingSettings(), engine, Recorder(None), max_active=4, on_change=lambda: None)
-    engine.on_change = desk.engine_changed
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(desk.run(), name="desk")
-        try:
-            yield desk, engine
-        finally:
-            desk.stop()
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait for what nobody tells."""
-    async with asyncio.timeout(SOON_S):
-        while not condition():  # noqa: ASYNC110 the engine tells nobody
-            await asyncio.sleep(0.005)
 
 
 async def test_a_phone_hears_how_much_of_its_prompt_is_ready(home: Home) -> None:

@@ -40,11 +40,6 @@ class Identity:
     spki_sha256: str | None
 
 
-async def wake_nobody(name: str) -> int:
-    """What a box does whose owner has named no machine to wake."""
-    raise LookupError(name)
-
-
 @dataclass(frozen=True, slots=True)
 class House:
     """Everything the handlers may use.
@@ -81,7 +76,7 @@ class House:
     origins: tuple[str, ...]
     macs: tuple[str, ...]
     resume_ttl_s: float
-    wake: Callable[[str], Awaitable[int]] = wake_nobody
+    wake: Callable[[str], Awaitable[int]]
 
 
 HOUSE = web.AppKey("house", House)
