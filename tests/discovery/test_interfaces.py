@@ -9,6 +9,7 @@ import pytest
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.interfaces import (
     list_addresses,
+    own_macs,
     usable_addresses,
     wired_mac,
     wired_macs,
@@ -16,6 +17,7 @@ from inglenook.discovery.interfaces import (
 
 PI_MAC = "dc:a6:32:01:02:03"
 DONGLE_MAC = "00:e0:4c:68:01:02"
+WIFI_MAC = "dc:a6:32:01:02:04"
 
 
 @dataclass
@@ -95,27 +97,30 @@ def card(root: Path, name: str, **files: str | None) -> None:
             path.write_text(value + "\n")
 
 
-def test_the_wired_card_that_is_up_is_the_one_to_wake(tmp_path: Path) -> None:
-    """A magic packet goes where the cable is."""
+def test_every_wired_card_may_wake_the_box(tmp_path: Path) -> None:
+    """The one with a cable comes first, as that is where a magic packet goes; a bond's once."""
     card(tmp_path, "eth0", device=None, operstate="down")
     card(tmp_path, "eth1", device=None, address=DONGLE_MAC.upper())
-    card(tmp_path, "wlan0", device=None, phy80211=None)
-    assert wired_mac(tmp_path) == DONGLE_MAC
-
-
-def test_every_wired_card_may_wake_the_box(tmp_path: Path) -> None:
-    """Whoever pairs keeps them all; the one with a cable comes first, and a bond's address once."""
-    card(tmp_path, "eth0", device=None, operstate="down")
-    card(tmp_path, "eth1", device=None, address=DONGLE_MAC)
     card(tmp_path, "eth2", device=None, address=DONGLE_MAC)
-    card(tmp_path, "wlan0", device=None, address="dc:a6:32:01:02:04", phy80211=None)
+    card(tmp_path, "wlan0", device=None, address=WIFI_MAC, phy80211=None)
     assert wired_macs(tmp_path) == (DONGLE_MAC, PI_MAC)
+    assert wired_mac(tmp_path) == DONGLE_MAC
 
 
 def test_a_wired_card_without_a_cable_is_better_than_none(tmp_path: Path) -> None:
     """Somebody may plug it in later."""
     card(tmp_path, "eth0", device=None, operstate="down")
-    assert wired_mac(tmp_path) == PI_MAC
+    assert wired_macs(tmp_path) == (PI_MAC,)
+
+
+def test_a_box_that_is_awake_is_called_by_any_address_it_has(tmp_path: Path) -> None:
+    """Of Wi-Fi, or of a container's end; but not by those that are none."""
+    card(tmp_path, "eth0", operstate="down")
+    card(tmp_path, "wlan0", device=None, address=WIFI_MAC, phy80211=None)
+    card(tmp_path, "ppp0", address=DONGLE_MAC, type="512")
+    card(tmp_path, "lo", address="00:00:00:00:00:00", type="772")
+    card(tmp_path, "dummy0", address="00:00:00:00:00:00")
+    assert own_macs(tmp_path) == (WIFI_MAC, PI_MAC)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +139,11 @@ def test_what_no_magic_packet_can_wake_is_passed_over(
 ) -> None:
     """Only a wired card of real hardware listens while the box sleeps."""
     card(tmp_path, "net0", **files)
-    assert wired_mac(tmp_path) is None
     assert wired_macs(tmp_path) == ()
 
 
 def test_a_box_without_network_cards_has_no_mac(tmp_path: Path) -> None:
     """Not even a folder to look into."""
+    assert wired_macs(tmp_path) == ()
     assert wired_mac(tmp_path) is None
+    assert own_macs(tmp_path) == ()

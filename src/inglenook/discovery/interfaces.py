@@ -21,6 +21,7 @@ _VIRTUAL = ("docker", "podman", "veth", "br-", "virbr", "vnet", "lxc", "lxd", "c
 _TUNNELS = ("tun", "tap", "wg", "tailscale", "zt")
 _NEEDED_FLAGS = {"up", "running", "multicast"}
 _ETHERNET = "1"  # ARPHRD_ETHER of linux/if_arp.h
+_NO_MAC = "00:00:00:00:00:00"
 
 
 class _Stats(Protocol):
@@ -60,15 +61,6 @@ def usable_addresses(
     return sorted(usable)
 
 
-def wired_mac(root: Path = Path("/")) -> str | None:
-    """Find the MAC address that wakes this box best; None on a box without a wired card.
-
-    Args:
-        root: Where ``sys`` stands; a folder in tests.
-    """
-    return next(iter(wired_macs(root)), None)
-
-
 def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:
     """List the MAC addresses that may wake this box: of its wired cards, those that are up first.
 
@@ -78,17 +70,42 @@ def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:
     Returns:
         Lowercase with colons, each once.
     """
-    found: list[tuple[bool, str, str]] = []
-    for card in (root / "sys/class/net").glob("*"):
+    cards = [
+        card
+        for card in _ethernet(root)
         # Only hardware has a `device`; only radios have a `phy80211` or `wireless`.
-        wireless = (card / "phy80211").exists() or (card / "wireless").exists()
-        if wireless or not (card / "device").exists() or _read(card / "type") != _ETHERNET:
-            continue
-        mac = _read(card / "address").lower()
-        if MAC.fullmatch(mac) and mac != "00:00:00:00:00:00":
-            found.append((_read(card / "operstate") != "up", card.name, mac))
+        if (card / "device").exists()
+        and not ((card / "phy80211").exists() or (card / "wireless").exists())
+    ]
     # The cards of a bond show one address.
-    return tuple(dict.fromkeys(mac for _down, _name, mac in sorted(found)))
+    return tuple(dict.fromkeys(_read(card / "address").lower() for card in cards))
+
+
+def wired_mac(root: Path = Path("/")) -> str | None:
+    """The first of `wired_macs`, for where there is room for one; None if there is none."""
+    return next(iter(wired_macs(root)), None)
+
+
+def own_macs(root: Path = Path("/")) -> tuple[str, ...]:
+    """List the MAC addresses others may know this box by, on Wi-Fi and in a container too.
+
+    Args:
+        root: Where ``sys`` stands; a folder in tests.
+
+    Returns:
+        Lowercase with colons, each once.
+    """
+    return tuple(dict.fromkeys(_read(card / "address").lower() for card in _ethernet(root)))
+
+
+def _ethernet(root: Path) -> list[Path]:
+    """The interfaces with Ethernet's addresses, which Wi-Fi has too; those that are up first."""
+    found: list[tuple[bool, Path]] = []
+    for card in (root / "sys/class/net").glob("*"):
+        mac = _read(card / "address").lower()
+        if _read(card / "type") == _ETHERNET and MAC.fullmatch(mac) and mac != _NO_MAC:
+            found.append((_read(card / "operstate") != "up", card))
+    return [card for _down, card in sorted(found)]
 
 
 def _read(path: Path) -> str:
