@@ -169,6 +169,15 @@ async def test_a_kernel_that_cannot_suspend_is_not_asked_to(board: Board) -> Non
     assert board.asleep == []
 
 
+async def test_a_board_without_a_clock_is_not_put_to_sleep(board: Board) -> None:
+    """Nothing would wake it."""
+    (board.clock / "wakealarm").unlink()
+
+    with pytest.raises(InglenookError, match="no clock that could wake it"):
+        await try_suspend(board.state_dir, board.bed(lambda b: b.sleep(60, spent=True)))
+    assert board.asleep == []
+
+
 async def test_a_result_that_could_not_be_kept_is_not_sought(board: Board) -> None:
     """A state folder that is not there is found before the board sleeps, not after."""
     board.state_dir.rmdir()

@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _wake(command)
     status = command("status", "status", "show how the box is, as it changes")
     status.add_argument("--once", action="store_true", help="once, as plain text")
-    command("doctor", "doctor", "examine this board, and say what to do if something is wrong")
+    _doctor(command)
     tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
     tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
     _bench(command)
@@ -145,6 +145,15 @@ def _seconds(text: str) -> float:
     if not text.isdecimal() or not 1 <= int(text) <= 3600:
         raise argparse.ArgumentTypeError("must be 1 to 3600")
     return float(text)
+
+
+def _doctor(command: Callable[..., argparse.ArgumentParser]) -> None:
+    help_text = "examine this board, and say what to do if something is wrong"
+    doctor = command("doctor", "doctor", help_text)
+    doctor.add_argument(
+        "--suspend-test", action="store_true", help="suspend the board once, for a minute"
+    )
+    doctor.add_argument("--yes", action="store_true", help="do so without asking")
 
 
 def _bench(command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -19,6 +19,7 @@ import psutil
 
 from inglenook import __version__
 from inglenook.cli.cache import on_disk
+from inglenook.cli.sleep import sleep_lines, suspend_test
 from inglenook.cli.status import ask_once
 from inglenook.cli.surroundings import disk, mdns, ports
 from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
@@ -46,6 +47,9 @@ _CREDENTIALS = struct.Struct("3i")
 
 def doctor(args: argparse.Namespace) -> int:
     """Look at everything; exit code 1 if something is broken."""
+    if args.suspend_test:
+        suspend_test(args)
+        return 0
     config = load_config(args.config, os.environ)
     broken = False
     with _quiet():
@@ -86,6 +90,7 @@ def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
             outlook(readings, _capacity(config, tuning)),
         )
     kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
+    yield "Sleep", sleep_lines(config)
     yield "Disk", [disk(config), ok("cache", on_disk(config, kept_bytes))]
     yield (
         "Network",

@@ -48,12 +48,12 @@ def set_alarm(root: Path, in_s: float) -> Alarm:
     """Have the board woken up.
 
     Raises:
-        StartupError: If it has no such clock, or this user may not set it.
+        StartupError: If no clock can, or this user may not set it.
     """
     clock = find_clock(root)
     now = None if clock is None else _number(clock / "since_epoch")
     if clock is None or now is None:
-        raise StartupError("this board has no clock that could wake it: nothing in /sys/class/rtc")
+        raise StartupError("no clock in /sys/class/rtc tells the time and has an alarm")
     others = _number(clock / "wakealarm")
     try:
         if others is not None:

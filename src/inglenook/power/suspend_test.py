@@ -18,7 +18,7 @@ from inglenook.errors import StartupError
 from inglenook.power.boottime import read_clocks
 from inglenook.power.login1 import Refused
 from inglenook.power.resume import Clocks, ResumeWatch
-from inglenook.power.rtc import set_alarm
+from inglenook.power.rtc import find_clock, set_alarm
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,18 @@ def can_sleep(root: Path) -> bool:
     return "mem" in _read(root / "sys/power/state").split()
 
 
+def check_board(root: Path) -> None:
+    """Look whether a test can be tried at all. Blocks for a moment.
+
+    Raises:
+        StartupError: If it cannot.
+    """
+    if not can_sleep(root):
+        raise StartupError("the kernel cannot suspend this board: /sys/power/state has no 'mem'")
+    if find_clock(root) is None:
+        raise StartupError("this board has no clock that could wake it: none in /sys/class/rtc")
+
+
 def read_suspend_test(state_dir: Path, kernel: str, root: Path = Path("/")) -> bool:
     """Whether this board is known to wake up with this kernel. Blocks on small files."""
     test = last_test(state_dir)
@@ -115,8 +127,7 @@ async def try_suspend(state_dir: Path, bed: Bed) -> SuspendTest:
     Raises:
         InglenookError: With a sentence, if it cannot be tried, or did not go as it should.
     """
-    if not await asyncio.to_thread(can_sleep, bed.root):
-        raise StartupError("the kernel cannot suspend this board: /sys/power/state has no 'mem'")
+    await asyncio.to_thread(check_board, bed.root)
     board = await asyncio.to_thread(_board, bed.root)
     test = SuspendTest(board, os.uname().release, datetime.now(UTC).isoformat(timespec="seconds"))
     alarm = await asyncio.to_thread(set_alarm, bed.root, bed.alarm_s)
