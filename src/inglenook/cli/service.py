@@ -22,14 +22,19 @@ from inglenook.cli.servicefiles import (
     UNIT_DIR,
     WAKE,
     covered_paths,
+    unit_files,
 )
-from inglenook.cli.servicehome import Home
+from inglenook.cli.servicehome import USER, Home, user_exists
 from inglenook.cli.serviceplan import Plan, known_id, make_plan, planned_files
 from inglenook.cli.systemctl import last_words, require_systemd, run, systemctl
 from inglenook.errors import StartupError
 from inglenook.gateway.listen import bind
+from inglenook.gateway.settings import ListenSettings
 
 _LINK = Path("/usr/local/bin/inglenook")
+
+#: The command of this very installation.
+_COMMAND = Path(sys.prefix) / "bin" / "inglenook"
 
 
 def install(args: argparse.Namespace) -> None:
@@ -64,26 +69,36 @@ def uninstall(args: argparse.Namespace) -> None:
     if args.purge:
         _purge(place)
     else:
-        print(f"{STATE_DIR} and {CONFIG_FILE} stay; --purge removes them")
+        print(f"{STATE_DIR}, {CONFIG_FILE} and the user {USER} stay; --purge removes them")
     if not staged:
         systemctl("daemon-reload")
 
 
 def _install(plan: Plan, place: Place) -> None:
-    if _has(place, PORTS):
-        # And with it the rest: what the service uses counts as free then.
-        systemctl("stop", PORTS)
-    for sock in [sock for group in bind(plan.config.listen) for sock in group]:
-        sock.close()
+    again = _has(place, PORTS)
+    # Everything that can go wrong comes before anything is stopped.
+    list(unit_files(plan.config, plan.program, plan.model, None))
+    if not again:
+        _try_ports(plan.config.listen)
     home = Home(plan.program.templates / SYSUSERS)
     if plan.config.model.path is None:
         _say(home.bring_starter(plan.before))
     _check_readable(plan, home)
+    if again:
+        systemctl("stop", PORTS)  # and with it the rest: what the service uses counts as free then
+        _try_ports(plan.config.listen)
     _say(place.create(plan.settings))
     _say(place.put([*planned_files(plan, place, home.server_id())]))
     _say(_link_command(place))
     _start(place)
-    print("next: `sudo inglenook pair` lets a phone in, `inglenook service status` shows how it is")
+    name = "inglenook" if _LINK.exists() else _COMMAND
+    print(f"next: `sudo {name} pair` lets a phone in, `{name} service status` shows how it is")
+
+
+def _try_ports(settings: ListenSettings) -> None:
+    plain, tls = bind(settings)
+    for sock in (*plain, *tls):
+        sock.close()
 
 
 def _check_readable(plan: Plan, home: Home) -> None:
@@ -143,16 +158,16 @@ def _has(place: Place, unit: str) -> bool:
 
 def _link_command(place: Place) -> Iterator[str]:
     """Make the command known to everybody, unless another has its name."""
-    command = Path(sys.prefix) / "bin" / "inglenook"
     link = place.at(_LINK)
-    if command.exists() and not os.path.lexists(link):
-        link.symlink_to(command)
-        yield f"made {_LINK}, a link to {command}"
+    # What somebody else may change is not what root should find under a name it trusts.
+    if _COMMAND.exists() and _COMMAND.stat().st_uid == 0 and not os.path.lexists(link):
+        link.symlink_to(_COMMAND)
+        yield f"made {_LINK}, a link to {_COMMAND}"
 
 
 def _unlink_command(place: Place) -> None:
     link = place.at(_LINK)
-    if link.is_symlink() and link.readlink() == Path(sys.prefix) / "bin" / "inglenook":
+    if link.is_symlink() and link.readlink() == _COMMAND:
         link.unlink()
         print(f"removed {_LINK}")
 
@@ -162,9 +177,9 @@ def _purge(place: Place) -> None:
         if place.at(folder).exists():
             shutil.rmtree(place.at(folder))
             print(f"removed {folder}")
-    if place.root == Path("/"):
-        run(["userdel", "inglenook"])
-        print("removed the user inglenook")
+    if place.root == Path("/") and user_exists():
+        run(["userdel", USER])
+        print(f"removed the user {USER}")
 
 
 def _require_root(action: str) -> None:

@@ -19,7 +19,16 @@ from inglenook.errors import StartupError
 from inglenook.models.catalogue import resolve_model
 from inglenook.models.starter import STARTER
 
-_USER = "inglenook"
+USER = "inglenook"
+
+
+def user_exists() -> bool:
+    """Whether there is the service's user."""
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        return False
+    return True
 
 
 class Home:
@@ -35,7 +44,7 @@ class Home:
             StartupError: If they cannot be made.
         """
         run(["systemd-sysusers", str(sysusers)])
-        self._user = pwd.getpwnam(_USER)
+        self._user = pwd.getpwnam(USER)
         try:
             STATE_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
             if STATE_DIR.stat().st_uid != self._user.pw_uid:
