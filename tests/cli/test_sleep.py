@@ -54,7 +54,7 @@ def suspend_after(config: Path) -> None:
 
 
 def card(board: Board, name: str, mac: str, wakeup: str | None = None) -> None:
-    files: dict[str, str | int] = {"address": mac, "type": 1, "operstate": "up", "device/uevent": ""}
+    files = {"address": mac, "type": "1", "operstate": "up", "device/uevent": ""}
     for file, text in files.items():
         board.write(f"sys/class/net/{name}/{file}", text)
     if wakeup is not None:
