@@ -1,0 +1,159 @@
+"""A machine calls, and the one on the other end of the cable hears it: by IPv4, and by IPv6."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import yaml
+
+from tests.parts.netns import Machine, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+SOON_S = 30.0
+
+INGLENOOK = (sys.executable, "-m", "inglenook")
+
+#: Says who it is to anybody, once it has been called; its card is the namespace's own.
+SLEEPING_BOX = """
+import asyncio
+from aiohttp import web
+from inglenook.discovery.interfaces import own_macs
+from inglenook.power.listener import WakeListener, bind_wake_socket
+from inglenook.power.magic import parse_mac
+
+async def hello(request):
+    return web.json_response({"server_id": "ab12cd34", "name": "Kitchen"})
+
+async def main():
+    called = asyncio.Event()
+    macs = [parse_mac(mac) for mac in own_macs()]
+    listener = WakeListener(bind_wake_socket(9), lambda: macs, called.set)
+    app = web.Application()
+    app.router.add_get("/.well-known/inglenook", hello)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.run())
+        print("asleep", flush=True)
+        await called.wait()
+        print("called", flush=True)
+        await web.TCPSite(runner, port=8377).start()
+
+asyncio.run(main())
+"""
+
+ASK_TO_WAKE = """
+import sys, urllib.request
+url, token, body = sys.argv[1:]
+request = urllib.request.Request(url, body.encode(), {"Authorization": f"Bearer {token}"})
+print(urllib.request.urlopen(request, timeout=20).read().decode())
+"""
+
+
+def mac_of(machine: Machine) -> str:
+    return machine.run("cat", "/sys/class/net/lan0/address").strip()
+
+
+def at_home(home: Path, *words: str) -> list[str]:
+    """A command of a user whose files are in a folder of this test."""
+    return ["env", f"HOME={home}", "XDG_DATA_HOME=", *words]
+
+
+def remember_kitchen(home: Path, mac: str, *urls: str) -> None:
+    """As `inglenook find` would have done while the box was awake."""
+    folder = home / ".local/share/inglenook"
+    folder.mkdir(parents=True)
+    box = {"server_id": "ab12cd34", "name": "Kitchen", "macs": [mac], "urls": urls}
+    (folder / "boxes.json").write_text(json.dumps({"ab12cd34": box}))
+
+
+@contextmanager
+def sleeping(machine: Machine, log: Path) -> Iterator[None]:
+    """A machine that listens, and does nothing else."""
+    with machine.running(sys.executable, "-c", SLEEPING_BOX, log=log):
+        wait_for("a machine asleep", lambda: "asleep" in log.read_text(), timeout_s=SOON_S)
+        yield
+
+
+@pytest.fixture
+def pair(machines: tuple[Machine, Machine]) -> tuple[Machine, Machine]:
+    """A box and a phone, joined."""
+    for machine in machines:
+        machine.connect()
+    return machines
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_box_is_called_and_answers(
+    pair: tuple[Machine, Machine], tmp_path: Path, family: int
+) -> None:
+    """`inglenook wake` with one family of addresses on its side; the box listens to both."""
+    box, phone = pair
+    if family == 4:
+        phone.run("sysctl", "--quiet", "--write", "net.ipv6.conf.lan0.disable_ipv6=1")
+        url = f"http://{box.ipv4}:8377"
+    else:
+        phone.run("ip", "-4", "address", "flush", "dev", "lan0")
+        url = f"http://[{box.ipv6}]:8377"
+    remember_kitchen(tmp_path, mac_of(box), url)
+    log = tmp_path / "box.log"
+    with sleeping(box, log):
+        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "15"))
+
+    assert said.startswith(f"Kitchen answers at {url} after ")
+    assert log.read_text() == "asleep\ncalled\n"
+
+
+def test_a_call_for_another_machine_wakes_nobody(
+    pair: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    """It is heard, since it is for everybody, and passed over; the next one is not."""
+    box, phone = pair
+    log = tmp_path / "box.log"
+    with sleeping(box, log):
+        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "02:00:00:00:00:99"))
+        assert said.startswith("called 02:00:00:00:00:99 on 1 interface; whether it wakes cannot")
+        assert log.read_text() == "asleep\n"
+        phone.run(*at_home(tmp_path, *INGLENOOK, "wake", mac_of(box)))
+        wait_for("the call", lambda: "called" in log.read_text(), timeout_s=SOON_S)
+
+
+def test_a_small_box_wakes_a_bigger_one_for_a_phone(
+    pair: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    """`POST /v1/wake` of the real program: the machine at the other end of its cable is called."""
+    small, big = pair
+    # Not pytest's own folder: the control socket's path may have 107 bytes.
+    with TemporaryDirectory(prefix="box") as folder:
+        config = Path(folder) / "config.yaml"
+        settings = {
+            "state_dir": f"{folder}/state",
+            "listen": {"tls_port": 0},
+            "discovery": {"enabled": False},
+            "wake": {"targets": [f"Office={mac_of(big)}"]},
+        }
+        config.write_text(yaml.safe_dump(settings))
+        options = ("--config", str(config))
+        token = small.run(
+            *INGLENOOK, "devices", "add", "--name", "Anna", "--scopes", "chat,wake", *options
+        ).strip()
+        log = tmp_path / "big.log"
+        with (
+            sleeping(big, log),
+            small.running(*INGLENOOK, "run", *options, log=tmp_path / "small.log"),
+        ):
+            wait_for(
+                "its door", lambda: small.run("ss", "-Hltn", "sport = :8377"), timeout_s=SOON_S
+            )
+            ask = (f"http://{small.ipv4}:8377/v1/wake", token, json.dumps({"name": "office"}))
+            answer = small.run(sys.executable, "-c", ASK_TO_WAKE, *ask)
+            wait_for("the call", lambda: "called" in log.read_text(), timeout_s=SOON_S)
+
+    assert json.loads(answer) == {"name": "office", "interfaces": 1}
