@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from aiohttp import web
-
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.certificates import server_ssl_context
 from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
+from inglenook.daemon.account import state_of, status_line
+from inglenook.daemon.doors import control_door, front_door
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
 from inglenook.daemon.reloading import changed_keys
@@ -25,13 +23,11 @@ from inglenook.daemon.start import Found, find, read_addresses
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
-from inglenook.engine.orders import EngineState, Load, Phase
+from inglenook.engine.orders import EngineState, Load
 from inglenook.engine.supervisor import Supervisor
 from inglenook.errors import ConfigError
-from inglenook.gateway.app import PROTOCOLS, make_app, urls
-from inglenook.gateway.control import make_control_app
+from inglenook.gateway.app import PROTOCOLS, urls
 from inglenook.gateway.house import Addresses, House, Identity
-from inglenook.gateway.listen import Doorman, serve
 from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
@@ -45,9 +41,6 @@ log = logging.getLogger(__name__)
 
 #: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
 _STATE_EVERY_S = 1.0
-
-#: How long phones may take to go when the box stops, seconds.
-_GOODBYE_S = 1.5
 
 _PACE = Pace()
 
@@ -170,8 +163,8 @@ class Daemon:
         self._house = self._make_house(found, self._announcer)
         await self._desk.restore(self._welcome.__contains__)
         async with (
-            self._front_door(found, self._house) as doorman,
-            self._control_door(found, self._house),
+            front_door(found, self._house, self._phones) as doorman,
+            control_door(found, self._house, self._purge),
         ):
             self.ready.set()
             beside = [doorman.run, *([alongside] if alongside else [])]
@@ -206,29 +199,6 @@ class Daemon:
             await asyncio.wait([desk])
             # While the engine is still going, too: what is slow must not add up.
             self._phones.send_away()
-
-    @contextlib.asynccontextmanager
-    async def _front_door(self, found: Found, house: House) -> AsyncIterator[Doorman]:
-        context = None
-        if found.certificate is not None:
-            context = await asyncio.to_thread(server_ssl_context, found.certificate)
-        app = make_app(house, self._phones, found.pages)
-        runner = await serve(app, found.plain, found.tls, context)
-        try:
-            yield Doorman(runner)
-        finally:
-            await self._phones.close(_GOODBYE_S)
-            await runner.cleanup()
-
-    @contextlib.asynccontextmanager
-    async def _control_door(self, found: Found, house: House) -> AsyncIterator[None]:
-        runner: web.AppRunner = await serve(
-            make_control_app(house, self._purge), [found.control], [], None
-        )
-        try:
-            yield
-        finally:
-            await runner.cleanup()
 
     def _make_house(self, found: Found, announcer: Announcer) -> House:
         return House(
@@ -361,38 +331,16 @@ class Daemon:
             if latest != told:
                 told = latest
                 self._phones.tell_state()
-                self._service.tell(self._status())
+                self._service.tell(status_line(self._snapshot()))
             self._announcer.update(self._advert(found))
             await asyncio.to_thread(self._kept_name.keep, self._announcer.host_name)
             await asyncio.sleep(_STATE_EVERY_S)
             await self._news.wait()
 
-    def _status(self) -> str:
-        """The box in one line, for ``systemctl status``."""
-        state = self._snapshot()
-        parts = [
-            f"{state['model'] or 'no model'} {state['engine']}",
-            f"{state['active']} of {state['max_active']} answers",
-            f"{state['queued']} waiting" if state["queued"] else "",
-            "" if state["cpu_c"] is None else f"{state['cpu_c']} °C",
-            state["sentence"] if state["reason"] != "none" else "",
-            f"asleep: {state['sleep']}" if self._resting.asleep else "",
-        ]
-        return ", ".join(part for part in parts if part)
-
     def _snapshot(self) -> dict[str, Any]:
-        engine = self._supervisor.state
-        load = self._desk.load
-        return {
-            **self._governing.state(),
-            "max_active": load.max_active,
-            "active": load.active,
-            "queued": load.queued,
-            "model": engine.model,
-            "engine": engine.phase,
-            "loaded": engine.progress if engine.phase is Phase.LOADING else None,
-            "sleep": self._resting.stage,
-        }
+        return state_of(
+            self._governing.state(), self._desk.load, self._supervisor.state, self._resting.stage
+        )
 
 
 def _tokens(allowlist: Allowlist) -> dict[str, str]:

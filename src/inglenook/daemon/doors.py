@@ -1,0 +1,44 @@
+"""Opens the doors of the house, and closes them. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from inglenook.auth.certificates import server_ssl_context
+from inglenook.daemon.start import Found
+from inglenook.gateway.app import make_app
+from inglenook.gateway.control import make_control_app
+from inglenook.gateway.house import House
+from inglenook.gateway.listen import Doorman, serve
+from inglenook.gateway.phones import Phones
+
+#: How long phones may take to go when the box stops, seconds.
+_GOODBYE_S = 1.5
+
+
+@asynccontextmanager
+async def front_door(found: Found, house: House, phones: Phones) -> AsyncIterator[Doorman]:
+    """Answer everybody who comes over the network, until the end of the block."""
+    context = None
+    if found.certificate is not None:
+        context = await asyncio.to_thread(server_ssl_context, found.certificate)
+    runner = await serve(make_app(house, phones, found.pages), found.plain, found.tls, context)
+    try:
+        yield Doorman(runner)
+    finally:
+        await phones.close(_GOODBYE_S)
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def control_door(
+    found: Found, house: House, purge: Callable[[], Awaitable[int]]
+) -> AsyncIterator[None]:
+    """Answer the owner's command line, until the end of the block."""
+    runner = await serve(make_control_app(house, purge), [found.control], [], None)
+    try:
+        yield
+    finally:
+        await runner.cleanup()
