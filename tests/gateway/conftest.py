@@ -1,12 +1,30 @@
-"""The shared daemon must come out of every bad input unharmed."""
+"""The shared daemon, which must come out of every bad input unharmed, and a house without one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import Scope
+from inglenook.gateway.app import make_app
+from inglenook.gateway.house import Addresses, House, Identity
+from inglenook.gateway.pairing import PairingDoor
+from inglenook.gateway.phones import Phones
+from inglenook.serving.desk import Desk
+from inglenook.serving.recorder import Recorder
+from inglenook.serving.settings import ServingSettings
+from tests.fakes.engine import FakeEngine
 from tests.parts.box import Box
+
+SOON_S = 10.0
 
 
 @pytest.fixture
@@ -18,3 +36,84 @@ def unharmed(box: Box) -> Iterator[None]:
     assert (box.pid, box.engine_pid()) == (pid, engine_pid)
     said = box.log()[said_before:]
     assert "Traceback" not in said, said
+
+
+@dataclass
+class Home:
+    """A box without a model, and a token of each scope."""
+
+    url: str
+    engine: FakeEngine
+    desk: Desk
+    token: str
+    other_token: str
+    monitor_token: str
+
+    @property
+    def jobs(self) -> list[int]:
+        """What the engine reads ahead just now."""
+        return list(self.engine.reading)
+
+
+async def nowhere() -> Addresses:
+    return [ip_interface("127.0.0.1/8")]
+
+
+async def nobody(name: str) -> int:
+    raise LookupError(name)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    """Everything but the engine is real."""
+    allowlist = Allowlist(tmp_path / "devices.json")
+    tokens = [
+        (await asyncio.to_thread(allowlist.add, name, scopes))[1]
+        for name, scopes in (
+            ("Ada", (Scope.CHAT,)),
+            ("Ben", (Scope.CHAT,)),
+            ("Monitor", (Scope.METRICS,)),
+        )
+    ]
+    async with open_desk() as (desk, engine):
+        house = House(
+            identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None),
+            desk=desk,
+            allowlist=allowlist,
+            door=PairingDoor(allowlist, lambda: None),
+            engine_state=lambda: engine.state,
+            came=lambda: None,
+            asleep=lambda: False,
+            snapshot=dict,
+            metrics=bytes,
+            addresses=nowhere,
+            host_name=lambda: "kitchen-ab12",
+            names=(),
+            origins=(),
+            macs=(),
+            resume_ttl_s=600.0,
+            wake=nobody,
+        )
+        async with TestServer(make_app(house, Phones(lambda: None), {})) as server:
+            yield Home(str(server.make_url("")), engine, desk, *tokens)
+
+
+@asynccontextmanager
+async def open_desk() -> AsyncIterator[tuple[Desk, FakeEngine]]:
+    """A desk at work with four places."""
+    engine = FakeEngine()
+    desk = Desk(ServingSettings(), engine, Recorder(None), max_active=4, on_change=lambda: None)
+    engine.on_change = desk.engine_changed
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.run(), name="desk")
+        try:
+            yield desk, engine
+        finally:
+            desk.stop()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(SOON_S):
+        while not condition():  # noqa: ASYNC110 the engine tells nobody
+            await asyncio.sleep(0.005)

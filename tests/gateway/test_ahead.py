@@ -14,7 +14,7 @@ from inglenook.errors import Code, Problem
 from inglenook.gateway import phone_socket
 from inglenook.serving.limits import ServingLimits
 from tests.fakes.engine import PROMPT_TOKENS
-from tests.gateway.conftest import Home, eventually
+from tests.gateway.conftest import SOON_S, Home, eventually
 from tests.parts.phone import Phone, connected
 
 

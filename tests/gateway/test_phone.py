@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from contextlib import suppress
 from itertools import pairwise
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from inglenook.gateway import phone as one_phone
+from tests.gateway.conftest import Home, eventually
 from tests.parts.box import Box
 from tests.parts.phone import Answer, Message, Phone, chat, connected, knocking, long_chat
 
@@ -115,33 +118,39 @@ async def test_revoking_closes_what_is_open_within_a_second(box: Box) -> None:
         assert (await kept.ask(long_chat(3))).over
 
 
-async def test_patience_has_an_end(box: Box, token: str) -> None:
+async def test_patience_has_an_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds to say who one is, fifteen without taking a byte; nothing of either stays."""
-    open_before = open_files(box)
+    assert (one_phone.AUTH_S, one_phone.SEND_S) == (10, 15)
+    monkeypatch.setattr(one_phone, "AUTH_S", 0.4)
+    monkeypatch.setattr(one_phone, "SEND_S", 0.6)
+    open_before = open_files(os.getpid())
 
     async def say_nothing() -> None:
-        async with knocking(box.url) as stranger:
+        async with knocking(home.url) as stranger:
             began_at = asyncio.get_running_loop().time()
             assert await stranger.wait_closed() == 4408
-            assert 9 < asyncio.get_running_loop().time() - began_at < 20
+            assert 0.3 < asyncio.get_running_loop().time() - began_at < 10
 
     async def read_nothing() -> None:
         sock = socket.socket()
         # Or the kernel would take megabytes for us.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
-        sock.connect(("127.0.0.1", box.port))
+        sock.connect(("127.0.0.1", int(home.url.rstrip("/").rpartition(":")[2])))
         options = {"sock": sock, "max_queue": 1, "ping_interval": None}
-        async with connected(box.url, token, **options) as deaf:
-            answer = await deaf.ask(long_chat(50))
+        async with connected(home.url, home.token, **options) as deaf:
+            answer = await deaf.generate("Say much.")
+            await eventually(lambda: home.engine.running)
+            home.engine.step(27)
+            await deaf.finish(answer)
             resume = {"type": "resume", "response_id": answer.response_id, "after": 0}
             with pytest.raises(ConnectionClosed):
-                await send_for_ever(deaf, resume, every_s=0.001)
+                await send_for_ever(deaf, resume, every_s=0.0)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(say_nothing(), name="stranger")
         tasks.create_task(read_nothing(), name="deaf phone")
 
-    await asyncio.to_thread(box.wait, lambda: open_files(box) <= open_before, "files leak", 5)
+    await eventually(lambda: open_files(os.getpid()) <= open_before)
 
 
 async def send_for_ever(phone: Phone, message: Message, every_s: float) -> None:
@@ -153,8 +162,8 @@ async def send_for_ever(phone: Phone, message: Message, every_s: float) -> None:
             await asyncio.sleep(every_s)
 
 
-def open_files(box: Box) -> int:
-    return len(list(Path(f"/proc/{box.pid}/fd").iterdir()))
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @pytest.mark.parametrize(
