@@ -178,8 +178,11 @@ def _purge(place: Place) -> None:
             shutil.rmtree(place.at(folder))
             print(f"removed {folder}")
     if place.root == Path("/") and user_exists():
-        run(["userdel", USER])
-        print(f"removed the user {USER}")
+        try:
+            run(["userdel", USER])
+            print(f"removed the user {USER}")
+        except StartupError as exc:
+            print(exc, file=sys.stderr)  # somebody is logged in as it; all else has gone
 
 
 def _require_root(action: str) -> None:

@@ -61,7 +61,9 @@ def _socket(what: str, name: str) -> Line:
     if _one(unit["ActiveState"]) == "active":
         return ok(what, f"systemd listens on {listens}")
     why = _one(unit["Result"]).replace("-", " ")
-    return fix(what, f"nobody listens on {listens} ({why}); `sudo systemctl restart {name}`")
+    # Restarted by the ports: systemd opens none for a service that runs already.
+    text = f"nobody listens on {listens} ({why}); `sudo systemctl restart {PORTS}` tries again"
+    return fix(what, text)
 
 
 def _memory() -> list[Line]:
