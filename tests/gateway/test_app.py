@@ -6,8 +6,13 @@ import socket
 from collections.abc import Mapping
 
 import pytest
+from aiohttp import ClientSession
 
 from inglenook import __version__
+from inglenook.engine.orders import Phase
+from inglenook.errors import Code, Problem
+from inglenook.serving.limits import ServingLimits
+from tests.gateway.conftest import Home
 from tests.parts.box import Box, made_box
 
 pytestmark = pytest.mark.usefixtures("unharmed")
@@ -19,6 +24,43 @@ def test_healthz_says_that_an_answer_can_start(box: Box) -> None:
 
     assert reply.status == 200
     assert reply.json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "retry_after"),
+    [
+        (Problem(Code.TOO_HOT, "The box is hot.", retry_after_s=41.6), "42"),
+        (Problem(Code.LOW_MEMORY, "The box is short of memory.", retry_after_s=0.2), "1"),
+        (Problem(Code.LOW_MEMORY, "The box is short of memory."), None),
+    ],
+)
+async def test_healthz_says_why_every_newcomer_is_refused(
+    home: Home, refusal: Problem, retry_after: str | None
+) -> None:
+    """The engine may be as ready as it likes; and 200 again once questions are taken."""
+    home.desk.limit(ServingLimits(4, refuse=refusal))
+    async with ClientSession(home.url) as client:
+        async with client.get("/healthz") as refused:
+            said = await refused.json()
+        home.desk.limit(ServingLimits(4))
+        async with client.get("/healthz") as taken:
+            pass
+
+    assert (refused.status, taken.status) == (503, 200)
+    assert said == {"status": "unavailable", "reason": refusal.code}
+    assert refused.headers.get("Retry-After") == retry_after
+    assert "Retry-After" not in taken.headers
+
+
+async def test_healthz_names_the_state_of_an_engine_that_is_away(home: Home) -> None:
+    """That says more than the refusal it brings, which still says when to look again."""
+    home.engine.tell(Phase.UNLOADED)
+    home.desk.limit(ServingLimits(0, refuse=Problem(Code.LOW_MEMORY, "Short.", retry_after_s=120)))
+    async with ClientSession(home.url) as client, client.get("/healthz") as reply:
+        said = await reply.json()
+
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "120")
+    assert said == {"status": "unavailable", "reason": "unloaded"}
 
 
 def test_well_known_says_who_this_is(box: Box) -> None:

@@ -13,7 +13,7 @@ from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
 from inglenook.gateway.body import read_json
-from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope
+from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
 from inglenook.gateway.house import HOUSE, House
 from inglenook.gateway.metrics import CONTENT_TYPE
 from inglenook.gateway.page_files import PageFile
@@ -72,13 +72,18 @@ async def healthz(request: web.Request) -> web.Response:
     A model that is away because nobody needs it is back by the time it is asked for.
     """
     house = request.app[HOUSE]
-    phase = house.engine_state().phase
-    if house.asleep():
-        return web.json_response({"status": "asleep"})
-    if phase is Phase.READY:
-        return web.json_response({"status": "ok"})
+    phase, asleep, refusal = house.engine_state().phase, house.asleep(), house.desk.refusal
+    able = asleep or phase is Phase.READY
+    if able and refusal is None:
+        return web.json_response({"status": "asleep" if asleep else "ok"})
     reason = "model_missing" if phase is Phase.MISSING else str(phase)
-    return web.json_response({"status": "unavailable", "reason": reason}, status=503)
+    if able and refusal is not None:
+        reason = refusal.code
+    return web.json_response(
+        {"status": "unavailable", "reason": reason},
+        status=503,
+        headers=None if refusal is None else retry_after(refusal),
+    )
 
 
 async def well_known(request: web.Request) -> web.Response:

@@ -135,15 +135,21 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
 def problem_response(problem: Problem, status: int | None = None) -> web.Response:
     """A problem as JSON, ``{"error": {"code", "message", "retry_after_s"}}``."""
     error: dict[str, Any] = {"code": problem.code, "message": problem.text}
-    headers = {}
+    headers = retry_after(problem)
     if problem.retry_after_s is not None:
         error["retry_after_s"] = problem.retry_after_s
-        headers["Retry-After"] = str(max(1, round(problem.retry_after_s)))
     if problem.code in (Code.NOT_PAIRED, Code.REVOKED):
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(
         {"error": error}, status=status or STATUS[problem.code], headers=headers
     )
+
+
+def retry_after(problem: Problem) -> dict[str, str]:
+    """The header that says when to come back; none if that cannot be told."""
+    if problem.retry_after_s is None:
+        return {}
+    return {"Retry-After": str(max(1, round(problem.retry_after_s)))}
 
 
 def need_scope(request: web.Request, scope: Scope) -> Device:

@@ -90,6 +90,11 @@ class Desk:
         """For how many devices prompts are read ahead, or are to be."""
         return len(self._ahead.devices)
 
+    @property
+    def refusal(self) -> Problem | None:
+        """What every newcomer is told; None while questions are taken."""
+        return self._places.limits.refuse
+
     def submit(
         self,
         device_id: str,
