@@ -30,7 +30,7 @@ def test_less_than_a_second_is_no_sleep() -> None:
 def test_logind_says_it_again_after_the_clocks() -> None:
     """That is no second wake-up."""
     watch = ResumeWatch(awake(100))
-    watch.leaving()
+    watch.leaving(awake(100))
 
     assert watch.looked(awake(101, slept_s=60)) == 60
     assert watch.told(awake(102, slept_s=60)) is None
@@ -39,7 +39,7 @@ def test_logind_says_it_again_after_the_clocks() -> None:
 def test_logind_says_it_before_the_clocks_are_looked_at() -> None:
     """That is all they would say."""
     watch = ResumeWatch(awake(100))
-    watch.leaving()
+    watch.leaving(awake(100))
 
     assert watch.told(awake(101, slept_s=60)) == 60
     assert watch.looked(awake(105, slept_s=60)) is None
@@ -48,10 +48,21 @@ def test_logind_says_it_before_the_clocks_are_looked_at() -> None:
 def test_a_sleep_that_failed_is_over_too() -> None:
     """The board was never away, but what was done for the sleep must be undone; once."""
     watch = ResumeWatch(awake(100))
-    watch.leaving()
+    watch.leaving(awake(100))
 
     assert watch.told(awake(101)) == 0
     assert watch.told(awake(102)) is None
+
+
+def test_a_sleep_that_never_comes_is_given_up() -> None:
+    """Logind hangs, or has died: nothing may wait for its word for ever."""
+    watch = ResumeWatch(awake(100))
+    watch.leaving(awake(100))
+
+    assert watch.looked(awake(279)) is None
+    assert watch.looked(awake(281)) == 0
+    assert watch.looked(awake(500)) is None
+    assert watch.told(awake(501)) is None
 
 
 def test_a_wake_up_nobody_was_told_to_prepare_for() -> None:

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from inglenook.cli.sleep import sleep_lines
+from inglenook.config import Config
 from inglenook.errors import InglenookError
+from inglenook.governor.settings import GovernorSettings
 from inglenook.power import bus as bus_module
 from inglenook.power.bus import open_logind
 from inglenook.power.logind import Logind
 from inglenook.power.resume import Clocks
+from inglenook.power.suspend_test import Bed, try_suspend
 from tests.parts.logind import PYTHON, SystemBus, seat
 from tests.parts.netns import missing
 
@@ -63,6 +67,7 @@ class Sleeper:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.slept_s = 0.0
+        self.awake_s = 0.0
         self.awake = asyncio.Event()
         self.awake.set()
         self.logind = Logind(self.on_sleep, self.on_resume, clocks=self.clocks, look_every_s=0.02)
@@ -80,7 +85,7 @@ class Sleeper:
         self.called.append("resume")
 
     def clocks(self) -> Clocks:
-        now = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time() + self.awake_s
         return Clocks(now + self.slept_s, now)
 
 
@@ -223,10 +228,9 @@ async def test_a_logind_that_is_restarted_gets_the_locks_again(
         with running_bus.logind():
             await until(other.kinds, [IDLE, SLEEP, DELAY])
         assert box.called == []
-    assert [record.message for record in caplog.records if record.name == LOGGER][:2] == [
-        "sleep of the board is noticed only afterwards: logind has ended",
-        "logind tells of sleep before it comes",
-    ]
+    went, came = [record.message for record in caplog.records if record.name == LOGGER][:2]
+    assert went.startswith("sleep of the board is noticed only afterwards: logind ")
+    assert came == "logind tells of sleep before it comes"
 
 
 async def test_a_bus_that_is_restarted_is_found_again(bus: SystemBus) -> None:
@@ -351,3 +355,88 @@ async def test_a_lock_that_nobody_waits_for_any_more_is_closed(
             process.send_signal(signal.SIGCONT)
             await until(logind.can_suspend, "yes")
             await until(other.kinds, [])
+
+
+async def test_a_sleep_that_never_comes_is_given_up(running_bus: SystemBus) -> None:
+    """Logind announces one and says no more; the box does not wait for ever."""
+    with running_bus.logind():
+        async with seat(running_bus.address) as other, sleeper() as box:
+            await until(other.kinds, [DELAY])
+            await other.prepare_for_sleep(starting=True)
+            await until(other.kinds, [])
+            box.awake_s += 200.0
+            await until_called(box, "sleep begins", "sleep ends", "resume")
+            await until(other.kinds, [DELAY])
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """The root of a board that can sleep and wake up."""
+    clock = tmp_path / "sys/class/rtc/rtc0"
+    clock.mkdir(parents=True)
+    (clock / "since_epoch").write_text("1000\n")
+    (clock / "wakealarm").write_text("")
+    (tmp_path / "sys/power").mkdir(parents=True)
+    (tmp_path / "sys/power/state").write_text("mem disk\n")
+    return tmp_path
+
+
+def said(root: Path) -> dict[str, tuple[str, str]]:
+    """What doctor says of sleep."""
+    config = Config(name="Kitchen", state_dir=root, governor=GovernorSettings(root=root))
+    return {line.what: (line.verdict, line.text) for line in sleep_lines(config)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "suspend", "locks"),
+    [
+        ({}, "ok", ("ok", "allowed, while it answers and to keep what is under way")),
+        ({"CanSuspend": "challenge"}, "warning", ("ok", "allowed,")),
+        ({"CanSuspend": "no"}, "warning", ("ok", "allowed,")),
+        ({"CanSuspend": "na"}, "warning", ("ok", "allowed,")),
+        (
+            {"Refused": [SLEEP]},
+            "ok",
+            ("warning", "logind does not grant this user: block sleep; timers wait for the box"),
+        ),
+    ],
+)
+def test_doctor_tells_what_logind_allows(
+    running_bus: SystemBus,
+    board: Path,
+    parameters: dict[str, Any],
+    suspend: str,
+    locks: tuple[str, str],
+) -> None:
+    """And that the locks it tried are released is seen in that it does not name itself."""
+    with running_bus.logind(**parameters):
+        lines = said(board)
+
+    assert lines["suspend"][0] == suspend
+    assert lines["holding off sleep"][0] == locks[0]
+    assert lines["holding off sleep"][1].startswith(locks[1])
+    assert "kept awake" not in lines
+
+
+async def test_doctor_names_who_keeps_the_board_awake(running_bus: SystemBus, board: Path) -> None:
+    """With the reason that they give."""
+    with running_bus.logind():
+        async with seat(running_bus.address) as other, others_lock(running_bus, "sleep", "block"):
+            await until(other.kinds, [SLEEP])
+            lines = await asyncio.to_thread(said, board)
+
+    assert lines["kept awake"] == ("ok", "by Backup: Copying photos")
+
+
+async def test_the_suspend_test_is_logind_s_to_refuse(running_bus: SystemBus, board: Path) -> None:
+    """The alarm that was set for it is taken back."""
+    with running_bus.logind():
+        async with seat(running_bus.address) as other, others_lock(running_bus, "sleep", "block"):
+            await until(other.kinds, [SLEEP])
+            async with open_logind() as logind:
+                bed = Bed(logind.suspend, root=board)
+                with pytest.raises(InglenookError, match="Backup keeps the board awake"):
+                    await try_suspend(board, bed)
+            assert await other.called("Suspend") == []
+
+    assert (board / "sys/class/rtc/rtc0/wakealarm").read_text() == "0\n"

@@ -89,8 +89,12 @@ class Logind:
     def busy(self, busy: bool) -> None:
         if busy != self._busy:
             self._busy = busy
-            if self._bus is not None:
-                self._news.put_nowait(None)
+            self._tell(None)
+
+    def _tell(self, news: News | None) -> None:
+        """Have something done, if there is a logind to do it with."""
+        if self._bus is not None:
+            self._news.put_nowait(news)
 
     async def can_suspend(self) -> str:
         """Ask whether this process may suspend the board: ``yes``, ``no``, ``challenge``, ``na``.
@@ -123,12 +127,20 @@ class Logind:
         """Notice by the clocks alone that the board was asleep."""
         while True:
             await asyncio.sleep(self._look_every_s)
-            self._resumed(self._watch.looked(self._clocks()))
+            slept_s = self._watch.looked(self._clocks())
+            self._resumed(slept_s)
+            if slept_s == 0:  # else logind will say that it may be asked for locks again
+                self._leaving = False
+                self._tell(None)
 
     def _resumed(self, slept_s: float | None) -> None:
-        if slept_s is not None:
+        if slept_s is None:
+            return
+        if slept_s:
             log.info("awake again after %s asleep", format_duration(round(slept_s)))
-            self._on_resume()
+        else:
+            log.info("the board was not suspended after all")
+        self._on_resume()
 
     async def _keep_connected(self) -> None:
         wait_s = _FIRST_S
@@ -212,7 +224,7 @@ class Logind:
         """Have everything kept, and let the board go."""
         log.info("the board is about to sleep")
         self._leaving = True
-        self._watch.leaving()
+        self._watch.leaving(self._clocks())
         within_s = max(_SHARE * bus.delay_s, _LEAST_S)
         deadline = asyncio.timeout(within_s)
         try:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 #: Shorter sleeps do not matter; and boards without a persistent clock count in whole seconds.
 _LEAST_S = 1.0
 
+#: What systemd runs before a sleep takes seconds. A board awake for so long after it was announced,
+#: and of which logind says no more, stays awake.
+_OVERDUE_S = 180.0
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
@@ -30,27 +34,34 @@ class ResumeWatch:
 
     def __init__(self, clocks: Clocks) -> None:
         self._known_s = clocks.suspended_s
-        self._leaving = False
+        self._left_s: float | None = None
 
-    def leaving(self) -> None:
+    def leaving(self, clocks: Clocks) -> None:
         """Logind says that the board is about to be suspended."""
-        self._leaving = True
+        self._left_s = clocks.monotonic_s
 
     def looked(self, clocks: Clocks) -> float | None:
-        """Say how long the board was asleep, seconds; None if it was not, since last asked."""
+        """Say how long the board was asleep, seconds; None if it was not, since last asked.
+
+        0 if it was about to sleep, and is awake for so long that it will not: then what was done
+        for the sleep has to be undone.
+        """
         slept_s = clocks.suspended_s - self._known_s
-        if slept_s < _LEAST_S:
+        overdue = self._left_s is not None and clocks.monotonic_s - self._left_s > _OVERDUE_S
+        if slept_s < _LEAST_S and not overdue:
             return None
+        self._left_s = None
+        if slept_s < _LEAST_S:
+            return 0.0
         self._known_s = clocks.suspended_s
-        self._leaving = False
         return slept_s
 
     def told(self, clocks: Clocks) -> float | None:
-        """Say the same when logind says that the board is back.
+        """Say the same when logind says that the board is back, asleep before or not.
 
-        It also says so when the board could not be suspended in the end: then 0, since what was
-        done for the sleep has to be undone. None if this is known already.
+        None if this is known already.
         """
-        leaving, self._leaving = self._leaving, False
+        leaving = self._left_s is not None
         slept_s = self.looked(clocks)
+        self._left_s = None
         return 0.0 if slept_s is None and leaving else slept_s
