@@ -59,9 +59,17 @@ def test_addresses_that_a_box_has_had_are_kept(known: KnownBoxes) -> None:
     ]
 
 
+def test_a_box_that_was_set_up_anew_is_the_same_machine(known: KnownBoxes) -> None:
+    """Or its name would mean two from then on."""
+    known.learn([KITCHEN, ATTIC])
+    known.learn([replace(KITCHEN, server_id="11112222", macs=(OTHER_MAC, MAC))])
+
+    assert [box.server_id for box in known.all()] == ["99887766", "11112222"]
+
+
 def test_what_is_kept_is_bounded(known: KnownBoxes) -> None:
     """Anybody may announce boxes by the thousand, or one at a thousand addresses."""
-    known.learn(replace(KITCHEN, server_id=f"{number:08x}") for number in range(1000))
+    known.learn(replace(ATTIC, server_id=f"{number:08x}") for number in range(1000))
     known.learn(replace(KITCHEN, urls=(f"http://10.0.0.{number}",)) for number in range(200))
     boxes = known.all()
 

@@ -223,7 +223,7 @@ def test_with_no_network_at_all_nobody_is_called(tmp_path: Path, name: str) -> N
         text=True,
         cwd=tmp_path,
         env={**os.environ, "HOME": str(tmp_path)},
-        timeout=20,
+        timeout=40,
         check=False,
     )
 

@@ -98,6 +98,8 @@ class KnownBoxes:
         kept = self._read()
         for box in boxes:
             before = kept.pop(box.server_id, box)
+            # A box that was set up anew has another id, and is the same machine.
+            kept = {id_: other for id_, other in kept.items() if not {*other.macs} & {*box.macs}}
             macs, urls = (*box.macs, *before.macs), (*box.urls, *before.urls)
             kept[box.server_id] = replace(box, macs=_latest(macs), urls=_latest(urls))
         latest = list(kept.values())[-_BOXES_MAX:]

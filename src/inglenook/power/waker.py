@@ -129,7 +129,8 @@ async def send_magic(
                     await asyncio.sleep(_BETWEEN_S)
                 reached |= {voice.interface for voice in voices if voice.say(packet)}
     except OSError as exc:
-        raise StartupError(f"no magic packet can be sent: {exc.strerror or exc}") from exc
+        why = exc.strerror or "the kernel does not list its networks"
+        raise StartupError(f"no magic packet can be sent: {why}") from exc
     if not reached:
         why = "no network takes it" if found else _NO_NETWORK
         raise StartupError(f"no magic packet can be sent: {why}")
