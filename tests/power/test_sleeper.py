@@ -82,6 +82,18 @@ async def test_an_answer_keeps_it_awake_until_it_ends() -> None:
         assert house.told == [Level.BUSY, Level.IDLE, Level.UNLOADED]
 
 
+async def test_a_box_that_was_asleep_stays_so_until_somebody_comes() -> None:
+    """What started its process may have been nobody."""
+    house = House(PowerSettings(unload_after_s=3600))
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(house.sleeper.run(asleep=True), name="sleeper")
+        await house.wait_told(Level.UNLOADED)
+        house.sleeper.use()
+        run.cancel()
+
+    assert house.told == [Level.UNLOADED, Level.IDLE]
+
+
 async def test_new_settings_count_at_once() -> None:
     """A shorter time may be over already."""
     async with a_house(PowerSettings(unload_after_s=3600)) as house:

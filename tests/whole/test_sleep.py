@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.parts.box import READY_S, Box, running_box
+from tests.parts.box import READY_S, Box, made_box, running_box
 from tests.parts.phone import connected, long_chat
 
 #: What the daemon may keep while it sleeps, bytes of resident memory.
@@ -94,3 +94,23 @@ def test_strangers_do_not_wake_it(asleep: tuple[Box, str]) -> None:
 
     assert sleep_of(box, token) == "unloaded"
     assert psutil.Process(box.pid).children() == []
+
+
+async def test_a_process_started_for_nobody_leaves_the_model_alone(starter_model: Path) -> None:
+    """As by junk on the port for calls; the first phone that comes in has it loaded."""
+    with made_box(starter_model) as box:
+        box.state_dir.mkdir()
+        (box.state_dir / "asleep").touch()
+        box.start()
+        box.wait(lambda: box.health() == 200, "it never answered", READY_S)
+
+        assert box.http("GET", "/healthz").json() == {"status": "asleep"}
+        assert psutil.Process(box.pid).children() == []
+
+        async with connected(box.url, box.pair("Ada")) as phone:
+            answer = await phone.begin(long_chat(3))
+            await phone.finish(answer)
+
+        assert answer.text
+        box.stop()
+        assert not (box.state_dir / "asleep").exists()

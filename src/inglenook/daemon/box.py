@@ -174,12 +174,14 @@ class Daemon:
         self, found: Found, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
     ) -> None:
         assert self._announcer is not None
+        ways = self._ways(found)
+        self._resting.begin(ways)
         async with asyncio.TaskGroup() as tasks:
             desk = tasks.create_task(self._desk.run(), name="desk")
             background = [
                 tasks.create_task(self._supervisor.run(), name="engine"),
                 tasks.create_task(self._governing.run(), name="governor"),
-                tasks.create_task(self._resting.run(self._ways(found)), name="rest"),
+                tasks.create_task(self._resting.run(ways), name="rest"),
                 tasks.create_task(self._service.run(), name="systemd"),
                 tasks.create_task(self._reload_when_told(), name="reload"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
@@ -282,7 +284,7 @@ class Daemon:
 
     def _ways(self, found: Found) -> Ways:
         held = bool(self._inherited.tcp)
-        return Ways(held, found.ear, found.macs, model_path(self._config))
+        return Ways(found.asleep, held, found.ear, found.macs, model_path(self._config))
 
     async def _reload_when_told(self) -> None:
         """Read the settings anew, and take up what can be taken up without dropping anybody."""

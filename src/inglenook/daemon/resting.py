@@ -49,12 +49,14 @@ class Ways:
     """How this box can be woken.
 
     Attributes:
+        asleep: The process ended because nobody needed it, and has been started since.
         held: systemd holds its ports, and starts the process when somebody knocks.
         ear: Where magic packets come in; None where they cannot.
         macs: Of its wired cards.
         model: The file to have ready when somebody comes.
     """
 
+    asleep: bool
     held: bool
     ear: socket.socket | None
     macs: Collection[str]
@@ -122,6 +124,10 @@ class Resting:
             self._knocked.set()
         self.sleeper.changed()
 
+    def begin(self, ways: Ways) -> None:
+        """Before anything runs: let the model be where it is if the box was asleep."""
+        self._governing.rest(ways.asleep and self._config.power.unload_after_s > 0)
+
     async def run(self, ways: Ways) -> None:
         """Sleep and wake until cancelled."""
         tested = await asyncio.to_thread(
@@ -135,7 +141,7 @@ class Resting:
             )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._logind.run(), name="logind")
-            tasks.create_task(self.sleeper.run(), name="sleeper")
+            tasks.create_task(self.sleeper.run(asleep=ways.asleep), name="sleeper")
             tasks.create_task(self._read_early(ways.model), name="prefetch")
             tasks.create_task(self._go_deep(), name="deep sleep")
             if ways.ear is not None:

@@ -40,6 +40,7 @@ class Found:
     control: socket.socket
     ear: socket.socket | None
     macs: tuple[str, ...]
+    asleep: bool
     last_host_name: str | None
 
 
@@ -59,7 +60,7 @@ def find(
     """
     raise_open_files_limit()
     make_private_folder(config.state_dir)
-    (config.state_dir / ASLEEP_NAME).unlink(missing_ok=True)
+    asleep = _was_asleep(config.state_dir / ASLEEP_NAME)
     allowlist.load()
     box_id = server_id(config.state_dir)
     name = config.name
@@ -88,7 +89,7 @@ def find(
     last = kept_name.read(host_name(name, box_id))
     ear = inherited.udp or _bind_ear(config.wake.udp_port)
     pages, macs = read_pages(), wired_macs()
-    return Found(identity, certificate, pages, plain, tls, control, ear, macs, last)
+    return Found(identity, certificate, pages, plain, tls, control, ear, macs, asleep, last)
 
 
 def make_private_folder(path: Path) -> None:
@@ -101,6 +102,14 @@ def make_private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
+
+
+def _was_asleep(marker: Path) -> bool:
+    try:
+        marker.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _bind_ear(port: int) -> socket.socket | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import datetime
 
@@ -69,10 +70,14 @@ class Sleeper:
         """Something that goes on may have begun or ended."""
         self._look(lambda use, _now: use)
 
-    async def run(self) -> None:
-        """Tell of levels until cancelled."""
+    async def run(self, *, asleep: bool = False) -> None:
+        """Tell of levels until cancelled.
+
+        Args:
+            asleep: Whether the box was asleep until now, and nobody has come yet.
+        """
         now = self._now()
-        self._use = Use(used_at=now, held_at=now)
+        self._use = Use(used_at=-math.inf if asleep else now, held_at=now)
         try:
             self.changed()
             await asyncio.get_running_loop().create_future()
