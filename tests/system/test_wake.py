@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from tests.parts.netns import Machine, wait_for
+from tests.system.conftest import BoxProgram
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -20,9 +22,9 @@ SOON_S = 30.0
 
 INGLENOOK = (sys.executable, "-m", "inglenook")
 
-#: Says who it is to anybody, once it has been called; its card is the namespace's own.
+#: Says who it is to anybody, once it has been called by its own card's address or by the one given.
 SLEEPING_BOX = """
-import asyncio
+import asyncio, sys
 from aiohttp import web
 from inglenook.discovery.interfaces import own_macs
 from inglenook.power.listener import WakeListener, bind_wake_socket
@@ -33,7 +35,7 @@ async def hello(request):
 
 async def main():
     called = asyncio.Event()
-    macs = [parse_mac(mac) for mac in own_macs()]
+    macs = [parse_mac(mac) for mac in (*own_macs(), *sys.argv[1:])]
     listener = WakeListener(bind_wake_socket(9), lambda: macs, called.set)
     app = web.Application()
     app.router.add_get("/.well-known/inglenook", hello)
@@ -75,9 +77,9 @@ def remember_kitchen(home: Path, mac: str, *urls: str) -> None:
 
 
 @contextmanager
-def sleeping(machine: Machine, log: Path) -> Iterator[None]:
+def sleeping(machine: Machine, log: Path, *macs: str) -> Iterator[None]:
     """A machine that listens, and does nothing else."""
-    with machine.running(sys.executable, "-c", SLEEPING_BOX, log=log):
+    with machine.running(sys.executable, "-c", SLEEPING_BOX, *macs, log=log):
         wait_for("a machine asleep", lambda: "asleep" in log.read_text(), timeout_s=SOON_S)
         yield
 
@@ -109,6 +111,42 @@ def test_a_box_is_called_and_answers(
 
     assert said.startswith(f"Kitchen answers at {url} after ")
     assert log.read_text() == "asleep\ncalled\n"
+
+
+def test_a_box_that_was_found_once_is_called_by_its_name(
+    pair: tuple[Machine, Machine], program: BoxProgram, tmp_path: Path
+) -> None:
+    """`inglenook find` keeps what it heard: the box announces nothing while it sleeps."""
+    box, phone = pair
+    log = tmp_path / "box.log"
+
+    def found() -> str:
+        find = at_home(tmp_path, *INGLENOOK, "find", "--timeout", "3")
+        return phone.run("sh", "-c", f"{shlex.join(find)} || true")
+
+    with box.running(*program.command, log=tmp_path / "awake.log"):
+        wait_for("the box", found, timeout_s=SOON_S)
+    with sleeping(box, log, program.txt["mac"]):
+        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "15"))
+
+    assert said.startswith(f"{program.name} answers at http://{box.ipv4}:{program.port} after ")
+
+
+def test_a_box_that_is_announced_though_it_sleeps_is_called_by_its_name(
+    pair: tuple[Machine, Machine], program: BoxProgram, tmp_path: Path
+) -> None:
+    """Avahi does that for a box whose process has ended; this terminal never met it before."""
+    box, phone = pair
+    log = tmp_path / "box.log"
+    with (
+        box.running(*program.command, log=tmp_path / "announced.log"),
+        sleeping(box, log, program.txt["mac"]),
+    ):
+        wake = at_home(tmp_path, *INGLENOOK, "wake", program.txt["id"], "--timeout", "15")
+        call = ["sh", "-c", f"{shlex.join(wake)} || true"]
+        said = wait_for("an answer", lambda: phone.run(*call), timeout_s=SOON_S)
+
+    assert said.startswith(f"{program.name} answers at http://{box.ipv4}:{program.port} after ")
 
 
 def test_a_call_for_another_machine_wakes_nobody(
