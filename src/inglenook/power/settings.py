@@ -30,7 +30,7 @@ class PowerSettings:
     """
 
     unload_after_s: float = 900.0
-    stop_after_s: float = 3600.0
+    stop_after_s: float = 0.0
     suspend_after_s: float = 0.0
     awake_hours: AwakeHours | None = None
 
