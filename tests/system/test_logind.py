@@ -326,9 +326,10 @@ async def test_only_logind_is_believed(running_bus: SystemBus) -> None:
 
 
 async def test_a_logind_that_hangs_is_left_and_found_again(
-    running_bus: SystemBus, monkeypatch: pytest.MonkeyPatch
+    running_bus: SystemBus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What it did meanwhile of what it was asked leaves no lock behind that nobody knows of."""
+    caplog.set_level(logging.INFO, LOGGER)
     monkeypatch.setattr(bus_module, "CALL_S", 0.2)
     with running_bus.logind() as logind:
         async with seat(running_bus.address) as other, sleeper() as box:
@@ -340,6 +341,8 @@ async def test_a_logind_that_hangs_is_left_and_found_again(
             logind.send_signal(signal.SIGCONT)
             await until(box.logind.can_suspend, "yes")
             await until(other.kinds, [DELAY])
+    assert caplog.messages[0].endswith("has not answered Inhibit for 0.2 s")
+    assert caplog.messages[1:2] == ["logind tells of sleep before it comes"]
 
 
 async def test_a_lock_that_nobody_waits_for_any_more_is_closed(

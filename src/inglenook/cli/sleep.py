@@ -103,7 +103,7 @@ async def _ask() -> _Allowed:
         return _Allowed(
             await logind.can_suspend(),
             tuple([f"{mode} {what}" for what, mode in kinds if not await _may(logind, what, mode)]),
-            tuple(lock for lock in await logind.inhibitors() if lock.keeps_awake),
+            tuple(await logind.keepers()),
         )
 
 

@@ -103,13 +103,17 @@ class LogindBus:
             del self._arriving[message.serial]
             _close(arrived)
 
-    async def inhibitors(self) -> list[Inhibitor]:
-        """List the locks that anybody holds, this process included."""
+    async def keepers(self) -> list[Inhibitor]:
+        """List the locks by which other processes keep the board awake.
+
+        Those of this one do not count: logind may not have noticed yet that they were released.
+        """
         reply = await self._call(_logind_call("ListInhibitors"), "a(ssssuu)")
-        return [
+        locks = [
             Inhibitor(frozenset(what.split(":")), who, why, mode, pid)
             for what, who, why, mode, _uid, pid in reply.body[0]
         ]
+        return [lock for lock in locks if lock.keeps_awake and lock.pid != os.getpid()]
 
     async def can_suspend(self) -> str:
         """Ask whether this user may suspend: ``yes``, ``no``, ``challenge`` or ``na``.
@@ -127,9 +131,8 @@ class LogindBus:
             Refused: If somebody holds a block lock, or this user may not.
             NoLogind: If there is no answer.
         """
-        for lock in await self.inhibitors():
-            if lock.keeps_awake:
-                raise Refused(f"{lock.who} keeps the board awake: {lock.why}")
+        for lock in await self.keepers():
+            raise Refused(f"{lock.who} keeps the board awake: {lock.why}")
         await self._call(_logind_call("Suspend", "b", [False]))
 
     async def _call(self, message: Message, gives: str = "") -> Message:
@@ -215,25 +218,11 @@ async def open_logind(
 def _logind_call(
     member: str, signature: str = "", body: list[Any] | None = None, interface: str = _MANAGER
 ) -> Message:
-    return Message(
-        destination=_LOGIND,
-        path=_PATH,
-        interface=interface,
-        member=member,
-        signature=signature,
-        body=body or [],
-    )
+    return Message(_LOGIND, _PATH, interface, member, signature=signature, body=body or [])
 
 
 def _bus_call(member: str, signature: str, body: list[Any]) -> Message:
-    return Message(
-        destination=_BUS,
-        path=_BUS_PATH,
-        interface=_BUS,
-        member=member,
-        signature=signature,
-        body=body,
-    )
+    return Message(_BUS, _BUS_PATH, _BUS, member, signature=signature, body=body)
 
 
 def _as_error(reply: Message) -> InglenookError:

@@ -6,6 +6,7 @@ Where there is no logind, the clocks tell of sleep afterwards, and everything el
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -27,9 +28,8 @@ _LEAST_S = 1.0
 #: How long to wait before logind is looked for again, at first and at most, seconds.
 _FIRST_S, _LONGEST_S = 1.0, 300.0
 
-#: What each lock is against, in which mode, and what people read in `systemd-inhibit --list`.
-#: Others' idle timers respect `idle`; `sleep` also holds up whoever suspends by hand, and needs
-#: polkit's leave.
+#: What each lock is against, in which mode, and what `systemd-inhibit --list` says. Others' idle
+#: timers respect `idle`; `sleep` also holds up who suspends by hand, and needs polkit's leave.
 _DELAY = ("sleep", "delay", "Keeping answers safe before the board sleeps")
 _IDLE = ("idle", "block", "Somebody is being answered")
 _SLEEP = ("sleep", "block", "Somebody is being answered")
@@ -147,18 +147,14 @@ class Logind:
         while True:
             try:
                 async with open_logind(self._news.put_nowait) as bus:
-                    wait_s = _FIRST_S
                     await self._attend(bus)
             except NoLogind as exc:
-                self._miss(exc)
+                # Said once, until it is found again.
+                level = logging.DEBUG if self._missing else logging.INFO
+                log.log(level, "sleep of the board is noticed only afterwards: %s", exc)
+                wait_s = min(2 * wait_s, _LONGEST_S) if self._missing else _FIRST_S
+                self._missing = True
             await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_S)
-
-    def _miss(self, exc: NoLogind) -> None:
-        """Say once that logind is missing, until it is found."""
-        level = logging.DEBUG if self._missing else logging.INFO
-        log.log(level, "sleep of the board is noticed only afterwards: %s", exc)
-        self._missing = True
 
     async def _attend(self, bus: LogindBus) -> None:
         """Follow what logind says.
@@ -166,15 +162,14 @@ class Logind:
         Raises:
             NoLogind: When the connection fails.
         """
-        if self._missing:
-            log.info("logind tells of sleep before it comes")
-        self._missing = False
         self._bus, self._leaving = bus, bus.preparing
-        # What was missed while there was no connection.
-        self._news.put_nowait(News.LOCKS)
-        if not bus.preparing:
-            self._news.put_nowait(News.BACK)
         try:
+            # What was missed while there was no connection.
+            await self._hear(bus, None if bus.preparing else News.BACK)
+            await self._hear(bus, News.LOCKS)
+            if self._missing:
+                log.info("logind tells of sleep before it comes")
+            self._missing = False
             while bus.connected:
                 try:
                     news = await self._next_news()
@@ -207,18 +202,12 @@ class Logind:
                 finally:
                     self._resumed(self._watch.told(self._clocks()))
             case News.LOCKS:
-                self._inhibited = await self._kept_awake(bus)
-            case News.GONE:
-                raise NoLogind("logind has ended")
+                with contextlib.suppress(Refused):
+                    self._inhibited = bool(await bus.keepers())
             case None:
                 await self._settle(bus)
-
-    async def _kept_awake(self, bus: LogindBus) -> bool:
-        try:
-            locks = await bus.inhibitors()
-        except Refused:
-            return False
-        return any(lock.keeps_awake and lock.pid != os.getpid() for lock in locks)
+            case News.GONE:
+                raise NoLogind("logind has ended")
 
     async def _leave(self, bus: LogindBus) -> None:
         """Have everything kept, and let the board go."""
