@@ -284,7 +284,7 @@ class Daemon:
 
     def _ways(self, found: Found) -> Ways:
         held = bool(self._inherited.tcp)
-        return Ways(found.asleep, held, found.ear, found.macs, model_path(self._config))
+        return Ways(found.asleep, held, found.ear, found.own_macs, model_path(self._config))
 
     async def _reload_when_told(self) -> None:
         """Read the settings anew, and take up what can be taken up without dropping anybody."""

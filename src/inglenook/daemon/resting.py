@@ -52,7 +52,7 @@ class Ways:
         asleep: The process ended because nobody needed it, and has been started since.
         held: systemd holds its ports, and starts the process when somebody knocks.
         ear: Where magic packets come in; None where they cannot.
-        macs: Of its wired cards.
+        macs: By which it may be called.
         model: The file to have ready when somebody comes.
     """
 

@@ -16,7 +16,7 @@ from inglenook.auth.identity import KeptHostName, server_id
 from inglenook.config import Config
 from inglenook.daemon.resting import ASLEEP_NAME
 from inglenook.discovery.advert import host_name
-from inglenook.discovery.interfaces import list_addresses, wired_macs
+from inglenook.discovery.interfaces import list_addresses, own_macs, wired_macs
 from inglenook.errors import StartupError
 from inglenook.gateway.control import bind_control_socket
 from inglenook.gateway.house import Addresses, Identity
@@ -30,7 +30,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read and bound."""
+    """What was read and bound.
+
+    Attributes:
+        ear: Where magic packets come in; None where they cannot.
+        macs: Of wired cards, which can wake a board.
+        own_macs: Of all cards, by which a box that is awake may be called.
+        asleep: The last process ended because nobody needed it.
+        last_host_name: What the box was called last, without ``.local``.
+    """
 
     identity: Identity
     certificate: Certificate | None
@@ -40,6 +48,7 @@ class Found:
     control: socket.socket
     ear: socket.socket | None
     macs: tuple[str, ...]
+    own_macs: tuple[str, ...]
     asleep: bool
     last_host_name: str | None
 
@@ -88,8 +97,19 @@ def find(
     )
     last = kept_name.read(host_name(name, box_id))
     ear = inherited.udp or _bind_ear(config.wake.udp_port)
-    pages, macs = read_pages(), wired_macs()
-    return Found(identity, certificate, pages, plain, tls, control, ear, macs, asleep, last)
+    return Found(
+        identity=identity,
+        certificate=certificate,
+        pages=read_pages(),
+        plain=plain,
+        tls=tls,
+        control=control,
+        ear=ear,
+        macs=wired_macs(),
+        own_macs=own_macs(),
+        asleep=asleep,
+        last_host_name=last,
+    )
 
 
 def make_private_folder(path: Path) -> None:
