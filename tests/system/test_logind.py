@@ -330,16 +330,21 @@ async def test_a_logind_that_hangs_is_left_and_found_again(
 ) -> None:
     """What it did meanwhile of what it was asked leaves no lock behind that nobody knows of."""
     caplog.set_level(logging.INFO, LOGGER)
+
+    async def messages() -> int:
+        return len(caplog.messages)
+
     monkeypatch.setattr(bus_module, "CALL_S", 0.2)
     with running_bus.logind() as logind:
         async with seat(running_bus.address) as other, sleeper() as box:
             await until(other.kinds, [DELAY])
             logind.send_signal(signal.SIGSTOP)
             box.logind.busy = True
-            await until(box.logind.can_suspend, "na")
+            await until(messages, 1)
+            assert await box.logind.can_suspend() == "na"
             box.logind.busy = False
             logind.send_signal(signal.SIGCONT)
-            await until(box.logind.can_suspend, "yes")
+            await until(messages, 2)
             await until(other.kinds, [DELAY])
     assert caplog.messages[0].endswith("has not answered Inhibit for 0.2 s")
     assert caplog.messages[1:2] == ["logind tells of sleep before it comes"]
