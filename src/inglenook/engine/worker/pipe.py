@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 from inglenook.engine.frames import (
@@ -36,6 +37,15 @@ class Pipe:
         """Take the connected socket over."""
         self._sock = sock
         self._reader = FrameReader(ORDER_BYTES_MAX)
+        # Told once whom to look at: there is a look before every step.
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._others: dict[int, Callable[[], None]] = {}
+
+    def attend(self, other: Awaitable, on_news: Callable[[], None]) -> None:
+        """While taking orders, call ``on_news`` whenever ``other`` is readable; it must read it."""
+        self._poll.register(other, select.POLLIN)
+        self._others[other.fileno()] = on_news
 
     def send(self, *events: Event) -> None:
         """Send events, in one write; waits while the daemon does not read.
@@ -49,26 +59,32 @@ class Pipe:
         except (BrokenPipeError, ConnectionResetError) as exc:
             raise ParentGone from exc
 
-    def orders(self, wait_s: float | None, *others: Awaitable) -> list[Order]:
-        """Take what has come in; wait for something first.
+    def orders(self, wait_s: float | None) -> list[Order]:
+        """Take what has come in; wait first, for that or for what is attended to as well.
 
         Args:
             wait_s: How long to wait at most, seconds; None is without end.
-            others: What may end the waiting as well, by becoming readable.
 
         Raises:
             ParentGone: If the daemon closed its end, or sent what is no order of ours.
         """
         orders: list[Order] = []
-        while True:
-            patience_s = 0.0 if orders else wait_s
-            if self._sock not in select.select([self._sock, *others], [], [], patience_s)[0]:
-                return orders
-            try:
-                data = self._sock.recv(_READ_BYTES)
-                payloads = self._reader.feed(data)
-                orders += [decode_order(payload) for payload in payloads]
-            except (ConnectionResetError, BadFrame, *NOT_A_MESSAGE) as exc:
-                raise ParentGone from exc
-            if not data:
-                raise ParentGone
+        wait_ms = None if wait_s is None else wait_s * 1000
+        while readable := self._poll.poll(wait_ms):
+            for number, _event in readable:
+                if number in self._others:
+                    self._others[number]()
+                else:
+                    orders += self._read()
+            wait_ms = 0.0
+        return orders
+
+    def _read(self) -> list[Order]:
+        try:
+            data = self._sock.recv(_READ_BYTES)
+            orders = [decode_order(payload) for payload in self._reader.feed(data)]
+        except (ConnectionResetError, BadFrame, *NOT_A_MESSAGE) as exc:
+            raise ParentGone from exc
+        if not data:
+            raise ParentGone
+        return orders

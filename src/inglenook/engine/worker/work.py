@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import (
@@ -26,7 +27,7 @@ from inglenook.engine.orders import (
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.llama import Context
-from inglenook.engine.worker.pipe import Awaitable, ParentGone, Pipe
+from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ class Work:
         self._duty = 1.0
         self._newcomers: deque[Start | Prepare] = deque()
         self._step_s = 0.0
-        self._held: dict[int, Output] = {}
+        self._held: list[Output] = []
         self._told_at = 0.0
+        self._computing = False
+        if store is not None:
+            pipe.attend(store, store.poll)
 
     def run(self) -> None:
         """Work until the daemon goes away.
@@ -80,10 +84,8 @@ class Work:
             ParentGone: When it has.
         """
         while True:
-            for order in self._pipe.orders(self._wait_s(), *self._awaited()):
+            for order in self._pipe.orders(self._wait_s()):
                 self._take(order)
-            if self._store is not None:
-                self._store.poll()
             if self._newcomers:
                 # One a step: to tokenise a long prompt takes a tenth of a second, and others read.
                 self._pipe.send(*self._begin(self._newcomers.popleft()))
@@ -91,8 +93,8 @@ class Work:
 
     def close(self, deadline_s: float) -> None:
         """Let the store write what it has, but no longer than that."""
+        self._note_computing(False)
         if self._store is not None:
-            self._store.computing(False)
             self._store.close(deadline_s)
 
     def _advance(self) -> None:
@@ -114,9 +116,6 @@ class Work:
                 return _SLEEP_S
             return min(self._step_s * (1 / self._duty - 1), _SLEEP_S)
         return 0.0 if self._batcher.pool.unsaved else None
-
-    def _awaited(self) -> list[Awaitable]:
-        return [self._store] if self._store is not None else []
 
     def _take(self, order: Order) -> None:
         match order:
@@ -161,26 +160,44 @@ class Work:
         return [refused] if refused else []
 
     def _step(self) -> None:
-        if self._store is not None:
-            self._store.computing(True)
+        if not self._computing:
+            self._note_computing(True)
         started_at = time.perf_counter()
         outputs, ended = self._batcher.step()
         now = time.perf_counter()
         self._step_s = now - started_at
-        for new in outputs:
-            held = self._held.get(new.job, Output(new.job, "", ()))
-            self._held[new.job] = Output(new.job, held.text + new.text, held.tokens + new.tokens)
+        self._held += outputs
         short = self._step_s < _SHORT_STEP_S and self._batcher.steady and not self._newcomers
         if ended or not short or now - self._told_at > _HELD_S:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             self._tell(*ended)
-        if self._store is not None and not self._batcher.busy:
-            self._store.computing(False)
+        if ended and not self._batcher.busy:
+            self._note_computing(False)
+
+    def _note_computing(self, computing: bool) -> None:  # noqa: FBT001 one reads it as a sentence
+        self._computing = computing
+        if self._store is not None:
+            self._store.computing(computing)
 
     def _tell(self, *ended: Ended | Prepared) -> None:
-        self._pipe.send(Step(tuple(self._held.values())), *ended)
+        self._pipe.send(Step(_joined(self._held)), *ended)
         self._held.clear()
         self._told_at = time.perf_counter()
+
+
+def _joined(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """One output a job: all that several steps made for it."""
+    jobs: dict[int, list[Output]] = {}
+    for output in outputs:
+        jobs.setdefault(output.job, []).append(output)
+    return tuple(
+        Output(
+            job,
+            "".join(part.text for part in parts),
+            tuple(token for part in parts for token in part.tokens),
+        )
+        for job, parts in jobs.items()
+    )
 
 
 def _never_begun(newcomer: Start | Prepare) -> Ended | Prepared:
