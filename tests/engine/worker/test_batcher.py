@@ -105,6 +105,34 @@ def test_who_finds_no_place_waits_and_is_next(toy: Model) -> None:
     assert firsts[2] == answers[0].at[-1] + 1
 
 
+def test_steps_are_alike_while_nobody_comes_or_goes(toy: Model) -> None:
+    """Then what is planned is planned once; whatever happens, the next step is planned anew."""
+    with writing(toy, sequences=2) as writer:
+
+        def steady(steps: int) -> list[bool]:
+            found = []
+            for _ in range(steps):
+                writer.step()
+                found.append(writer.batcher.steady)
+            return found
+
+        writer.submit(order(1, 20), prompt(100))
+        assert steady(4) == [False, False, True, True]
+        writer.submit(order(2, 6), prompt(10))
+        assert not writer.batcher.steady
+        assert steady(3) == [False, True, True]
+        writer.submit(order(3, 9), prompt(10))
+        # It waits for a place; who has one goes on, and ends.
+        assert steady(3) == [False, False, False]
+        assert steady(3) == [False, True, True]
+        writer.batcher.cancel(3)
+        assert steady(2) == [True, True]
+        answers = writer.finish()
+
+    for job, tokens in ((1, 20), (2, 6), (3, 3)):
+        assert len(answers[job].tokens) == tokens
+
+
 @pytest.mark.parametrize("max_tokens", [1, 2, 50])
 def test_max_tokens_is_exact(toy: Model, max_tokens: int) -> None:
     """Neither one more nor one less, and the reason is told."""

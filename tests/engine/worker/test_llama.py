@@ -190,6 +190,40 @@ def test_what_has_no_place_in_the_batch_is_refused(
         context.add(sequence, 0, [5] * tokens, output="last")
 
 
+def test_a_batch_goes_on_with_the_next_token_of_each(context: Context) -> None:
+    """The same as to fill it anew: same sequences, next places, scores wanted as before."""
+    found = []
+    for anew in (True, False):
+        context.clear_batch()
+        context.add(0, 0, [5, 6, 7], output="none")
+        context.add(1, 0, [5], output="none")
+        assert context.decode() == 0
+        for tokens in ([8, 9], [10, 11]):
+            if anew or tokens == [8, 9]:
+                context.clear_batch()
+                for sequence, token in enumerate(tokens):
+                    context.add(sequence, context.length(sequence), [token], output="last")
+            else:
+                context.go_on(tokens)
+            assert context.batch_rows == 2
+            assert context.decode() == 0
+        assert [context.length(sequence) for sequence in range(2)] == [5, 3]
+        rows = [lib.llama_get_logits_ith(context.handle, row) for row in range(2)]
+        found.append([np.ctypeslib.as_array(row, shape=(VOCAB_TOKENS,)).copy() for row in rows])
+        context.forget(0)
+        context.forget(1)
+
+    assert np.array_equal(found[0], found[1])
+
+
+def test_a_batch_goes_on_with_as_many_tokens_as_it_has(context: Context) -> None:
+    """Else somebody would be computed twice, or with another's token."""
+    context.clear_batch()
+    context.add(0, 0, [5], output="last")
+    with pytest.raises(EngineError, match="cannot follow a batch of 1"):
+        context.go_on([6, 7])
+
+
 def test_a_token_that_is_none_changes_nothing(context: Context) -> None:
     """The whole batch is refused, and the pool is as it was."""
     context.clear_batch()

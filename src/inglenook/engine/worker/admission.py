@@ -40,6 +40,9 @@ class Admission:
     def __iter__(self) -> Iterator[Sequence]:
         return iter((*self.active.values(), *self._waiting))
 
+    def __len__(self) -> int:
+        return len(self.active) + len(self._waiting)
+
     @property
     def busy(self) -> bool:
         """Whether any job is unfinished, or its end not yet told."""

@@ -29,6 +29,8 @@ class Batch:
         self._tokens = np.ctypeslib.as_array(self.handle.token, (size,))
         self._positions = np.ctypeslib.as_array(self.handle.pos, (size,))
         self._outputs = np.ctypeslib.as_array(self.handle.logits, (size,))
+        # The same, for one or a few.
+        self._each_token, self._each_position = self.handle.token, self.handle.pos
         np.ctypeslib.as_array(self.handle.n_seq_id, (size,))[:] = 1
         # The library has a list of sequences for each token; these are all one long, so let them
         # lie side by side in an array of ours. Its own are put back before it frees them.
@@ -39,9 +41,14 @@ class Batch:
         self._point(range(start, start + size * step, step))
 
     @property
+    def rows(self) -> int:
+        """How many tokens it has."""
+        return int(self.handle.n_tokens)
+
+    @property
     def room(self) -> int:
         """How many tokens more it takes."""
-        return self._size - int(self.handle.n_tokens)
+        return self._size - self.rows
 
     def clear(self) -> None:
         """Begin a new one."""
@@ -59,6 +66,12 @@ class Batch:
             self._outputs[stop - 1] = 1
         self.handle.n_tokens = stop
         return stop - 1
+
+    def go_on(self, tokens: Sequence[int]) -> None:
+        """Put another token in the place of each, which follows it; see `Context.go_on`."""
+        for row, token in enumerate(tokens):
+            self._each_token[row] = token
+            self._each_position[row] += 1
 
     def close(self) -> None:
         """Give the memory back."""

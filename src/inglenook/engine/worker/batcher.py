@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inglenook.engine.orders import (
     Ended,
@@ -40,6 +40,14 @@ _DONE = 0
 _NO_ROOM = 1
 _ABORTED = 2
 _INVALID = -1
+
+
+class _Placed(NamedTuple):
+    """A share in the batch; ``row`` is where its last token's scores will be."""
+
+    sequence: Sequence
+    share: Share
+    row: int
 
 
 class Batcher:
@@ -79,6 +87,9 @@ class Batcher:
             self._drafting = Drafting(lambda rows: budget.predict_s(decoding=rows, prefill=0))
         #: Longest prompt plus answer of one request.
         self.request_tokens_max = min(model.trained_tokens, context.cells)
+        #: Whether the next step is like the last: nobody has anything to do but to go on writing.
+        self.steady = False
+        self._placed: list[_Placed] = []
 
     @property
     def busy(self) -> bool:
@@ -86,16 +97,9 @@ class Batcher:
         return self._line.busy
 
     @property
-    def steady(self) -> bool:
-        """Whether every step is like the last: nobody has anything to do but to go on writing."""
-        return all(
-            s.answer is not None and s.pending == 1 and s.number is not None for s in self._line
-        )
-
-    @property
     def blocked(self) -> bool:
         """Whether no job can get on before the store has brought something."""
-        return self._line.blocked
+        return not self.steady and self._line.blocked
 
     def submit(
         self, start: Start, prompt: list[int], *, thinking: bool
@@ -111,9 +115,12 @@ class Batcher:
         tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
         sampler.remember(tokens)
-        answer = Answer(start, sampler, TextAssembler(start.stop))
+        tokens_max = self.request_tokens_max
+        if start.max_tokens is not None:
+            tokens_max = min(len(prompt) + start.max_tokens, tokens_max)
+        answer = Answer(start, sampler, TextAssembler(start.stop), tokens_max)
         sequence = Sequence(start.job, tokens, len(prompt), answer)
-        self._line.join(sequence)
+        self._join(sequence)
         started = Started(start.job, len(prompt), thinking)
         if not start.produced:
             return [started]
@@ -134,7 +141,7 @@ class Batcher:
         """
         if not 0 < prompt_tokens < self.request_tokens_max:
             return self._too_long(job, prompt_tokens)
-        self._line.join(Sequence(job, tokens, prompt_tokens, None))
+        self._join(Sequence(job, tokens, prompt_tokens, None))
         return None
 
     def cancel(self, job: int) -> None:
@@ -142,13 +149,16 @@ class Batcher:
         for sequence in self._line:
             if sequence.job == job:
                 sequence.finish = Finish.CANCELLED
+                self.steady = False
 
     def step(self) -> tuple[list[Output], list[Ended | Prepared]]:
         """Compute one token of every answer under way and some of the newcomers' prompts."""
-        ended = self.take_ended()
-        self._line.admit()
-        for sequence in self._line.active.values():
-            sequence.waited += 1
+        ended: list[Ended | Prepared] = []
+        if not self.steady:
+            ended = self.take_ended()
+            self._line.admit()
+            for sequence in self._line.active.values():
+                sequence.waited += 1
         outputs = self._advance()
         return outputs, ended + self.take_ended()
 
@@ -159,6 +169,7 @@ class Batcher:
             if sequence.answer is not None:
                 sequence.answer.sampler.close()
             ended.append(sequence.over())
+            self.steady = False
         return ended
 
     def close(self) -> None:
@@ -167,6 +178,10 @@ class Batcher:
         for sequence in self._line:
             if sequence.answer is not None:
                 sequence.answer.sampler.close()
+
+    def _join(self, sequence: Sequence) -> None:
+        self._line.join(sequence)
+        self.steady = False
 
     def _too_long(self, job: int, prompt_tokens: int) -> Refused:
         why = Refusal.CONTEXT_TOO_LONG
@@ -178,8 +193,9 @@ class Batcher:
         Every round either ends this or asks for less: fewer prompt tokens, or one sequence fewer.
         """
         room: int | None = None
-        shares = self._plan(room)
-        self._draft(shares)
+        shares = [placed.share for placed in self._placed] if self.steady else self._plan(room)
+        if self._drafting is not None:
+            self._draft(shares, self._drafting)
         while shares:
             code, outputs = self._run(shares)
             if code == _DONE:
@@ -218,14 +234,15 @@ class Batcher:
             room = self._budget.prefill_tokens(decoding=decoding, most=most, idle=idle)
         return plan_step(wanting, room)
 
-    def _draft(self, shares: list[Share]) -> None:
+    def _draft(self, shares: list[Share], drafting: Drafting) -> None:
         """Add guesses to a step in which everybody writes."""
         self._undraft()
-        if self._drafting is None or not all(share.decoding for share in shares):
+        if not all(share.decoding for share in shares):
             return
         writing = {share.sequence: self._line.active[share.sequence] for share in shares}
-        for number, tokens in self._drafting.drafts(writing).items():
+        for number, tokens in drafting.drafts(writing).items():
             writing[number].draft = tokens
+            self.steady = False
 
     def _undraft(self) -> bool:
         """Take all guesses back; say whether there were any."""
@@ -241,34 +258,37 @@ class Batcher:
             The library's code; and unless it is `_DONE`, nothing: then all is as it was before.
         """
         started_s = time.perf_counter()
-        self._context.clear_batch()
-        placed = [
-            (self._line.active[share.sequence], share, self._place(share)) for share in shares
-        ]
+        self._fill_batch(shares)
         code = self._context.decode()
         if code != _DONE:
+            self.steady = False
             return code, []
         outputs: list[Output] = []
-        newcomers = []
-        for sequence, share, index in placed:
-            if sequence.answer is not None and not sequence.written:
-                newcomers.append(sequence.answer)
+        for sequence, share, row in self._placed:
             sequence.computed += share.tokens
             self.pool.grew(share.sequence, share.tokens + len(sequence.draft))
             if not sequence.pending:
-                outputs += self._complete(share.sequence, sequence, index)
+                outputs += self._complete(share.sequence, sequence, row)
         step_s = time.perf_counter() - started_s
-        for sequence, _share, _index in placed:
-            sequence.begun = True
-            if sequence.answer in newcomers:
-                sequence.answer.prefill_s += step_s
-            elif sequence.answer is not None:
-                sequence.answer.decode_s += step_s
+        for sequence, _share, _row in self._placed:
+            sequence.took(step_s)
         prefill = prefill_tokens(shares)
         # Drafts have been cut off again by now, but their rows took their time.
         decoding = self._context.batch_rows - prefill
         self._budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
+        self.steady = not prefill and decoding == len(shares) == len(self._line)
         return code, outputs
+
+    def _fill_batch(self, shares: list[Share]) -> None:
+        """Put all shares into the batch, and note who has which."""
+        if self.steady:
+            self._context.go_on([placed.sequence.tokens[-1] for placed in self._placed])
+            return
+        self._context.clear_batch()
+        self._placed = [
+            _Placed(self._line.active[share.sequence], share, self._place(share))
+            for share in shares
+        ]
 
     def _place(self, share: Share) -> int:
         """Put a share into the batch; return under which index its last token's scores will be."""
@@ -310,9 +330,11 @@ class Batcher:
         if answer is None:
             sequence.finish = Finish.STOP
             return ()
-        if not sequence.written and not self._context.trimmable:
+        if not self._context.trimmable and not sequence.written:
             # The next turn begins with this prompt, but never with this prompt and half an answer.
             self.pool.save_whole(number)
+        if not sequence.draft:
+            return (self._sample(sequence, answer, index),)
         outputs = [self._sample(sequence, answer, index - len(sequence.draft))]
         for place, guess in enumerate(sequence.draft, start=1):
             if sequence.finish is not None or sequence.tokens[-1] != guess:
@@ -327,7 +349,7 @@ class Batcher:
 
     def _sample(self, sequence: Sequence, answer: Answer, index: int) -> Output:
         token = answer.sampler.sample(self._context, index)
-        if self._model.ends_generation(token) and not answer.start.ignore_eos:
+        if not answer.start.ignore_eos and self._model.ends_generation(token):
             sequence.finish = Finish.STOP
             return Output(sequence.job, "", ())
         sequence.tokens.append(token)
@@ -339,8 +361,5 @@ class Batcher:
         """See whether the newest token was the last."""
         if answer.text.stopped:
             sequence.finish = Finish.STOP
-        elif (
-            sequence.completion_tokens == answer.start.max_tokens
-            or len(sequence.tokens) >= self.request_tokens_max
-        ):
+        elif len(sequence.tokens) >= answer.tokens_max:
             sequence.finish = Finish.LENGTH

@@ -51,7 +51,4 @@ class Drafting:
 def _room(sequence: Sequence) -> int:
     """How many guesses can be of use before the answer has all its tokens."""
     assert sequence.answer is not None
-    most = sequence.answer.start.max_tokens
-    if most is None:
-        return DRAFT_TOKENS_MAX
-    return max(min(DRAFT_TOKENS_MAX, most - sequence.completion_tokens - 1), 0)
+    return max(min(DRAFT_TOKENS_MAX, sequence.answer.tokens_max - len(sequence.tokens) - 1), 0)

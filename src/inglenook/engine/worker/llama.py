@@ -63,6 +63,7 @@ class Model:
         #: Whether the end of a sequence can be cut off; else only whole ones can be kept.
         self.trimmable = _can_trim(self._model)
         self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
 
     @property
     def handle(self) -> Handle:
@@ -98,7 +99,10 @@ class Model:
 
     def ends_generation(self, token: int) -> bool:
         """Say whether the model means to stop with this token."""
-        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+        ends = self._ends.get(token)
+        if ends is None:
+            ends = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
+        return ends
 
     def close(self) -> None:
         """Give the memory back; the model is unusable afterwards."""
@@ -177,7 +181,7 @@ class Context:
     @property
     def batch_rows(self) -> int:
         """How many tokens are in the batch."""
-        return self.batch_tokens - self._batch.room
+        return self._batch.rows
 
     def clear_batch(self) -> None:
         """Begin a new batch."""
@@ -202,6 +206,16 @@ class Context:
         if not 0 <= sequence < self.sequences or self._batch.room < len(tokens):
             raise EngineError(f"no place in the batch for {len(tokens)} tokens of {sequence}")
         return self._batch.add(sequence, position, tokens, output)
+
+    def go_on(self, tokens: Sequence[int]) -> None:
+        """Begin a new batch like the last, with the token that follows each of those in it.
+
+        Raises:
+            EngineError: If there are not as many as the last batch had.
+        """
+        if len(tokens) != self.batch_rows:
+            raise EngineError(f"{len(tokens)} tokens cannot follow a batch of {self.batch_rows}")
+        self._batch.go_on(tokens)
 
     def decode(self) -> int:
         """Compute the batch.

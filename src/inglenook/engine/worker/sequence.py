@@ -20,6 +20,8 @@ class Answer:
 
     Attributes:
         start: The order it came with.
+        tokens_max: How long prompt and answer may get together.
+        writing: It has its first token here.
         prefill_s: Time of steps it took part in before its first token here.
         decode_s: Time of steps it took part in after that, coming back from being parked included.
     """
@@ -27,6 +29,8 @@ class Answer:
     start: Start
     sampler: Sampler
     text: TextAssembler
+    tokens_max: int
+    writing: bool = False
     prefill_s: float = 0.0
     decode_s: float = 0.0
 
@@ -48,7 +52,7 @@ class Sequence:
         computed: How many of its tokens the pool holds.
         looked: Whether the store was asked for it.
         fetch: What the store is bringing of it; it is not computed before that is in the pool.
-        waited: Steps since it was let in.
+        waited: Steps since it was let in, but for those in which all went on writing.
         begun: Whether anything of it was computed here.
         cached_tokens: How many tokens were not computed but found, when it first came in.
         finish: Set when it has ended and is only waiting to be taken out.
@@ -84,6 +88,18 @@ class Sequence:
         """How many of them were written here, and not by an engine before."""
         assert self.answer is not None
         return self.completion_tokens - len(self.answer.start.produced)
+
+    def took(self, step_s: float) -> None:
+        """It was part of a step that is over."""
+        self.begun = True
+        answer = self.answer
+        if answer is None:
+            return
+        if answer.writing:
+            answer.decode_s += step_s
+        else:
+            answer.prefill_s += step_s
+            answer.writing = self.written > 0
 
     def over(self) -> Ended | Prepared:
         """The event that tells of its end."""

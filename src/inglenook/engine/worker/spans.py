@@ -49,7 +49,7 @@ class Ledger:
         start = spans[-1].stop if spans else 0
         # A span is only ever made longer by the life that made it: others may share it.
         if spans and spans[-1].origin == self._lives.get(number):
-            spans[-1] = spans[-1]._replace(stop=start + tokens)
+            spans[-1] = Span(spans[-1].origin, spans[-1].start, start + tokens)
         else:
             self._lives[number] = self._origin = self._origin + 1
             spans.append(Span(self._origin, start, start + tokens))

@@ -20,12 +20,16 @@ class TextAssembler:
         self.stopped = False
         self._stop = stop
         self._held = ""
-        # Bytes that are no text (models do write such) become U+FFFD instead of an error.
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        #: What has come of a character that is not whole yet.
+        self._bytes = b""
 
     def push(self, piece: bytes) -> str:
         """Take one token's bytes; return what can be shown now, often but not always that token."""
-        return self._release(self._decoder.decode(piece))
+        data = self._bytes + piece
+        # Bytes that are no text (models do write such) become U+FFFD instead of an error.
+        text, used = codecs.utf_8_decode(data, "replace")
+        self._bytes = data[used:]
+        return self._release(text) if self._stop else text
 
     def finish(self) -> str:
         """Return what was held back, now that nothing more comes; half a character is dropped."""
