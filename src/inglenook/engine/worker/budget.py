@@ -45,6 +45,10 @@ _FIRST_COSTS: Final = (2.0, 1.0, 1.0)
 #: Steps of one kind differ by some 10 % for no reason.
 _NOISE: Final = 0.1
 
+#: So long, in seconds, are steps of one kind put together, and their mean learned from, as long as
+#: nobody asks: where a step takes some milliseconds, learning is a good part of what Python does.
+_TOGETHER_S: Final = 0.03
+
 #: By how much the clock, and with it all that a step has, may have changed since the last; as a
 #: relative variance. With the noise, the newest step counts for a fifth: throttling is followed
 #: within some ten steps.
@@ -72,6 +76,10 @@ class StepBudget:
         self.step_budget_s = step_budget_s
         self._costs = _Costs()
         self._prefill_known = False
+        # Steps of one kind that are yet to be learned from.
+        self._counts: _Counts = (0, 0, 0)
+        self._steps = 0
+        self._steps_s = 0.0
 
     def measured(self, *, decoding: int, prefill: int, step_s: float) -> None:
         """Learn from one finished step.
@@ -81,11 +89,17 @@ class StepBudget:
             prefill: Its prompt tokens.
             step_s: How long it took.
         """
-        self._costs.learn((1, decoding, prefill), step_s)
+        counts = (1, decoding, prefill)
+        if counts != self._counts or self._steps_s > _TOGETHER_S:
+            self._learn()
+            self._counts = counts
+        self._steps += 1
+        self._steps_s += step_s
         self._prefill_known |= prefill > 0
 
     def predict_s(self, *, decoding: int, prefill: int) -> float | None:
         """How long such a step would take; None before the first was measured."""
+        self._learn()
         if not self._costs.known:
             return None
         return self._costs.predict_s((1, decoding, prefill))
@@ -103,12 +117,19 @@ class StepBudget:
             With the decoding rows a multiple of `UNIT_TOKENS`, if there is room for that. The first
             multiple is granted even if it takes too long: a newcomer must get on too.
         """
+        self._learn()
         want = min(self._fitting(decoding, most, idle=idle), most)
         want -= (decoding + want) % UNIT_TOKENS
         least = -decoding % UNIT_TOKENS
         if least < _LEAST_TOKENS:
             least += UNIT_TOKENS
         return min(max(want, least), most)
+
+    def _learn(self) -> None:
+        """Take what was measured into account, before anybody asks."""
+        if self._steps:
+            self._costs.learn(self._counts, self._steps_s / self._steps)
+            self._steps, self._steps_s = 0, 0.0
 
     def _fitting(self, decoding: int, most: int, *, idle: bool) -> int:
         if not self._prefill_known:
@@ -201,4 +222,4 @@ class _Costs:
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
