@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.household import MODELS_DIR
-from benchmarks.shape_model import write_shape_model
+from benchmarks.shape_model import shape_model
 from benchmarks.speed.machine import describe
 from benchmarks.speed.plot import draw
 from benchmarks.speed.report import (
@@ -67,8 +67,6 @@ _ROUND_S = {
 #: Models of less are small: they write some 100 tokens a second, larger ones some 25.
 _SMALL_BYTES = 300_000_000
 _SMALL, _LARGE = Lengths(answer=128, crowd=32), Lengths(answer=48, crowd=16)
-
-_SHAPE_PATH = MODELS_DIR.parent / "benchmarks" / "Qwen2-1.5B-shape.Q4_0.gguf"
 
 
 def main() -> int:
@@ -130,11 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _models() -> list[Path]:
     starter = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
-    if not _SHAPE_PATH.exists():
-        _say(f"writing {_SHAPE_PATH}")
-        _SHAPE_PATH.parent.mkdir(parents=True, exist_ok=True)
-        write_shape_model(_SHAPE_PATH, vocabulary_of=starter)
-    return [starter, _SHAPE_PATH]
+    return [starter, shape_model()]
 
 
 def _say_estimate(names: list[str], models: list[Path], rounds: int) -> None:

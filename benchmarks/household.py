@@ -65,8 +65,7 @@ class House:
     """A `Box` in a temporary folder."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port: int = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.state_dir = folder / "state"
         self._folder = folder
@@ -74,10 +73,15 @@ class House:
         model = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
         everything = {
             "state_dir": str(self.state_dir),
-            "listen": {"host": "127.0.0.1", "port": self._port, "tls_port": 0},
             "discovery": {"enabled": False},
             "model": {"path": str(model)},
             **settings,
+            "listen": {
+                "host": "127.0.0.1",
+                "port": self._port,
+                "tls_port": 0,
+                **settings.get("listen", {}),
+            },
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(everything))
 
@@ -112,6 +116,10 @@ class House:
 
         _wait(look, "no engine was started")
         return found[0].pid
+
+    def wait_asleep(self) -> None:
+        """Wait until it has no engine, since nobody needs one."""
+        _wait(lambda: not self._engines(), "the model stays in memory")
 
     def kill(self) -> None:
         """Kill it, and wait until its engine has noticed."""
@@ -169,6 +177,14 @@ class House:
             return 0
         finally:
             connection.close()
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """Find a TCP or UDP port that nobody uses."""
+    with socket.socket(socket.AF_INET, kind) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 @contextmanager

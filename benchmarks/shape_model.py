@@ -21,6 +21,8 @@ from benchmarks.household import MODELS_DIR
 from inglenook.models.starter import pull_starter
 from inglenook.units import format_bytes
 
+SHAPE_PATH = MODELS_DIR.parent / "benchmarks" / "Qwen2-1.5B-shape.Q4_0.gguf"
+
 #: Of Qwen2-1.5B's config.json; DeepSeek-R1-Distill-Qwen-1.5B has the same.
 _LAYERS, _WIDTH, _FEED_FORWARD = 28, 1536, 8960
 _HEADS, _HEADS_KV, _HEAD_WIDTH = 12, 2, 128
@@ -54,6 +56,16 @@ def main() -> int:
     write_shape_model(path, vocabulary_of=starter)
     print(f"{path}: {format_bytes(path.stat().st_size)}")
     return 0
+
+
+def shape_model() -> Path:
+    """Give the file where benchmarks keep theirs, and write it if it is missing."""
+    if not SHAPE_PATH.exists():
+        print(f"writing {SHAPE_PATH}", file=sys.stderr, flush=True)
+        SHAPE_PATH.parent.mkdir(parents=True, exist_ok=True)
+        starter = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
+        write_shape_model(SHAPE_PATH, vocabulary_of=starter)
+    return SHAPE_PATH
 
 
 def write_shape_model(path: Path, *, vocabulary_of: Path) -> None:

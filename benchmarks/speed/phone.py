@@ -69,6 +69,10 @@ class Phone(asyncio.Protocol):
         self._prepares += 1
         self._send({"type": "prepare", "id": f"p{self._prepares}", "request": question.body()})
 
+    def ping(self) -> None:
+        """Ask for a sign of life, as the page does now and then."""
+        self._send({"type": "ping", "t": 0})
+
     def replies(self) -> list[dict[str, Any]]:
         """What the daemon has replied to `prepare` so far.
 

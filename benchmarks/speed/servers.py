@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.household import House
+from benchmarks.household import House, free_port
 from benchmarks.speed.answer import Answer
 from benchmarks.speed.phone import Phone, connect
 from benchmarks.speed.question import Question
@@ -147,8 +146,7 @@ def llama_server(setting: Setting, *, unified: bool = True) -> Iterator[LlamaSer
     Raises:
         Unmeasurable: If it does not come up, with its last words.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             _words(setting, port, unified=unified),

@@ -34,7 +34,7 @@ _SHARERS = 4
 
 
 @dataclass
-class _Conversation:
+class Conversation:
     """One that grows by a turn each time it is asked on."""
 
     question: Question
@@ -60,12 +60,12 @@ def turns(bench: Bench) -> Result:
             async with phones(house, 1) as ours:
                 for number in range(bench.rounds):
                     bench.say(f"turns, round {number + 1}")
-                    conversation = _Conversation(_long_text(bench, number))
+                    conversation = Conversation(_long_text(bench, number))
                     await _two_turns(ledger, theirs, conversation)
-                    conversation = _Conversation(_long_text(bench, number))
-                    kept_bytes = _kept_bytes(house)
+                    conversation = Conversation(_long_text(bench, number))
+                    before_bytes = kept_bytes(house)
                     await _two_turns(ledger, ours, conversation)
-                    await _written(house, kept_bytes)
+                    await written(house, before_bytes)
                     await _crash(ours)
                     await _turn(ledger, "after a crash", ours, conversation)
                     await _restart(ours)
@@ -81,12 +81,12 @@ def _long_text(bench: Bench, number: int) -> Question:
     return reading(bench.lengths.long_prompt, number, _ANSWER_TOKENS)
 
 
-async def _two_turns(ledger: Ledger, server: Server, conversation: _Conversation) -> None:
+async def _two_turns(ledger: Ledger, server: Server, conversation: Conversation) -> None:
     await _turn(ledger, "first turn", server, conversation)
     await _turn(ledger, "second turn", server, conversation)
 
 
-async def _turn(ledger: Ledger, row: str, server: Server, conversation: _Conversation) -> None:
+async def _turn(ledger: Ledger, row: str, server: Server, conversation: Conversation) -> None:
     stream = await conversation.ask(server)
     ledger.note(row, server.name, "s", stream.ttft_s)
     ledger.note(f"{row}: tokens read", server.name, "", stream.prompt_tokens - stream.cached_tokens)
@@ -102,13 +102,13 @@ def _claim_turns(ledger: Ledger, ours: Inglenook) -> None:
         ledger.claim(f"{row}: sooner than the first", cold, (row, ours.name), at_least=times)
 
 
-async def _written(house: House, before_bytes: int) -> None:
+async def written(house: House, before_bytes: int) -> None:
     """Wait until what was read is on the disk: until its files grow no more."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _WRITTEN_S
     seen_bytes, since_s = before_bytes, loop.time()
     while loop.time() < deadline_s:
-        now_bytes = await asyncio.to_thread(_kept_bytes, house)
+        now_bytes = await asyncio.to_thread(kept_bytes, house)
         if now_bytes != seen_bytes:
             seen_bytes, since_s = now_bytes, loop.time()
         elif now_bytes > before_bytes and loop.time() - since_s > _STILL_S:
@@ -117,7 +117,8 @@ async def _written(house: House, before_bytes: int) -> None:
     raise Unmeasurable("this daemon keeps nothing on disk of what it has read")
 
 
-def _kept_bytes(house: House) -> int:
+def kept_bytes(house: House) -> int:
+    """How much it has on disk of what was read."""
     return sum(path.stat().st_size for path in house.state_dir.rglob("*.kv"))
 
 
