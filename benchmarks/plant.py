@@ -30,10 +30,15 @@ THREADS = 4
 
 #: Clock and voltage, as shares of the highest. Cortex-A76 in the RK3588: its operating points in
 #: arch/arm64/boot/dts/rockchip/rk3588-opp.dtsi (1.2 GHz at 675 mV to 2.4 GHz at 1 V). The Pi 5 has
-#: the same cores; those of Intel's N series are taken to scale alike.
+#: the same cores, and none of its clocks is below 1.5 of 2.4 GHz (circle-rpi.readthedocs.io, "CPU
+#: clock rate management"); those of Intel's N series are taken to scale like the RK3588's.
 CLOCKS = (
     (1.0, 1.0), (0.92, 0.9875), (0.84, 0.925), (0.75, 0.85), (0.67, 0.7625), (0.59, 0.725),
     (0.5, 0.675), (0.42, 0.675), (0.34, 0.675), (0.25, 0.675),
+)  # fmt: skip
+PI5_CLOCKS = (
+    (1.0, 1.0), (2.3 / 2.4, 0.9935), (2.2 / 2.4, 0.985), (2.1 / 2.4, 0.952), (2.0 / 2.4, 0.919),
+    (1.9 / 2.4, 0.885), (0.75, 0.85), (1.7 / 2.4, 0.804), (1.6 / 2.4, 0.761), (0.625, 0.741),
 )  # fmt: skip
 
 
@@ -57,6 +62,7 @@ class Board:
         quantum_c: Step of its sensor.
         throttle: How it slows itself down: the kernel's ``step_wise``, or firmware between `trip_c`
             and 5 °C more.
+        clocks: Those it has, and the voltage of each, highest first.
     """
 
     name: str
@@ -73,6 +79,7 @@ class Board:
     trip_c: float
     quantum_c: float
     throttle: Literal["step_wise", "firmware"]
+    clocks: tuple[tuple[float, float], ...] = CLOCKS
 
     def step_s(self, active: int, threads: int, clock: float = 1.0) -> float:
         """One token for each of so many answers."""
@@ -120,6 +127,7 @@ PI5_BARE = Board(
     weights_s=0.095, token_s=0.018, memory_follows=0.5,
     # raspberrypi.com, "Frequency management": slowed progressively from 80 to 85 °C.
     trip_c=80.0, quantum_c=0.55, throttle="firmware",
+    clocks=PI5_CLOCKS,
 )  # fmt: skip
 
 PI5_FAN = Board(
@@ -132,6 +140,7 @@ PI5_FAN = Board(
     idle_w=1.9, shared_w=1.4, core_w=1.2,
     weights_s=0.095, token_s=0.018, memory_follows=0.5,
     trip_c=80.0, quantum_c=0.55, throttle="firmware",
+    clocks=PI5_CLOCKS,
 )  # fmt: skip
 
 RK3588_PASSIVE = Board(
@@ -159,12 +168,19 @@ BOARDS = (PI5_BARE, PI5_FAN, RK3588_PASSIVE, N100_FANLESS)
 
 
 class Plant:
-    """One board, running."""
+    """One board, running.
+
+    Attributes:
+        room_c: Temperature around it.
+        other_w: What other programs add to the heat of the die.
+        slowed: By how many clocks it slows itself down.
+    """
 
     def __init__(self, board: Board, room_c: float) -> None:
         """Start at rest, as warm as the board gets at rest in a room of ``room_c``."""
         self.board = board
         self.room_c = room_c
+        self.other_w = 0.0
         self.slowed = 0
         self._random = Random(1)
         self._known: dict[tuple[int, int, int], tuple[float, float]] = {}
@@ -176,10 +192,10 @@ class Plant:
         self.reading_c = self._read()
 
     def run(self, active: int, threads: int, duty: float, cap: int = 0) -> float:
-        """Run for one `STEP_S`, at no higher than the ``cap``th of `CLOCKS`; return the tokens."""
+        """Run for one `STEP_S`, at no higher than the ``cap``th clock; return the tokens."""
         board = self.board
         busy_w, tokens_per_s = self._work(active, threads, max(cap, self.slowed))
-        heat_w = board.idle_at(self.die_c) + duty * busy_w
+        heat_w = board.idle_at(self.die_c) + self.other_w + duty * busy_w
         up_w = (self.die_c - self.sink_c) / board.die_k_per_w
         out_w = (self.sink_c - self.room_c) / board.sink_at(self.die_c)
         self.die_c += STEP_S * (heat_w - up_w) / board.die_j_per_k
@@ -192,7 +208,7 @@ class Plant:
         """Heat and tokens of computing all the time; looked up, for it is asked 30,000 times."""
         key = (active, threads, slowed)
         if key not in self._known:
-            clock, volts = CLOCKS[slowed]
+            clock, volts = self.board.clocks[slowed]
             busy_w = self.board.busy_w(active, threads, clock, volts) if active else 0.0
             self._known[key] = busy_w, self.board.tokens_per_s(active, threads, 1.0, clock)
         return self._known[key]
@@ -203,7 +219,7 @@ class Plant:
 
     def _slow_down(self, before_c: float) -> None:
         """Do as the kernel or the firmware does; see Linux, drivers/thermal/gov_step_wise.c."""
-        slowest, trip_c = len(CLOCKS) - 1, self.board.trip_c
+        slowest, trip_c = len(self.board.clocks) - 1, self.board.trip_c
         if self.board.throttle == "firmware":
             wanted = -int(-(self.reading_c - trip_c) // (5.0 / slowest))
             wanted = max(0, min(slowest, wanted))

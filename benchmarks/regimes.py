@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from benchmarks.plant import CLOCKS, JITTER_C, STEP_S, THREADS, Board, Plant
+from benchmarks.plant import JITTER_C, STEP_S, THREADS, Board, Plant
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision
 from inglenook.governor.readings import Readings, Zone
 
 ANSWERS = 8
 CAPACITY = Capacity(max_active=ANSWERS, threads=THREADS)
-SHARES = tuple(clock for clock, _volts in CLOCKS)
 
-#: The same box where the governor may cap the clock.
-CLOCKED = replace(CAPACITY, clocks=SHARES)
+#: No lower than `governor.clocks` would cap it.
+_CLOCK_LEAST = 0.5
 
 #: What is asked of the box at a moment: how many answers.
 Demand = Callable[[float], int]
+
+
+def clocked(board: Board) -> Capacity:
+    """The same box where the governor may cap the clock."""
+    shares = tuple(clock for clock, _volts in board.clocks if clock >= _CLOCK_LEAST)
+    return replace(CAPACITY, clocks=shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,11 @@ class Course:
 def run(plant: Plant, regime: Regime, seconds: int, demand: Demand = lambda _s: ANSWERS) -> Course:
     """Run a plant under a regime."""
     course = Course()
+    shares = [clock for clock, _volts in plant.board.clocks]
     for second in range(seconds):
         asked = demand(float(second))
         setting = regime(readings_of(plant), float(second), asked > 0)
-        active, cap = min(setting.active, asked), SHARES.index(setting.clock)
+        active, cap = min(setting.active, asked), shares.index(setting.clock)
         before = course.tokens
         for _ in range(round(1 / STEP_S)):
             course.tokens += plant.run(active, setting.threads, setting.duty, cap)
@@ -144,7 +150,7 @@ def tokens_per_s(board: Board, setting: Setting) -> float:
 def _longest(board: Board, room_c: float, setting: Setting) -> Setting:
     """The longest duty with which the steady state stays below the trip point and its jitter."""
     trip_c = board.trip_c - JITTER_C
-    volts = dict(CLOCKS)[setting.clock]
+    volts = dict(board.clocks)[setting.clock]
     busy_w = board.busy_w(setting.active, setting.threads, setting.clock, volts)
     most_w = (trip_c - room_c) / (board.sink_at(trip_c) + board.die_k_per_w) - board.idle_at(trip_c)
     return replace(setting, duty=max(0.0, min(1.0, most_w / busy_w)))

@@ -61,10 +61,55 @@ def test_it_rises_again_only_a_minute_after_it_fell() -> None:
 
 
 def test_what_waits_to_rise_does_not_pile_up() -> None:
-    """The first step up is as small as any."""
+    """What is small is not added up while it may not be used."""
     low = capped(Effort(at_s=NOW), 0.3, NOW)
 
-    assert after(low, ahead(6.0), int(UP_AFTER_DOWN_S)).spent < 0.3 * 1.1
+    assert after(low, ahead(1.4), int(UP_AFTER_DOWN_S) - 1).wanted == 0.3
+
+
+def seconds_of_more(headroom_c: float, slope_c_per_s: float) -> list[int]:
+    """After how many seconds more is added, of a minute."""
+    effort, added = Effort(0.3, 0.3, at_s=NOW), []
+    for second in range(1, 61):
+        now = NOW + second
+        effort = next_effort(effort, ahead(headroom_c, slope_c_per_s), now, busy=True)
+        if effort.added_s == now:
+            added.append(second)
+    return added
+
+
+@pytest.mark.parametrize(
+    ("headroom_c", "slope_c_per_s", "seconds"),
+    [
+        (1.2, 0.0, []),  # what is held, within the noise
+        (2.5, 0.0, [31, 41, 51]),  # the room has become cooler
+        (6.0, 0.2, [11, 21]),  # somebody else's work has ended
+        (6.0, 0.0, [31, 41]),
+        (6.0, -0.1, []),  # the board still warms up
+    ],
+)
+def test_headroom_to_spare_is_used_up_in_steps_that_show(
+    headroom_c: float, slope_c_per_s: float, seconds: list[int]
+) -> None:
+    """At once if it came suddenly, after half a minute if not; each step waits to be seen."""
+    assert seconds_of_more(headroom_c, slope_c_per_s)[: len(seconds) or 1] == seconds
+
+
+def test_a_rise_of_its_own_making_takes_nothing_away() -> None:
+    """For as long as the slope remembers what was added; then it counts."""
+    added = Effort(0.5, 0.5, at_s=NOW, added_s=NOW)
+
+    assert after(added, ahead(2.0, -0.4), 20).spent == 0.5
+    assert after(added, ahead(2.0, -0.4), 40).spent < 0.5
+
+
+def test_cooling_of_its_own_making_earns_nothing() -> None:
+    """A cut makes the die cooler at once; the board may still be warming up."""
+    lowered = Effort(0.5, 0.5, lowered_s=NOW - 50, at_s=NOW)
+    just_lowered = Effort(0.5, 0.5, lowered_s=NOW, at_s=NOW)
+
+    assert after(lowered, ahead(0.9, 0.3), 12).wanted > 0.5
+    assert after(just_lowered, ahead(0.9, 0.3), 12).wanted < 0.5
 
 
 def test_a_box_at_rest_earns_no_effort_by_resting() -> None:

@@ -35,8 +35,23 @@ _FALL_PER_S = 0.10
 _RISE_PER_S = 0.03
 
 #: Within seconds of full effort a die is this much hotter than the board around it (15 to 25 °C).
-#: What is idle now may begin with as much effort as that allows, and what is busy may add as much.
+#: What is idle now may begin with as much effort as that allows.
 _JUMP_C = 25.0
+
+#: What is busy may add as much as this allows: a die that jumps by more than that overshoots by
+#: less than the headroom that is held.
+_ADD_C = 20.0
+
+#: So much more headroom than is held is to spare when it has lasted, and until it is used up:
+#: the room has become cooler. So much more while it still grows is to spare at once: the work of
+#: others has ended. It is neither while the board still warms up.
+_SPARE_C, _SPARE_S, _USED_UP_C = 0.5, 30.0, 0.2
+_SPARE_AT_ONCE_C = 3.0
+_WARMS_C_PER_S = -0.03
+
+#: How long the die, and the reading that is smoothed, take to show what was changed; and how long
+#: until the slope, which looks back further, is the board's own again.
+_SHOWN_S, _FORGOTTEN_S = 10.0, 24.0
 
 #: Below this an answer is no use to anybody.
 LEAST = 0.02
@@ -59,12 +74,20 @@ class Effort:
         spent: What is in force, 0.02 to 1.
         lowered_s: When `spent` was last lowered, monotonic seconds.
         at_s: When the controller was last run; None before the first time.
+        spare_s: Since when there has been headroom to spare; None while there is none.
+        added_s: When some of that was last used up.
     """
 
     wanted: float = 1.0
     spent: float = 1.0
     lowered_s: float = -math.inf
     at_s: float | None = None
+    spare_s: float | None = None
+    added_s: float = -math.inf
+
+    def is_catching_up(self, now: float) -> bool:
+        """Whether it gets hotter because more was just allowed, which says nothing of the room."""
+        return now - self.added_s < _FORGOTTEN_S
 
 
 def next_effort(before: Effort, forecast: Forecast, now: float, *, busy: bool) -> Effort:
@@ -81,17 +104,55 @@ def next_effort(before: Effort, forecast: Forecast, now: float, *, busy: bool) -
     at_once = min(1.0, max(LEAST, error_c / _JUMP_C))
     if before.at_s is None:
         return Effort(at_once, at_once, before.lowered_s, now)
+    passed_s = min(now - before.at_s, 2.0)
+    before = _with_spare(before, error_c, now, busy=busy)
+    added = min(1.0, before.spent + error_c / _ADD_C)
+    if added > before.spent * (1 + _STEP) and _is_to_spare(before, forecast, error_c, now):
+        return replace(before, wanted=added, spent=added, at_s=now, added_s=now)
+    rate = _rate(before, forecast, error_c, now)
+    if rate > 0 and not busy:
+        rate = 0.0
+    wanted = max(before.wanted * math.exp(rate * passed_s), at_once)
+    return _spend(replace(before, at_s=now), min(1.0, max(LEAST, wanted)), now)
+
+
+def _rate(before: Effort, forecast: Forecast, error_c: float, now: float) -> float:
+    """By which share effort is to change in a second: the PI controller."""
+    slope = max(-0.5, min(0.5, forecast.slope_c_per_s))
+    if error_c > 0 and before.is_catching_up(now):
+        slope = max(0.0, slope)
+    if now - before.lowered_s < _FORGOTTEN_S:
+        slope = min(0.0, slope)
     if error_c < 0:
         error_c *= _ABOVE
     elif error_c > _FAR_C:
         error_c += _FAR * (error_c - _FAR_C)
-    passed_s = min(now - before.at_s, 2.0)
-    slope = max(-0.5, min(0.5, forecast.slope_c_per_s))
     rate = max(-_FALL_PER_S, min(_RISE_PER_S, _GAIN_PER_C * (slope + error_c / _RESET_S)))
-    if (rate < 0 and forecast.headroom_c > _NEAR_C) or (rate > 0 and not busy):
-        rate = 0.0
-    wanted = max(before.wanted * math.exp(rate * passed_s), at_once)
-    return _spend(replace(before, at_s=now), min(1.0, max(LEAST, wanted)), now)
+    if rate < 0 and forecast.headroom_c > _NEAR_C:
+        return 0.0
+    # What was just added has not shown yet.
+    return min(rate, 0.0) if now - before.added_s < _SHOWN_S else rate
+
+
+def _with_spare(before: Effort, error_c: float, now: float, *, busy: bool) -> Effort:
+    """See whether there is headroom to spare; what a box at rest has, its next work takes."""
+    if not busy:
+        return replace(before, spare_s=None)
+    if before.spare_s is None:
+        return replace(before, spare_s=now) if error_c > _SPARE_C else before
+    return replace(before, spare_s=None) if error_c < _USED_UP_C else before
+
+
+def _is_to_spare(before: Effort, forecast: Forecast, error_c: float, now: float) -> bool:
+    """Whether it may be used up now."""
+    if before.spare_s is None or now - before.lowered_s < UP_AFTER_DOWN_S:
+        return False
+    if now - max(before.spare_s, before.added_s) < _SHOWN_S:
+        return False
+    slope = forecast.slope_c_per_s
+    if slope < _WARMS_C_PER_S and not before.is_catching_up(now):
+        return False
+    return now - before.spare_s >= _SPARE_S or (error_c >= _SPARE_AT_ONCE_C and slope > 0)
 
 
 def cut(before: Effort, now: float) -> Effort:
@@ -112,9 +173,9 @@ def capped(before: Effort, most: float, now: float) -> Effort:
 def _spend(before: Effort, wanted: float, now: float) -> Effort:
     if wanted < before.spent * (1 - _STEP):
         return replace(before, wanted=wanted, spent=wanted, lowered_s=now)
-    if wanted > before.spent * (1 + _STEP) or (wanted == 1.0 > before.spent):
-        if now - before.lowered_s >= UP_AFTER_DOWN_S:
-            return replace(before, wanted=wanted, spent=wanted)
+    if now - before.lowered_s < UP_AFTER_DOWN_S:
         # It must not run away while it may not act.
-        wanted = min(wanted, before.spent * (1 + _STEP))
+        return replace(before, wanted=min(wanted, before.spent))
+    if wanted > before.spent * (1 + _STEP) or (wanted == 1.0 > before.spent):
+        return replace(before, wanted=wanted, spent=wanted)
     return replace(before, wanted=wanted)

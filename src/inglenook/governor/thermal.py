@@ -66,7 +66,10 @@ def next_heat(before: Heat, readings: Readings, now: float, *, busy: bool) -> He
     headroom_c = _headroom_c(zone)
     forecast = look(before.forecast, headroom_c, now)
     throttled = _slowed(readings) and headroom_c < _NOT_HEAT_C
-    reached = Level.CRITICAL if throttled else _reached(forecast.predicted_c)
+    # What was added shows as a rise, and ends where it was meant to.
+    catching_up = before.effort.is_catching_up(now)
+    ahead_c = forecast.headroom_c if catching_up else forecast.predicted_c
+    reached = Level.CRITICAL if throttled else _reached(ahead_c)
     if readings.faulty:
         reached = max(reached, Level.HOT, key=_SEVERITY.__getitem__)
     level, calm_s = _held(before, reached, forecast, now)
