@@ -16,7 +16,7 @@ UNIT = "inglenook.service"
 SOCKETS = ("inglenook.socket", "inglenook-wake.socket")
 CONFIG = "/etc/inglenook/config.yaml"
 STATE_DIR = "/var/lib/inglenook"
-MODEL = "/srv/models/starter.gguf"
+MODEL = "/srv/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "Kitchen"
 PORT = 8377
 

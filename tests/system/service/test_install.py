@@ -9,7 +9,7 @@ import pytest
 from tests.parts.avahi import Seen
 from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
-from tests.parts.phone import connected
+from tests.parts.phone import chat, connected
 from tests.parts.service import FOUND_S, PORT, SOCKETS, UNIT, Service, seen
 
 # The first of these tests may have to make its Debian.
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 GOODBYE_S = 5.0
 #: Ten times what `systemd-analyze security` calls exposure.
 EXPOSURE_MOST = 13
+
+QUESTION = "What is the capital of France?"
 
 _USERS = r"/etc/(\.pwd\.lock|g?shadow-?|group-?|passwd-?)$"
 
@@ -37,7 +39,7 @@ async def test_a_phone_finds_the_installed_service_and_talks_to_it(
         for entry in entries:
             host = f"[{entry.address}]" if ":" in entry.address else entry.address
             async with connected(f"http://{host}:{entry.port}", token) as asking:
-                answer = await asking.ask("What is the capital of France?")
+                answer = await asking.ask(chat(QUESTION, temperature=0, max_tokens=32))
             assert answer.done is not None
             assert "Paris" in answer.text
 

@@ -1,0 +1,32 @@
+"""Settings read anew by ``systemctl reload``, with phones in the middle of something."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.parts.netns import Machine
+from tests.parts.network import network_of
+from tests.parts.phone import connected, long_chat
+from tests.parts.service import UNIT, Service
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+
+TOKENS = 250
+
+
+async def test_a_reload_keeps_a_running_answer(service: Service, phone: Machine) -> None:
+    """Same process, same socket, every word; systemd sees the reload end."""
+    service.install()
+    token, pid = service.add_device("Phone"), service.pid
+    with network_of(phone):
+        async with connected(service.url, token) as asking:
+            answer = await asking.begin(long_chat(TOKENS), deltas=5)
+            await asyncio.to_thread(service.container.run, "systemctl", "reload", UNIT)
+            assert not answer.over
+            await asking.finish(answer)
+
+    assert answer.done is not None
+    assert answer.done["usage"]["completion_tokens"] == TOKENS
+    assert (service.pid, service.state, service.restarts) == (pid, "active", 0)
