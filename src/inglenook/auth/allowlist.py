@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -189,12 +190,20 @@ class Allowlist:
             on_change: Called on the loop after every change, also ours: one may bring others' in.
         """
         told = self._roster
-        while True:
-            await asyncio.to_thread(self._refresh)
-            if self._roster != told:
+        stop = threading.Event()
+        try:
+            while True:
+                # One thread that stays: to hand every look to one would cost more than the look.
+                await asyncio.to_thread(self._wait_for_change, told, stop)
                 told = self._roster
                 on_change()
-            await asyncio.sleep(WATCH_EVERY_S)
+        finally:
+            stop.set()
+
+    def _wait_for_change(self, told: Roster, stop: threading.Event) -> None:
+        self._refresh()
+        while self._roster == told and not stop.wait(WATCH_EVERY_S):
+            self._refresh()
 
     def _touch_due(self, device_id: str, now: float) -> bool:
         device = self._roster.get(device_id)
