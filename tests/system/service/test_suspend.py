@@ -19,6 +19,8 @@ from tests.parts.service import STATE_DIR, UNIT, Service
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 TOKENS = 250
+AWAKE, BUSY = [("sleep", "delay")], [("idle", "block"), ("sleep", "block"), ("sleep", "delay")]
+SUSPENDS = {"unload_after": 0, "stop_after": 0, "suspend_after": "2s"}
 # Others' patience with delay locks, and systemd's own steps.
 SUSPENDED_S = 30.0
 
@@ -49,7 +51,7 @@ async def test_a_suspended_board_goes_on_with_its_answer(sleepy: Service, phone:
         async with connected(sleepy.url, token) as asking:
             answer = await asking.begin(long_chat(TOKENS), deltas=3)
             await asyncio.to_thread(
-                wait_for, "the locks", lambda: _locks(sleepy) == LOCKS, timeout_s=SUSPENDED_S
+                wait_for, "the locks", lambda: _locks(sleepy) == BUSY, timeout_s=SUSPENDED_S
             )
             await asyncio.to_thread(sleepy.container.run, "systemctl", "suspend")
             await asking.finish(answer)
@@ -59,32 +61,27 @@ async def test_a_suspended_board_goes_on_with_its_answer(sleepy: Service, phone:
     assert [state["state"]["sleep"] for state in asking.states].count("suspended") == 1
     assert sleepy.container.run("cat", _STATE) == "mem\n"
     assert (sleepy.pid, sleepy.restarts) == (pid, 0)
-    wait_for("one lock", lambda: _locks(sleepy) == [("sleep", "delay")], timeout_s=SUSPENDED_S)
-
-
-LOCKS = [("idle", "block"), ("sleep", "block"), ("sleep", "delay")]
+    wait_for("one lock", lambda: _locks(sleepy) == AWAKE, timeout_s=SUSPENDED_S)
 
 
 def test_a_board_that_was_tested_is_suspended_when_nobody_needs_it(sleepy: Service) -> None:
     """By the service's own user, as polkit's rule allows it."""
     sleepy.container.write(f"{STATE_DIR}/suspend-test.json", json.dumps(_passed(sleepy)))
 
-    sleepy.install(power={"unload_after": "1s", "stop_after": 0, "suspend_after": "2s"})
+    sleepy.install(power=SUSPENDS)
 
     wait_for(
         "the board suspended",
         lambda: sleepy.container.run("cat", _STATE) == "mem\n",
         timeout_s=3 * SUSPENDED_S,
     )
-    wait_for("it awake", lambda: _locks(sleepy) == [("sleep", "delay")], timeout_s=SUSPENDED_S)
+    wait_for("it awake", lambda: _locks(sleepy) == AWAKE, timeout_s=SUSPENDED_S)
     assert sleepy.state == "active"
 
 
 def test_a_board_that_was_not_tested_stays_awake(sleepy: Service) -> None:
     """Whatever the settings say; doctor and the log tell why."""
-    sleepy.install(power={"unload_after": "1s", "stop_after": 0, "suspend_after": "2s"})
-
-    sleepy.wait_unloaded(timeout_s=SUSPENDED_S)
+    sleepy.install(power=SUSPENDS)
 
     assert "`inglenook doctor --suspend-test`" in sleepy.container.journal(UNIT)
     said = sleepy.container.attempt(f"{VENV}/bin/inglenook", "doctor").stdout
