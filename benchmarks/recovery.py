@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from benchmarks.plant import JITTER_C, THREADS, Board, Plant
 from benchmarks.regimes import (
@@ -65,12 +64,6 @@ class Recovery:
     course: Course
     soonest_s: int
     soonest: float
-
-    @property
-    def fastest_s(self) -> float:
-        """Shortest time from one turn of the limits to the next."""
-        turns = self.course.reversals_s()
-        return min((later - earlier for earlier, later in pairwise(turns)), default=float("inf"))
 
 
 def recover(board: Board, capacity: Capacity, relief: Relief, after_s: int = _HOT_S) -> Recovery:

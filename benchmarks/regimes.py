@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from benchmarks.plant import JITTER_C, STEP_S, THREADS, Board, Plant
 from inglenook.governor.law import State, decide
@@ -71,6 +73,12 @@ class Course:
                 rising = work > before
             before = work
         return turns
+
+    @property
+    def fastest_s(self) -> float:
+        """Shortest time from one such moment to the next; infinite without two."""
+        pairs = pairwise(self.reversals_s())
+        return min((later - earlier for earlier, later in pairs), default=math.inf)
 
 
 def run(plant: Plant, regime: Regime, seconds: int, demand: Demand = lambda _s: ANSWERS) -> Course:

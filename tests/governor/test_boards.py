@@ -1,6 +1,6 @@
 """The law closes its loop over simulated boards (benchmarks/plant.py).
 
-Forty minutes each, in which all of them have become as hot as they get;
+Half an hour each, in which all of them have become as hot as they get;
 ``python -m benchmarks.thermal`` holds the same claims for two hours.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.regimes import (
 )
 from inglenook.governor.limits import Capacity, Level
 
-MINUTES_40 = 2400
+MINUTES_30 = 1800
 
 #: Board and room in °C. Those left out (a fan or a large heat sink in a cool room) never warm up.
 WARM = (
@@ -55,7 +55,7 @@ each_way = pytest.mark.parametrize(
 @cache
 def governed(board: Board, room_c: float, capacity: Capacity) -> Course:
     """More questions than it can answer."""
-    return run(Plant(board, room_c), Governed(capacity), MINUTES_40)
+    return run(Plant(board, room_c), Governed(capacity), MINUTES_30)
 
 
 @each_way
@@ -74,7 +74,7 @@ def test_it_writes_what_the_best_constant_load_would(
     board: Board, room_c: float, capacity: Capacity
 ) -> None:
     """At least 95 % of what a search finds that knows the board and the room."""
-    best = tokens_per_s(board, best_constant(board, room_c, capacity)) * MINUTES_40
+    best = tokens_per_s(board, best_constant(board, room_c, capacity)) * MINUTES_30
 
     assert governed(board, room_c, capacity).tokens >= 0.95 * best
 
@@ -82,10 +82,10 @@ def test_it_writes_what_the_best_constant_load_would(
 @each_board
 def test_it_writes_more_than_fixed_thresholds_do(board: Board, room_c: float) -> None:
     """Fewer answers at 65 and 80 °C cost tokens and let the board be slowed all the same."""
-    fixed = run(Plant(board, room_c), FixedThresholds(), MINUTES_40)
+    fixed = run(Plant(board, room_c), FixedThresholds(), MINUTES_30)
 
-    # A bare board has its firmware lower its voltage all the time, and is hotter than it may be. Only
-    # a lower clock can make up for the one, and nothing for the other where there is hardly room.
+    # A bare board has its firmware lower its voltage all the time, and is hotter than it may be.
+    # Only a lower clock makes up for the one, and nothing for 15 °C of the other.
     capacity = clocked(board) if board is PI5_BARE else CAPACITY
     course = governed(board, room_c, capacity)
     assert course.tokens > fixed.tokens or fixed.peak_c > board.trip_c + 10
@@ -96,9 +96,7 @@ def test_nothing_swings_faster_than_once_a_minute(
     board: Board, room_c: float, capacity: Capacity
 ) -> None:
     """From one time that limits begin to fall to the next."""
-    turns = governed(board, room_c, capacity).reversals_s()
-
-    assert all(later - earlier >= 60 for earlier, later in pairwise(turns))
+    assert governed(board, room_c, capacity).fastest_s >= 60
 
 
 WINDOW = Relief("a window is opened", 40.0, 20.0)
@@ -122,12 +120,12 @@ def test_a_window_that_is_opened_is_used_as_soon_as_can_be(
     The die is at its limit and the board below it still warm: what it sheds in two minutes is all
     that may be added by then. No board is slowed on the way, and nothing swings.
     """
-    recovery = recover(board, capacity, WINDOW, after_s=1500)
+    recovery = recover(board, capacity, WINDOW, after_s=1200)
 
     assert recovery.soon >= 0.85 * recovery.soonest
     assert recovery.seconds <= max(TWO_MINUTES_S, 1.7 * recovery.soonest_s)
     assert recovery.course.throttled_s == 0.0
-    assert recovery.fastest_s >= 60
+    assert recovery.course.fastest_s >= 60
 
 
 @each_limited
@@ -141,17 +139,17 @@ def test_the_end_of_others_work_is_used_within_two_minutes(
         N100_FANLESS.name: (35.0, 4.0),
     }[board.name]
     relief = Relief("others end", room_c, room_c, other_w)
-    recovery = recover(board, capacity, relief, after_s=1500)
+    recovery = recover(board, capacity, relief, after_s=1200)
 
     assert recovery.seconds < TWO_MINUTES_S
     assert recovery.course.throttled_s == 0.0
-    assert recovery.fastest_s >= 60
+    assert recovery.course.fastest_s >= 60
 
 
 def test_bursts_run_at_full_power_and_rest_brings_it_back() -> None:
     """Twenty seconds of work every five minutes on a bare board in a cool room is never limited."""
     plant, governor = Plant(PI5_BARE, 20.0), Governed()
-    course = run(plant, governor, 3600, lambda second: 8 if second % 300 < 20 else 0)
+    course = run(plant, governor, 1800, lambda second: 8 if second % 300 < 20 else 0)
 
     assert course.throttled_s == 0.0
     assert {decision.duty for decision in governor.decisions} == {1.0}
@@ -169,7 +167,7 @@ def test_a_box_at_rest_in_the_sun_begins_with_what_it_may() -> None:
 def test_the_level_does_not_flap() -> None:
     """One line in the log for each change: a handful in two hours at the limit."""
     governor = Governed()
-    run(Plant(RK3588_PASSIVE, 40.0), governor, MINUTES_40)
+    run(Plant(RK3588_PASSIVE, 40.0), governor, MINUTES_30)
     levels = [decision.level for decision in governor.decisions]
 
     changes = sum(before is not after for before, after in pairwise(levels))

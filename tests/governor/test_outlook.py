@@ -96,6 +96,7 @@ def test_without_memory_to_tell_of_nothing_is_said() -> None:
         (ALL, "everything goes on"),
         (replace(ALL, duty=0.57), "computes 57 % of the time"),
         (replace(ALL, threads=3), "3 of 4 threads"),
+        (replace(ALL, duty=0.9, clock=0.625), "computes 90 % of the time, at 62 % of the clock"),
         (replace(ALL, max_active=4), "4 of 8 answers at once"),
         (replace(ALL, ram_cache_bytes=GIB // 2), "half of the cache"),
         (replace(ALL, ram_cache_bytes=0), "no cache in memory"),

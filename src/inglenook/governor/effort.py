@@ -16,8 +16,7 @@ from inglenook.governor.forecast import Forecast
 _TARGET_C, _TARGET_STEPS = 0.4, 1.3
 
 #: Share of the effort by which 1 °C moves it, and how long the remaining error has to be there to
-#: do so again. On the boards of benchmarks/plant.py double the gain costs 1 % of the tokens, and
-#: with half of it a bare board is slowed for two seconds in two hours.
+#: do so again; found on the boards of benchmarks/plant.py.
 _GAIN_PER_C = 0.12
 _RESET_S = 90.0
 

@@ -117,6 +117,8 @@ def allowed(decision: Decision, capacity: Capacity) -> str:
         parts.append(f"computes {100 * decision.duty:.0f} % of the time")
     if decision.threads < capacity.threads:
         parts.append(f"{decision.threads} of {capacity.threads} threads")
+    if decision.clock < 1:
+        parts.append(f"at {100 * decision.clock:.0f} % of the clock")
     if decision.max_active < capacity.max_active:
         parts.append(f"{decision.max_active} of {capacity.max_active} answers at once")
     if decision.ram_cache_bytes < capacity.ram_cache_bytes:
