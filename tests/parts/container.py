@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tests.parts.netns import Machine, wait_for
 
@@ -22,6 +22,7 @@ _END_S = 10.0
 
 # One hierarchy of control groups, as Debian has; what this machine has may be older. Killing
 # whoever started this ends the outer process namespace, and with it everything in the box.
+# systemd-nspawn ends with 133 when the box wants to be booted again.
 _BOOT = """
 echo $$ > "$1/cgroup.procs"
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -31,7 +32,8 @@ mount -t overlay overlay -o "lowerdir=$2,upperdir=/run/upper,workdir=/run/work" 
 touch /run/net
 mount --bind "$3" /run/net
 shift 3
-exec unshare --pid --fork --kill-child --mount-proc systemd-nspawn --boot --quiet \
+exec unshare --pid --fork --kill-child --mount-proc sh -c \
+  'until systemd-nspawn "$@"; [ $? -ne 133 ]; do :; done' sh --boot --quiet \
   --directory=/run/root --machine=box --network-namespace-path=/run/net --console=pipe \
   --register=no --keep-unit --settings=no --link-journal=no --resolv-conf=off --timezone=off "$@"
 """
@@ -55,16 +57,16 @@ class Container:
 
     Attributes:
         machine: Its place on the cable.
-        pid: Its first process, as the test run sees it.
+        holder: The process that ends when the box is gone for good.
     """
 
     machine: Machine
-    pid: int
+    holder: int
 
     def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in it as root, to its end, however that is."""
         return subprocess.run(
-            [*_ENTER, f"--target={self.pid}", *command],
+            [*_ENTER, f"--target={self._first()}", *command],
             input=stdin,
             capture_output=True,
             text=True,
@@ -99,6 +101,30 @@ class Container:
         """Send a signal to a process, by the number it has in there."""
         self.run("kill", "-s", signal, str(pid))
 
+    def reboot(self) -> None:
+        """Boot it again, with all its files and none of its processes."""
+        before = self._first()
+        self.attempt("systemctl", "reboot")
+        wait_for("its end", lambda: self._first() not in (0, before), timeout_s=BOOT_S)
+        self.wait_booted()
+
+    def wait_booted(self) -> None:
+        """Wait until everything in it that starts by itself has started, or failed to."""
+        wait_for("the box's boot", self._has_booted, timeout_s=BOOT_S)
+
+    def _has_booted(self) -> bool:
+        if not self._first():
+            return False
+        asked = self.attempt("systemctl", "is-system-running")
+        return asked.stdout.strip() in ("running", "degraded")
+
+    def _first(self) -> int:
+        """The box's own first process, as the test run sees it; 0 if there is none."""
+        pid = self.holder
+        for _ in ("the shell", "systemd-nspawn", "the box"):
+            pid = next(iter(_children(pid)), 0)
+        return pid
+
 
 @contextlib.contextmanager
 def booted(
@@ -125,34 +151,21 @@ def booted(
             stderr=subprocess.STDOUT,
         )
         try:
-            container = wait_for(
-                "the box's boot", lambda: _boots(machine, nspawn, console), timeout_s=BOOT_S
-            )
-            assert container is not None
+            container = Container(machine, nspawn.pid)
+            container.wait_booted()
             yield container
+        except AssertionError:
+            console.seek(0)
+            sys.stdout.write(console.read().decode(errors="replace"))
+            raise
         finally:
             nspawn.kill()
             nspawn.wait()
 
 
-def _boots(
-    machine: Machine, nspawn: subprocess.Popen[bytes], console: IO[bytes]
-) -> Container | None:
-    """The system, once everything in it that starts by itself has started."""
-    if nspawn.poll() is not None:
-        console.seek(0)
-        raise AssertionError(f"the box does not boot: {console.read().decode(errors='replace')}")
-    # unshare, systemd-nspawn, and then the box's own first process.
-    for child in _children(nspawn.pid):
-        for first in _children(child):
-            container = Container(machine, first)
-            asked = container.attempt("systemctl", "is-system-running")
-            if asked.stdout.strip() in ("running", "degraded"):
-                return container
-    return None
-
-
 def _children(pid: int) -> list[int]:
+    if not pid:
+        return []
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:

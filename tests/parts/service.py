@@ -17,6 +17,7 @@ SOCKETS = ("inglenook.socket", "inglenook-wake.socket")
 CONFIG = "/etc/inglenook/config.yaml"
 STATE_DIR = "/var/lib/inglenook"
 MODEL = "/srv/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+SOURCE = "/srv/checkout"
 NAME = "Kitchen"
 PORT = 8377
 
@@ -29,16 +30,22 @@ FOUND_S = 30.0
 
 
 class Service:
-    """One installation; every method blocks, none for long."""
+    """One installation; every method blocks, none for long.
+
+    Attributes:
+        venv: Where the program is.
+        url: Where it is reached in the clear.
+    """
 
     def __init__(self, container: Container) -> None:
         """Nothing is installed until `install`."""
         self.container = container
+        self.venv = VENV
         self.url = f"http://{container.machine.ipv4}:{PORT}"
 
     def inglenook(self, *words: str) -> str:
         """Run the command line as root, as an administrator does; returns what it printed."""
-        return self.container.run(f"{VENV}/bin/inglenook", *words)
+        return self.container.run(f"{self.venv}/bin/python", "-m", "inglenook", *words)
 
     def install(self, **sections: Mapping[str, Any]) -> str:
         """Install the service with these settings and wait until it serves; returns what it said.

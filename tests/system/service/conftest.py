@@ -11,7 +11,7 @@ import pytest
 from tests.parts import debian
 from tests.parts.container import Container, booted
 from tests.parts.netns import Machine, missing
-from tests.parts.service import MODEL, SOCKETS, UNIT, Service
+from tests.parts.service import MODEL, SOCKETS, SOURCE, UNIT, Service
 
 _WHEELS = "/srv/wheels"
 _PROGRAMS = ("apt-get", "debootstrap", "systemd-nspawn")
@@ -47,7 +47,8 @@ def container(
 ) -> Iterator[Container]:
     """A box that has booted, with the program and a model on it, and nothing set up."""
     box.connect()
-    with booted(box, layers, {wheel.parent: _WHEELS, starter_model: MODEL}) as container:
+    shown = {wheel.parent: _WHEELS, starter_model: MODEL, debian.CHECKOUT: SOURCE}
+    with booted(box, layers, shown) as container:
         container.run("sh", "-euc", _CARD)
         container.run(
             *[f"{debian.VENV}/bin/pip", "install", "--quiet", "--no-index", "--no-deps"],
