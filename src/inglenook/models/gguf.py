@@ -14,6 +14,7 @@ import struct
 from collections.abc import Mapping
 from typing import BinaryIO
 
+from inglenook.models.distinct import Distinct
 from inglenook.models.foreign import HEAD_BYTES, recognise
 from inglenook.models.ggml_types import TENSOR_TYPES
 from inglenook.models.header import (
@@ -36,6 +37,8 @@ from inglenook.models.reader import BoundedReader
 MAX_PAIRS = 4096
 MAX_TENSORS = 65_536
 MAX_TOKENS = 2**20
+
+_BYTE_TOKENS = frozenset(b"<0x%02X>" % byte for byte in range(256))
 
 _MAX_KEY_BYTES = 65_535  # specification
 _MAX_NAME_BYTES = 63  # GGML_MAX_NAME with its final zero
@@ -143,19 +146,15 @@ def _read_array(reader: BoundedReader, key: str, what: str) -> Array | Vocabular
 def _read_vocabulary(reader: BoundedReader, length: int, what: str) -> Vocabulary:
     if length > MAX_TOKENS:
         raise BadModelError(f"claims to have {length:,} tokens, where {MAX_TOKENS:,} is the most")
-    distinct = set()
-    n_empty = 0
+    distinct = Distinct(length)
+    repeated = byte_tokens = 0
     for text in reader.texts(length, what):
         token = text.partition(b"\0")[0]  # llama.cpp reads C strings
-        if token:
-            distinct.add(token)
-        else:
-            n_empty += 1
-    return Vocabulary(
-        length=length,
-        repeated=length - n_empty - len(distinct),
-        byte_tokens=sum(b"<0x%02X>" % byte in distinct for byte in range(256)),
-    )
+        if token and not distinct.add(token):
+            repeated += 1
+        elif token in _BYTE_TOKENS:
+            byte_tokens += 1
+    return Vocabulary(length=length, repeated=repeated, byte_tokens=byte_tokens)
 
 
 def _read_tensor(reader: BoundedReader) -> Tensor:
