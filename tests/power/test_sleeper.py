@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from inglenook.power.idle import Abilities, Activity, Level
-from inglenook.power.settings import PowerSettings
+from inglenook.power.settings import AwakeHours, PowerSettings
 from inglenook.power.sleeper import Sleeper, minute_of_day
 
 WITHIN_S = 5.0
@@ -37,8 +37,8 @@ class House:
 async def a_house(settings: PowerSettings) -> AsyncIterator[House]:
     house = House(settings)
     async with asyncio.TaskGroup() as tasks:
+        house.sleeper.begin()
         run = tasks.create_task(house.sleeper.run(), name="sleeper")
-        await asyncio.sleep(0)
         try:
             yield house
         finally:
@@ -82,16 +82,45 @@ async def test_an_answer_keeps_it_awake_until_it_ends() -> None:
         assert house.told == [Level.BUSY, Level.IDLE, Level.UNLOADED]
 
 
+async def test_the_time_begins_when_an_answer_has_ended_not_when_that_was_last_looked_at() -> None:
+    """Between two looks lies up to a minute."""
+    async with a_house(PowerSettings(unload_after_s=0.2)) as house:
+        house.activity = Activity(answers=1)
+        house.sleeper.changed()
+        await asyncio.sleep(0.15)
+        house.activity = Activity()
+        house.sleeper.changed()
+        ended_s = asyncio.get_running_loop().time()
+        await house.wait_told(Level.UNLOADED)
+
+        assert asyncio.get_running_loop().time() - ended_s >= 0.19
+
+
 async def test_a_box_that_was_asleep_stays_so_until_somebody_comes() -> None:
     """What started its process may have been nobody."""
     house = House(PowerSettings(unload_after_s=3600))
     async with asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(house.sleeper.run(asleep=True), name="sleeper")
-        await house.wait_told(Level.UNLOADED)
+        run = tasks.create_task(house.sleeper.run(), name="sleeper")
+        house.sleeper.begin(asleep=True)
+
+        assert house.told == [Level.UNLOADED]
+
         house.sleeper.use()
         run.cancel()
 
     assert house.told == [Level.UNLOADED, Level.IDLE]
+
+
+async def test_a_box_that_was_asleep_is_awake_in_the_hours_for_that() -> None:
+    """Then its model is loaded at once, for whoever comes."""
+    house = House(PowerSettings(unload_after_s=3600, awake_hours=AwakeHours(0, 60)))
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(house.sleeper.run(), name="sleeper")
+        house.sleeper.begin(asleep=True)
+        await asyncio.sleep(0)
+        run.cancel()
+
+    assert (house.told, house.sleeper.level) == ([], Level.IDLE)
 
 
 async def test_new_settings_count_at_once() -> None:
@@ -110,6 +139,7 @@ async def test_nothing_is_told_before_it_runs_or_after() -> None:
     house.sleeper.use()
     house.sleeper.changed()
     async with asyncio.TaskGroup() as tasks:
+        house.sleeper.begin()
         run = tasks.create_task(house.sleeper.run(), name="sleeper")
         await asyncio.sleep(0)
         run.cancel()

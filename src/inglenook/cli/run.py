@@ -10,7 +10,7 @@ import signal
 import sys
 
 from inglenook.config import Config, load_config
-from inglenook.daemon import Daemon, make_private_folder
+from inglenook.daemon import Daemon, claim_state_folder
 from inglenook.daemon.service import Systemd
 from inglenook.engine.orders import EngineState, Phase
 from inglenook.systemd import Notifier, inherited_sockets
@@ -20,6 +20,8 @@ _MDNS_WAIT_S = 8.0
 
 #: Loading has come to its end, be it a good one or not.
 _SETTLED = (Phase.READY, Phase.MISSING, Phase.UNLOADED)
+
+_STDIN = 0
 
 #: Clears a terminal's line from the cursor on (ECMA-48, EL).
 _CLEAR = "\x1b[K"
@@ -35,7 +37,7 @@ def up(args: argparse.Namespace) -> int:
     """Fetch the starter model if no model is chosen, then run and show how to pair."""
     config = load_config(args.config, os.environ)
     if config.model.path is None:
-        make_private_folder(config.state_dir)
+        claim_state_folder(config.state_dir)
         from inglenook.cli.model import fetch_starter
 
         fetch_starter(config.state_dir / "models")
@@ -60,7 +62,9 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload.set)
+    # A terminal that is closed says the same as a service manager that has settings read anew.
+    hung_up = daemon.stop if os.isatty(_STDIN) else daemon.reload
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     await daemon.run(None if loading is None else lambda: _welcome(daemon, loading))
     return 0
 

@@ -13,7 +13,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
 from inglenook.daemon.account import state_of, status_line
-from inglenook.daemon.doors import control_door, front_door
+from inglenook.daemon.doors import TlsDoor, control_door, front_door
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
 from inglenook.daemon.reloading import changed_keys
@@ -25,7 +25,7 @@ from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load
 from inglenook.engine.supervisor import Supervisor
-from inglenook.errors import ConfigError
+from inglenook.errors import ConfigError, StartupError
 from inglenook.gateway.app import PROTOCOLS, urls
 from inglenook.gateway.house import Addresses, House, Identity
 from inglenook.gateway.metrics import Metrics
@@ -113,6 +113,7 @@ class Daemon:
         self._wake_targets = WakeTargets(config.wake)
         self._announcer: Announcer | None = None
         self._house: House | None = None
+        self._tls: TlsDoor | None = None
 
     @property
     def engine_state(self) -> EngineState:
@@ -161,21 +162,24 @@ class Daemon:
             self._config.discovery, advert, last_host_name=found.last_host_name
         )
         self._house = self._make_house(found, self._announcer)
+        if found.certificate is not None:
+            self._tls = await asyncio.to_thread(TlsDoor, found.certificate)
         await self._desk.restore(self._welcome.__contains__)
+        ways = self._ways(found)
+        # Before the doors open: who comes in at once must find that this counts.
+        self._resting.begin(ways)
         async with (
-            front_door(found, self._house, self._phones) as doorman,
+            front_door(found, self._house, self._phones, self._tls) as doorman,
             control_door(found, self._house, self._purge),
         ):
             self.ready.set()
             beside = [doorman.run, *([alongside] if alongside else [])]
-            await self._live(found, beside)
+            await self._live(found, ways, beside)
 
     async def _live(
-        self, found: Found, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
+        self, found: Found, ways: Ways, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
     ) -> None:
         assert self._announcer is not None
-        ways = self._ways(found)
-        self._resting.begin(ways)
         async with asyncio.TaskGroup() as tasks:
             desk = tasks.create_task(self._desk.run(), name="desk")
             background = [
@@ -210,7 +214,7 @@ class Daemon:
             door=self.door,
             engine_state=lambda: self._supervisor.state,
             came=self._resting.sleeper.use,
-            asleep=lambda: self._resting.asleep,
+            asleep=lambda: self._governing.asleep,
             wake=self._wake,
             snapshot=self._snapshot,
             metrics=self._metrics.text,
@@ -283,7 +287,10 @@ class Daemon:
             self._announcer.announce_again()
 
     def _ways(self, found: Found) -> Ways:
-        held = bool(self._inherited.tcp)
+        listen = self._config.listen
+        ports = {port for port in (listen.port, *listen.extra, listen.tls_port) if port}
+        # All of them: at one that nobody holds, nobody would be heard.
+        held = ports <= self._inherited.tcp.keys()
         return Ways(found.asleep, held, found.ear, found.own_macs, model_path(self._config))
 
     async def _reload_when_told(self) -> None:
@@ -300,16 +307,26 @@ class Daemon:
                     log.error("the settings stay as they were: %s", exc)  # noqa: TRY400  # its words are for people
                     continue
                 self._take_up(config)
+                await self._renew_certificate()
 
     def _take_up(self, config: Config) -> None:
         at_once, later = changed_keys(self._config, config)
-        self._resting.sleeper.settings = config.power
-        self._resting.sleeper.changed()
+        self._resting.take_up(config.power)
         self._wake_targets = WakeTargets(config.wake)
-        self._config = replace(self._config, power=config.power, wake=config.wake)
+        wake = replace(self._config.wake, targets=config.wake.targets)
+        self._config = replace(self._config, power=config.power, wake=wake)
         log.info("settings read anew; changed: %s", ", ".join(at_once) or "nothing")
         if later:
             log.warning("changed, but only in force after a restart: %s", ", ".join(later))
+
+    async def _renew_certificate(self) -> None:
+        """The box may have other addresses than when it was started."""
+        if self._tls is None:
+            return
+        try:
+            await self._tls.renew(self._config, self.identity.server_id)
+        except StartupError as exc:
+            log.error("the TLS certificate stays as it was: %s", exc)  # noqa: TRY400  # its words are for people
 
     def _devices_changed(self) -> None:
         before, self._welcome = self._welcome, _tokens(self._allowlist)

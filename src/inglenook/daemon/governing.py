@@ -42,6 +42,7 @@ class Governing:
 
     Attributes:
         changes: Counts what phones should hear of: limits, and whole degrees.
+        loading: Whether the model is on its way into memory because it is needed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Governing:
     ) -> None:
         """Nothing happens until `run`; ``on_change`` hears, synchronously, of `changes`."""
         self.changes = 0
+        self.loading = False
         self._supervisor = supervisor
         self._desk = desk
         self._on_change = on_change
@@ -67,6 +69,7 @@ class Governing:
         self._readings = Readings()
         self._cpu_c: int | None = None
         self._resting = False
+        self._failing = False
         self._paused = False
         self._shown: tuple[object, ...] = ()
         self._limits = ServingLimits(config.engine.max_sequences)
@@ -102,8 +105,15 @@ class Governing:
 
     def engine_changed(self) -> None:
         """The engine has a new state, which may be that there is no room for it."""
+        phase = self._supervisor.state.phase
+        # One that failed is tried again and again, for nobody.
+        self.loading = phase is Phase.LOADING and not self._failing
+        if phase is not Phase.LOADING:
+            self._failing = phase in (Phase.RESTARTING, Phase.MISSING)
         if self._decision is not None:
             self._hand_on(self._decision)
+        else:
+            self._load_or_unload(None)
 
     def state(self) -> dict[str, Any]:
         """The governor's part of the ``state`` that phones are told, see docs/protocol.md."""
@@ -120,9 +130,9 @@ class Governing:
         }
 
     @property
-    def loading(self) -> bool:
-        """Whether the model is on its way into memory."""
-        return self._supervisor.state.phase is Phase.LOADING
+    def asleep(self) -> bool:
+        """Whether the model is away because nobody needs it; one that is missing is just that."""
+        return self._resting and self._supervisor.state.phase is not Phase.MISSING
 
     @property
     def free_bytes(self) -> int:
@@ -131,10 +141,12 @@ class Governing:
 
     def mdns_status(self) -> Status:
         """What the network is told."""
-        return mdns_status(self._decision, self._supervisor.state, resting=self._resting)
+        return mdns_status(self._decision, self._supervisor.state, resting=self.asleep)
 
     def _load_or_unload(self, decision: Decision | None) -> None:
-        if self._resting or (decision is not None and decision.unload):
+        # A missing one takes no memory, is looked for anew, and its owner must hear of it.
+        missing = self._supervisor.state.phase is Phase.MISSING
+        if not missing and (self._resting or (decision is not None and decision.unload)):
             self._supervisor.unload()
         else:
             self._supervisor.load()

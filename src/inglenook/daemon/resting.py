@@ -21,6 +21,7 @@ from inglenook.power.idle import Abilities, Activity, Level
 from inglenook.power.listener import WakeListener
 from inglenook.power.logind import Logind
 from inglenook.power.magic import parse_mac
+from inglenook.power.settings import PowerSettings
 from inglenook.power.sleeper import Sleeper, minute_of_day
 from inglenook.power.suspend_test import read_suspend_test
 from inglenook.serving.desk import Desk
@@ -82,7 +83,7 @@ class Resting:
         on_return: Callable[[], None],
         stop: Callable[[], None],
     ) -> None:
-        """Nothing happens until `run`.
+        """Nothing happens until `begin`.
 
         Args:
             config: All the settings.
@@ -113,35 +114,34 @@ class Resting:
         """How deep the box sleeps, as docs/protocol.md calls it."""
         return (Level.SUSPENDED if self._leaving else self.sleeper.level).name.lower()
 
-    @property
-    def asleep(self) -> bool:
-        """Whether the model is away because nobody needs it."""
-        return self.sleeper.level >= Level.UNLOADED
-
     def knocked(self) -> None:
         """Somebody has come to the door, who has not said yet who it is; or has gone."""
-        if self.asleep:
+        if self.sleeper.level >= Level.UNLOADED:
             self._knocked.set()
         self.sleeper.changed()
 
     def begin(self, ways: Ways) -> None:
-        """Before anything runs: let the model be where it is if the box was asleep."""
-        self._governing.rest(ways.asleep and self._config.power.unload_after_s > 0)
+        """Before anybody is let in: leave the model where it is if the box was asleep."""
+        self.sleeper.abilities = Abilities(stop=ways.held)
+        self.sleeper.begin(asleep=ways.asleep)
+
+    def take_up(self, settings: PowerSettings) -> None:
+        """The settings have changed."""
+        self.sleeper.settings = settings
+        self.sleeper.changed()
+        self._warn_of_suspend()
 
     async def run(self, ways: Ways) -> None:
         """Sleep and wake until cancelled."""
         tested = await asyncio.to_thread(
             read_suspend_test, self._config.state_dir, platform.release()
         )
-        self.sleeper.abilities = Abilities(stop=ways.held, suspend=tested)
-        if self._config.power.suspend_after_s and not tested:
-            log.warning(
-                "power.suspend_after has no effect before `inglenook doctor --suspend-test`"
-                " has succeeded on this board with this kernel"
-            )
+        self.sleeper.abilities = replace(self.sleeper.abilities, suspend=tested)
+        self._warn_of_suspend()
+        self.sleeper.changed()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._logind.run(), name="logind")
-            tasks.create_task(self.sleeper.run(asleep=ways.asleep), name="sleeper")
+            tasks.create_task(self.sleeper.run(), name="sleeper")
             tasks.create_task(self._read_early(ways.model), name="prefetch")
             tasks.create_task(self._go_deep(), name="deep sleep")
             if ways.ear is not None:
@@ -168,10 +168,30 @@ class Resting:
             await self._deep.wait()
             self._deep.clear()
             if self.sleeper.level is Level.STOPPED:
-                await asyncio.to_thread((self._config.state_dir / ASLEEP_NAME).touch)
-                self._stop()
+                await self._end()
             elif self.sleeper.level is Level.SUSPENDED:
                 await self._suspend()
+
+    async def _end(self) -> None:
+        """End the process, unless somebody comes in at the last moment."""
+        marker = self._config.state_dir / ASLEEP_NAME
+        try:
+            await asyncio.to_thread(marker.touch)
+            if self.sleeper.level is Level.STOPPED:
+                self._stop()
+            else:
+                await asyncio.to_thread(marker.unlink)
+        except OSError as exc:
+            log.warning("the process stays, as %s cannot be written: %s", marker, exc.strerror)
+            self.sleeper.abilities = replace(self.sleeper.abilities, stop=False)
+            self.sleeper.changed()
+
+    def _warn_of_suspend(self) -> None:
+        if self.sleeper.settings.suspend_after_s and not self.sleeper.abilities.suspend:
+            log.warning(
+                "power.suspend_after has no effect before `inglenook doctor --suspend-test`"
+                " has succeeded on this board with this kernel"
+            )
 
     async def _suspend(self) -> None:
         try:
@@ -213,7 +233,7 @@ class Resting:
             answers=load.active + load.queued,
             preparations=self._desk.preparing,
             loading=self._governing.loading,
-            sockets=len(self._phones),
+            sockets=self._phones.known,
             others=self._door.is_open,
             inhibited=self._logind.inhibited,
             minute=minute_of_day(),

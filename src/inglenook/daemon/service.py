@@ -40,6 +40,7 @@ class Service:
         self._notifier = notifier
         self._supervisor = supervisor
         self._settled = asyncio.Event()
+        self._ready = False
         self._told = ""
 
     def engine_changed(self) -> None:
@@ -59,6 +60,7 @@ class Service:
             # From the start: a start that hangs is ended by the watchdog, too.
             tasks.create_task(self._watch(), name="watchdog")
             await self._settle()
+            self._ready = True
             self._notifier.ready()
 
     def stopping(self) -> None:
@@ -68,6 +70,10 @@ class Service:
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Settings are read anew in this block."""
+        if not self._ready:
+            # The end of a reload would be taken for the end of the start.
+            yield
+            return
         self._notifier.reloading()
         try:
             yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,7 +70,7 @@ def find(
         StartupError: If something is missing or taken.
     """
     raise_open_files_limit()
-    make_private_folder(config.state_dir)
+    claim_state_folder(config.state_dir)
     asleep = _was_asleep(config.state_dir / ASLEEP_NAME)
     allowlist.load()
     box_id = server_id(config.state_dir)
@@ -79,13 +81,7 @@ def find(
     except StartupError:
         control.close()
         raise
-    certificate = None
-    if tls:
-        own = [f"{host_name(name, box_id)}.local", socket.gethostname(), "localhost"]
-        names = [*own, *(other for other in config.listen.names if other.isascii())]
-        addresses = [interface.ip for interface in read_addresses()]
-        now = datetime.now(UTC).timestamp()
-        certificate = ensure_certificate(config.state_dir, names, addresses, now)
+    certificate = current_certificate(config, box_id) if tls else None
     identity = Identity(
         box_id,
         name,
@@ -112,6 +108,41 @@ def find(
     )
 
 
+def current_certificate(config: Config, box_id: str) -> Certificate:
+    """Give the TLS port's certificate, for the names and addresses the box has now; blocks.
+
+    Raises:
+        StartupError: If there is none and none can be made.
+    """
+    own = [f"{host_name(config.name, box_id)}.local", socket.gethostname(), "localhost"]
+    names = [*own, *(other for other in config.listen.names if other.isascii())]
+    addresses = [interface.ip for interface in read_addresses()]
+    now = datetime.now(UTC).timestamp()
+    return ensure_certificate(config.state_dir, names, addresses, now)
+
+
+def claim_state_folder(path: Path) -> None:
+    """Make the state folder if it is missing, and see that what is left there can be read again.
+
+    Raises:
+        StartupError: If it cannot be made, or this is root and it belongs to somebody else.
+    """
+    make_private_folder(path)
+    owner = path.stat().st_uid
+    if os.geteuid() == 0 != owner:
+        raise StartupError(
+            f"state_dir: {path} belongs to {_user_name(owner)}, who could not read what root leaves"
+            f" there; run it as that user, or start the service that does"
+        )
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
 def make_private_folder(path: Path) -> None:
     """Make the state folder, for this user only, if it is missing.
 
@@ -129,6 +160,8 @@ def _was_asleep(marker: Path) -> bool:
         marker.unlink()
     except FileNotFoundError:
         return False
+    except OSError as exc:
+        raise StartupError(f"{marker} cannot be removed: {exc.strerror}") from exc
     return True
 
 

@@ -36,6 +36,11 @@ class Phones:
     def __len__(self) -> int:
         return len(self._phones)
 
+    @property
+    def known(self) -> int:
+        """How many of them have said who they are."""
+        return sum(phone.device is not None for phone in self._phones)
+
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle ``GET /ws``."""
         socket = PhoneSocket()
@@ -44,7 +49,7 @@ class Phones:
         except ConnectionError:
             # It hung up in the middle of the handshake, as phones do.
             return socket
-        strangers = sum(1 for phone in self._phones if phone.device is None)
+        strangers = len(self._phones) - self.known
         if self._stopping or len(self._phones) >= SOCKETS_MAX or strangers >= STRANGERS_MAX:
             code = CloseCode.RESTARTING if self._stopping else CloseCode.TOO_MANY
             await socket.close(code=code, message=b"too many connections")

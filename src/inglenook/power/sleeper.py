@@ -38,7 +38,7 @@ class Sleeper:
         activity: Callable[[], Activity],
         on_level: Callable[[Level], None],
     ) -> None:
-        """Nothing is told until `run`.
+        """Nothing is told until `begin`.
 
         Args:
             settings: When to sleep.
@@ -50,6 +50,7 @@ class Sleeper:
         self._activity = activity
         self._on_level = on_level
         self._use: Use | None = None
+        self._going_on = Activity()
         self._level = Level.IDLE
         self._timer: asyncio.TimerHandle | None = None
 
@@ -70,16 +71,19 @@ class Sleeper:
         """Something that goes on may have begun or ended."""
         self._look(lambda use, _now: use)
 
-    async def run(self, *, asleep: bool = False) -> None:
-        """Tell of levels until cancelled.
+    def begin(self, *, asleep: bool = False) -> None:
+        """Tell of levels from now on; `run` ends it.
 
         Args:
             asleep: Whether the box was asleep until now, and nobody has come yet.
         """
         now = self._now()
         self._use = Use(used_at=-math.inf if asleep else now, held_at=now)
+        self.changed()
+
+    async def run(self) -> None:
+        """Have looks taken in time until cancelled; nothing is told afterwards."""
         try:
-            self.changed()
             await asyncio.get_running_loop().create_future()
         finally:
             self._use = None
@@ -90,7 +94,9 @@ class Sleeper:
         if self._use is None:
             return
         now, activity = self._now(), self._activity()
-        self._use = seen(change(self._use, now), activity, now)
+        # What went on at the last look did so until now, or very nearly.
+        use = seen(change(self._use, now), self._going_on, now)
+        self._use, self._going_on = seen(use, activity, now), activity
         self._look_again(now)
         before, self._level = self._level, self._judge(activity, now)
         if self._level is not before:
@@ -105,10 +111,14 @@ class Sleeper:
         assert self._use is not None
         due = now + min(next_look_s(self._use, self.settings, now), _LOOK_S)
         if self._timer is not None:
-            if now < self._timer.when() <= due:
+            if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due, self.changed)
+        self._timer = asyncio.get_running_loop().call_at(due, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.changed()
 
     @staticmethod
     def _now() -> float:
