@@ -200,6 +200,10 @@ def test_a_box_without_a_name_is_called_by_its_host_name(host_name: str, name: s
             "name: a\nlisten: {extra: [99, 99, 99]}",
             "listen: port 99 is given twice in port, tls_port and extra (line 2)",
         ),
+        (
+            "wake:\n  targets: [Nas=aa-bb-cc-dd-ee-ff, NAS=00-11-22-33-44-55]",
+            "wake.targets: two machines are called 'nas'; give each a name of its own (line 2)",
+        ),
         ("a: 1\n\tb: 2", "line 2: a tab; indent with spaces"),
     ],
 )

@@ -62,6 +62,8 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
     listen = ListenSettings(**_of("listen", found))
     if not any(finding.where.startswith("listen") for finding in findings):
         findings += _port_findings(listen, tree)
+    wake = WakeSettings(**_of("wake", found))
+    findings += _target_findings(wake, tree)
     if findings:
         raise ConfigError([_fault(finding) for finding in sorted(findings)], source)
     return Config(
@@ -75,7 +77,7 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
         governor=GovernorSettings(**_of("governor", found)),
         discovery=DiscoverySettings(**_of("discovery", found)),
         power=PowerSettings(**_of("power", found)),
-        wake=WakeSettings(**_of("wake", found)),
+        wake=wake,
     )
 
 
@@ -156,6 +158,16 @@ def _port_findings(listen: ListenSettings, tree: Section) -> Iterable[Finding]:
     for port, times in ports.items():
         if times > 1:
             yield Finding(line, "listen", f"port {port} is given twice in port, tls_port and extra")
+
+
+def _target_findings(wake: WakeSettings, tree: Section) -> Iterable[Finding]:
+    section = tree.entries.get("wake")
+    line = section.entries["targets"].line if isinstance(section, Section) and wake.targets else 0
+    # They are asked for in any case.
+    for name, times in Counter(target.name.casefold() for target in wake.targets).items():
+        if times > 1:
+            what = f"two machines are called {name!r}; give each a name of its own"
+            yield Finding(line, "wake.targets", what)
 
 
 def _fault(finding: Finding) -> Fault:
