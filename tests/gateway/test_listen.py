@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from inglenook.auth.certificates import ensure_certificate, server_ssl_context
 from inglenook.errors import StartupError
-from inglenook.gateway.listen import bind
+from inglenook.gateway.listen import TLS_READ_BYTES, bind, serve
 from inglenook.gateway.settings import ListenSettings
 from tests.parts.box import free_port
 
@@ -117,3 +124,34 @@ def test_a_taken_port_closes_what_was_inherited_too() -> None:
             bind(ListenSettings("127.0.0.1", used.getsockname()[1], taken), inherited)
 
     assert (used.fileno(), unused.fileno()) == (-1, -1)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    """What a TLS port is served with; made before there is a loop to block."""
+    now = datetime.now(UTC).timestamp()
+    return server_ssl_context(ensure_certificate(tmp_path, ["localhost"], [], now))
+
+
+async def test_a_connection_over_tls_holds_little_memory(context: ssl.SSLContext) -> None:
+    """The library's own buffer would be 256 KiB, for as long as the phone stays."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    _plain, doors = bind(ListenSettings("127.0.0.1", 0, free_port()))
+    port = doors[0].getsockname()[1]
+    runner = await serve(web.Application(), [], doors, context)
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+            writer.write(b"GET / HTTP/1.1\r\nHost: box\r\n\r\n")
+            await reader.readline()
+        assert runner.server is not None
+        transport = runner.server.connections[0].transport
+
+        assert len(transport._ssl_protocol._ssl_buffer) == TLS_READ_BYTES  # type: ignore[union-attr]
+
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    finally:
+        await runner.cleanup()

@@ -9,6 +9,7 @@ import logging
 import resource
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -36,6 +37,11 @@ FIRST_REQUEST_S = 10.0
 SILENT_MAX = 256
 
 _SWEEP_S = 2.0
+
+#: asyncio holds a buffer for each TLS connection as long as that lasts. With its own 256 KiB,
+#: 512 phones would cost 128 MiB; a TLS record has 16 (RFC 8446, section 5.1).
+TLS_READ_BYTES = 32 * 1024
+SSLProtocol.max_size = TLS_READ_BYTES
 
 #: What a daemon inherits that systemd did not start by its sockets.
 NONE_INHERITED: Mapping[int, Sequence[socket.socket]] = MappingProxyType({})
