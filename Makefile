@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help up test test-rooms test-whole check fix test-system test-lowest lock clean
+.PHONY: help up test check fix test-system test-lowest lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,21 +14,13 @@ up: $(VENV)/run-installed  ## set up and run the box with the starter model
 	@exec $(BIN)/inglenook up
 
 test: $(VENV)/dev-installed  ## set up and run the tests
-	@# Each waits for its own daemon much of the time.
-	@echo "The rooms' tests and the whole program's run side by side, and say at their end how it went."
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-rooms test-whole
-
-test-rooms: $(VENV)/dev-installed
-	$(BIN)/python -m pytest --ignore=tests/whole
-
-test-whole: $(VENV)/dev-installed
-	$(BIN)/python -m pytest tests/whole
+	$(BIN)/python -m pytest
 
 check: $(VENV)/dev-installed  ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	@$(MAKE) --no-print-directory test
+	$(BIN)/python -m pytest
 
 fix: $(VENV)/dev-installed  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
