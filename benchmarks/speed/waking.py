@@ -26,6 +26,9 @@ _ANSWER_TOKENS = 16
 #: What was said is on the disk by then.
 _UNLOAD_AFTER = "5s"
 
+#: The daemon has seen its engine end by then.
+_SETTLE_S = 1.0
+
 _BEGUN = b'{"type":"response.created"'
 
 _FIRST, _LOADED, _READ = "packet to first text", "packet to model loaded", "loaded to first text"
@@ -118,6 +121,7 @@ async def _sleep(ours: Inglenook, model: Path, night: _Night) -> None:
     await asyncio.to_thread(house.start)
     await asyncio.to_thread(house.wait_ready)
     await asyncio.to_thread(house.wait_asleep)
+    await asyncio.sleep(_SETTLE_S)
     if night.dropped:
         for path in (model, *house.state_dir.rglob("*.kv")):
             await asyncio.to_thread(_drop, path)
