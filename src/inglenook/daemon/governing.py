@@ -19,6 +19,7 @@ from inglenook.daemon.allowance import (
 from inglenook.discovery.advert import Status
 from inglenook.engine.orders import Load, Phase
 from inglenook.engine.supervisor import Supervisor
+from inglenook.governor.clocks import Clocks
 from inglenook.governor.limits import Capacity, Decision
 from inglenook.governor.monitor import Monitor, Pace, Work
 from inglenook.governor.probes import Probes
@@ -73,6 +74,7 @@ class Governing:
         self._paused = False
         self._shown: tuple[object, ...] = ()
         self._limits = ServingLimits(config.engine.max_sequences)
+        self._clocks = Clocks(config.governor.root, config.state_dir)
         probes = Probes(config.governor.root, lambda: supervisor.pid)
         self._monitor = Monitor(
             probes.read, self._work, self._looked, enabled=config.governor.enabled, pace=pace
@@ -80,7 +82,7 @@ class Governing:
 
     async def run(self) -> None:
         """Govern until cancelled."""
-        await self._monitor.run()
+        await self._monitor.run(self._clocks)
 
     def loads(self, load: Load) -> None:
         """The engine is about to load a model so."""
@@ -184,6 +186,7 @@ class Governing:
             decision.reason,
             decision.max_active,
             decision.threads,
+            decision.clock,
             decision.duty,
         )
         if shown != self._shown:

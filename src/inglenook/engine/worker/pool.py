@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 #: Beginnings shorter than this are computed again: finding them costs as much.
 WORTH_KEEPING_TOKENS = 16
 
+#: What is only kept has at most this part of the cells, one in so many; the rest is in the store,
+#: from where 1,000 tokens are back in 2 to 30 ms. Attention walks every cell up to the highest in
+#: use: a pool full of it costs every answer of a small model a sixth of its speed.
+_KEPT_PART = 2
+
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -149,6 +154,10 @@ class Pool:
             other.to_save = other.to_save and not save
             self._release(other)
         self._rows[number] = Row(number, tokens, kept=True, to_save=save)
+        if self._store is not None:
+            while self._kept_tokens > self._context.cells // _KEPT_PART:
+                if not self._drop_oldest(but=number):
+                    break
 
     def drop(self, number: int) -> None:
         """Forget a sequence."""
@@ -213,6 +222,10 @@ class Pool:
             self._release(row)
         if self._store is not None:
             self._store.purge()
+
+    @property
+    def _kept_tokens(self) -> int:
+        return sum(self._ledger.length(row.number) for row in self._rows.values() if row.kept)
 
     def _best(self, tokens: Tokens[int]) -> tuple[int | None, int]:
         """Who has most of a newcomer's beginning, and how much of it."""
