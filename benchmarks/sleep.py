@@ -1,7 +1,7 @@
 """Measures what a sleeping box costs, and how soon it answers.
 
-Run as ``python -m benchmarks.sleep``; exit code 1 if something is not as it should be. It takes a
-minute and a half a round beside four minutes; leave the machine alone meanwhile. Kind: hands.
+Run as ``python -m benchmarks.sleep``; exit code 1 if something is not as it should be. It takes
+some 20 minutes; leave the machine alone meanwhile. Kind: hands.
 """
 
 from __future__ import annotations
