@@ -84,6 +84,22 @@ def test_the_second_turn_computes_only_what_is_new(toy: Model) -> None:
     assert follow(toy, second, writer.answers[2].tokens)
 
 
+def test_what_is_only_kept_has_half_of_the_pool(toy: Model) -> None:
+    """The rest is in the store, where it is found; without a store all of it stays."""
+    asked = [prompt(300, seed) for seed in range(6)]
+    with stored() as store, writing(toy, cells=2048, store=store) as writer:
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+
+        assert writer.batcher.pool.used_cells <= 1024
+        assert [ask(writer, 10 + job, tokens)[0] for job, tokens in enumerate(asked)] == [299] * 6
+    with writing(toy, cells=2048) as writer:
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+
+        assert writer.batcher.pool.used_cells > 6 * 300
+
+
 def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
     """Whether they come one after the other or while the first is still being answered."""
     system = prompt(500, 1)
