@@ -1,0 +1,147 @@
+"""A box without doors: desk, engine process, governor and sleep, wired as the daemon wires them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inglenook.auth.allowlist import Allowlist
+from inglenook.config import Config
+from inglenook.daemon.governing import Governing
+from inglenook.daemon.resting import Resting, Ways
+from inglenook.engine.orders import EngineState, Phase
+from inglenook.gateway.pairing import PairingDoor
+from inglenook.gateway.phones import Phones
+from inglenook.governor.monitor import Pace
+from inglenook.governor.settings import GovernorSettings
+from inglenook.power.idle import Level
+from inglenook.power.settings import PowerSettings
+from inglenook.serving.desk import Desk
+from inglenook.serving.recorder import Recorder
+from inglenook.serving.response import Response
+from tests.engine.watched import Engine, fake
+from tests.parts.board import Board, virtual_machine
+
+#: For things that take well below a second on an idle machine.
+SOON_S = 20.0
+
+NOBODY = Ways(asleep=False, held=False, ear=None, macs=(), model=Path("/models/model.gguf"))
+
+
+class Bed:
+    """What sleeps in it.
+
+    Attributes:
+        board: On which it stands; memory is all it has.
+        levels: Every level it came to.
+        ended: The process was to end.
+        on_level: Hears, synchronously, of each.
+    """
+
+    def __init__(
+        self, folder: Path, power: PowerSettings, behaviours: Sequence[str], *, governed: bool
+    ) -> None:
+        self.folder = folder
+        self.board: Board = virtual_machine(folder / "board")
+        self.levels: list[Level] = []
+        self.ended = asyncio.Event()
+        self.on_level: Callable[[Level], None] = lambda _level: None
+        governor = GovernorSettings(enabled=governed, root=self.board.root)
+        config = Config("Kitchen", folder / "state", governor=governor, power=power)
+        config.state_dir.mkdir()
+        self.engine = Engine(fake(folder / "script", behaviours))
+        self.engine.on_change = self._engine_changed
+        self.desk = Desk(
+            config.serving,
+            self.engine.supervisor,
+            Recorder(None),
+            max_active=2,
+            on_change=self._changed,
+        )
+        # For the law a second passes from look to look.
+        pace = Pace(every_s=0.02, clock=map(float, itertools.count()).__next__)
+        self.governing = Governing(config, self.engine.supervisor, self.desk, lambda: None, pace)
+        self.phones = Phones(self._changed)
+        self.door = PairingDoor(Allowlist(config.state_dir / "devices.json"), self._changed)
+        self.resting = Resting(
+            config,
+            desk=self.desk,
+            phones=self.phones,
+            door=self.door,
+            governing=self.governing,
+            on_change=self._note,
+            on_return=lambda: None,
+            stop=self.ended.set,
+        )
+
+    @property
+    def phase(self) -> Phase:
+        """The engine's."""
+        return self.engine.supervisor.state.phase
+
+    def ask(self, text: str = "one two three") -> Response:
+        """Have something answered; the fake engine says it again."""
+        return self.desk.submit("ada", {"messages": [{"role": "user", "content": text}]})
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for what nobody tells."""
+        async with asyncio.timeout(SOON_S):
+            while not condition():  # noqa: ASYNC110  # nobody would set an Event
+                await asyncio.sleep(0.005)
+
+    @asynccontextmanager
+    async def slept_in(self, ways: Ways = NOBODY) -> AsyncIterator[None]:
+        """Run it all until the end of the block."""
+        self.resting.begin(ways)
+        async with self.running(ways):
+            yield
+
+    @asynccontextmanager
+    async def running(self, ways: Ways = NOBODY) -> AsyncIterator[None]:
+        """The same once sleep has begun."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.desk.run(), name="desk")
+            background = [
+                tasks.create_task(self.governing.run(), name="governor"),
+                tasks.create_task(self.resting.run(ways), name="rest"),
+            ]
+            try:
+                async with self.engine.running():
+                    yield
+            finally:
+                self.desk.stop()
+                for task in background:
+                    task.cancel()
+
+    def _engine_changed(self, state: EngineState) -> None:
+        self.desk.engine_changed(state)
+        self.governing.engine_changed()
+        self._changed()
+
+    def _changed(self) -> None:
+        self.resting.sleeper.changed()
+
+    def _note(self) -> None:
+        level = self.resting.sleeper.level
+        if not self.levels or self.levels[-1] is not level:
+            self.levels.append(level)
+            self.on_level(level)
+
+
+MakeBed = Callable[..., Bed]
+
+
+@pytest.fixture
+def make_bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeBed:
+    """Makes a box that sleeps by these settings, with engines that behave so; without D-Bus."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
+
+    def make(power: PowerSettings, behaviours: Sequence[str] = (), *, governed: bool = True) -> Bed:
+        return Bed(tmp_path, power, behaviours, governed=governed)
+
+    return make

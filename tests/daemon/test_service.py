@@ -1,0 +1,179 @@
+"""What systemd is told, on a socket as systemd makes it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from inglenook.daemon.service import Service
+from inglenook.engine.orders import Load, Phase
+from inglenook.engine.supervisor import Supervisor
+from inglenook.systemd import Notifier
+from tests.engine.watched import Engine, fake
+
+SOON_S = 10.0
+
+MORE_TIME = "EXTEND_TIMEOUT_USEC=60000000"
+
+
+class Ear:
+    """The other end of ``NOTIFY_SOCKET``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._sock.bind(str(path))
+
+    async def next(self) -> str:
+        """The next message."""
+        async with asyncio.timeout(SOON_S):
+            return (await asyncio.get_running_loop().sock_recv(self._sock, 4096)).decode()
+
+    def rest(self) -> list[str]:
+        """What else has come."""
+        heard = []
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(self._sock.recv(4096).decode())
+        return heard
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def ear(tmp_path: Path) -> Iterator[Ear]:
+    ear = Ear(tmp_path / "notify")
+    yield ear
+    ear.close()
+
+
+def notifier(ear: Ear, **environ: str) -> Notifier:
+    return Notifier({"NOTIFY_SOCKET": str(ear.path), **environ})
+
+
+@asynccontextmanager
+async def serving(service: Service) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(service.run(), name="systemd")
+        try:
+            yield
+        finally:
+            run.cancel()
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "missing", "phase"),
+    [([], None, Phase.READY), (["exits 3"], None, Phase.RESTARTING), ([], "none", Phase.MISSING)],
+)
+async def test_it_is_ready_when_it_is_known_how_loading_went(
+    ear: Ear, behaviours: list[str], missing: str | None, phase: Phase
+) -> None:
+    """Well or not: the page answers, and says what is wrong. Said once, whatever comes then."""
+    engine = Engine(fake(ear.path.parent / "script", behaviours))
+    engine.missing = missing
+    service = Service(notifier(ear), engine.supervisor)
+    engine.on_change = lambda _state: service.engine_changed()
+    async with serving(service):
+        assert await ear.next() == MORE_TIME
+        assert ear.rest() == []
+        async with engine.running():
+            await engine.until(phase)
+            assert await ear.next() == "READY=1"
+            if missing is None:
+                await engine.until(Phase.READY)
+            assert ear.rest() == []
+
+
+async def test_a_reload_is_told_of_from_its_begin_to_its_end(ear: Ear) -> None:
+    """Also if it came to nothing."""
+    engine = Engine(fake(ear.path.parent / "script", []))
+    service = Service(notifier(ear), engine.supervisor)
+    engine.on_change = lambda _state: service.engine_changed()
+    async with engine.running(), serving(service):
+        while await ear.next() != "READY=1":
+            pass
+        with suppress(ValueError), service.reloading():
+            assert (await ear.next()).startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert ear.rest() == []
+            raise ValueError
+        assert ear.rest() == ["READY=1"]
+
+
+async def test_a_reload_amid_the_start_does_not_end_it(ear: Ear) -> None:
+    """The box is ready when its model is."""
+    engine = Engine(fake(ear.path.parent / "script", []))
+    service = Service(notifier(ear), engine.supervisor)
+    async with serving(service):
+        assert await ear.next() == MORE_TIME
+        with service.reloading():
+            pass
+        assert ear.rest() == []
+
+
+async def test_a_line_is_told_once(ear: Ear) -> None:
+    """Until there is another; all of it is one line."""
+    service = Service(notifier(ear), Hanging())
+    for line in ("smol ready", "smol ready", "smol\nloading", "smol ready"):
+        service.tell(line)
+
+    assert ear.rest() == ["STATUS=smol ready", "STATUS=smol loading", "STATUS=smol ready"]
+
+
+async def test_an_engine_that_nobody_ends_ends_the_signs_of_life(ear: Ear) -> None:
+    """They come back with it."""
+    supervisor = Hanging()
+    service = Service(notifier(ear, WATCHDOG_USEC="40000"), supervisor)
+    service.engine_changed()
+    async with serving(service):
+        while await ear.next() != "WATCHDOG=1":
+            pass
+        supervisor.hangs = True
+        await asyncio.sleep(0)
+        ear.rest()
+        await asyncio.sleep(0.05)
+        assert "WATCHDOG=1" not in ear.rest()
+        supervisor.hangs = False
+        while await ear.next() != "WATCHDOG=1":
+            pass
+
+
+async def test_nobody_who_listens_for_it_is_told_nothing(ear: Ear) -> None:
+    """Another process's watchdog is none of ours."""
+    service = Service(notifier(ear, WATCHDOG_USEC="1000", WATCHDOG_PID="1"), Hanging())
+    async with serving(service):
+        await asyncio.sleep(0.02)
+
+    assert ear.rest() == [MORE_TIME]
+
+
+async def test_an_end_is_told(ear: Ear) -> None:
+    """So that nobody waits for signs of life."""
+    Service(notifier(ear), Hanging()).stopping()
+
+    assert ear.rest() == ["STOPPING=1"]
+
+
+class Hanging(Supervisor):
+    """A supervisor without an engine, which may be one that hangs.
+
+    Attributes:
+        hangs: Whether it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_no_model, lambda _state: None)
+        self.hangs = False
+
+    def overdue(self, now: float) -> bool:
+        return self.hangs
+
+
+async def _no_model() -> tuple[str, Load]:
+    raise AssertionError("it is never run")
