@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 from tests.parts.board import virtual_machine
@@ -35,6 +36,16 @@ def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
             assert again.wait_ended() == 0
 
     assert "Traceback" not in up.shown + again.shown
+
+
+def test_a_terminal_that_is_closed_ends_it() -> None:
+    """It would go on unseen otherwise, and keep the ports from the next one."""
+    with made_box(None) as box:
+        box.write_config()
+        with terminal(["run", "--config", str(box.config)], box.environ()) as run:
+            run.wait_for("no model")
+            run.process.send_signal(signal.SIGHUP)
+            assert run.wait_ended() == 0
 
 
 def test_up_says_what_the_model_lacks_if_there_is_no_room_for_it(tmp_path: Path) -> None:

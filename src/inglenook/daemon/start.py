@@ -132,7 +132,7 @@ def claim_state_folder(path: Path) -> None:
     if os.geteuid() == 0 != owner:
         raise StartupError(
             f"state_dir: {path} belongs to {_user_name(owner)}, who could not read what root leaves"
-            f" there; run it as that user, or start the service that does"
+            " there; run it as that user, or start the service that does"
         )
 
 
