@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,41 @@ def test_ports_that_are_free_stay_so(settings: Config) -> None:
         [line] = ports(settings, running=False)
         assert line.verdict is Verdict.OK
         assert line.text == f"{listen.port}: free for the daemon"
+
+
+@pytest.mark.parametrize(
+    ("unit", "verdict", "text"),
+    [
+        ("ActiveState=active\\nListen=[::]:{port} (Stream)", Verdict.OK, "systemd holds them"),
+        ("ActiveState=active\\nListen=10.0.0.5:{port} (Stream)", Verdict.OK, "systemd holds them"),
+        ("ActiveState=active\\nListen={port} (Stream)", Verdict.OK, "systemd holds them"),
+        ("ActiveState=active\\nListen=[::]:9 (Stream)", Verdict.FIX, "is taken by another program"),
+        ("ActiveState=inactive\\nListen={port} (Stream)", Verdict.FIX, "is taken by another"),
+        (None, Verdict.FIX, "is taken by another program"),
+    ],
+)
+def test_ports_that_systemd_holds_for_the_service_are_not_taken(
+    settings: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    unit: str | None,
+    verdict: Verdict,
+    text: str,
+) -> None:
+    """It sleeps without a process; another program's port is another program's."""
+    folder = settings.state_dir.parent / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port: int = held.getsockname()[1]
+        if unit is not None:
+            program = folder / "systemctl"
+            program.write_text(f"#!/bin/sh\nprintf '{unit.format(port=port)}\\n'\n")
+            program.chmod(0o755)
+        listen = replace(settings.listen, host="127.0.0.1", port=port, tls_port=0)
+        [line] = ports(replace(settings, listen=listen), running=False)
+
+    assert line.verdict is verdict
+    assert text in line.text
 
 
 def test_a_box_without_ports_is_worth_knowing(settings: Config) -> None:

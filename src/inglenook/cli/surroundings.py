@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 
 from inglenook.auth.identity import server_id
+from inglenook.cli.servicefiles import PORTS
+from inglenook.cli.systemctl import show
 from inglenook.cli.verdict import Line, fix, ok, warning
 from inglenook.config import Config
 from inglenook.discovery.browse import find_boxes
@@ -57,10 +59,26 @@ def ports(config: Config, *, running: bool) -> list[Line]:
     try:
         plain, tls = bind(listen)
     except StartupError as exc:
+        if set(numbers) <= _held_ports():
+            text = "systemd holds them for the service, and starts it when somebody comes in"
+            return [ok("ports", f"{', '.join(map(str, numbers))}: {text}")]
         return [fix("ports", str(exc))]
     for sock in (*plain, *tls):
         sock.close()
     return [ok("ports", f"{', '.join(map(str, numbers))}: free for the daemon")]
+
+
+def _held_ports() -> set[int]:
+    """The ports at which systemd listens for the service; none without systemd or the service."""
+    try:
+        unit = show(PORTS, "ActiveState", "Listen")
+    except StartupError:
+        return set()
+    if unit["ActiveState"] != ["active"]:
+        return set()
+    # "[::]:8377 (Stream)"
+    shown = [value.partition(" (")[0].rpartition(":")[2] for value in unit["Listen"]]
+    return {int(port) for port in shown if port.isdecimal()}
 
 
 def _open_port(host: str, port: int) -> Line:
