@@ -11,6 +11,7 @@ import sys
 
 from inglenook.config import Config, load_config
 from inglenook.daemon import Daemon, claim_state_folder
+from inglenook.daemon.heap import keep_heap_small
 from inglenook.daemon.service import Systemd
 from inglenook.engine.orders import EngineState, Phase
 from inglenook.systemd import Notifier, inherited_sockets
@@ -46,6 +47,7 @@ def up(args: argparse.Namespace) -> int:
 
 async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> int:
     # First: what is meant for this process alone, no child of its may see.
+    keep_heap_small()
     systemd = Systemd(Notifier(os.environ), inherited_sockets(os.environ))
     loading = _LoadingLine() if welcome else None
 

@@ -225,6 +225,8 @@ class Resting:
 
     def _called(self) -> None:
         log.info("called by a magic packet")
+        if self.asleep:
+            self._knocked.set()
         self.sleeper.wake()
 
     def _activity(self) -> Activity:
