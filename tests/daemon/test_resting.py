@@ -121,7 +121,7 @@ async def test_a_missing_model_is_not_called_asleep(make_bed: MakeBed) -> None:
         await bed.until(lambda: Level.UNLOADED in bed.levels)
         await asyncio.sleep(0.05)
 
-        assert (bed.phase, bed.governing.asleep) == (Phase.MISSING, False)
+        assert (bed.phase, bed.resting.stage) == (Phase.MISSING, "idle")
 
         bed.engine.missing = None
         await bed.until(lambda: bed.phase is Phase.UNLOADED)

@@ -214,7 +214,7 @@ class Daemon:
             door=self.door,
             engine_state=lambda: self._supervisor.state,
             came=self._resting.sleeper.use,
-            asleep=lambda: self._governing.asleep,
+            asleep=lambda: self._resting.asleep,
             wake=self._wake,
             snapshot=self._snapshot,
             metrics=self._metrics.text,

@@ -112,11 +112,19 @@ class Resting:
     @property
     def stage(self) -> str:
         """How deep the box sleeps, as docs/protocol.md calls it."""
-        return (Level.SUSPENDED if self._leaving else self.sleeper.level).name.lower()
+        level = Level.SUSPENDED if self._leaving else self.sleeper.level
+        if level is Level.UNLOADED and not self.asleep:
+            level = Level.IDLE
+        return level.name.lower()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the model is away because nobody needs it."""
+        return self._governing.asleep
 
     def knocked(self) -> None:
         """Somebody has come to the door, who has not said yet who it is; or has gone."""
-        if self.sleeper.level >= Level.UNLOADED:
+        if self.asleep:
             self._knocked.set()
         self.sleeper.changed()
 
