@@ -6,7 +6,6 @@ Its files lie in memory over folders that nobody writes to, and it dies with the
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -178,8 +177,7 @@ def _control_group() -> Iterator[Path]:
     root = Path("/sys/fs/cgroup")
     if (root / "unified").is_dir():
         root /= "unified"
-    group = root / f"inglenook-test-{os.getpid()}"
-    group.mkdir()
+    group = Path(tempfile.mkdtemp(prefix="inglenook-test-", dir=root))
     try:
         yield group
     finally:

@@ -21,16 +21,8 @@ VENV = "/opt/inglenook"
 
 # What a Debian 12 on a board has anyway, beside the smallest system there is.
 _PACKAGES = (
-    *[
-        "systemd",
-        "systemd-sysv",
-        "dbus",
-        "libpam-systemd",
-        "polkitd",
-        "avahi-daemon",
-        "avahi-utils",
-    ],
-    *["python3", "python3-venv", "libgomp1", "libstdc++6", "iproute2", "procps", "util-linux"],
+    *["systemd", "systemd-sysv", "dbus", "libpam-systemd", "polkitd", "avahi-daemon"],
+    *["python3", "python3-venv", "libgomp1", "libstdc++6", "iproute2", "procps"],
 )
 
 _LOCK = CHECKOUT / "requirements" / "run.lock"
@@ -39,11 +31,13 @@ _DEBOOTSTRAP_S = 900.0
 # llama.cpp has been compiled by whoever ran the other tests, and is then in pip's cache.
 _PIP_S = 900.0
 
-# The host's name and id, which debootstrap copies, are not to be those of the box.
-_SYSTEM = f"""
+# debootstrap copies this machine's name and id, which are not to be those of the box, and leaves to
+# the installer what says who localhost is.
+_SYSTEM = rf"""
 debootstrap --variant=minbase --include={",".join(_PACKAGES)} {SUITE} "$1" "$2"
 rm -rf "$1"/var/cache/apt/archives/*.deb "$1"/var/lib/apt/lists/*
 echo box > "$1/etc/hostname"
+printf '127.0.0.1 localhost\n127.0.1.1 box\n::1 localhost\n' > "$1/etc/hosts"
 : > "$1/etc/machine-id"
 mkdir "$1{VENV}"
 """

@@ -1,4 +1,4 @@
-"""Installed from the checkout on a Debian 12 with systemd: found, asked, stopped, taken away."""
+"""Installed from the checkout on a Debian 12: found, asked, booted again, stopped, taken away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.parts.avahi import Seen
 from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
-from tests.parts.phone import chat, connected
+from tests.parts.phone import chat, connected, long_chat
 from tests.parts.service import FOUND_S, PORT, SOCKETS, UNIT, Service, seen
 
 # The first of these tests may have to make its Debian.
@@ -31,6 +31,7 @@ async def test_a_phone_finds_the_installed_service_and_talks_to_it(
     service.install()
 
     assert service.state == "active"
+    wait_for("a word of its state", lambda: _tells_its_model(service), timeout_s=FOUND_S)
     for unit in (UNIT, *SOCKETS):
         assert service.container.show(unit, "UnitFileState") == "enabled", unit
     entries = wait_for("both addresses", lambda: _both(phone), timeout_s=FOUND_S)
@@ -42,6 +43,20 @@ async def test_a_phone_finds_the_installed_service_and_talks_to_it(
                 answer = await asking.ask(chat(QUESTION, temperature=0, max_tokens=32))
             assert answer.done is not None
             assert "Paris" in answer.text
+
+
+async def test_it_is_there_again_after_a_reboot(service: Service, phone: Machine) -> None:
+    """Nobody does anything: the board boots, and the box answers and is found."""
+    service.install()
+    token = service.add_device("Phone")
+
+    service.container.reboot()
+
+    service.wait_loaded()
+    wait_for("the box", lambda: seen(phone), timeout_s=FOUND_S)
+    with network_of(phone):
+        async with connected(service.url, token) as asking:
+            assert (await asking.ask(long_chat(2))).done is not None
 
 
 def test_it_runs_as_nobody_in_particular_with_nothing_to_spare(
@@ -105,6 +120,10 @@ def test_installing_again_starts_what_is_new_and_leaves_no_more_behind(service: 
     assert _files(service, "ls") == before
     assert service.pid not in (0, pid)
     assert "Phone" in service.inglenook("devices", "list")
+
+
+def _tells_its_model(service: Service) -> bool:
+    return "SmolLM2-135M-Instruct.Q4_1 ready" in service.container.show(UNIT, "StatusText")
 
 
 def _both(phone: Machine) -> list[Seen]:
