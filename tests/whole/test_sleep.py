@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
@@ -94,6 +95,29 @@ def test_strangers_do_not_wake_it(asleep: tuple[Box, str]) -> None:
 
     assert sleep_of(box, token) == "unloaded"
     assert psutil.Process(box.pid).children() == []
+
+
+def test_its_owner_may_look_without_waking_it(asleep: tuple[Box, str]) -> None:
+    """On the box itself, and as a monitor does."""
+    box, token = asleep
+    shown = box.run("status", "--once")
+    box.http("GET", "/metrics", token=token)
+    box.control("GET", "/state")
+
+    assert (shown.returncode, "asleep" in shown.out) == (0, True)
+    assert sleep_of(box, token) == "unloaded"
+    assert psutil.Process(box.pid).children() == []
+
+
+async def test_who_knocks_without_a_name_is_no_reason_to_stay_awake(
+    asleep: tuple[Box, str],
+) -> None:
+    """Nor to wake up."""
+    box, token = asleep
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{box.url}/ws") as socket:
+        assert (await socket.receive_json())["type"] == "auth_required"
+        assert sleep_of(box, token) == "unloaded"
+        assert psutil.Process(box.pid).children() == []
 
 
 async def test_a_process_started_for_nobody_leaves_the_model_alone(starter_model: Path) -> None:

@@ -221,6 +221,8 @@ def _chart(
 def _engine(state: Mapping[str, Any]) -> str:
     if state["engine"] == "loading" and state["loaded"] is not None:
         return f"loading, {100 * state['loaded']:.0f} %"
+    if state["engine"] == state.get("sleep") == "unloaded":
+        return "asleep until somebody asks"
     return str(state["engine"])
 
 
