@@ -47,11 +47,17 @@ class Service:
         """Run the command line as root, as an administrator does; returns what it printed."""
         return self.container.run(f"{self.venv}/bin/python", "-m", "inglenook", *words)
 
-    def install(self, **sections: Mapping[str, Any]) -> str:
-        """Install the service with these settings and wait until it serves; returns what it said.
+    def install(self, **sections: Mapping[str, Any]) -> None:
+        """Install the service with these settings, and wait until it has its model."""
+        self.configure(**sections)
+        self.inglenook("service", "install")
+        self.wait_loaded()
+
+    def configure(self, **sections: Mapping[str, Any]) -> None:
+        """Write the settings.
 
         Args:
-            sections: Sections of the settings beside those every box here has.
+            sections: Sections beside those every box here has.
         """
         settings = {
             "name": NAME,
@@ -61,9 +67,6 @@ class Service:
             **sections,
         }
         self.container.write(CONFIG, yaml.safe_dump(settings))
-        said = self.inglenook("service", "install")
-        self.wait_loaded()
-        return said
 
     @property
     def state(self) -> str:

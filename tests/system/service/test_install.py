@@ -73,6 +73,7 @@ def test_it_runs_as_nobody_in_particular_with_nothing_to_spare(
         assert fields["NoNewPrivs"] == "1"
         assert {int(fields[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")} == {0}
         assert fields["Seccomp"] == "2"
+    assert service.container.show(UNIT, "WatchdogUSec") == "2min"
     units = service.container.attempt("systemd-analyze", "verify", UNIT, *SOCKETS)
     assert (units.returncode, units.stdout + units.stderr) == (0, "")
     exposure = service.container.attempt(

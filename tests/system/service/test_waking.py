@@ -151,6 +151,7 @@ def _announced_once(service: Service, phone: Machine) -> bool:
 def _call(phone: Machine, mac: str) -> None:
     """Send a magic packet as apps do: to everybody, by UDP."""
     packet = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) * 16
+    everybody = f"{phone.ipv4.rpartition('.')[0]}.255"
     with network_of(phone), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sender.sendto(packet, ("10.77.0.255", WAKE_PORT))
+        sender.sendto(packet, (everybody, WAKE_PORT))
