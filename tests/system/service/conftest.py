@@ -27,7 +27,7 @@ ip -brief link show lan0 | awk '{print $3}' > /sys/class/net/lan0/address
 
 
 @pytest.fixture(scope="session")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def layers() -> list[Path]:
     """Folders that make up the box's system."""
     fault = missing(*_PROGRAMS)
     if fault:
