@@ -487,3 +487,15 @@ def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
 
     assert isinstance(step, Step)
     assert [output.job for output in step.outputs] == [9]
+
+
+def test_what_is_kept_reaches_the_disk_while_answers_pause(toy_path: Path, tmp_path: Path) -> None:
+    """Before a board is suspended, all answers do: the time is of use to what has ended."""
+    load = load_with_cache(toy_path, tmp_path / "cache")
+    with at_work(load) as (daemon, _store):
+        daemon.send(asking(1, "goes on", 400), asking(2, LONG_TALKS[0]))
+        assert daemon.hear(Ended).job == 2
+        daemon.send(Limits(duty=0.0))
+        until(lambda: len(list((tmp_path / "cache").rglob("*.kv"))) == 3)
+        daemon.send(Limits())
+        assert daemon.hear(Ended).job == 1

@@ -101,10 +101,13 @@ class Work:
         """Compute a step, or else use the time."""
         if self._batcher.busy and self._duty and not self._batcher.blocked:
             self._step()
-        elif self._batcher.busy:
+            return
+        if self._computing:
+            self._note_computing(False)
+        if self._batcher.busy:
             # A sign of life: it is not its fault that nothing is made. Who is cancelled ends.
             self._tell(*self._batcher.take_ended())
-        elif self._batcher.pool.unsaved:
+        if self._batcher.pool.unsaved:
             self._batcher.pool.save_block()
 
     def _wait_s(self) -> float | None:
@@ -112,9 +115,9 @@ class Work:
         if self._newcomers:
             return 0.0
         if self._batcher.busy:
-            if not self._duty or self._batcher.blocked:
-                return _SLEEP_S
-            return min(self._step_s * (1 / self._duty - 1), _SLEEP_S)
+            if self._duty and not self._batcher.blocked:
+                return min(self._step_s * (1 / self._duty - 1), _SLEEP_S)
+            return 0.0 if self._batcher.pool.unsaved else _SLEEP_S
         return 0.0 if self._batcher.pool.unsaved else None
 
     def _take(self, order: Order) -> None:
