@@ -61,9 +61,12 @@ def _socket(what: str, name: str) -> Line:
     if _one(unit["ActiveState"]) == "active":
         return ok(what, f"systemd listens on {listens}")
     why = _one(unit["Result"]).replace("-", " ")
-    # Restarted by the ports: systemd opens none for a service that runs already.
-    text = f"nobody listens on {listens} ({why}); `sudo systemctl restart {PORTS}` tries again"
-    return fix(what, text)
+    # After too many failures systemd refuses a start for ten minutes, unless it is told to forget
+    # them. Restarted by the ports: it opens none for a service that runs already.
+    again = (
+        f"sudo sh -c \"systemctl reset-failed 'inglenook*'; systemctl restart {PORTS} {SERVICE}\""
+    )
+    return fix(what, f"nobody listens on {listens} ({why}); `{again}` tries again")
 
 
 def _memory() -> list[Line]:
