@@ -255,7 +255,7 @@ async def test_stop_ends_the_answer_and_keeps_what_was_said(browser: str, daemon
         kept = await page.evaluate(TEXT)
         assert len(kept) > 20
         assert (await newest_answer(page))["status"] == "cancelled"
-        await ask(page, "Hello.")
+        await ask(page, LONG)
         await length_over(page, 0)
         await stop(page)
 

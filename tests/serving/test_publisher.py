@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from inglenook.errors import Code, Problem
 from inglenook.serving.job import Job
 from inglenook.serving.journal import Journal, Opening, Saved
 from inglenook.serving.publisher import Publisher
@@ -79,6 +80,23 @@ def read_back(folder: Path) -> list[Saved]:
     """What the journal holds."""
     with opened(folder) as (_journal, saved):
         return saved
+
+
+async def test_the_end_of_an_answer_does_not_wait_for_its_turn(tmp_path: Path) -> None:
+    """Whoever reads along has all of it at once: it is published before the next frame is due."""
+    async with running(tmp_path) as press:
+        press.writing.begin(thinking=False)
+        press.write()
+        await press.shown(Status.RUNNING)
+        loop = asyncio.get_running_loop()
+        # The publisher rests from here on; with an hour of it, only an end can break the rest.
+        press.publisher._published_at = loop.time() + 3600
+        press.write()
+        press.job.fail(Problem(Code.INTERNAL, "enough"))
+        press.publisher.news(press.job)
+        await press.shown(Status.FAILED)
+
+    assert [piece.text for piece in press.response.after(0, 1024)] == ["secret secret "]
 
 
 async def test_what_is_dropped_and_purged_is_in_no_byte_on_disk(tmp_path: Path) -> None:

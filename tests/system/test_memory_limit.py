@@ -36,12 +36,14 @@ SHORT, SEVERE, QUIET = 100 * MIB, 30 * MIB, 210 * MIB
 RUNG_S, LADDER_S = 40.0, 60.0
 
 #: A model stays unloaded for two minutes of quiet; then its answers have to be written.
-RECOVERY_S = 240.0
+RECOVERY_S = 360.0
 
 #: Each conversation that is kept takes 23 MiB.
 TALKS, TALK_TOKENS = 3, 1024
 
-ANSWER_TOKENS = 400
+#: Four such answers take an idle machine of two cores a minute and more: longer than the whole
+#: ladder, which must find them unfinished.
+ANSWER_TOKENS, CONTEXT_TOKENS = 1800, 8192
 
 
 @pytest.fixture
@@ -58,6 +60,7 @@ def limited(group: MemoryGroup, starter_model: Path, tmp_path: Path) -> Iterator
     shutil.copyfile(starter_model, model)
     forget(model)
     settings = {
+        "model": {"path": str(model), "context": CONTEXT_TOKENS},
         "engine": {"threads": 1, "max_sequences": 4},
         "cache": {"ram": "256MiB", "disk": 0},
         "governor": {"enabled": True, "root": "/"},

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -89,7 +90,14 @@ def pair(machines: tuple[Machine, Machine]) -> tuple[Machine, Machine]:
     """A box and a phone, joined."""
     for machine in machines:
         machine.connect()
+    for machine in machines:
+        # The kernel takes up to a second to find that a cable plugged in at both ends carries.
+        wait_for(f"a signal at the {machine.name}", partial(_carries, machine), timeout_s=SOON_S)
     return machines
+
+
+def _carries(machine: Machine) -> bool:
+    return machine.run("cat", "/sys/class/net/lan0/operstate").strip() == "up"
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ class Publisher:
         self._dropped: list[str] = []
         self._purge = False
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._closed = False
         self._published_at = -math.inf
 
@@ -45,6 +47,8 @@ class Publisher:
         """A job has something to take."""
         self._with_news[job] = None
         self._wake.set()
+        if job.ending is not None:
+            self._urgent.set()
 
     def dropped(self, response_id: str) -> None:
         """A response is kept no longer."""
@@ -57,13 +61,16 @@ class Publisher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Publish until `stop`: a first token at once, then at most one frame each 50 ms."""
+        """Publish until `stop`: after a pause and at an end at once, else a frame each 50 ms."""
         while not self._closed:
             await self._wake.wait()
             early_s = self._published_at + _FRAME_S - self._now()
             if early_s > _EARLY_S:
-                await asyncio.sleep(early_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(early_s):
+                        await self._urgent.wait()
             self._wake.clear()
+            self._urgent.clear()
             self._published_at = self._now()
             await self._publish()
         await self._publish()
@@ -72,6 +79,7 @@ class Publisher:
         """End `run` soon, once what was told until then is published."""
         self._closed = True
         self._wake.set()
+        self._urgent.set()
 
     async def _publish(self) -> None:
         openings, self._openings = self._openings, []
