@@ -40,7 +40,7 @@ TOUCH_EVERY_S = 600.0
 
 #: A removed phone must be off within a second. A stat costs microseconds, works on every file
 #: system a NAS may use, and needs no library, as inotify would.
-WATCH_EVERY_S = 0.4
+WATCH_EVERY_S = 0.49
 
 _Stamp: TypeAlias = tuple[int, int, int]
 

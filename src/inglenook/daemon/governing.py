@@ -93,6 +93,7 @@ class Governing:
         if resting == self._resting:
             return
         self._resting = resting
+        self._monitor.calm = resting
         self._load_or_unload(self._decision)
 
     def pause(self, paused: bool) -> None:  # noqa: FBT001  # it is all there is to say

@@ -28,6 +28,9 @@ READING_S = 5.0
 #: How long giving the clock back may take at the end; else the next start does it.
 _RELEASE_S = 2.0
 
+#: How much longer the pause between two looks is at rest.
+_CALM = 5
+
 #: What a sensor is called that was never read.
 _NAMELESS = "that is being read"
 
@@ -67,7 +70,11 @@ class Work:
 
 
 class Monitor:
-    """The governor at work."""
+    """The governor at work.
+
+    Attributes:
+        calm: Nothing is computed and no model is in memory, so looks may be far between.
+    """
 
     def __init__(
         self,
@@ -92,6 +99,7 @@ class Monitor:
         self._on_look = on_look
         self._enabled = enabled
         self._pace = pace
+        self.calm = False
         self._state = State()
         self._logged: Decision | None = None
         self._readings = Readings()
@@ -113,7 +121,7 @@ class Monitor:
                 while True:
                     readings = await self._look(begin)
                     self._set_clock(begin, self._decide(readings), readings)
-                    await asyncio.sleep(self._pace.every_s)
+                    await asyncio.sleep(self._pace.every_s * (_CALM if self.calm else 1))
             finally:
                 if clocks is not None:
                     await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
