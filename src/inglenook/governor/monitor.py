@@ -28,8 +28,9 @@ READING_S = 5.0
 #: How long giving the clock back may take at the end; else the next start does it.
 _RELEASE_S = 2.0
 
-#: How much longer the pause between two looks is at rest.
-_CALM = 5
+#: How much longer the pause between two looks is at rest; and where nobody is answered and nothing
+#: is limited.
+_CALM, _IDLE = 5, 2
 
 #: What a sensor is called that was never read.
 _NAMELESS = "that is being read"
@@ -121,10 +122,17 @@ class Monitor:
                 while True:
                     readings = await self._look(begin)
                     self._set_clock(begin, self._decide(readings), readings)
-                    await asyncio.sleep(self._pace.every_s * (_CALM if self.calm else 1))
+                    await asyncio.sleep(self._pace.every_s * self._pauses())
             finally:
                 if clocks is not None:
                     await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
+
+    def _pauses(self) -> int:
+        """How many pauses to make until the next look."""
+        if self.calm:
+            return _CALM
+        limited = self._logged is None or self._logged.reason is not Reason.NONE
+        return 1 if limited or self._work().busy else _IDLE
 
     def forget(self) -> None:
         """Begin anew with heat: what was measured is of a time before the board was suspended."""
