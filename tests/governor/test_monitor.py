@@ -27,8 +27,11 @@ MIB = 2**20
 class Watch:
     """A monitor whose every look is a second of the law's time, and what it said."""
 
-    def __init__(self, read: Callable[[], Readings], *, enabled: bool = True) -> None:
+    def __init__(
+        self, read: Callable[[], Readings], *, enabled: bool = True, every_s: float = 0.0
+    ) -> None:
         self.busy = False
+        self.looked_at: list[float] = []
         self.looks: list[tuple[Decision, Readings]] = []
         self._looked = asyncio.Event()
         seconds = itertools.count(100.0)
@@ -37,11 +40,12 @@ class Watch:
             lambda: Work(Capacity(4, 4), self.busy),
             self._look,
             enabled=enabled,
-            pace=Pace(0.0, lambda: next(seconds)),
+            pace=Pace(every_s, lambda: next(seconds)),
         )
 
     def _look(self, decision: Decision, readings: Readings) -> None:
         self.looks.append((decision, readings))
+        self.looked_at.append(asyncio.get_running_loop().time())
         self._looked.set()
 
     @property
@@ -101,6 +105,29 @@ async def test_a_real_board_is_looked_at(tmp_path: Path) -> None:
     assert hottest is not None
     assert hottest.temp_c == 67.0
     assert "where the board slows itself down" in watch.decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("busy", "calm", "temp_c", "pauses"),
+    [
+        (True, False, 45.0, 1),
+        (False, False, 45.0, 2),
+        (False, False, 84.95, 1),
+        (False, True, 45.0, 5),
+    ],
+)
+async def test_a_board_with_nothing_to_do_is_looked_at_less_often(
+    busy: bool, calm: bool, temp_c: float, pauses: int
+) -> None:
+    """Twice the pause while nobody is answered, unless something is limited; five times at rest."""
+    every_s = 0.05
+    watch = Watch(lambda: at(temp_c), every_s=every_s)
+    watch.busy, watch.monitor.calm = busy, calm
+    async with watch.running():
+        await watch.until(lambda _decision: len(watch.looks) > 6)
+
+    shortest_s = min(after - before for before, after in itertools.pairwise(watch.looked_at))
+    assert round(shortest_s / every_s) == pauses
 
 
 async def test_one_line_is_written_for_each_turn_and_none_between(

@@ -142,7 +142,10 @@ class Resting:
     async def run(self, ways: Ways) -> None:
         """Sleep and wake until cancelled."""
         tested = await asyncio.to_thread(
-            read_suspend_test, self._config.state_dir, platform.release()
+            read_suspend_test,
+            self._config.state_dir,
+            platform.release(),
+            self._config.governor.root,
         )
         self.sleeper.abilities = replace(self.sleeper.abilities, suspend=tested)
         self._warn_of_suspend()
@@ -211,7 +214,6 @@ class Resting:
 
     async def _leave(self) -> None:
         """The board is about to be suspended, whoever wants that."""
-        log.info("the board goes to sleep")
         self._leaving = True
         self._governing.pause(True)
         self._on_change()
@@ -222,7 +224,6 @@ class Resting:
 
     def _return(self) -> None:
         """The board is awake again."""
-        log.info("the board is awake")
         self._leaving = False
         self._governing.pause(False)
         self._governing.forget()

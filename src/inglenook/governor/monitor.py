@@ -1,4 +1,4 @@
-"""Looks at the board once a second and says what it allows. Kind: hands."""
+"""Looks at the board, once a second while it is busy, and says what it allows. Kind: hands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pace:
     """When the board is looked at; a test cannot wait for a board to cool down.
 
     Attributes:
-        every_s: Pause between two looks.
+        every_s: Pause between two looks while there is something to do or to limit.
         clock: Seconds as the law counts them; asked once a look.
     """
 
@@ -101,6 +101,7 @@ class Monitor:
         self._enabled = enabled
         self._pace = pace
         self.calm = False
+        self._busy = False
         self._state = State()
         self._logged: Decision | None = None
         self._readings = Readings()
@@ -121,18 +122,18 @@ class Monitor:
             try:
                 while True:
                     readings = await self._look(begin)
-                    self._set_clock(begin, self._decide(readings), readings)
-                    await asyncio.sleep(self._pace.every_s * self._pauses())
+                    decision = self._decide(readings)
+                    self._set_clock(begin, decision, readings)
+                    await asyncio.sleep(self._pace.every_s * self._pauses(decision))
             finally:
                 if clocks is not None:
                     await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
 
-    def _pauses(self) -> int:
+    def _pauses(self, decision: Decision) -> int:
         """How many pauses to make until the next look."""
         if self.calm:
             return _CALM
-        limited = self._logged is None or self._logged.reason is not Reason.NONE
-        return 1 if limited or self._work().busy else _IDLE
+        return 1 if self._busy or decision.reason is not Reason.NONE else _IDLE
 
     def forget(self) -> None:
         """Begin anew with heat: what was measured is of a time before the board was suspended."""
@@ -159,6 +160,7 @@ class Monitor:
 
     def _decide(self, readings: Readings) -> Decision:
         work, now = self._work(), self._pace.clock()
+        self._busy = work.busy
         capacity = work.capacity
         if self._clocks is not None:
             capacity = replace(capacity, clocks=self._clocks.shares)
