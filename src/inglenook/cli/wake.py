@@ -212,7 +212,9 @@ class _Waiting:
         """It has been called once more."""
         self._calls += 1
         self._where = _interfaces(interfaces)
-        if self._timer is None and self._calls == 1:
+        if self._timer is not None:
+            self._show()
+        elif self._calls == 1:
             text = f"called {self._name} on {self._where}; waiting until it answers"
             print(text, file=sys.stderr, flush=True)
 
@@ -223,10 +225,13 @@ class _Waiting:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     def _tick(self) -> None:
+        self._show()
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+
+    def _show(self) -> None:
         line = f"waking {self._name}  {self._loop.time() - self._began_s:.0f} s"
         if self._calls:
             times = "once" if self._calls == 1 else f"{self._calls} times"
             line += f", called {times} on {self._where}"
         # The cursor goes back to the start, so that whatever is said next takes this line's place.
         print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
-        self._timer = self._loop.call_later(_TICK_S, self._tick)

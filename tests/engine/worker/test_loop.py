@@ -53,6 +53,10 @@ from tests.engine.worker.writing import order
 DEADLINE_S = 20.0
 PLAIN = "{{ messages[0].content }}"
 
+# Room for an answer that no machine writes to its end before it is stopped: the toy model makes
+# some 10,000 tokens a second, and its cells are small.
+ENDLESS_TOKENS = 1 << 17
+
 E = TypeVar("E", bound=msgspec.Struct)
 
 
@@ -215,7 +219,7 @@ def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
 def test_orders_that_come_in_the_middle_are_taken_between_steps(toy_path: Path) -> None:
     """A second job, and the end of the first, while the first is being written."""
     with engine() as daemon:
-        daemon.load(toy_path)
+        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
         daemon.send(asking(1, "endless", None))
         daemon.hear(Step)
         daemon.send(asking(2, "short"), Cancel(99))
@@ -260,7 +264,7 @@ def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
 def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
     """Work goes on meanwhile."""
     with engine() as daemon:
-        daemon.load(toy_path)
+        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
         daemon.send(asking(1, "endless", None))
         data = frame(encode(Cancel(1)), ORDER_BYTES_MAX)
         daemon.hear(Started)
@@ -359,7 +363,7 @@ def test_it_goes_when_the_daemon_hangs_up_while_it_idles(toy_path: Path) -> None
 def test_it_goes_when_the_daemon_hangs_up_while_it_writes(toy_path: Path) -> None:
     """Within a step; `engine` waits for its end."""
     with engine() as daemon:
-        daemon.load(toy_path)
+        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
         daemon.send(asking(1, "endless", None))
         daemon.hear(Step)
 
