@@ -47,6 +47,9 @@ _RECHECK_S = 5.0
 #: A silent engine is killed at once; if it is not so much later, its supervisor hangs, seconds.
 _OVERDUE_S = 10.0
 
+#: A silence may be borne for so much less than its phase allows, as a share of that.
+_TIMER_SLACK = 0.02
+
 _PATIENCE = Patience()
 
 
@@ -109,6 +112,7 @@ class Supervisor:
         self._wanted.set()
         self._life: asyncio.Timeout | None = None
         self._silence: asyncio.Timeout | None = None
+        self._borne_s = 0.0
         self._deaths: list[float] = []
         self._complaint = ""
         self._state = EngineState(Phase.LOADING, model)
@@ -179,10 +183,12 @@ class Supervisor:
         """Keep an engine running until cancelled. Never raises for what an engine or model does."""
         try:
             while True:
-                if not self._wanted.is_set():
+                # Looked at again after a wait: by then it may have been called off.
+                if self._wanted.is_set():
+                    await self._run_while_wanted()
+                else:
                     self._without_engine(self._state.model)
-                await self._wanted.wait()
-                await self._run_while_wanted()
+                    await self._wanted.wait()
         finally:
             self._tell(EngineState(Phase.STOPPED, self._state.model))
             self._lose_jobs(killed=True)
@@ -205,8 +211,9 @@ class Supervisor:
         """The engine, for a new job."""
         if self._child is None or self._state.phase is not Phase.READY:
             raise EngineError("the engine is not ready")
-        if not self._working:
-            self._end_of_idleness()
+        if not self._working and self._silence is not None:
+            # It was waited for without limit; from now on signs of life are due.
+            self._bear_silence_of(self._patience.step_s)
         return self._child
 
     async def _attempt(self) -> float:
@@ -279,32 +286,36 @@ class Supervisor:
         return restart_delay_s(self._deaths, now)
 
     async def _converse(self, child: Child, name: str, load: Load) -> NoReturn:
-        patience_s: float | None = self._patience.hello_s
-        while True:
-            self._silence = asyncio.timeout(patience_s)
-            try:
-                async with self._silence:
-                    events = await child.events()
-            except TimeoutError:
-                # Without a limit of its own, this silence began when a job ended the idleness.
-                raise WorkerSilent(patience_s or self._patience.step_s) from None
-            finally:
-                self._silence = None
-            for event in events:
-                self._heard(child, name, load, event)
-            patience_s = self._patience_s()
+        try:
+            async with asyncio.timeout(self._patience.hello_s) as self._silence:
+                self._borne_s = self._patience.hello_s
+                while True:
+                    for event in await child.events():
+                        self._heard(child, name, load, event)
+                    self._bear_silence_of(self._patience_s())
+        except TimeoutError:
+            raise WorkerSilent(self._borne_s) from None
+        finally:
+            self._silence = None
+
+    def _bear_silence_of(self, patience_s: float | None) -> None:
+        """The next sign of life may take so long from now on."""
+        assert self._silence is not None
+        if patience_s is None:
+            self._silence.reschedule(None)
+            return
+        self._borne_s = patience_s
+        due_s = asyncio.get_running_loop().time() + patience_s
+        known_s = self._silence.when()
+        # Signs of life come many times a second; the timer need not be moved for each.
+        if known_s is None or abs(due_s - known_s) > patience_s * _TIMER_SLACK:
+            self._silence.reschedule(due_s)
 
     def _patience_s(self) -> float | None:
         """How long the engine may be silent now; None while it has nothing to do."""
         if self._state.phase is Phase.LOADING:
             return self._patience.load_s
         return self._patience.step_s if self._working else None
-
-    def _end_of_idleness(self) -> None:
-        """If the engine is waited for without limit: from now on signs of life are due."""
-        if self._silence is not None:
-            due_s = asyncio.get_running_loop().time() + self._patience.step_s
-            self._silence.reschedule(due_s)
 
     def _heard(self, child: Child, name: str, load: Load, event: Event) -> None:
         match event:

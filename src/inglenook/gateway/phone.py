@@ -325,8 +325,11 @@ class Phone:
 
     async def _send_text(self, frame: str) -> None:
         try:
-            async with asyncio.timeout(SEND_S):
+            if self._socket.takes(frame):
                 await self._socket.send_str(frame)
+            else:
+                async with asyncio.timeout(SEND_S):
+                    await self._socket.send_str(frame)
         except TimeoutError:
             self._socket.drop()
             self._part(CloseCode.OVERLOADED, "you do not read")

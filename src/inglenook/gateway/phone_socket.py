@@ -22,6 +22,9 @@ CLOSE_S = 1.0
 #: new large one, and 256 phones that do not read would cost a gigabyte.
 SEND_BYTES_MAX = 32 * 1024
 
+#: Of one code point.
+_UTF8_BYTES_MAX = 4
+
 
 class PhoneSocket(web.WebSocketResponse):
     """The socket of one phone."""
@@ -50,6 +53,15 @@ class PhoneSocket(web.WebSocketResponse):
             if kernel is not None:
                 kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
         return writer
+
+    def takes(self, frame: str) -> bool:
+        """Whether a frame can be sent without waiting, as nearly all can; it needs no deadline."""
+        transport = self._transport
+        return (
+            transport is not None
+            and transport.get_write_buffer_size() == 0
+            and len(frame) < SEND_BYTES_MAX // _UTF8_BYTES_MAX
+        )
 
     def drop(self) -> None:
         """Cut the connection; what waits to be sent is lost."""

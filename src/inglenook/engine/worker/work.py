@@ -33,12 +33,9 @@ from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: Steps shorter than this are told of together: each telling wakes the daemon, which takes its time
-#: from the compute threads. At 120 steps a second it costs a twentieth of them.
-_SHORT_STEP_S = 0.015
-
-#: But no text waits longer than this, which is about how often phones are told.
-_HELD_S = 0.045
+#: About how often phones are told, seconds. Each telling wakes the daemon, which takes its time
+#: from the compute threads: at 120 steps a second it would be a twentieth of them.
+_TOLD_EVERY_S = 1 / 15
 
 #: The longest sleep between two steps, and between two signs of life where none are computed.
 _SLEEP_S = 1.0
@@ -170,8 +167,9 @@ class Work:
         now = time.perf_counter()
         self._step_s = now - started_at
         self._held += outputs
-        short = self._step_s < _SHORT_STEP_S and self._batcher.steady and not self._newcomers
-        if ended or not short or now - self._told_at > _HELD_S:
+        # Whether that is nearer now than after another step like this.
+        due = now - self._told_at + self._step_s / 2 > _TOLD_EVERY_S
+        if ended or due or not self._batcher.steady or self._newcomers:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             self._tell(*ended)
         if ended and not self._batcher.busy:
