@@ -27,6 +27,12 @@ _LEAST_TOKENS: Final = 4
 #: Without a reader nobody feels a long step, but cancel, throttle and shutdown wait for its end.
 ALONE_STEP_S: Final = 0.8
 
+#: From so many rows on, llama.cpp's flash attention reads keys and values once for all of them
+#: (GGML_FA_TILE_Q in its ggml-cpu/common.h), and not once for each. With 1,000 tokens read, 64 rows
+#: take hardly longer than 48 there, so a step alone may be a little longer for that.
+TILE_TOKENS: Final = 64
+TILED_STEP_S: Final = 0.95
+
 #: A step that reads a prompt may take so many times as long as one that only decodes. Of S such
 #: times one is the readers' and S - 1 are the newcomer's, who waits S / (S - 1) times as long as
 #: on a box that lets everybody else freeze. Seven is 1.17, where 1.3 is to be kept, and is below
@@ -120,6 +126,8 @@ class StepBudget:
         self._learn()
         want = min(self._fitting(decoding, most, idle=idle), most)
         want -= (decoding + want) % UNIT_TOKENS
+        if want < TILE_TOKENS <= most and not (decoding or idle) and self._tile_fits():
+            want = TILE_TOKENS
         least = -decoding % UNIT_TOKENS
         if least < _LEAST_TOKENS:
             least += UNIT_TOKENS
@@ -139,6 +147,9 @@ class StepBudget:
         room_s = max(longest_s - base_s, 0.0)
         token_s = self._costs.predict_s((0, 0, 1))
         return most if token_s * most <= room_s else int(room_s / token_s)
+
+    def _tile_fits(self) -> bool:
+        return self._costs.known and self._costs.predict_s((1, 0, TILE_TOKENS)) <= TILED_STEP_S
 
     def _longest_s(self, decoding: int, base_s: float) -> float:
         if not decoding:
