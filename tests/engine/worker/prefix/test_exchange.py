@@ -37,12 +37,14 @@ def bell() -> Iterator[int]:
 
 
 @pytest.fixture
-def exchange(bell: int) -> Exchange:
+def exchange(bell: int, monkeypatch: pytest.MonkeyPatch) -> Exchange:
+    """One whose patience no test outlasts, however long a machine stands still."""
+    monkeypatch.setattr(exchange_module, "PATIENCE_S", 2 * DEADLINE_S)
     return Exchange(bell)
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> float:
+def hasty(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> float:
     """Patience that a test has too."""
     monkeypatch.setattr(exchange_module, "PATIENCE_S", 0.05)
     return 0.05

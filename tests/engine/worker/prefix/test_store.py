@@ -308,8 +308,11 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
         assert store.match(prompt(300)) == 300
 
 
-def test_closing_without_time_loses_what_waits_and_nothing_else(tmp_path: Path) -> None:
+def test_closing_without_time_loses_what_waits_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was begun is not left half."""
+    monkeypatch.setattr(exchange_module, "PATIENCE_S", DEADLINE_S)
     with opened(tmp_path) as store:
         keep(store, prompt(10, seed=1))
         written(store, tmp_path, 1)
@@ -489,7 +492,8 @@ def test_a_purge_ends_fetches(tmp_path: Path) -> None:
         assert held(fetch) == []
 
 
-@pytest.mark.parametrize("ram_bytes", [0, MIB])
+# Half of memory has no room for a block, so that none comes back by itself before the disk is full.
+@pytest.mark.parametrize("ram_bytes", [0, 2 * STATE_BYTES])
 def test_a_full_disk_leaves_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ram_bytes: int
 ) -> None:
