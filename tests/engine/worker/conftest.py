@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.worker.llama import Model
-from tests.engine.worker.toy import write_recurrent_toy_model, write_toy_model
+from tests.engine.worker.toy import (
+    ENDLESS_TOKENS,
+    write_recurrent_toy_model,
+    write_toy_model,
+)
 
 
 def _go_on(_fraction: float) -> bool:
@@ -28,6 +32,14 @@ def toy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy model's file."""
     path = tmp_path_factory.mktemp("toy") / "toy.gguf"
     write_toy_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def endless_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model's, trained for answers of `ENDLESS_TOKENS`: no pool allows for longer ones."""
+    path = tmp_path_factory.mktemp("toy") / "endless.gguf"
+    write_toy_model(path, ENDLESS_TOKENS)
     return path
 
 

@@ -45,17 +45,15 @@ from inglenook.engine.orders import (
     decode_event,
     encode,
 )
+from inglenook.engine.worker.cores import compute_cores
 from inglenook.engine.worker.loop import _load, serve
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.store import Store
+from tests.engine.worker.toy import ENDLESS_TOKENS
 from tests.engine.worker.writing import order
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 PLAIN = "{{ messages[0].content }}"
-
-# Room for an answer that no machine writes to its end before it is stopped: the toy model makes
-# some 10,000 tokens a second, and its cells are small.
-ENDLESS_TOKENS = 1 << 17
 
 E = TypeVar("E", bound=msgspec.Struct)
 
@@ -94,6 +92,18 @@ class Daemon:
         self.hear(Hello)
         self.send(load_of(path, **changes))
         return self.hear(Ready)
+
+    def begin_endless(self, path: Path, **changes: object) -> None:
+        """Have job 1 written, which does not end by itself, up to its first token at least."""
+        self.load(path, context_tokens=ENDLESS_TOKENS, **changes)
+        self.send(asking(1, "endless", None))
+        self.hear(Step)
+
+    def pause(self) -> None:
+        """Have no more computed; what was made before is heard out."""
+        self.send(Limits(duty=0.0))
+        while self.hear(Step).outputs:
+            pass
 
     def gone(self) -> bool:
         """Whether the engine ends, and says nothing more."""
@@ -182,10 +192,20 @@ def test_it_speaks_first_and_loads_what_it_is_told(toy_path: Path) -> None:
     assert 0 < event.load_s < DEADLINE_S
 
 
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """No more, if there are as many: threads that wait for busy cores take for ever."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:2])
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_without_a_number_of_threads_it_takes_the_cores_it_finds(toy_path: Path) -> None:
     """As many as there are fast ones."""
     with engine() as daemon:
-        assert 1 <= daemon.load(toy_path, threads=None).threads <= len(os.sched_getaffinity(0))
+        assert daemon.load(toy_path, threads=None).threads == len(compute_cores())
 
 
 def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
@@ -216,12 +236,10 @@ def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
     assert first == Step(())
 
 
-def test_orders_that_come_in_the_middle_are_taken_between_steps(toy_path: Path) -> None:
+def test_orders_that_come_in_the_middle_are_taken_between_steps(endless_path: Path) -> None:
     """A second job, and the end of the first, while the first is being written."""
     with engine() as daemon:
-        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
-        daemon.send(asking(1, "endless", None))
-        daemon.hear(Step)
+        daemon.begin_endless(endless_path)
         daemon.send(asking(2, "short"), Cancel(99))
         assert daemon.hear(Started).job == 2
         assert daemon.hear(Ended).job == 2
@@ -231,12 +249,10 @@ def test_orders_that_come_in_the_middle_are_taken_between_steps(toy_path: Path) 
     assert (ended.job, ended.finish) == (1, Finish.CANCELLED)
 
 
-def test_newcomers_begin_one_a_step(toy_path: Path) -> None:
+def test_newcomers_begin_one_a_step(endless_path: Path) -> None:
     """Who reads along does not wait until all their prompts are tokens."""
     with engine() as daemon:
-        daemon.load(toy_path, context_tokens=2048, sequences=4)
-        daemon.send(asking(1, "endless", None))
-        daemon.hear(Step)
+        daemon.begin_endless(endless_path, sequences=4)
         daemon.send(*(asking(job, "hello") for job in (2, 3, 4)))
         heard: list[Event] = []
         while sum(isinstance(event, Started) for event in heard) < 3:
@@ -261,17 +277,27 @@ def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
     assert (events[-1].job, events[-1].finish) == (1, Finish.LENGTH)
 
 
-def test_an_order_may_come_in_pieces(toy_path: Path) -> None:
+def test_an_order_may_come_in_pieces(endless_path: Path) -> None:
     """Work goes on meanwhile."""
     with engine() as daemon:
-        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
-        daemon.send(asking(1, "endless", None))
+        daemon.begin_endless(endless_path)
         data = frame(encode(Cancel(1)), ORDER_BYTES_MAX)
-        daemon.hear(Started)
         for piece in (data[:1], data[1:7], data[7:]):
             daemon.hear(Step)
             daemon.sock.sendall(piece)
         assert daemon.hear(Ended).finish is Finish.CANCELLED
+
+
+def test_the_first_order_may_come_in_pieces_too(toy_path: Path) -> None:
+    """A model's template can be longer than what a socket takes at once."""
+    with engine() as daemon:
+        daemon.hear(Hello)
+        data = frame(encode(load_of(toy_path)), ORDER_BYTES_MAX)
+        for piece in (data[:1], data[1:20], data[20:]):
+            daemon.sock.sendall(piece)
+            # Long enough for it to look, though nothing depends on that.
+            daemon.engine.join(0.02)
+        assert daemon.hear(Ready).context_tokens == 512
 
 
 def test_an_idle_engine_costs_nothing(toy_path: Path) -> None:
@@ -280,9 +306,14 @@ def test_an_idle_engine_costs_nothing(toy_path: Path) -> None:
         daemon.load(toy_path)
         assert daemon.engine.ident is not None
         clock = time.pthread_getcpuclockid(daemon.engine.ident)
-        before_s = time.clock_gettime(clock)
-        daemon.engine.join(0.2)
-        assert time.clock_gettime(clock) - before_s < 0.05
+
+        def slept() -> bool:
+            before_ns = time.clock_gettime_ns(clock)
+            daemon.engine.join(0.2)
+            return time.clock_gettime_ns(clock) == before_ns
+
+        # It still has to come to rest when it has said that it is ready.
+        until(slept)
 
 
 @pytest.mark.parametrize(
@@ -360,12 +391,10 @@ def test_it_goes_when_the_daemon_hangs_up_while_it_idles(toy_path: Path) -> None
         assert daemon.gone()
 
 
-def test_it_goes_when_the_daemon_hangs_up_while_it_writes(toy_path: Path) -> None:
+def test_it_goes_when_the_daemon_hangs_up_while_it_writes(endless_path: Path) -> None:
     """Within a step; `engine` waits for its end."""
     with engine() as daemon:
-        daemon.load(toy_path, context_tokens=ENDLESS_TOKENS)
-        daemon.send(asking(1, "endless", None))
-        daemon.hear(Step)
+        daemon.begin_endless(endless_path)
 
 
 def test_it_goes_when_the_daemon_hangs_up_while_it_loads(starter_model: Path) -> None:
@@ -493,13 +522,19 @@ def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
     assert [output.job for output in step.outputs] == [9]
 
 
-def test_what_is_kept_reaches_the_disk_while_answers_pause(toy_path: Path, tmp_path: Path) -> None:
+def test_what_is_kept_reaches_the_disk_while_answers_pause(
+    endless_path: Path, tmp_path: Path
+) -> None:
     """Before a board is suspended, all answers do: the time is of use to what has ended."""
-    load = load_with_cache(toy_path, tmp_path / "cache")
+    load = load_with_cache(endless_path, tmp_path / "cache")
+    load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
     with at_work(load) as (daemon, _store):
-        daemon.send(asking(1, "goes on", 400), asking(2, LONG_TALKS[0]))
+        daemon.send(asking(1, "goes on", None), asking(2, LONG_TALKS[0]))
         assert daemon.hear(Ended).job == 2
-        daemon.send(Limits(duty=0.0))
+        daemon.pause()
         until(lambda: len(list((tmp_path / "cache").rglob("*.kv"))) == 3)
         daemon.send(Limits())
+        while not daemon.hear(Step).outputs:
+            pass
+        daemon.send(Cancel(1))
         assert daemon.hear(Ended).job == 1

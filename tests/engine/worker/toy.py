@@ -11,6 +11,10 @@ LAYERS, WIDTH, HEADS, KV_HEADS, FEED_FORWARD = 2, 64, 2, 1, 96
 INNER, STATE, CONVOLUTION, RANK = 2 * WIDTH, 16, 4, 4
 TRAINED_TOKENS = 2048
 
+#: Room for an answer that no machine writes to its end before it is stopped: some 10,000 tokens a
+#: second are made, and what is told of them and not read holds the engine up long before that.
+ENDLESS_TOKENS = 1 << 17
+
 #: ``<unk>``, begin, end; then the bytes.
 FIRST_BYTE = 3
 VOCAB_TOKENS = FIRST_BYTE + 256
@@ -19,10 +23,10 @@ VOCAB_TOKENS = FIRST_BYTE + 256
 class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no types
     """Writes what all toy models have in common; their answers are noise, the same every time."""
 
-    def __init__(self, path: Path, architecture: str) -> None:
+    def __init__(self, path: Path, architecture: str, trained_tokens: int = TRAINED_TOKENS) -> None:
         super().__init__(path, architecture)
         self._random = np.random.default_rng(1)
-        self.add_context_length(TRAINED_TOKENS)
+        self.add_context_length(trained_tokens)
         self.add_embedding_length(WIDTH)
         self.add_block_count(LAYERS)
         self.add_layer_norm_rms_eps(1e-5)
@@ -53,10 +57,10 @@ class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no ty
         self.close()
 
 
-def write_toy_model(path: Path) -> None:
+def write_toy_model(path: Path, trained_tokens: int = TRAINED_TOKENS) -> None:
     """Write one that attends, as nearly all models do."""
     head = WIDTH // HEADS
-    writer = _Writer(path, "llama")
+    writer = _Writer(path, "llama", trained_tokens)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
