@@ -37,6 +37,9 @@ LOAD_S = 180.0
 #: seconds by the size it is given; a board that swaps does not.
 TRIAL_S = 60.0
 
+#: From the end of a child's answers to its own; as in `child`, and for the same reasons.
+_EXIT_S = 5.0
+
 _ANSWER_BYTES_MAX = 65536
 _TAIL_BYTES = 2000
 
@@ -162,7 +165,7 @@ def _spawn(argv: Sequence[str]) -> _Child:
 def _last_words(child: _Child) -> str:
     """How a child ended that has closed its pipe, in words for the operator."""
     try:
-        returncode = child.process.wait(timeout=1.0)
+        returncode = child.process.wait(timeout=_EXIT_S)
     except subprocess.TimeoutExpired:
         return "the library fell silent"
     if returncode == -signal.SIGKILL:
