@@ -70,7 +70,9 @@ def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe() -> N
     """Ctrl-C reaches everything in a terminal, but the daemon decides when an engine ends."""
     with started("-m inglenook.engine.worker", str(os.getpid())) as (sock, process):
         assert hear(sock) == Hello(PIPE_VERSION)
-        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "800\n"
+        ours = int(Path("/proc/self/oom_score_adj").read_text())
+        its = int(Path(f"/proc/{process.pid}/oom_score_adj").read_text())
+        assert its == max(ours, 800)
 
         process.send_signal(signal.SIGINT)
         load = Load("/nowhere.gguf", "", 512, "f16", 1, 1, 0.2)
@@ -97,6 +99,7 @@ def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:
 
 def test_it_does_not_begin_if_its_parent_is_gone_already() -> None:
     """The kernel tells only of deaths from then on."""
-    with started("-m inglenook.engine.worker", "1") as (sock, process):
+    # Our own parent is never its parent; number 1 may be ourselves.
+    with started("-m inglenook.engine.worker", str(os.getppid())) as (sock, process):
         assert hear(sock) is None
         assert process.wait(DEADLINE_S) == 1

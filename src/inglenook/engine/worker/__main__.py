@@ -28,8 +28,10 @@ def _die_with(parent_pid: int) -> None:
 
 
 def _die_first() -> None:
+    score = Path("/proc/self/oom_score_adj")
     try:
-        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
+        # Some containers begin above that already.
+        score.write_text(str(max(_OOM_SCORE_ADJ, int(score.read_text()))))
     except OSError as exc:
         logging.getLogger(__name__).warning("oom_score_adj stays as it is: %s", exc)
 
