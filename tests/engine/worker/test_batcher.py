@@ -390,12 +390,17 @@ def test_time_is_told_as_before_and_after_the_first_token(toy: Model) -> None:
             writer.submit(order(job, 100), prompt(60, job))
         answers = writer.finish()
 
-    parked = answers[3].ended
-    first = answers[0].ended
-    assert parked is not None
-    assert first is not None
-    assert 0 < first.prefill_s < first.decode_s
-    assert 0 < parked.prefill_s < parked.decode_s
+    took_s = writer.budget.took_s
+    assert len(took_s) == writer.steps
+    first = answers[0]
+    assert first.ended is not None
+    assert first.ended.prefill_s == pytest.approx(sum(took_s[: first.at[0] + 1]))
+    assert first.ended.decode_s == pytest.approx(sum(took_s[first.at[0] + 1 : first.at[-1] + 1]))
+    parked = answers[3]
+    assert parked.ended is not None
+    assert 0 < parked.ended.prefill_s <= sum(took_s[: parked.at[0] + 1]) * 1.000001
+    written_s = sum(took_s[step] for step in parked.at[1:])
+    assert written_s < parked.ended.decode_s < sum(took_s[parked.at[0] + 1 : parked.at[-1] + 1])
 
 
 JOBS = st.tuples(

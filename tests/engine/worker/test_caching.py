@@ -18,7 +18,7 @@ from tests.engine.worker.writing import FixedBudget, Writer, follow, order, writ
 
 FINGERPRINT = bytes(range(16))
 MIB = 2**20
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 
 
 def prompt(tokens: int, seed: int) -> list[int]:

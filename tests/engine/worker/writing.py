@@ -22,7 +22,7 @@ from inglenook.engine.worker.prefix.store import Store
 #: More than any test needs; a batcher that does not come to an end must not hang the test.
 _STEPS_MAX = 5000
 
-_DEADLINE_S = 10.0
+_DEADLINE_S = 20.0
 
 #: The toy model's scores lie some three apart; in an f16 pool, rounding moves them by 0.01.
 _TIE = 0.1
@@ -73,17 +73,20 @@ class FixedBudget(StepBudget):
 
     Attributes:
         heard: How many prompt tokens each measured step had.
+        took_s: How long each took.
     """
 
     def __init__(self, *prefill_tokens: int) -> None:
         super().__init__(0.2)
         self.heard: list[int] = []
+        self.took_s: list[float] = []
         self._grants = prefill_tokens
         self._granted = 0
 
     def measured(self, *, decoding: int, prefill: int, step_s: float) -> None:
         assert step_s > 0
         self.heard.append(prefill)
+        self.took_s.append(step_s)
 
     def predict_s(self, *, decoding: int, prefill: int) -> float:
         """All steps take the same time here, so every guess pays."""
