@@ -14,6 +14,7 @@ from inglenook.engine.orders import (
     Hello,
     Load,
     LoadFailed,
+    Order,
     PrefixCache,
     Progress,
     Ready,
@@ -50,7 +51,11 @@ def serve(sock: socket.socket) -> None:
     pipe = Pipe(sock)
     try:
         pipe.send(Hello(PIPE_VERSION))
-        [load, *early] = pipe.orders(None)
+        orders: list[Order] = []
+        while not orders:
+            # A long template comes in several pieces.
+            orders = pipe.orders(None)
+        [load, *early] = orders
         if not isinstance(load, Load) or early:
             return
         try:
