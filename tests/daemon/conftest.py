@@ -33,6 +33,10 @@ SOON_S = 20.0
 NOBODY = Ways(asleep=False, held=False, ear=None, macs=(), model=Path("/models/model.gguf"))
 
 
+async def _for_a_moment(_delay_s: float) -> None:
+    await asyncio.sleep(0.005)
+
+
 class Bed:
     """What sleeps in it.
 
@@ -63,8 +67,8 @@ class Bed:
             max_active=2,
             on_change=self._changed,
         )
-        # For the law a second passes from look to look.
-        pace = Pace(every_s=0.02, clock=map(float, itertools.count()).__next__)
+        # For the law a second passes from look to look; a box at rest has minutes to wait for it.
+        pace = Pace(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
         self.governing = Governing(config, self.engine.supervisor, self.desk, lambda: None, pace)
         self.phones = Phones(self._changed)
         self.door = PairingDoor(Allowlist(config.state_dir / "devices.json"), self._changed)

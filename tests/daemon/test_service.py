@@ -16,7 +16,7 @@ from inglenook.engine.supervisor import Supervisor
 from inglenook.systemd import Notifier
 from tests.engine.watched import Engine, fake
 
-SOON_S = 10.0
+SOON_S = 20.0
 
 MORE_TIME = "EXTEND_TIMEOUT_USEC=60000000"
 
@@ -58,6 +58,13 @@ def notifier(ear: Ear, **environ: str) -> Notifier:
     return Notifier({"NOTIFY_SOCKET": str(ear.path), **environ})
 
 
+async def next_but_more_time(ear: Ear) -> str:
+    """The next message; on a busy machine the engine may need more time than was asked for."""
+    while (said := await ear.next()) == MORE_TIME:
+        pass
+    return said
+
+
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
@@ -85,7 +92,7 @@ async def test_it_is_ready_when_it_is_known_how_loading_went(
         assert ear.rest() == []
         async with engine.running():
             await engine.until(phase)
-            assert await ear.next() == "READY=1"
+            assert await next_but_more_time(ear) == "READY=1"
             if missing is None:
                 await engine.until(Phase.READY)
             assert ear.rest() == []

@@ -6,11 +6,36 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from inglenook.power.idle import Abilities, Activity, Level
 from inglenook.power.settings import AwakeHours, PowerSettings
 from inglenook.power.sleeper import Sleeper, minute_of_day
 
-WITHIN_S = 5.0
+
+class Clock:
+    """The loop's clock, which stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def go_on(self, duration_s: float) -> None:
+        """Let time pass, and what is due by then be done."""
+        self.now_s += duration_s
+        # In one turn the loop sees what is due, in the next it does it.
+        for _turn in range(3):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time as the sleeper knows it."""
+    clock = Clock()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+    return clock
 
 
 class House:
@@ -19,18 +44,7 @@ class House:
     def __init__(self, settings: PowerSettings) -> None:
         self.activity = Activity()
         self.told: list[Level] = []
-        self._news = asyncio.Event()
-        self.sleeper = Sleeper(settings, lambda: self.activity, self._hear)
-
-    def _hear(self, level: Level) -> None:
-        self.told.append(level)
-        self._news.set()
-
-    async def wait_told(self, level: Level) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while level not in self.told:
-                self._news.clear()
-                await self._news.wait()
+        self.sleeper = Sleeper(settings, lambda: self.activity, self.told.append)
 
 
 @asynccontextmanager
@@ -45,55 +59,63 @@ async def a_house(settings: PowerSettings) -> AsyncIterator[House]:
             run.cancel()
 
 
-async def test_it_tells_of_every_level_in_time() -> None:
-    """With nobody doing anything."""
-    settings = PowerSettings(unload_after_s=0.02, stop_after_s=0.04, suspend_after_s=0.06)
+async def test_it_tells_of_every_level_in_time(clock: Clock) -> None:
+    """With nobody doing anything; and not before."""
+    settings = PowerSettings(unload_after_s=100, stop_after_s=200, suspend_after_s=300)
+    levels = [Level.UNLOADED, Level.STOPPED, Level.SUSPENDED]
     async with a_house(settings) as house:
         house.sleeper.abilities = Abilities(stop=True, suspend=True)
-        await house.wait_told(Level.SUSPENDED)
+        for count in range(len(levels)):
+            await clock.go_on(99)
+            assert house.told == levels[:count]
+            await clock.go_on(1)
+            assert house.told == levels[: count + 1]
 
-        assert house.told == [Level.UNLOADED, Level.STOPPED, Level.SUSPENDED]
 
-
-async def test_use_and_calls_wake_it_at_once() -> None:
+async def test_use_and_calls_wake_it_at_once(clock: Clock) -> None:
     """Before the call returns: whoever came in waits for the model."""
     for wake in (Sleeper.use, Sleeper.wake):
-        async with a_house(PowerSettings(unload_after_s=0.01)) as house:
-            await house.wait_told(Level.UNLOADED)
-            house.told.clear()
+        async with a_house(PowerSettings(unload_after_s=10)) as house:
+            await clock.go_on(10)
+            assert house.told == [Level.UNLOADED]
             wake(house.sleeper)
 
-            assert house.told == [Level.IDLE]
+            assert house.told == [Level.UNLOADED, Level.IDLE]
 
 
-async def test_an_answer_keeps_it_awake_until_it_ends() -> None:
+async def test_an_answer_keeps_it_awake_until_it_ends(clock: Clock) -> None:
     """However long it takes; then the time begins."""
-    async with a_house(PowerSettings(unload_after_s=0.01)) as house:
+    async with a_house(PowerSettings(unload_after_s=10)) as house:
         house.activity = Activity(answers=1)
         house.sleeper.changed()
-        await asyncio.sleep(0.03)
+        await clock.go_on(3600)
 
         assert house.told == [Level.BUSY]
 
         house.activity = Activity()
         house.sleeper.changed()
-        await house.wait_told(Level.UNLOADED)
+        await clock.go_on(10)
 
         assert house.told == [Level.BUSY, Level.IDLE, Level.UNLOADED]
 
 
-async def test_the_time_begins_when_an_answer_has_ended_not_when_that_was_last_looked_at() -> None:
+async def test_the_time_begins_when_an_answer_has_ended_not_when_that_was_last_looked_at(
+    clock: Clock,
+) -> None:
     """Between two looks lies up to a minute."""
-    async with a_house(PowerSettings(unload_after_s=0.2)) as house:
+    async with a_house(PowerSettings(unload_after_s=100)) as house:
         house.activity = Activity(answers=1)
         house.sleeper.changed()
-        await asyncio.sleep(0.15)
+        await clock.go_on(59)
         house.activity = Activity()
         house.sleeper.changed()
-        ended_s = asyncio.get_running_loop().time()
-        await house.wait_told(Level.UNLOADED)
+        await clock.go_on(99)
 
-        assert asyncio.get_running_loop().time() - ended_s >= 0.19
+        assert house.told == [Level.BUSY, Level.IDLE]
+
+        await clock.go_on(1)
+
+        assert house.told[2:] == [Level.UNLOADED]
 
 
 async def test_a_box_that_was_asleep_stays_so_until_somebody_comes() -> None:
@@ -123,19 +145,19 @@ async def test_a_box_that_was_asleep_is_awake_in_the_hours_for_that() -> None:
     assert (house.told, house.sleeper.level) == ([], Level.IDLE)
 
 
-async def test_new_settings_count_at_once() -> None:
+async def test_new_settings_count_at_once(clock: Clock) -> None:
     """A shorter time may be over already."""
     async with a_house(PowerSettings(unload_after_s=3600)) as house:
-        await asyncio.sleep(0.02)
-        house.sleeper.settings = PowerSettings(unload_after_s=0.01)
+        await clock.go_on(20)
+        house.sleeper.settings = PowerSettings(unload_after_s=10)
         house.sleeper.changed()
 
         assert house.told == [Level.UNLOADED]
 
 
-async def test_nothing_is_told_before_it_runs_or_after() -> None:
+async def test_nothing_is_told_before_it_runs_or_after(clock: Clock) -> None:
     """Its callers need not know."""
-    house = House(PowerSettings(unload_after_s=0.01))
+    house = House(PowerSettings(unload_after_s=10))
     house.sleeper.use()
     house.sleeper.changed()
     async with asyncio.TaskGroup() as tasks:
@@ -145,6 +167,7 @@ async def test_nothing_is_told_before_it_runs_or_after() -> None:
         run.cancel()
     house.activity = Activity(answers=1)
     house.sleeper.wake()
+    await clock.go_on(3600)
 
     assert (house.told, house.sleeper.level) == ([], Level.IDLE)
 

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -51,10 +51,12 @@ class Pace:
     Attributes:
         every_s: Pause between two looks while there is something to do or to limit.
         clock: Seconds as the law counts them; asked once a look.
+        sleep: Makes the pause, given in seconds.
     """
 
     every_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Monitor:
                     readings = await self._look(begin)
                     decision = self._decide(readings)
                     self._set_clock(begin, decision, readings)
-                    await asyncio.sleep(self._pace.every_s * self._pauses(decision))
+                    await self._pace.sleep(self._pace.every_s * self._pauses(decision))
             finally:
                 if clocks is not None:
                     await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
