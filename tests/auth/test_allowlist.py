@@ -20,10 +20,11 @@ from inglenook.auth.allowlist import TOUCH_EVERY_S, Allowlist
 from inglenook.auth.devices import Device, Scope
 from inglenook.auth.files import locked
 from inglenook.errors import Code, Problem, StartupError
+from tests.parts.stopwatch import stopwatch
 
 CHAT = (Scope.CHAT,)
 LATER = 4_000_000_000.0
-NOTICED_S = 5.0
+NOTICED_S = 20.0
 
 
 @pytest.fixture
@@ -154,15 +155,21 @@ def test_a_change_takes_in_what_others_changed(path: Path) -> None:
     assert names(daemon) == names(opened(path)) == ["Anna", "Ben"]
 
 
-def test_processes_changing_at_once_lose_nothing(path: Path) -> None:
+def test_processes_changing_at_once_lose_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two of them and this one, each adding ten devices as fast as it can."""
+    # The last waits for twenty writes of the others, and a disk may be slow.
+    monkeypatch.setattr(allowlist_module, "LOCK_WAIT_S", 40.0)
     program = (
         "import sys; from pathlib import Path\n"
+        "from inglenook.auth import allowlist\n"
         "from inglenook.auth.allowlist import Allowlist\n"
         "from inglenook.auth.devices import Scope\n"
-        "allowlist = Allowlist(Path(sys.argv[1]))\n"
+        "allowlist.LOCK_WAIT_S = 40.0\n"
+        "devices = Allowlist(Path(sys.argv[1]))\n"
         "print('ready', flush=True); sys.stdin.read()\n"
-        "for number in range(10): allowlist.add(f'{sys.argv[2]} {number}', (Scope.CHAT,))\n"
+        "for number in range(10): devices.add(f'{sys.argv[2]} {number}', (Scope.CHAT,))\n"
     )
     others = [
         subprocess.Popen(
@@ -182,7 +189,7 @@ def test_processes_changing_at_once_lose_nothing(path: Path) -> None:
     for number in range(10):
         allowlist.add(f"a {number}", CHAT)
     for other in others:
-        assert other.wait(timeout=20) == 0
+        assert other.wait(timeout=40) == 0
         assert other.stdout is not None
         other.stdout.close()
 
@@ -311,12 +318,11 @@ async def test_a_change_by_another_process_is_noticed_within_half_a_second(path:
         assert [device.name for device in await told.get()] == ["Anna"]
 
         await in_thread(lambda: command_line.revoke("Anna"))
-        changed_at = asyncio.get_running_loop().time()
-        assert await told.get() == ()
-        noticed_s = asyncio.get_running_loop().time() - changed_at
+        async with stopwatch() as since_change:
+            assert await told.get() == ()
+            assert since_change.elapsed_s() < 1.0
 
     assert allowlist_module.WATCH_EVERY_S < 0.5
-    assert noticed_s < 1.0
 
 
 async def test_a_change_of_ours_that_brought_another_in_is_told(path: Path) -> None:

@@ -24,7 +24,7 @@ NOW = datetime.now(UTC).timestamp()
 DAY_S = 86_400.0
 NAMES = ("kitchen-1a2b.local", "localhost")
 ADDRESSES = tuple(ip_address(text) for text in ("127.0.0.1", "192.168.1.5", "fd00::5"))
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def made(folder: Path, now: float = NOW) -> Certificate:

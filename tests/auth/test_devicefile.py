@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from inglenook.auth.devicefile import decode, encode
 from inglenook.auth.devices import Device, Roster, Scope
 
+#: What `str.isprintable` lets pass; made, since most of what is drawn from all text is not.
+PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
 SHA = "ab" * 32
 ANNA = Device(
     device_id="abcdefg2",
@@ -60,7 +62,7 @@ def test_the_file_is_indented() -> None:
 
 
 @given(
-    name=st.text(min_size=1, max_size=64).filter(lambda text: text.isprintable()),
+    name=st.text(PRINTABLE, min_size=1, max_size=64),
     created_at=st.integers(0, 253_402_300_799),
     expires_at=st.none() | st.integers(0, 253_402_300_799),
 )

@@ -12,7 +12,7 @@ import pytest
 
 from inglenook.auth.files import READ_BYTES_MAX, locked, read_private, write_private
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 

@@ -28,7 +28,7 @@ async def announcing(
     announcer = Announcer(settings or DiscoverySettings(), advert, addresses=addresses.copy)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(announcer.run(), name="announce")
-        await announcer.wait_first_state(timeout_s=10)
+        await announcer.wait_first_state(timeout_s=30)
         yield announcer
         running.cancel()
         async with asyncio.timeout(STOP_S):
@@ -78,9 +78,12 @@ async def test_a_stopped_box_says_goodbye(
 
 
 async def test_taken_names_are_left_to_their_owner(
-    neighbour: Neighbour, loopback: Addresses, advert: Advert
+    neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two boxes of one name both stay reachable, by service name and by host name."""
+    # Time for the owner to answer, on a machine that stands still meanwhile.
+    monkeypatch.setattr("inglenook.discovery.responder.CLAIM_S", 2.0)
+    monkeypatch.setattr("zeroconf._core._CHECK_TIME", 1000)
     taken = host_name(advert.name, advert.server_id)
     await neighbour.announce(advert.name, server=f"{taken}.local.")
     async with announcing(advert, loopback) as announcer:
@@ -161,7 +164,7 @@ async def test_a_box_that_slept_announces_itself_again(loopback: Addresses, adve
     async with announcing(advert, loopback) as announcer:
         with multicast_listener(loopback[0].address) as listener:
             announcer.announce_again()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not is_announcement(
                     await asyncio.get_running_loop().sock_recv(listener, 9000), advert.name
                 ):
@@ -189,7 +192,7 @@ async def test_without_a_network_it_waits_and_warns_once(
 
 async def test_an_address_that_is_gone_already_is_a_warning(advert: Advert) -> None:
     """Between listing and using an address the network may change: nothing is raised."""
-    gone = [InterfaceAddress("eth9", 9, "192.0.2.1", 24, is_ipv6=False)]
+    gone = [InterfaceAddress("eth9", 9, "203.0.113.1", 24, is_ipv6=False)]
     async with announcing(advert, gone) as announcer:
         assert announcer.state.kind == "degraded"
 

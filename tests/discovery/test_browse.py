@@ -12,7 +12,7 @@ from inglenook.discovery.browse import find_boxes
 from inglenook.errors import StartupError
 from tests.parts.neighbour import Neighbour
 
-LONG_S = 20.0
+LONG_S = 50.0
 SHORT_S = 0.1
 
 

@@ -24,7 +24,7 @@ from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import FakeEngine
 from tests.parts.box import Box
 
-SOON_S = 10.0
+SOON_S = 20.0
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ async def test_a_thousand_prepares_a_second_cost_the_engine_next_to_nothing(home
         home.engine.step()
         home.engine.have_read(home.jobs[0])
         await fast.finish(*fast.ahead.values())
+        await eventually(lambda: home.engine.running)
         home.engine.step(27)
         await calm.finish(answer)
 
@@ -191,7 +192,7 @@ async def test_a_phone_that_only_types_and_never_reads_is_sent_away(
 async def type_for_ever(phone: Phone) -> None:
     """Never read; ends by raising when the box has had enough."""
     request = {"messages": [{"role": "user", "content": "Hi"}]}
-    async with asyncio.timeout(3 * SOON_S):
+    async with asyncio.timeout(2 * SOON_S):
         for number in itertools.count():
             frame = {"type": "prepare", "id": f"{number:0128}", "request": request}
             await phone.socket.send(json.dumps(frame))

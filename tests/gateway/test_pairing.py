@@ -14,6 +14,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.errors import Code, Problem
 from inglenook.gateway.pairing import PairingDoor
+from tests.gateway.conftest import SOON_S
 from tests.parts.box import Box, Reply
 
 WRONG = "0000-0000"
@@ -119,7 +120,7 @@ async def test_five_wrong_tries_close_the_window(held: Door) -> None:
     """Also if the sixth is right; who waits for a device hears that none came."""
     window = held.door.open()
     problems = await asyncio.gather(*(held.refused({"code": WRONG}) for _ in range(5)))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON_S):
         newcomer = await held.door.wait_closed()
     right = await held.refused({"code": window.code})
 
@@ -145,7 +146,7 @@ async def test_two_at_once_let_one_in(held: Door) -> None:
 async def test_a_new_window_closes_the_one_before(held: Door) -> None:
     """Whoever waits at the old one is told that nobody came."""
     first = held.door.open()
-    async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(held.door.wait_closed(), name="first owner")
         await asyncio.sleep(0)
         second = held.door.open()
@@ -173,7 +174,7 @@ async def test_a_disk_that_cannot_be_written_pairs_nobody(held: Door, tmp_path: 
 
     with pytest.raises(Problem, match="could not keep the new device"):
         await held.door.pair({"code": window.code})
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON_S):
         assert await held.door.wait_closed() is None
 
 

@@ -19,8 +19,8 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 CHROMIUM = "chromium"
-START_S = 20.0
-CALL_S = 15.0
+START_S = 40.0
+CALL_S = 30.0
 
 # Headless and alone: no sandbox because tests run as root, nothing that phones home.
 _FLAGS = [
@@ -179,8 +179,10 @@ class Page:
         await self.call("Page.navigate", url=url)
 
     async def reload(self) -> None:
-        """Load the page again, as a person would; does not wait for it."""
+        """Load the page again, as a person would; returns once the old one is gone."""
+        await self.evaluate("window.old = true, null")
         await self.call("Page.reload")
+        await self.wait_for("!window.old")
 
     async def evaluate(self, expression: str) -> Any:
         """Compute a JavaScript expression in the page; promises are awaited.
@@ -195,7 +197,7 @@ class Page:
             raise CommandError(f"{expression}: {_thrown(result['exceptionDetails'])}")
         return result["result"].get("value")
 
-    async def wait_for(self, expression: str, deadline_s: float = 10.0) -> Any:
+    async def wait_for(self, expression: str, deadline_s: float = 30.0) -> Any:
         """Wait until a JavaScript expression is truthy and return its value.
 
         Raises:

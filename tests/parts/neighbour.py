@@ -13,7 +13,7 @@ from inglenook.discovery.advert import SERVICE_TYPE
 
 T = TypeVar("T")
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Neighbour:

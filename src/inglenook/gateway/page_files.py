@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from importlib.resources import files
+from pathlib import PurePath
 
 from aiohttp import hdrs, web
+
+#: By the ends of their names. Of these, Python's own list and each system's say different things.
+_CONTENT_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 
 
 class PageFile:
@@ -35,7 +43,7 @@ def read_pages() -> dict[str, PageFile]:
     for file in files("inglenook.gateway").joinpath("pages").iterdir():
         if not file.is_file():
             continue
-        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        content_type = _CONTENT_TYPES[PurePath(file.name).suffix]
         path = "/" if file.name == "index.html" else f"/{file.name}"
         pages[path] = PageFile(file.read_bytes(), content_type)
     return pages
