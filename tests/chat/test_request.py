@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.chat.request import MESSAGES_MAX, ChatRequest, Message, parse_chat_request
+from inglenook.chat.schema import ANY_OBJECT
 from inglenook.errors import Code, Problem
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -206,7 +207,6 @@ def test_numbers_have_bounds(name: str, number: float) -> None:
         ("tools", [{"type": "function"}]),
         ("functions", [{}]),
         ("logit_bias", {"5": 1}),
-        ("response_format", {"type": "json_object"}),
         ("response_format", "json"),
         ("n", 2),
     ],
@@ -214,6 +214,20 @@ def test_numbers_have_bounds(name: str, number: float) -> None:
 def test_what_cannot_be_honoured_is_refused_by_name(field: str, value: Any) -> None:
     """An answer to another question than the one asked helps nobody."""
     assert f"'{field}'" in refusal({"messages": HI, field: value})
+
+
+def test_json_is_asked_for_by_a_schema() -> None:
+    """Free without, and as `schema_of` reads it with."""
+    assert parse_chat_request({"messages": HI}).schema is None
+    wanted = parse_chat_request({"messages": HI, "response_format": {"type": "json_object"}})
+    assert wanted.schema == ANY_OBJECT
+
+
+def test_json_ends_where_it_is_whole() -> None:
+    """To go on past its end would make something else of it."""
+    body = {"messages": HI, "response_format": {"type": "json_object"}, "ignore_eos": True}
+    assert "'ignore_eos'" in refusal(body)
+    assert parse_chat_request({**body, "response_format": {"type": "text"}}).ignore_eos
 
 
 @pytest.mark.parametrize("body", [None, [], "Hi", 5, True])

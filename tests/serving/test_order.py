@@ -36,12 +36,14 @@ def test_the_order_takes_what_the_request_says_zeros_included() -> None:
         seed=0,
         stop=("x",),
         ignore_eos=True,
+        schema="{}",
     )
     start = start_order(request, Profile("Be kind."), seed=9)
 
     assert [message.content for message in start.messages] == ["Be brief.", "Why?"]
     assert start.sampling == Sampling(0.0, 0, 0.0, 0.0, 1.5, 0.5, 0.25, 64, 0)
     assert (start.max_tokens, start.stop, start.ignore_eos) == (5, ("x",), True)
+    assert start.schema == "{}"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,7 @@ def test_what_is_read_ahead_is_how_the_answer_begins(
     [
         (Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "4096"),
         (Refused(1, Refusal.TEMPLATE, detail="no system role"), Code.BAD_REQUEST, "no system role"),
+        (Refused(1, Refusal.SCHEMA, detail="'#/a' is false"), Code.BAD_REQUEST, "'#/a' is false."),
     ],
 )
 def test_a_refusal_becomes_a_sentence(refused: Refused, code: Code, word: str) -> None:

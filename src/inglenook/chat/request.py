@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inglenook.chat.schema import schema_of
 from inglenook.errors import Code, Problem
 
 #: Messages in one request; a phone's frame of 256 KiB holds fewer in practice.
@@ -45,6 +46,7 @@ class ChatRequest:
         stop: Strings that end the answer; they are not part of it.
         ignore_eos: Go on past the model's own end, for benchmarks.
         seed: Start of the random numbers, for an answer that can be had again.
+        schema: JSON schema, as text, that the answer has to keep to; None leaves it free.
     """
 
     messages: tuple[Message, ...]
@@ -60,6 +62,7 @@ class ChatRequest:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    schema: str | None = None
 
 
 def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
@@ -81,9 +84,9 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
     for name in _NOT_SUPPORTED:
         if body.get(name):
             raise _bad(f"'{name}' is not supported by this version")
-    response_format = body.get("response_format")
-    if response_format not in (None, {"type": "text"}):
-        raise _bad("'response_format' other than text is not supported by this version")
+    schema, ignore_eos = schema_of(body.get("response_format")), _flag(body, "ignore_eos")
+    if schema is not None and ignore_eos:
+        raise _bad("'ignore_eos' goes on where the JSON of 'response_format' ends; leave one out")
     if body.get("n") not in (None, 1):
         raise _bad("'n' must be 1: a box this size writes one answer a request")
     old = body.get("max_completion_tokens") is None
@@ -101,7 +104,8 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
         frequency_penalty=_number(body, "frequency_penalty", -2, 2),
         seed=_whole(body, "seed", 0, _SEED_MAX),
         stop=_stops(body.get("stop")),
-        ignore_eos=_flag(body, "ignore_eos"),
+        ignore_eos=ignore_eos,
+        schema=schema,
     )
 
 

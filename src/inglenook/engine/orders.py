@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 #: Raised with every change to a message below; both sides must agree before anything else is said.
-PIPE_VERSION = 2
+PIPE_VERSION = 3
 
 
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -104,6 +104,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
         ignore_eos: Go on past the model's own end, for benchmarks.
         produced: Tokens of the answer that an engine before this one has written already. It goes
             on after them; their whole text comes first, as an `Output` without tokens.
+        schema: JSON schema, as text, that the answer keeps to, once its thinking is over; None
+            leaves it free.
     """
 
     job: int
@@ -113,6 +115,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     stop: tuple[str, ...]
     ignore_eos: bool
     produced: tuple[int, ...] = ()
+    schema: str | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -220,13 +223,15 @@ class Refusal(StrEnum):
 
     CONTEXT_TOO_LONG = "context_too_long"
     TEMPLATE = "template"
+    SCHEMA = "schema"
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """A job that was never begun.
 
     Attributes:
-        detail: For `Refusal.TEMPLATE`, the template's own words; else empty.
+        detail: For `Refusal.TEMPLATE`, the template's own words; for `Refusal.SCHEMA`, where and
+            why; else empty.
     """
 
     job: int

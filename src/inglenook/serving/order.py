@@ -43,6 +43,7 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
         request.max_tokens,
         request.stop,
         request.ignore_eos,
+        schema=request.schema,
     )
 
 
@@ -60,6 +61,8 @@ def problem_of(refused: Refused) -> Problem:
     if refused.why is Refusal.TEMPLATE:
         text = f"The model's chat template refused the conversation: {refused.detail}"
         return Problem(Code.BAD_REQUEST, text)
+    if refused.why is Refusal.SCHEMA:
+        return Problem(Code.BAD_REQUEST, f"'response_format': {refused.detail}.")
     return Problem(
         Code.CONTEXT_TOO_LONG,
         f"The conversation is {refused.prompt_tokens} tokens long; this box can hold "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -23,22 +24,31 @@ VOCAB_TOKENS = FIRST_BYTE + 256
 class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no types
     """Writes what all toy models have in common; their answers are noise, the same every time."""
 
-    def __init__(self, path: Path, architecture: str, trained_tokens: int = TRAINED_TOKENS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        architecture: str,
+        trained_tokens: int = TRAINED_TOKENS,
+        more_tokens: Sequence[str] = (),
+    ) -> None:
         super().__init__(path, architecture)
+        vocab_tokens = VOCAB_TOKENS + len(more_tokens)
         self._random = np.random.default_rng(1)
         self.add_context_length(trained_tokens)
         self.add_embedding_length(WIDTH)
         self.add_block_count(LAYERS)
         self.add_layer_norm_rms_eps(1e-5)
         self.add_tokenizer_model("llama")
-        self.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))])
-        self.add_token_scores([0.0] * VOCAB_TOKENS)
+        each_byte = [f"<0x{byte:02X}>" for byte in range(256)]
+        self.add_token_list(["<unk>", "<s>", "</s>", *each_byte, *more_tokens])
+        self.add_token_scores([0.0] * vocab_tokens)
         kinds = gguf.TokenType
         special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL]
-        self.add_token_types([*special, *([kinds.BYTE] * 256)])
-        self.weights("token_embd.weight", VOCAB_TOKENS, WIDTH)
+        more = [kinds.USER_DEFINED] * len(more_tokens)
+        self.add_token_types([*special, *([kinds.BYTE] * 256), *more])
+        self.weights("token_embd.weight", vocab_tokens, WIDTH)
         self.ones("output_norm.weight", WIDTH)
-        self.weights("output.weight", VOCAB_TOKENS, WIDTH)
+        self.weights("output.weight", vocab_tokens, WIDTH)
 
     def weights(self, name: str, *shape: int) -> None:
         """Random ones that keep the size of what goes through them."""
@@ -57,10 +67,12 @@ class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no ty
         self.close()
 
 
-def write_toy_model(path: Path, trained_tokens: int = TRAINED_TOKENS) -> None:
-    """Write one that attends, as nearly all models do."""
+def write_toy_model(
+    path: Path, trained_tokens: int = TRAINED_TOKENS, more_tokens: Sequence[str] = ()
+) -> None:
+    """Write one that attends, as nearly all models do; with more tokens for whole words."""
     head = WIDTH // HEADS
-    writer = _Writer(path, "llama", trained_tokens)
+    writer = _Writer(path, "llama", trained_tokens, more_tokens)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)

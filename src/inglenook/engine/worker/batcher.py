@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,9 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.worker.admission import Admission
 from inglenook.engine.worker.budget import UNIT_TOKENS, StepBudget
+from inglenook.engine.worker.constrained import ConstrainedSampler
 from inglenook.engine.worker.drafting import Drafting
+from inglenook.engine.worker.guide import Astray, Guide
 from inglenook.engine.worker.llama import Context, Model
 from inglenook.engine.worker.plan import (
     Share,
@@ -35,6 +38,8 @@ from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
+
+log = logging.getLogger(__name__)
 
 _DONE = 0
 _NO_ROOM = 1
@@ -102,9 +107,15 @@ class Batcher:
         return not self.steady and self._line.blocked
 
     def submit(
-        self, start: Start, prompt: list[int], *, thinking: bool
+        self, start: Start, prompt: list[int], *, thinking: bool, guide: Guide | None = None
     ) -> list[Started | Refused | Step]:
         """Take a job whose prompt is in tokens already; it is computed from the next step on.
+
+        Args:
+            start: The order.
+            prompt: Its conversation.
+            thinking: The prompt has already opened ``<think>``.
+            guide: Keeps the answer to its schema, if it has one.
 
         Returns:
             What to tell the daemon. An answer that goes on after another engine's death begins with
@@ -118,14 +129,19 @@ class Batcher:
         tokens_max = self.request_tokens_max
         if start.max_tokens is not None:
             tokens_max = min(len(prompt) + start.max_tokens, tokens_max)
-        answer = Answer(start, sampler, TextAssembler(start.stop), tokens_max)
+        chooser = sampler if guide is None else ConstrainedSampler(sampler, guide)
+        answer = Answer(start, chooser, TextAssembler(start.stop), tokens_max, guide)
         sequence = Sequence(start.job, tokens, len(prompt), answer)
         self._join(sequence)
         started = Started(start.job, len(prompt), thinking)
         if not start.produced:
             return [started]
         pieces = [answer.text.push(self._model.piece(token)) for token in start.produced]
+        may_be = guide is None or guide.follow(start.produced)
         self._note_end(sequence, answer)
+        if not may_be:
+            # An engine of another release wrote it, which kept to schemas otherwise.
+            sequence.finish = Finish.FAILED
         return [started, Step((Output(start.job, "".join(pieces), ()),))]
 
     def read_ahead(self, job: int, tokens: list[int], prompt_tokens: int) -> Refused | None:
@@ -348,7 +364,12 @@ class Batcher:
         return (Output(sequence.job, text, tuple(tokens)),)
 
     def _sample(self, sequence: Sequence, answer: Answer, index: int) -> Output:
-        token = answer.sampler.sample(self._context, index)
+        try:
+            token = answer.sampler.sample(self._context, index)
+        except Astray as exc:
+            log.warning("an answer with a schema cannot go on: %s", exc)
+            sequence.finish = Finish.FAILED
+            return Output(sequence.job, "", ())
         if not answer.start.ignore_eos and self._model.ends_generation(token):
             sequence.finish = Finish.STOP
             return Output(sequence.job, "", ())
@@ -359,7 +380,7 @@ class Batcher:
 
     def _note_end(self, sequence: Sequence, answer: Answer) -> None:
         """See whether the newest token was the last."""
-        if answer.text.stopped:
+        if answer.text.stopped or (answer.guide is not None and answer.guide.complete):
             sequence.finish = Finish.STOP
         elif len(sequence.tokens) >= answer.tokens_max:
             sequence.finish = Finish.LENGTH

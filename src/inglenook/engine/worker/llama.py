@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
+import numpy.typing as npt
 
 from inglenook.engine.worker.batch import Batch, Output
 from inglenook.engine.worker.librarylog import library_log
@@ -92,6 +93,19 @@ class Model:
             piece = self._pieces[token] = self._read_piece(token, special=False)
         return piece
 
+    def pieces(self, tokens: Iterable[int]) -> list[bytes]:
+        """As `piece`, of many tokens at once and without keeping them."""
+        found = []
+        room = 64
+        buffer = ctypes.create_string_buffer(room)
+        for token in tokens:
+            count = lib.llama_token_to_piece(self._vocab, token, buffer, room, 0, False)
+            if count < 0:
+                found.append(self._read_piece(token, special=False))
+            else:
+                found.append(buffer.raw[:count])
+        return found
+
     def special_text(self, kind: Literal["bos", "eos"]) -> str:
         """How the model writes its begin or end token, for its template; empty if it has none."""
         token = (lib.llama_vocab_bos if kind == "bos" else lib.llama_vocab_eos)(self._vocab)
@@ -101,8 +115,12 @@ class Model:
         """Say whether the model means to stop with this token."""
         ends = self._ends.get(token)
         if ends is None:
-            ends = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
+            ends = self._ends[token] = self.is_end(token)
         return ends
+
+    def is_end(self, token: int) -> bool:
+        """As `ends_generation`, without keeping it."""
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
 
     def close(self) -> None:
         """Give the memory back; the model is unusable afterwards."""
@@ -225,6 +243,11 @@ class Context:
             of it may be done; below 0 an error, and -1 means a bad batch and nothing changed.
         """
         return int(lib.llama_decode(self._context, self._batch.handle))
+
+    def scores(self, index: int) -> npt.NDArray[np.float32]:
+        """The scores of every token to follow batch place ``index``; gone with the next batch."""
+        found = lib.llama_get_logits_ith(self._context, index)
+        return np.ctypeslib.as_array(found, shape=(self._vocab_tokens,))
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""

@@ -23,6 +23,7 @@ from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.cores import compute_cores, pin_to
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
+from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import fingerprint
@@ -117,6 +118,7 @@ def _load(pipe: Pipe, load: Load) -> Work:
         context=context,
         budget=budget,
         store=store,
+        grammars=Grammars(model, pipe),
         load=load,
         threads=threads,
     )

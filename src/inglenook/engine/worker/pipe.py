@@ -47,6 +47,11 @@ class Pipe:
         self._poll.register(other, select.POLLIN)
         self._others[other.fileno()] = on_news
 
+    def ignore(self, other: Awaitable) -> None:
+        """Attend to it no more; it must still be open."""
+        self._poll.unregister(other)
+        del self._others[other.fileno()]
+
     def send(self, *events: Event) -> None:
         """Send events, in one write; waits while the daemon does not read.
 

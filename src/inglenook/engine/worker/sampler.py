@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
+import numpy.typing as npt
 
 from inglenook.engine.orders import Sampling
 from inglenook.engine.worker.llama import Context, Model
 
 #: Scores divided by less than this can leave the range of floats, and choose nonsense.
 _GREEDY_BELOW: Final = 1e-6
+
+#: The library's ``llama_token_data``.
+_CANDIDATE: Final = np.dtype([("token", np.int32), ("score", np.float32), ("share", np.float32)])
 
 
 class Sampler:
@@ -27,6 +33,25 @@ class Sampler:
     def sample(self, context: Context, index: int) -> int:
         """Choose the token that follows batch place ``index``, and remember it."""
         return int(lib.llama_sampler_sample(self._chain, context.handle, index))
+
+    def choose(
+        self, scores: npt.NDArray[np.float32], allowed: npt.NDArray[np.int32] | None = None
+    ) -> int:
+        """Choose a token as `sample` does, but do not remember it.
+
+        Args:
+            scores: One for each token of the vocabulary.
+            allowed: Which of them to choose from, at least one; None is all.
+        """
+        tokens = np.arange(len(scores), dtype=np.int32) if allowed is None else allowed
+        candidates = np.empty(len(tokens), _CANDIDATE)
+        candidates["token"] = tokens
+        candidates["score"] = scores[tokens] if allowed is not None else scores
+        candidates["share"] = 0
+        data = candidates.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+        array = lib.llama_token_data_array(data, len(candidates), -1, False)
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[array.selected].id)
 
     def remember(self, tokens: Sequence[int]) -> None:
         """Take tokens as seen, so that penalties count the prompt as llama.cpp's own tools do."""

@@ -10,6 +10,8 @@ from inglenook.engine.orders import Ended, Finish, Prepared, Start
 from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
+    from inglenook.engine.worker.constrained import ConstrainedSampler
+    from inglenook.engine.worker.guide import Guide
     from inglenook.engine.worker.prefix.store import Fetch
     from inglenook.engine.worker.sampler import Sampler
 
@@ -21,15 +23,17 @@ class Answer:
     Attributes:
         start: The order it came with.
         tokens_max: How long prompt and answer may get together.
+        guide: Keeps it to its schema, if it has one.
         writing: It has its first token here.
         prefill_s: Time of steps it took part in before its first token here.
         decode_s: Time of steps it took part in after that, coming back from being parked included.
     """
 
     start: Start
-    sampler: Sampler
+    sampler: Sampler | ConstrainedSampler
     text: TextAssembler
     tokens_max: int
+    guide: Guide | None = None
     writing: bool = False
     prefill_s: float = 0.0
     decode_s: float = 0.0

@@ -26,9 +26,11 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
+from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.refusal import SchemaRefused
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
@@ -53,6 +55,7 @@ class Work:
         context: Context,
         budget: StepBudget,
         store: Store | None,
+        grammars: Grammars,
         load: Load,
         threads: int,
     ) -> None:
@@ -63,6 +66,7 @@ class Work:
         self._context = context
         self._budget = budget
         self._store = store
+        self._grammars = grammars
         self._load = load
         self._threads = threads
         self._duty = 1.0
@@ -83,6 +87,7 @@ class Work:
         while True:
             for order in self._pipe.orders(self._wait_s()):
                 self._take(order)
+            self._newcomers += self._grammars.advance()
             if self._newcomers:
                 # One a step: to tokenise a long prompt takes a tenth of a second, and others read.
                 self._pipe.send(*self._begin(self._newcomers.popleft()))
@@ -91,6 +96,7 @@ class Work:
     def close(self, deadline_s: float) -> None:
         """Let the store write what it has, but no longer than that."""
         self._note_computing(False)
+        self._grammars.close()
         if self._store is not None:
             self._store.close(deadline_s)
 
@@ -109,7 +115,7 @@ class Work:
 
     def _wait_s(self) -> float | None:
         """How long to wait for orders before the next step; None is until there are some."""
-        if self._newcomers:
+        if self._newcomers or self._grammars.pressing:
             return 0.0
         if self._batcher.busy:
             if self._duty and not self._batcher.blocked:
@@ -119,6 +125,8 @@ class Work:
 
     def _take(self, order: Order) -> None:
         match order:
+            case Start(schema=str()):
+                self._grammars.ask(order)
             case Start() | Prepare():
                 self._newcomers.append(order)
             case Cancel():
@@ -146,16 +154,23 @@ class Work:
                 self._newcomers.remove(newcomer)
                 self._pipe.send(_never_begun(newcomer))
                 return
+        untried = self._grammars.forget(job)
+        if untried is not None:
+            self._pipe.send(_never_begun(untried))
+            return
         self._batcher.cancel(job)
 
     def _begin(self, newcomer: Start | Prepare) -> list[Started | Refused | Step]:
         try:
             if isinstance(newcomer, Start):
                 tokens, thinking = self._prompts.tokens(newcomer.messages)
-                return self._batcher.submit(newcomer, tokens, thinking=thinking)
+                guide = self._grammars.guide(newcomer, thinking=thinking)
+                return self._batcher.submit(newcomer, tokens, thinking=thinking, guide=guide)
             tokens, prompt_tokens = self._prompts.beginning(newcomer.messages)
         except TemplateRefused as exc:
             return [Refused(newcomer.job, Refusal.TEMPLATE, detail=exc.why)]
+        except SchemaRefused as exc:
+            return [Refused(newcomer.job, Refusal.SCHEMA, detail=exc.why)]
         refused = self._batcher.read_ahead(newcomer.job, tokens, prompt_tokens)
         return [refused] if refused else []
 

@@ -1,0 +1,142 @@
+"""Answers that have to keep to a schema, until they can begin. Kind: hands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.refusal import SchemaRefused
+
+if TYPE_CHECKING:
+    from inglenook.engine.orders import Start
+    from inglenook.engine.worker.guide import Guide
+    from inglenook.engine.worker.pipe import Pipe
+    from inglenook.engine.worker.proof import Proof
+    from inglenook.engine.worker.vocabulary import Vocabulary
+
+#: Of so many schemas it is remembered what came of them; each has 64 KiB at most.
+_KNOWN_MAX: Final = 32
+
+
+class Grammars:
+    """Tries their schemas and makes their grammars.
+
+    What it takes is imported and read when the first such answer is asked for, part by part: the
+    library, and the model's vocabulary in its form. Until then it costs nothing.
+
+    Attributes:
+        waiting: Answers whose schema is not known to be good or bad yet.
+    """
+
+    def __init__(self, model: Model, pipe: Pipe) -> None:
+        """Take the pipe, which looks after the trying process between two steps."""
+        self.waiting: deque[Start] = deque()
+        self._model = model
+        self._pipe = pipe
+        self._vocabulary: Vocabulary | None = None
+        self._parts: Iterator[None] = iter(())
+        self._ready = False
+        self._proof: Proof | None = None
+        #: What came of a schema: nothing if it is good.
+        self._faults: dict[str | None, str] = {}
+
+    @property
+    def pressing(self) -> bool:
+        """Whether `advance` has something to do now, and not only when a schema has been tried."""
+        return bool(self.waiting) and (not self._ready or self._tried)
+
+    def ask(self, start: Start) -> None:
+        """Take an answer that has to keep to a schema."""
+        self.waiting.append(start)
+
+    def forget(self, job: int) -> Start | None:
+        """Give back an answer that is still waiting, if it is."""
+        for start in self.waiting:
+            if start.job == job:
+                self.waiting.remove(start)
+                return start
+        return None
+
+    def advance(self) -> list[Start]:
+        """Do one part of what is to be done.
+
+        Returns:
+            Answers that can begin, or are to be refused; `guide` says which.
+        """
+        if not self.waiting:
+            return []
+        if not self._ready:
+            self._prepare()
+        settled = []
+        while self.waiting and self._ready and self._tried:
+            settled.append(self.waiting.popleft())
+        if self.waiting and self._proof is None and not self._tried:
+            self._try(self.waiting[0].schema or "")
+        return settled
+
+    def guide(self, start: Start, *, thinking: bool) -> Guide | None:
+        """Make the grammar for an answer that `advance` gave back.
+
+        Args:
+            start: The order; one without a schema needs no guide.
+            thinking: The prompt has already opened ``<think>``.
+
+        Raises:
+            SchemaRefused: If it cannot be had.
+        """
+        if start.schema is None:
+            return None
+        from inglenook.engine.worker.grammar import compile_schema
+        from inglenook.engine.worker.guide import Guide
+
+        fault = self._faults.get(start.schema, "too many schemas are asked for at once")
+        if fault:
+            raise SchemaRefused(fault)
+        assert self._vocabulary is not None
+        matcher = compile_schema(self._vocabulary.tokenizer, start.schema)
+        return Guide(self._model, self._vocabulary, matcher, thinking=thinking)
+
+    def close(self) -> None:
+        """End what is being tried."""
+        if self._proof is not None:
+            self._pipe.ignore(self._proof)
+            self._proof.close()
+            self._proof = None
+
+    @property
+    def _tried(self) -> bool:
+        """Whether it is known of the next one's schema what comes of it."""
+        return self.waiting[0].schema in self._faults
+
+    def _prepare(self) -> None:
+        if self._vocabulary is None:
+            from inglenook.engine.worker.vocabulary import Vocabulary
+
+            self._vocabulary = Vocabulary(self._model)
+            self._parts = self._vocabulary.parts()
+        else:
+            self._ready = bool(next(self._parts, "over"))
+
+    def _try(self, schema: str) -> None:
+        from inglenook.engine.worker.proof import Proof
+
+        try:
+            self._proof = proof = Proof(schema)
+        except OSError as exc:
+            self._know(schema, f"the box could not try the schema: {exc.strerror}")
+            return
+
+        def hear() -> None:
+            fault = proof.read()
+            if fault is not None:
+                self.close()
+                self._know(schema, fault)
+
+        self._pipe.attend(proof, hear)
+
+    def _know(self, schema: str, fault: str) -> None:
+        if len(self._faults) == _KNOWN_MAX:
+            del self._faults[next(iter(self._faults))]
+        self._faults[schema] = fault

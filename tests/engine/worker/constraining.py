@@ -1,0 +1,127 @@
+"""Answers that keep to a schema, of whatever model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import jsonschema
+
+from inglenook.engine.orders import Started, Step
+from inglenook.engine.worker.grammar import compile_schema
+from inglenook.engine.worker.guide import Guide
+from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.vocabulary import Vocabulary
+from tests.engine.worker.writing import Answer, Writer, order, sampling
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 8}
+
+#: A name, what it asks for; small enough for a model that chooses at random to come to an end.
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "object": {
+        "type": "object",
+        "properties": {"name": _NAME, "age": {"type": "integer", "minimum": 0, "maximum": 120}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    },
+    "nested": {
+        "type": "object",
+        "properties": {
+            "place": {
+                "type": "object",
+                "properties": {"city": _NAME, "open": {"type": "boolean"}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+            "note": {"type": ["string", "null"], "maxLength": 5},
+        },
+        "required": ["place"],
+        "additionalProperties": False,
+    },
+    "enum": {"enum": ["red", "gr\u00fcn", "\u9752", 7, None, {"a": [1]}]},
+    "integer": {"type": "integer", "minimum": -7, "maximum": 1234},
+    "exclusive": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 3},
+    "list": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0, "maximum": 9},
+        "minItems": 2,
+        "maxItems": 4,
+    },
+    "const": {
+        "type": "object",
+        "properties": {"kind": {"const": "caf\u00e9"}},
+        "required": ["kind"],
+        "additionalProperties": False,
+    },
+    "anyOf": {
+        "anyOf": [
+            {"type": "boolean"},
+            {"type": "string", "maxLength": 6},
+            {"type": "array", "maxItems": 0},
+        ]
+    },
+    "string": {"type": "string", "minLength": 3, "maxLength": 10},
+    "pattern": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3}$"},
+    "reference": {
+        "$ref": "#/$defs/pair",
+        "$defs": {
+            "pair": {
+                "type": "array",
+                "prefixItems": [_NAME, {"$ref": "#/$defs/sign"}],
+                "items": False,
+                "minItems": 2,
+            },
+            "sign": {"enum": ["+", "-"]},
+        },
+    },
+}
+
+
+@cache
+def vocabulary_of(model: Model) -> Vocabulary:
+    """The model's, read in one go."""
+    vocabulary = Vocabulary(model)
+    for _part in vocabulary.parts():
+        pass
+    return vocabulary
+
+
+def guide_of(model: Model, schema: Any, *, thinking: bool = False) -> Guide:
+    """A fresh guide."""
+    vocabulary = vocabulary_of(model)
+    matcher = compile_schema(vocabulary.tokenizer, json.dumps(schema))
+    return Guide(model, vocabulary, matcher, thinking=thinking)
+
+
+def submit(
+    writer: Writer,
+    job: int,
+    schema: Any,
+    prompt: Sequence[int],
+    *,
+    max_tokens: int = 300,
+    temperature: float = 1.0,
+    produced: Sequence[int] = (),
+    thinking: bool = False,
+) -> None:
+    """Hand in a job that has to keep to a schema; its number is the seed."""
+    how = sampling(temperature=temperature, seed=job)
+    start = order(job, max_tokens, how=how, ignore_eos=False, produced=produced)
+    guide = guide_of(writer.batcher._model, schema, thinking=thinking)
+    started, *more = writer.batcher.submit(start, list(prompt), thinking=thinking, guide=guide)
+    assert isinstance(started, Started)
+    writer.answers[job] = Answer()
+    for event in more:
+        assert isinstance(event, Step)
+        writer.answers[job].text += event.outputs[0].text
+
+
+def keeps_to(text: str, schema: Any) -> bool:
+    """Whether a text is JSON as the schema wants it, by another library."""
+    try:
+        jsonschema.validate(json.loads(text), schema)
+    except (json.JSONDecodeError, jsonschema.ValidationError):
+        return False
+    return True
