@@ -18,9 +18,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-START_S = 10.0
-COMMAND_S = 20.0
-STOP_S = 10.0
+# What comes, comes sooner; a machine that others use at the same time takes its time.
+START_S = 30.0
+COMMAND_S = 60.0
+STOP_S = 30.0
 POLL_S = 0.05
 
 # Fresh mounts, so that /sys shows the namespace's own interfaces and /run nobody else's sockets.

@@ -17,9 +17,9 @@ import yaml
 from tests.parts.netns import Machine, wait_for
 from tests.system.conftest import BoxProgram
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 INGLENOOK = (sys.executable, "-m", "inglenook")
 
@@ -115,7 +115,7 @@ def test_a_box_is_called_and_answers(
     remember_kitchen(tmp_path, mac_of(box), url)
     log = tmp_path / "box.log"
     with sleeping(box, log):
-        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "15"))
+        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "45"))
 
     assert said.startswith(f"Kitchen answers at {url} after ")
     assert log.read_text() == "asleep\ncalled\n"
@@ -135,7 +135,7 @@ def test_a_box_that_was_found_once_is_called_by_its_name(
     with box.running(*program.command, log=tmp_path / "awake.log"):
         wait_for("the box", found, timeout_s=SOON_S)
     with sleeping(box, log, program.txt["mac"]):
-        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "15"))
+        said = phone.run(*at_home(tmp_path, *INGLENOOK, "wake", "kitchen", "--timeout", "45"))
 
     assert said.startswith(f"{program.name} answers at http://{box.ipv4}:{program.port} after ")
 
@@ -150,7 +150,7 @@ def test_a_box_that_is_announced_though_it_sleeps_is_called_by_its_name(
         box.running(*program.command, log=tmp_path / "announced.log"),
         sleeping(box, log, program.txt["mac"]),
     ):
-        wake = at_home(tmp_path, *INGLENOOK, "wake", program.txt["id"], "--timeout", "15")
+        wake = at_home(tmp_path, *INGLENOOK, "wake", program.txt["id"], "--timeout", "45")
         call = ["sh", "-c", f"{shlex.join(wake)} || true"]
         said = wait_for("an answer", lambda: phone.run(*call), timeout_s=SOON_S)
 
