@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,15 +16,21 @@ from inglenook.cli.wire import Wire
 from inglenook.errors import Code, Problem, StartupError
 from tests.parts.box import Box, free_port
 
-QUESTION = [{"role": "user", "content": "Count from one to thirty."}]
+PATIENCE_S = 20.0
+QUESTION = [{"role": "user", "content": "Tell me in two sentences what the sea is."}]
 
 
 class Relay:
-    """Stands between a phone and the box, and cuts the line when told."""
+    """Stands between a phone and the box, and cuts the line when told.
 
-    def __init__(self, box_port: int, port: int) -> None:
+    Attributes:
+        losses: So many connections are lost as soon as something of an answer has come through.
+    """
+
+    def __init__(self, box_port: int, port: int, losses: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.connections = 0
+        self.losses = losses
         self._box_port = box_port
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -33,14 +40,42 @@ class Relay:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass bytes on in both directions until either side ends."""
+        """Pass on in both directions until either side ends."""
         self.connections += 1
         box_reader, box_writer = await asyncio.open_connection("127.0.0.1", self._box_port)
         self._writers |= {writer, box_writer}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_copy(reader, box_writer), name="to the box")
-            tasks.create_task(_copy(box_reader, writer), name="to the phone")
+            tasks.create_task(self._to_the_phone(box_reader, writer), name="to the phone")
         self._writers -= {writer, box_writer}
+
+    async def _to_the_phone(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on a frame at a time, however many come at once."""
+        try:
+            writer.write(await reader.readuntil(b"\r\n\r\n"))
+            while True:
+                frame = await _frame(reader)
+                writer.write(frame)
+                await writer.drain()
+                if self.losses and b'"response.' in frame:
+                    self.losses -= 1
+                    self.cut()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    """One frame as a server sends it, unmasked (RFC 6455, 5.2)."""
+    head = await reader.readexactly(2)
+    size = head[1]
+    if size > 125:
+        longer = await reader.readexactly(2 if size == 126 else 8)
+        head, size = head + longer, int.from_bytes(longer)
+    return head + await reader.readexactly(size)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,9 +90,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def relay_to(box: Box) -> AsyncIterator[Relay]:
+async def relay_to(box: Box, losses: int = 0) -> AsyncIterator[Relay]:
     """Run a relay until the end of the block."""
-    relay = Relay(box.port, free_port())
+    relay = Relay(box.port, free_port(), losses)
     port = int(relay.url.rpartition(":")[2])
     async with asyncio.TaskGroup() as tasks:
 
@@ -99,20 +134,16 @@ def text(messages: list[dict[str, Any]]) -> str:
 @pytest.mark.usefixtures("no_waits")
 async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
     """Cut again and again, nothing is missing and nothing comes twice."""
-    async with relay_to(box) as relay:
+    async with relay_to(box, losses=3) as relay:
         wire = Wire(relay.url, token)
         await wire.open()
 
-        async def cut(count: int) -> None:
-            # How many frames there are depends on how they are merged; two there always are.
-            if count in (1, 2, 4, 6):
-                relay.cut()
-
-        messages = await told(wire, cut)
+        messages = await told(wire)
         await wire.close()
 
     assert messages[-1]["type"] == "response.done"
     assert len(text(messages)) > 10
+    # How many frames there are depends on how they are merged; two before the end there always are.
     assert relay.connections >= 3
 
 
@@ -145,6 +176,35 @@ async def test_an_answer_can_be_stopped(box: Box, token: str) -> None:
     await wire.close()
 
     assert messages[-1]["status"] in ("cancelled", "completed")
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_a_wish_to_stop_is_told_as_soon_as_it_can_be_and_after_every_loss() -> None:
+    """Whoever stops at once does so before the box has said what the answer is called."""
+    heard: list[dict[str, Any]] = []
+
+    async def hear(socket: ServerConnection) -> None:
+        heard.append(json.loads(await socket.recv()))
+
+    async def first(socket: ServerConnection) -> None:
+        await wire.cancel()
+        await socket.send('{"type":"response.created","response_id":"r"}')
+        await hear(socket)
+        await socket.close(1012)
+
+    async def then(socket: ServerConnection) -> None:
+        await hear(socket)
+        await socket.send('{"type":"response.done","response_id":"r","status":"cancelled"}')
+
+    speeches = iter((first, then))
+
+    async def speech(socket: ServerConnection) -> None:
+        await next(speeches)(socket)
+
+    async with asyncio.timeout(PATIENCE_S), saying(speech) as wire:
+        await told(wire)
+
+    assert heard == [{"type": "cancel", "response_id": "r"}] * 2
 
 
 @pytest.mark.usefixtures("no_waits")

@@ -266,7 +266,7 @@ async def knocking(url: str, **options: Any) -> AsyncIterator[Phone]:
     """Connect without saying who this is."""
     ws_url = url.replace("http", "ws", 1) + "/ws"
     options.setdefault("subprotocols", [Subprotocol("inglenook.v1")])
-    async with connect(ws_url, compression=None, max_size=2**21, **options) as socket:
+    async with connect(ws_url, compression=None, proxy=None, max_size=2**21, **options) as socket:
         yield Phone(socket)
 
 

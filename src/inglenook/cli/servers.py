@@ -42,7 +42,7 @@ class Box:
     async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
         """See `Server.ask`."""
         options: dict[str, Any] = {"subprotocols": [Subprotocol(SUBPROTOCOL)], "compression": None}
-        async with connect(self._url, open_timeout=_CONNECT_S, **options) as socket:
+        async with connect(self._url, proxy=None, open_timeout=_CONNECT_S, **options) as socket:
             await socket.recv()
             client = {"name": "inglenook bench", "version": __version__}
             await socket.send(json.dumps({"type": "auth", "token": self._token, "client": client}))

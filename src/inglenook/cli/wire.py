@@ -36,6 +36,7 @@ class Wire:
         self._token = token
         self._socket: ClientConnection | None = None
         self._response_id: str | None = None
+        self._unwanted = False
 
     async def open(self) -> dict[str, Any]:
         """Connect and say who we are; returns the box's ``auth_ok``.
@@ -61,7 +62,7 @@ class Wire:
             Problem: If the box refuses it.
             StartupError: If the connection is lost for good.
         """
-        self._response_id = None
+        self._response_id, self._unwanted = None, False
         seq = 0
         # Sent again after a loss, the key makes the box attach us to the answer it already writes.
         request = {
@@ -83,7 +84,9 @@ class Wire:
                 raise Problem(Code(message["code"]), message["message"])
             if message["type"] == "resume_gone":
                 raise StartupError("the box no longer has this answer; please ask again")
-            self._response_id = message.get("response_id", self._response_id)
+            if self._response_id is None and "response_id" in message:
+                self._response_id = message["response_id"]
+                await self._cancel_if_unwanted()
             if message["type"] in ("response.delta", "response.rewound"):
                 seq = message["seq"]
             if message["type"].startswith("response."):
@@ -108,12 +111,9 @@ class Wire:
             return
 
     async def cancel(self) -> None:
-        """End the answer under way soon; its ``response.done`` still comes."""
-        if self._socket is not None and self._response_id is not None:
-            try:
-                await self._send({"type": "cancel", "response_id": self._response_id})
-            except ConnectionClosed:
-                return
+        """End the answer under way as soon as it is known; its ``response.done`` still comes."""
+        self._unwanted = True
+        await self._cancel_if_unwanted()
 
     async def close(self) -> None:
         """Hang up."""
@@ -121,24 +121,30 @@ class Wire:
             await self._socket.close()
 
     async def _connect(self) -> dict[str, Any]:
-        self._socket = await connect(
+        socket = await connect(
             self._ws_url,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
+            # As everywhere else here: boxes are at home, not behind what a variable names.
+            proxy=None,
             open_timeout=_HANDSHAKE_S,
         )
         try:
-            return await self._introduce(self._socket)
-        except (Problem, TimeoutError):
-            await self._socket.close()
+            answer = await self._introduce(socket)
+        except (Problem, TimeoutError, asyncio.CancelledError):
+            await socket.close()
             raise
+        # Not before: until the box knows who we are, nothing else may be said.
+        self._socket = socket
+        return answer
 
     async def _introduce(self, socket: ClientConnection) -> dict[str, Any]:
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
                 await socket.recv()
                 client = {"name": "inglenook chat", "version": __version__}
-                await self._send({"type": "auth", "token": self._token, "client": client})
+                auth = {"type": "auth", "token": self._token, "client": client}
+                await socket.send(_frame(auth), text=True)
                 answer: dict[str, Any] = json.loads(await socket.recv())
         except ConnectionClosed as exc:
             if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
@@ -158,10 +164,19 @@ class Wire:
                 else:
                     resume = {"type": "resume", "response_id": self._response_id, "after": seq}
                     await self._send(resume)
+                    await self._cancel_if_unwanted()
             except _LOST:
                 continue
             return
         raise StartupError("the box went away and did not come back; is it on?")
+
+    async def _cancel_if_unwanted(self) -> None:
+        if self._unwanted and self._socket is not None and self._response_id is not None:
+            try:
+                await self._send({"type": "cancel", "response_id": self._response_id})
+            except ConnectionClosed:
+                # Coming back says it again.
+                return
 
     async def _send_or_return(self, request: dict[str, Any]) -> None:
         try:
@@ -172,12 +187,16 @@ class Wire:
 
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._socket is not None
-        # "replace": an argument that is not UTF-8 has characters which cannot be encoded.
-        frame = json.dumps(message, ensure_ascii=False).encode(errors="replace")
-        if len(frame) > FRAME_BYTES_MAX:
-            text = "This is too long to send; shorten it or start a new conversation."
-            raise Problem(Code.BAD_REQUEST, text)
-        await self._socket.send(frame, text=True)
+        await self._socket.send(_frame(message), text=True)
+
+
+def _frame(message: dict[str, Any]) -> bytes:
+    # "replace": an argument that is not UTF-8 has characters which cannot be encoded.
+    frame = json.dumps(message, ensure_ascii=False).encode(errors="replace")
+    if len(frame) > FRAME_BYTES_MAX:
+        text = "This is too long to send; shorten it or start a new conversation."
+        raise Problem(Code.BAD_REQUEST, text)
+    return frame
 
 
 def _raise_if_final(exc: ConnectionClosed) -> None:
