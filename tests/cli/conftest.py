@@ -17,6 +17,22 @@ from tests.parts.box import Ran
 Inglenook = Callable[..., Ran]
 
 
+#: What somebody may have set who runs these tests: how terminals are, and where things are kept.
+_PERSONAL = (
+    *("DEBUG", "INGLENOOK_TOKEN", "XDG_DATA_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"),
+    *("FORCE_COLOR", "NO_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A usual terminal, and nothing of whoever runs the tests."""
+    for name in _PERSONAL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     """The command line sets up logging for a process of its own; here that is all tests'."""
@@ -45,8 +61,6 @@ def inglenook(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Inglenook:
     """The command line, with this test's own settings unless others are named."""
-    for name in ("DEBUG", "INGLENOOK_TOKEN", "XDG_DATA_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(config.parent))
 
     def run(*words: str, stdin: bytes = b"") -> Ran:

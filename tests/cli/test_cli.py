@@ -86,7 +86,7 @@ def test_help_is_quick() -> None:
         f"print([name for name in '{heavy}'.split(',') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=40
     )
 
     assert done.stderr == "[]\n"
@@ -162,7 +162,7 @@ def test_output_into_a_pipe_that_closes_is_no_fault(config: Path) -> None:
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=20,
+        timeout=40,
         check=False,
     )
     os.close(writer)

@@ -22,7 +22,7 @@ def test_with_no_network_at_all_it_finds_none(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=20,
+        timeout=40,
         check=False,
     )
 

@@ -75,7 +75,9 @@ def test_a_board_is_tuned(inglenook: Inglenook, model: Path, tmp_path: Path) -> 
     kept = read_tuning(tmp_path / "state", inspect_model(model), read_board())
 
     assert ran.returncode == 0
-    assert rows[0][:5] == ["1", "512", "auto", "f16", "512"]
+    assert rows[0][:4] == ["1", "512", "auto", "f16"]
+    # As much as this machine reads in a moment.
+    assert int(rows[0][4]) in range(64, 513, 64)
     assert all(float(number) > 0 for number in rows[0][5:])
     assert kept is not None
     assert "reading the model\nmeasuring how fast the default is\n" in ran.err

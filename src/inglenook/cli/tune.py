@@ -220,7 +220,9 @@ class _Bar:
         self._bars.update(self._task, description="reading the model", completed=fraction)
 
     def measuring(self, question: str, fraction: float) -> None:
-        self._bars.update(self._task, description=f"measuring {question}", completed=fraction)
+        # Drawn at once: a fast board has its answer before the next time that all is drawn.
+        description = f"measuring {question}"
+        self._bars.update(self._task, description=description, completed=fraction, refresh=True)
 
 
 @contextmanager
