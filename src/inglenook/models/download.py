@@ -101,12 +101,14 @@ async def _follow(
 ) -> str:
     """Wait for the end of pip, and return the end of what it printed."""
     assert process.stdout is not None
-    output = b""
+    output, seen_bytes = b"", 0
     while not process.stdout.at_eof():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 output = (output + await process.stdout.read(_OUTPUT_BYTES))[-_OUTPUT_BYTES:]
-        progress(await asyncio.to_thread(_largest_file_bytes, directory))
+        # Pip may move the file while it is looked for.
+        seen_bytes = max(seen_bytes, await asyncio.to_thread(_largest_file_bytes, directory))
+        progress(seen_bytes)
     await process.wait()
     return output.decode(errors="replace")
 
