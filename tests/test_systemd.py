@@ -20,7 +20,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
     """A notification socket, as systemd has one, and what NOTIFY_SOCKET says of it."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(20)
         sock.bind(path if request.param == "path" else f"\0{path}")
         yield sock, path if request.param == "path" else f"@{path}"
 
@@ -172,7 +172,8 @@ def test_sockets_are_told_apart_by_what_they_are() -> None:
     ):
         port = four.getsockname()[1]
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        six.bind(("::1", port))
+        # Where IPv6 is switched off there is no "::1", and still this.
+        six.bind(("::", port))
         six.listen()
         udp.bind(("127.0.0.1", 0))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -110,6 +112,14 @@ MUTATIONS = st.lists(
 )
 
 
+@contextlib.contextmanager
+def soon() -> Iterator[None]:
+    """Two seconds of the processor are too much, however long others have it meanwhile."""
+    began_s = time.process_time()
+    yield
+    assert time.process_time() - began_s < 2
+
+
 def peak_bytes_of_reading(data: bytes) -> int:
     """Memory it takes to describe or refuse these bytes; nothing else may happen to them."""
     tracemalloc.start()
@@ -121,7 +131,7 @@ def peak_bytes_of_reading(data: bytes) -> int:
         tracemalloc.stop()
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(mutations=MUTATIONS, keep=st.integers(0, len(small_model())))
 @example(mutations=[], keep=len(small_model()))
 def test_no_bytes_do_worse_than_be_refused(mutations: list[tuple[int, bytes]], keep: int) -> None:
@@ -130,12 +140,13 @@ def test_no_bytes_do_worse_than_be_refused(mutations: list[tuple[int, bytes]], k
     for offset, replacement in mutations:
         data[offset : offset + len(replacement)] = replacement
 
-    assert peak_bytes_of_reading(bytes(data[:keep])) < 1_000_000
+    with soon():
+        assert peak_bytes_of_reading(bytes(data[:keep])) < 1_000_000
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_no_header_is_too_strange(tail: bytes) -> None:
     """Bytes behind the magic that nobody ever wrote are refused."""
-    with pytest.raises(BadModelError):
+    with soon(), pytest.raises(BadModelError):
         read(b"GGUF" + struct.pack("<I", 3) + tail)

@@ -12,7 +12,7 @@ import pytest
 
 from inglenook.models.workplace import in_thread, only_pull, work_directory
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 HOLD_LOCK = """
 import fcntl, sys
