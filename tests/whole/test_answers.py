@@ -7,7 +7,8 @@ import re
 from contextlib import AsyncExitStack
 
 from tests.parts.box import Box
-from tests.parts.phone import Answer, chat, connected, long_chat
+from tests.parts.phone import chat, connected, long_chat
+from tests.whole.conftest import ENDLESS_TOKENS
 
 CAPITAL = "What is the capital of France?"
 
@@ -19,9 +20,13 @@ async def test_a_phone_that_paired_by_code_asks_and_reads_the_answer_as_it_is_wr
     token = box.pair("Ada's phone")
     async with connected(box.url, token) as phone:
         answer = await phone.ask(chat(CAPITAL, temperature=0, max_tokens=40))
+        long = await phone.begin(long_chat(ENDLESS_TOKENS), deltas=2)
+        await phone.cancel(long)
+        await phone.finish(long)
 
     assert "Paris" in answer.text
-    assert len(answer.deltas) > 1
+    assert long.done is not None
+    assert long.done["status"] == "cancelled"
     assert answer.created is not None
     assert answer.created["model"].startswith("SmolLM2")
     assert answer.done is not None
@@ -63,8 +68,8 @@ async def test_the_figures_of_an_answer_fit_together(box: Box, token: str) -> No
     assert "tokens=10" in lines[0]
 
 
-async def test_eight_phones_at_once_all_stream(box: Box) -> None:
-    """The first text of each comes before the last text of any."""
+async def test_eight_phones_at_once_all_stream(box: Box, token: str) -> None:
+    """Each has text while none has all of it; and each gets all of it."""
     requests = [long_chat(16, stop=["never"]) | {"seed": number} for number in range(8)]
     async with AsyncExitStack() as open_until_end:
         phones = [
@@ -74,14 +79,22 @@ async def test_eight_phones_at_once_all_stream(box: Box) -> None:
             for number in range(8)
         ]
         async with asyncio.TaskGroup() as tasks:
-            asking = [
+            short = [
                 tasks.create_task(phone.ask(request), name="phone")
                 for phone, request in zip(phones, requests, strict=True)
             ]
-    answers: list[Answer] = [task.result() for task in asking]
+        async with asyncio.TaskGroup() as tasks:
+            # Longer than anybody waits; eight of them are all the box has room for.
+            long = [
+                tasks.create_task(phone.begin(long_chat(200)), name="phone") for phone in phones
+            ]
+        state = box.http("GET", "/v1/state", token=token).json()
+        for phone, begun in zip(phones, long, strict=True):
+            await phone.cancel(begun.result())
+            await phone.finish(begun.result())
 
-    assert max(answer.first_at for answer in answers) < min(answer.last_at for answer in answers)
-    for answer in answers:
+    assert (state["active"], state["queued"]) == (8, 0)
+    for answer in (task.result() for task in short):
         assert answer.done is not None
         assert answer.done["usage"]["completion_tokens"] == 16
 
@@ -113,7 +126,14 @@ async def test_two_answers_on_one_connection_do_not_mix(box: Box, token: str) ->
         one = await phone.generate(long_chat(16))
         two = await phone.generate(long_chat(16))
         await phone.finish(one, two)
+        beside = [await phone.generate(long_chat(ENDLESS_TOKENS)) for _ in range(2)]
+        while not all(answer.deltas for answer in beside):
+            await phone.step()
+        over = [answer.over for answer in beside]
+        for answer in beside:
+            await phone.cancel(answer)
+        await phone.finish(*beside)
 
     assert one.response_id != two.response_id
     assert one.text == two.text
-    assert max(one.first_at, two.first_at) < min(one.last_at, two.last_at)
+    assert over == [False, False]

@@ -28,15 +28,17 @@ from inglenook.governor.monitor import Pace
 from tests.parts.board import Board, pi_5
 from tests.parts.box import free_port
 from tests.parts.phone import Answer, Phone, connected, long_chat
+from tests.whole.conftest import TokensIn
 
 #: Loading a model, or writing an answer, on a busy machine.
 DEADLINE_S = 40.0
 
 PHONES = 4
 
-#: Still under way when heat is felt, on a fast machine too; and when the last rung but one of the
-#: memory ladder is reached, which takes a minute of the governor's.
-TOKENS, LONG_TOKENS = 60, 150
+#: How long an answer takes that is still under way when heat is felt, seconds; and one that is when
+#: the last rung but one of the memory ladder is reached, after a minute of the governor's. Four at
+#: once take almost three times as long.
+ANSWER_S, LONG_ANSWER_S = 0.7, 1.6
 
 
 class Household:
@@ -76,7 +78,7 @@ class Household:
         state: dict[str, Any] = (phone.states[-1] if phone.states else phone.hello)["state"]
         return state
 
-    async def ask_all(self, tokens: int = TOKENS) -> list[Answer]:
+    async def ask_all(self, tokens: int) -> list[Answer]:
         """Everybody asks at once; wait until all four are being written."""
         answers = [await phone.generate(long_chat(tokens)) for phone in self.phones]
         await self.until(lambda: all(answer.deltas for answer in answers))
@@ -88,7 +90,7 @@ class Household:
             self.board.heat(temp_c)
             await self.all_told(cpu_c=round(temp_c))
 
-    async def all_complete(self, *answers: Answer, tokens: int = TOKENS) -> None:
+    async def all_complete(self, *answers: Answer, tokens: int) -> None:
         """Wait until every answer has all its tokens; the phones have checked each frame."""
         await self.until(lambda: all(answer.over for answer in answers))
         for answer in answers:
@@ -162,25 +164,26 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 
 async def test_heat_slows_and_queues_but_ends_no_answer(
-    starter_model: Path, caplog: pytest.LogCaptureFixture
+    starter_model: Path, caplog: pytest.LogCaptureFixture, tokens_in: TokensIn
 ) -> None:
     """At the limit two of four go on; beyond it all pause; cool again, all is as before."""
     caplog.set_level(logging.INFO, "inglenook.governor")
+    tokens = tokens_in(ANSWER_S)
     async with household(starter_model) as house:
-        answers = await house.ask_all()
+        answers = await house.ask_all(tokens)
         await house.warm_to(65, 79.9)
         critical = await house.all_told(level="critical", max_active=2, active=2, queued=2)
-        waiting = await house.phones[0].generate(long_chat(TOKENS))
+        waiting = await house.phones[0].generate(long_chat(tokens))
         await house.until(lambda: waiting.queued)
         assert waiting.queued[-1]["reason"] == "thermal"
 
         await house.warm_to(104, 110)
         paused = await house.all_told(level="critical", reason="thermal")
-        refused = await house.phones[1].generate(long_chat(TOKENS))
+        refused = await house.phones[1].generate(long_chat(tokens))
         await house.until(lambda: refused.error)
 
         await house.warm_to(86, 62, 45)
-        await house.all_complete(*answers, waiting)
+        await house.all_complete(*answers, waiting, tokens=tokens)
         await house.all_told(level="cool", reason="none", max_active=PHONES, active=0, queued=0)
 
     assert critical["reason"] == "thermal"
@@ -204,10 +207,13 @@ def check_lines(said: list[tuple[int, str]]) -> None:
     assert len(said) <= 15
 
 
-async def test_a_weak_supply_and_a_sensor_that_goes_are_borne(starter_model: Path) -> None:
+async def test_a_weak_supply_and_a_sensor_that_goes_are_borne(
+    starter_model: Path, tokens_in: TokensIn
+) -> None:
     """One answer at a time while the voltage is low; as if hot while nothing can be read."""
+    tokens = tokens_in(ANSWER_S)
     async with household(starter_model) as house:
-        answers = await house.ask_all()
+        answers = await house.ask_all(tokens)
         flags = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
         house.board.write(flags, "1")
         weak = await house.all_told(reason="power", max_active=1, active=1)
@@ -218,7 +224,7 @@ async def test_a_weak_supply_and_a_sensor_that_goes_are_borne(starter_model: Pat
         blind = await house.all_told(level="hot", reason="thermal", cpu_c=None)
         house.board.heat(45)
         await house.all_told(level="cool", reason="none", cpu_c=45)
-        await house.all_complete(*answers)
+        await house.all_complete(*answers, tokens=tokens)
 
     assert "too little voltage" in weak["sentence"]
     assert "has stopped working" in blind["sentence"]
@@ -231,17 +237,18 @@ def _engines() -> list[psutil.Process]:
 
 
 async def test_short_memory_refuses_then_parks_then_unloads_and_all_goes_on(
-    starter_model: Path,
+    starter_model: Path, tokens_in: TokensIn
 ) -> None:
     """The model comes back when there is room for it, and not before."""
+    tokens = tokens_in(LONG_ANSWER_S)
     async with household(starter_model) as house:
         [engine] = _engines()
-        answers = await house.ask_all(LONG_TOKENS)
+        answers = await house.ask_all(tokens)
 
         # Of 8 GiB, 403 MiB are to stay free.
         house.board.memory(MemAvailable=300 * 1024)
         await house.all_told(reason="memory")
-        refused = await house.phones[0].generate(long_chat(TOKENS))
+        refused = await house.phones[0].generate(long_chat(tokens))
         await house.until(lambda: refused.error)
         parked = await house.all_told(max_active=1, active=1, queued=PHONES - 1)
 
@@ -257,7 +264,7 @@ async def test_short_memory_refuses_then_parks_then_unloads_and_all_goes_on(
         no_room = house.state_of(house.phones[0])
 
         house.board.memory(MemAvailable=6 * 2**20)
-        await house.all_complete(*answers, tokens=LONG_TOKENS)
+        await house.all_complete(*answers, tokens=tokens)
         await house.all_told(engine="ready", reason="none", max_active=PHONES)
 
     assert refused.error is not None

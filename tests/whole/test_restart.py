@@ -6,10 +6,14 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.parts.box import Box, made_box
+import pytest
+
+from tests.parts.box import READY_S, Box, made_box, running_box
 from tests.parts.phone import connected, knocking, long_chat
+from tests.whole.conftest import TokensIn
 
 
 async def test_a_killed_engine_and_a_killed_daemon_cost_nobody_the_box(fresh_box: Box) -> None:
@@ -34,29 +38,42 @@ async def test_a_killed_engine_and_a_killed_daemon_cost_nobody_the_box(fresh_box
     assert "Traceback" not in fresh_box.log()
 
 
-async def test_a_stop_is_quick_whatever_goes_on(fresh_box: Box) -> None:
+@pytest.fixture
+def narrow_box(starter_model: Path) -> Iterator[Box]:
+    """It writes one answer at a time: who asks beside that waits, and gets none."""
+    with running_box(starter_model, {"engine": {"max_sequences": 1}}) as box:
+        yield box
+
+
+async def test_a_stop_is_quick_whatever_goes_on(narrow_box: Box) -> None:
     """Streams, strangers, a waiting owner and a waiting script; exit code 0, no trace."""
-    token = fresh_box.pair("Ada")
+    token = narrow_box.pair("Ada")
     asking = asyncio.to_thread(
-        fresh_box.http,
+        narrow_box.http,
         "POST",
         "/v1/inference",
         token=token,
         body={"question": "Write a very long story."},
     )
     async with (
-        connected(fresh_box.url, token) as phone,
-        knocking(fresh_box.url) as stranger,
+        connected(narrow_box.url, token) as phone,
+        knocking(narrow_box.url) as stranger,
         asyncio.TaskGroup() as tasks,
     ):
+        await phone.begin(long_chat(2000))
         script = tasks.create_task(asking, name="script")
         owner = tasks.create_task(
-            asyncio.to_thread(fresh_box.run, "pair"), name="owner waiting for a phone"
+            asyncio.to_thread(narrow_box.run, "pair"), name="owner waiting for a phone"
         )
-        await phone.begin(long_chat(2000))
-        await asyncio.to_thread(fresh_box.wait_log, "pairing is open.*\n(.*\n)*pairing is open")
+        await asyncio.to_thread(narrow_box.wait_log, "pairing is open.*\n(.*\n)*pairing is open")
+        await asyncio.to_thread(
+            narrow_box.wait,
+            lambda: narrow_box.http("GET", "/v1/state", token=token).json()["queued"] == 1,
+            "the script never asked",
+            READY_S,
+        )
         began_at = time.monotonic()
-        await asyncio.to_thread(fresh_box.stop)
+        await asyncio.to_thread(narrow_box.stop)
         assert time.monotonic() - began_at < 5
 
         assert await phone.wait_closed() == 1012
@@ -65,11 +82,14 @@ async def test_a_stop_is_quick_whatever_goes_on(fresh_box: Box) -> None:
         assert (await owner).returncode == 1
 
 
-async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(fresh_box: Box) -> None:
+async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(
+    fresh_box: Box, tokens_in: TokensIn
+) -> None:
     """1012, then the same answer goes on to its end."""
     token = fresh_box.pair("Ada")
+    tokens = tokens_in(1.0)
     async with connected(fresh_box.url, token) as phone:
-        answer = await phone.begin(long_chat(30), deltas=3)
+        answer = await phone.begin(long_chat(tokens), deltas=3)
         await asyncio.to_thread(fresh_box.stop)
         assert await phone.wait_closed() == 1012
     await asyncio.to_thread(fresh_box.restart)
@@ -78,14 +98,14 @@ async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(fresh_
         await phone.finish(answer)
 
     assert answer.done is not None
-    assert answer.done["usage"]["completion_tokens"] == 30
+    assert answer.done["usage"]["completion_tokens"] == tokens
 
 
 def test_ctrl_c_ends_it_before_the_model_is_loaded_too(starter_model: Path) -> None:
     """As soon as its page answers."""
     with made_box(starter_model) as box:
         box.start()
-        box.wait(box.health, "the page never answered", 20)
+        box.wait(box.health, "the page never answered", READY_S)
         os.kill(box.pid, signal.SIGINT)
 
         assert box.wait_ended() == 0

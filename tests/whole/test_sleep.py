@@ -122,7 +122,7 @@ async def test_who_knocks_without_a_name_is_no_reason_to_stay_awake(
 
 async def test_a_process_started_for_nobody_leaves_the_model_alone(starter_model: Path) -> None:
     """As by junk on the port for calls; the first phone that comes in has it loaded."""
-    with made_box(starter_model) as box:
+    with made_box(starter_model, {"power": {"unload_after": "1h"}}) as box:
         box.state_dir.mkdir()
         (box.state_dir / "asleep").touch()
         box.start()

@@ -62,7 +62,9 @@ def service(starter_model: Path) -> Iterator[tuple[Box, Systemd]]:
         systemd = Systemd(box.folder / "notify")
         box.extra_environ = {
             "NOTIFY_SOCKET": str(box.folder / "notify"),
-            "WATCHDOG_USEC": "400000",
+            # A sign of life each half a second: ten fit into a socket that nobody reads just now,
+            # and what comes behind them is lost.
+            "WATCHDOG_USEC": "2000000",
         }
         box.start()
         systemd.wait("READY=1")
