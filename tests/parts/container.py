@@ -15,9 +15,10 @@ from pathlib import Path
 
 from tests.parts.netns import Machine, wait_for
 
-BOOT_S = 60.0
-COMMAND_S = 60.0
-_END_S = 10.0
+# An install starts the service, and with it the model, from a disk that may be slow.
+BOOT_S = 120.0
+COMMAND_S = 180.0
+_END_S = 60.0
 
 # One hierarchy of control groups, as Debian has; what this machine has may be older. Killing
 # whoever started this ends the outer process namespace, and with it everything in the box.
@@ -94,6 +95,8 @@ class Container:
     def journal(self, *units: str) -> str:
         """What units have said since the start, and what systemd has said about them."""
         which = [f"--unit={unit}" for unit in units]
+        # What was said a moment ago may still be on its way.
+        self.attempt("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=short-monotonic", *which)
 
     def kill(self, signal: str, pid: int) -> None:

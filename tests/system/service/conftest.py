@@ -28,7 +28,10 @@ ip -brief link show lan0 | awk '{print $3}' > /sys/class/net/lan0/address
 
 @pytest.fixture(scope="session")
 def layers() -> list[Path]:
-    """Folders that make up the box's system."""
+    """Folders that make up the box's system; whoever is first may have to make them.
+
+    So tests' time runs when all fixtures are there (``func_only``): each of these has deadlines.
+    """
     fault = missing(*_PROGRAMS)
     if fault:
         pytest.fail(f"{fault}; apt-get install debootstrap systemd-container")
