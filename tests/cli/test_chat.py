@@ -135,6 +135,17 @@ def test_a_person_talks_stops_an_answer_and_leaves(box: Box, token: str) -> None
     assert "Traceback" not in talk.shown
 
 
+def test_a_machine_with_a_long_name_is_let_in_too(
+    inglenook: Inglenook, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container's may be: 63 characters, where a device's name has 64 in all."""
+    monkeypatch.setattr("socket.gethostname", lambda: "h" * 63)
+
+    ran = inglenook("chat", "--config", str(box.config), stdin=b"\n")
+
+    assert (ran.returncode, ran.out, ran.err) == (0, "", "")
+
+
 def test_ctrl_c_at_the_prompt_ends_it(box: Box, token: str) -> None:
     """At once, as every program at a prompt does."""
     words = ["chat", "--url", box.url, "--token", token]

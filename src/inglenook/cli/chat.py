@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.devices import Scope
+from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
 from inglenook.auth.identity import server_id
 from inglenook.cli.hello import Hello, who_answers
 from inglenook.cli.keyring import Keyring
@@ -91,7 +91,8 @@ async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[s
 
 async def _pair(url: str, box: Hello, args: argparse.Namespace) -> str:
     """Get a token: on the box itself from its device list, elsewhere for a code somebody types."""
-    name = f"Terminal on {socket.gethostname()}"
+    # A host's name may be as long as a device's alone.
+    name = f"Terminal on {socket.gethostname()}"[:NAME_CHARACTERS_MAX]
     token = await asyncio.to_thread(_let_oneself_in, box.server_id, name, args)
     if token is not None:
         return token
