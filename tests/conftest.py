@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,12 +13,26 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from inglenook.errors import StartupError
 from tests.parts.box import Box, running_box
 from tests.parts.starter import starter_model_path
 
 # A busy machine makes any single example slow; pytest's own timeout is the deadline.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+#: What a test leaves behind may take so long to go, on a machine that is busy with other things.
+_GOING_S = 20.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Fetch the model, if it is needed, before any test's time runs: that may take minutes."""
+    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if names & {"starter_model", "starter_path"} and not session.config.option.collectonly:
+        # The tests that need it will say why there is none.
+        with contextlib.suppress(StartupError):
+            starter_model_path()
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +44,11 @@ def nothing_left_behind() -> Iterator[None]:
     for thread in set(threading.enumerate()) - threads_before:
         # The loop's default executor keeps idle workers until the loop closes, which is after us.
         if not thread.name.startswith("asyncio_"):
-            thread.join(timeout=5)
+            thread.join(_GOING_S)
             assert not thread.is_alive(), f"thread left behind: {thread.name}"
     new = _children() - children_before
     left = [child for child in psutil.Process().children() if child.pid in new] if new else []
-    _gone, alive = psutil.wait_procs(left, timeout=5)
+    _gone, alive = psutil.wait_procs(left, timeout=_GOING_S)
     for child in alive:
         child.kill()
     assert not alive, f"children left behind: {alive}"
@@ -43,7 +58,7 @@ def _children() -> set[int]:
     """Process ids of our children; psutil reads about every process there is, which adds up."""
     try:
         lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         # A kernel without CONFIG_PROC_CHILDREN, or a thread that has just ended.
         return {child.pid for child in psutil.Process().children()}
     return {int(pid) for pids in lists for pid in pids.split()}

@@ -28,7 +28,7 @@ READY_S = 40.0
 #: What the program promises: to be gone so soon after SIGTERM.
 STOP_S = 5.0
 
-COMMAND_S = 20.0
+COMMAND_S = 40.0
 
 _EVERY_S = 0.02
 
@@ -66,6 +66,7 @@ class Box:
 
     Attributes:
         extra_environ: Beside what `environ` gives, for the daemon alone.
+        through: Words before the daemon's own, of a command that becomes it.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -75,6 +76,7 @@ class Box:
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "config.yaml"
         self.extra_environ: dict[str, str] = {}
+        self.through: tuple[str, ...] = ()
         self._settings = settings
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,7 +92,11 @@ class Box:
         self.write_config()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", "inglenook", "run", "--config", self.config, *options),
+                (
+                    *self.through,
+                    *(sys.executable, "-m", "inglenook", "run", "--config", self.config),
+                    *options,
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -198,7 +204,7 @@ class Box:
         """Everything the daemon has said."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def wait_log(self, pattern: str, within_s: float = 10.0) -> re.Match[str]:
+    def wait_log(self, pattern: str, within_s: float = 30.0) -> re.Match[str]:
         """Wait until the log holds a match of ``pattern``."""
         self.wait(lambda: re.search(pattern, self.log()), f"no {pattern!r} in the log", within_s)
         match = re.search(pattern, self.log())
@@ -217,7 +223,7 @@ class Box:
         self._process.kill()
         self._process.wait(STOP_S)
         self._process = None
-        _gone, alive = psutil.wait_procs(engines, timeout=STOP_S)
+        _gone, alive = psutil.wait_procs(engines, timeout=READY_S)
         assert not alive, f"the engine outlived its daemon: {alive}"
 
     def stop(self) -> None:
@@ -279,6 +285,8 @@ class Box:
             "engine": {"threads": 1},
             # How warm this machine is, and what else runs on it, is not what a test is about.
             "governor": {"enabled": False},
+            # Nor is for how long other tests left the shared one alone.
+            "power": {"unload_after": 0},
         }
         for section, values in self._settings.items():
             if isinstance(values, dict):
@@ -377,8 +385,13 @@ class Terminal:
         self.shown = ""
         self._seen = 0
         self.process = subprocess.Popen(
-            # "--ctty" makes the terminal the program's own, so that Ctrl-C is a signal there.
-            ("setsid", "--ctty", sys.executable, "-m", "inglenook", *words),
+            (
+                # Tests that run in the background ignore Ctrl-C, and so would what they start.
+                *("env", "--default-signal=INT"),
+                # "--ctty" makes the terminal the program's own, so that Ctrl-C is a signal there.
+                *("setsid", "--ctty"),
+                *(sys.executable, "-m", "inglenook", *words),
+            ),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
