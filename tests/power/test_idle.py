@@ -15,6 +15,7 @@ from inglenook.power.idle import (
     Activity,
     Level,
     Use,
+    kept,
     level,
     next_look_s,
     seen,
@@ -109,6 +110,15 @@ def test_who_is_called_stays_awake_for_a_while() -> None:
 
     assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S - 0.1) is Level.IDLE
     assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S) is Level.SUSPENDED
+
+
+def test_what_is_refused_is_tried_again_after_as_long_a_rest() -> None:
+    """The model stays away meanwhile: nobody needs it."""
+    use = kept(USE, 1e6)
+
+    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.UNLOADED
+    assert level(use, QUIET, Abilities(suspend=True), SETTINGS, 1e6 + 299.9) is Level.UNLOADED
+    assert level(use, QUIET, Abilities(suspend=True), SETTINGS, 1e6 + 300) is Level.SUSPENDED
 
 
 def test_use_wakes_at_once() -> None:

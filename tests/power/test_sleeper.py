@@ -72,6 +72,18 @@ async def test_it_tells_of_every_level_in_time(clock: Clock) -> None:
             assert house.told == levels[: count + 1]
 
 
+async def test_a_board_that_could_not_be_suspended_is_tried_again(clock: Clock) -> None:
+    """After as long a rest as before, as often as it takes."""
+    async with a_house(PowerSettings(unload_after_s=10, suspend_after_s=100)) as house:
+        house.sleeper.abilities = Abilities(suspend=True)
+        await clock.go_on(100)
+        house.sleeper.refused()
+        await clock.go_on(99)
+        assert house.told == [Level.SUSPENDED, Level.UNLOADED]
+        await clock.go_on(1)
+        assert house.told == [Level.SUSPENDED, Level.UNLOADED, Level.SUSPENDED]
+
+
 async def test_use_and_calls_wake_it_at_once(clock: Clock) -> None:
     """Before the call returns: whoever came in waits for the model."""
     for wake in (Sleeper.use, Sleeper.wake):

@@ -193,9 +193,10 @@ class Resting:
             else:
                 await asyncio.to_thread(marker.unlink)
         except OSError as exc:
-            log.warning("the process stays, as %s cannot be written: %s", marker, exc.strerror)
-            self.sleeper.abilities = replace(self.sleeper.abilities, stop=False)
-            self.sleeper.changed()
+            log.warning(
+                "the process stays for now, as %s cannot be written: %s", marker, exc.strerror
+            )
+            self.sleeper.refused()
 
     def _warn_of_suspend(self) -> None:
         if self.sleeper.settings.suspend_after_s and not self.sleeper.abilities.suspend:
@@ -208,9 +209,8 @@ class Resting:
         try:
             await self._logind.suspend()
         except InglenookError as exc:
-            log.warning("the board stays awake: %s", exc)
-            self.sleeper.abilities = replace(self.sleeper.abilities, suspend=False)
-            self.sleeper.changed()
+            log.warning("the board stays awake for now: %s", exc)
+            self.sleeper.refused()
 
     async def _leave(self) -> None:
         """The board is about to be suspended, whoever wants that."""

@@ -89,6 +89,11 @@ def woken(use: Use, now: float) -> Use:
     return replace(use, awake_until=now + KEEP_AWAKE_S)
 
 
+def kept(use: Use, now: float) -> Use:
+    """It could not be put to sleep: that is tried again after as long a rest as before."""
+    return replace(use, held_at=now)
+
+
 def seen(use: Use, activity: Activity, now: float) -> Use:
     """Take into account what goes on."""
     if activity.answers or activity.preparations or activity.loading:

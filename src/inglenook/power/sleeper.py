@@ -12,6 +12,7 @@ from inglenook.power.idle import (
     Activity,
     Level,
     Use,
+    kept,
     level,
     next_look_s,
     seen,
@@ -66,6 +67,10 @@ class Sleeper:
     def wake(self) -> None:
         """The box was called by a packet, or has been suspended."""
         self._look(woken)
+
+    def refused(self) -> None:
+        """The board could not be suspended, or the process not be ended."""
+        self._look(kept)
 
     def changed(self) -> None:
         """Something that goes on may have begun or ended."""
