@@ -328,6 +328,8 @@ def test_forgetting_leaves_nothing(toy: Model, tmp_path: Path) -> None:
         assert [ask(writer, 4 + seed, prompt(300, seed))[0] for seed in (1, 2)] == [0, 0]
 
 
+# Ten thousand steps: some seconds, and ten times that on a machine with other things to do.
+@pytest.mark.timeout(240)
 def test_no_cell_is_lost_in_a_thousand_requests(toy: Model) -> None:
     """Cancelled, parked, sharing or not: the pool holds what is kept, and can be emptied.
 
