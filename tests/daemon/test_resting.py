@@ -8,6 +8,7 @@ import shutil
 import socket
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
