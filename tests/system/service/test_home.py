@@ -10,7 +10,7 @@ from tests.parts.network import network_of
 from tests.parts.phone import connected, long_chat
 from tests.parts.service import MODEL, SOURCE, Service
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
 HOME = "/home/ada"
 

@@ -11,12 +11,13 @@ from tests.parts.network import network_of
 from tests.parts.phone import connected, long_chat
 from tests.parts.service import UNIT, Service
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
-TOKENS = 250
+#: Many seconds' writing on the fastest machine: it must go on while settings are read.
+TOKENS = 1500
 UNLOAD_S = 10
 # The engine's end, and a look at the clock now and then.
-LATE_S = 20.0
+LATE_S = 60.0
 
 
 async def test_a_reload_takes_new_settings_and_keeps_a_running_answer(

@@ -14,15 +14,16 @@ from tests.parts.debian import VENV
 from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
 from tests.parts.phone import connected, long_chat
-from tests.parts.service import STATE_DIR, UNIT, Service
+from tests.parts.service import START_S, STATE_DIR, UNIT, Service
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
-TOKENS = 250
+#: Many seconds' writing on the fastest machine: the board must be busy when it is suspended.
+TOKENS = 1500
 AWAKE, BUSY = [("sleep", "delay")], [("idle", "block"), ("sleep", "block"), ("sleep", "delay")]
 SUSPENDS = {"unload_after": 0, "stop_after": 0, "suspend_after": "2s"}
 # Others' patience with delay locks, and systemd's own steps.
-SUSPENDED_S = 30.0
+SUSPENDED_S = 60.0
 
 _STATE = "/sys/power/state"
 _CAN = "freeze mem\n"
@@ -54,13 +55,15 @@ async def test_a_suspended_board_goes_on_with_its_answer(sleepy: Service, phone:
                 wait_for, "the locks", lambda: _locks(sleepy) == BUSY, timeout_s=SUSPENDED_S
             )
             await asyncio.to_thread(sleepy.container.run, "systemctl", "suspend")
+            while asking.state["sleep"] != "suspended":
+                await asking.step()
+            # It tells of itself once a second, which a fast board's answer need not last.
+            while asking.state["sleep"] == "suspended":
+                await asking.step()
             await asking.finish(answer)
 
     assert answer.done is not None
     assert answer.done["usage"]["completion_tokens"] == TOKENS
-    told = [state["state"]["sleep"] for state in asking.states]
-    assert "suspended" in told
-    assert asking.state["sleep"] != "suspended"
     assert sleepy.container.run("cat", _STATE) == "mem\n"
     assert (sleepy.pid, sleepy.restarts) == (pid, 0)
     wait_for("one lock", lambda: _locks(sleepy) == AWAKE, timeout_s=SUSPENDED_S)
@@ -85,11 +88,15 @@ def test_a_board_that_was_not_tested_stays_awake(sleepy: Service) -> None:
     """Whatever the settings say; doctor and the log tell why."""
     sleepy.install(power=SUSPENDS)
 
-    assert "`inglenook doctor --suspend-test`" in sleepy.container.journal(UNIT)
+    wait_for("a word in the log", lambda: _is_warned(sleepy), timeout_s=START_S)
     said = sleepy.container.attempt(f"{VENV}/bin/inglenook", "doctor").stdout
     assert "ok\tsuspend\tthe kernel can suspend this board, and this user may\n" in said
     assert "warning\tsuspend test\twhether it wakes up again is not known" in said
     assert sleepy.container.run("cat", _STATE) == _CAN
+
+
+def _is_warned(service: Service) -> bool:
+    return "`inglenook doctor --suspend-test`" in service.container.journal(UNIT)
 
 
 def _passed(service: Service) -> dict[str, object]:
