@@ -11,6 +11,7 @@ import pytest
 from inglenook.cli.control import control_session
 from inglenook.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME
+from inglenook.power.settings import ASLEEP_NAME
 from tests.parts.box import Box
 
 
@@ -33,6 +34,14 @@ async def test_without_a_daemon_it_says_how_to_start_one(tmp_path: Path, make: s
             left.bind(str(path))
 
     with pytest.raises(StartupError, match="`inglenook up`"):
+        async with control_session(tmp_path) as session, session.post("/pair/open"):
+            pass
+
+
+async def test_a_box_whose_process_sleeps_need_not_be_started(tmp_path: Path) -> None:
+    """Systemd holds its ports; to start another process would find them taken."""
+    (tmp_path / ASLEEP_NAME).touch()
+    with pytest.raises(StartupError, match="whoever connects"):
         async with control_session(tmp_path) as session, session.post("/pair/open"):
             pass
 

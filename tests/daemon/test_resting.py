@@ -12,11 +12,10 @@ from itertools import pairwise
 
 import pytest
 
-from inglenook.daemon.resting import ASLEEP_NAME
 from inglenook.engine.orders import Phase
 from inglenook.power.idle import Level
 from inglenook.power.magic import magic_packet, parse_mac
-from inglenook.power.settings import PowerSettings
+from inglenook.power.settings import ASLEEP_NAME, PowerSettings
 from inglenook.serving.response import Response
 from tests.daemon.conftest import NOBODY, MakeBed
 from tests.parts.board import MEMINFO

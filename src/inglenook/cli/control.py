@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import aiohttp
 
 from inglenook.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME
+from inglenook.power.settings import ASLEEP_NAME
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +32,11 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, PermissionError):
                 text = f"{path} belongs to another user; try it with sudo"
+            elif await asyncio.to_thread((state_dir / ASLEEP_NAME).exists):
+                text = (
+                    "the box is asleep, and its process gone (power.stop_after); whoever connects "
+                    "to it wakes it, such as a phone, its page or `inglenook chat`"
+                )
             else:
                 text = (
                     f"no daemon is running with the state in {state_dir}; "

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def status(args: argparse.Namespace) -> None:
         config.name, config.engine.max_sequences, None if memory is None else memory.total_bytes
     )
     console = Console()
-    if args.once or not console.is_terminal or console.is_dumb_terminal:
+    # Not the console's own word: with FORCE_COLOR set it takes a pipe for a terminal.
+    if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
         state = asyncio.run(ask_once(config.state_dir))
         for label, text in plain_lines(state, bounds):
             print(f"{label:{_LABEL}} {text}")

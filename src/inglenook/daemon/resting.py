@@ -21,16 +21,12 @@ from inglenook.power.idle import Abilities, Activity, Level
 from inglenook.power.listener import WakeListener
 from inglenook.power.logind import Logind
 from inglenook.power.magic import parse_mac
-from inglenook.power.settings import PowerSettings
+from inglenook.power.settings import ASLEEP_NAME, PowerSettings
 from inglenook.power.sleeper import Sleeper, minute_of_day
 from inglenook.power.suspend_test import read_suspend_test
 from inglenook.serving.desk import Desk
 
 log = logging.getLogger(__name__)
-
-#: Left in the state folder by a process that ends because nobody needs it: the unit file then puts
-#: up the announcement that speaks for it.
-ASLEEP_NAME = "asleep"
 
 #: The model file is asked for so often at most, seconds: whoever knocks is not known yet.
 _PREFETCH_EVERY_S = 60.0

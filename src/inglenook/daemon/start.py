@@ -16,7 +16,6 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
 from inglenook.auth.identity import KeptHostName, server_id
 from inglenook.config import Config
-from inglenook.daemon.resting import ASLEEP_NAME
 from inglenook.discovery.advert import host_name
 from inglenook.discovery.interfaces import list_addresses, own_macs, wired_macs
 from inglenook.errors import StartupError
@@ -25,6 +24,7 @@ from inglenook.gateway.house import Addresses, Identity
 from inglenook.gateway.listen import bind, raise_open_files_limit
 from inglenook.gateway.page_files import PageFile, read_pages
 from inglenook.power.listener import bind_wake_socket
+from inglenook.power.settings import ASLEEP_NAME
 from inglenook.systemd import Inherited
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+#: Left in the state folder by a process that ends because nobody needs it: the unit file then puts
+#: up the announcement that speaks for it.
+ASLEEP_NAME: Final = "asleep"
 
 
 @dataclass(frozen=True, slots=True)
