@@ -101,7 +101,7 @@ def submit(
     schema: Any,
     prompt: Sequence[int],
     *,
-    max_tokens: int = 300,
+    max_tokens: int = 600,
     temperature: float = 1.0,
     produced: Sequence[int] = (),
     thinking: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import psutil
 import pytest
 
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
@@ -49,7 +51,7 @@ from inglenook.engine.worker.cores import compute_cores
 from inglenook.engine.worker.loop import _load, serve
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.store import Store
-from tests.engine.worker.toy import ENDLESS_TOKENS
+from tests.engine.worker.toy import ENDLESS_TOKENS, FIRST_BYTE
 from tests.engine.worker.writing import order
 
 DEADLINE_S = 30.0
@@ -333,6 +335,92 @@ def test_what_cannot_be_begun_is_refused_and_the_next_is_not(
         daemon.send(asking(1, text), asking(2, "hello"))
         assert daemon.next() == refused
         assert daemon.hear(Ended).job == 2
+
+
+def constrained(job: int, schema: str, max_tokens: int = 60) -> Start:
+    start = msgspec.structs.replace(asking(job, "x", max_tokens), schema=schema)
+    how = msgspec.structs.replace(start.sampling, temperature=1.0, seed=job)
+    return msgspec.structs.replace(start, sampling=how, ignore_eos=False)
+
+
+def whole_answer(daemon: Daemon, job: int) -> tuple[str, Ended]:
+    """All text of a job, to its end."""
+    text = ""
+    while not isinstance(event := daemon.next(), Ended) or event.job != job:
+        if isinstance(event, Step):
+            text += "".join(output.text for output in event.outputs if output.job == job)
+    return text + event.text, event
+
+
+PAIR = '{"type": "array", "items": {"enum": ["a", 5]}, "minItems": 2, "maxItems": 2}'
+SLOW = '{"type": "integer", "multipleOf": 1000003}'
+
+
+def test_an_answer_keeps_to_its_schema(toy_path: Path) -> None:
+    """Also in a prompt that has begun to think: the JSON follows the thought."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(*(constrained(job, PAIR) for job in range(1, 4)))
+        for _ in range(3):
+            ended = daemon.hear(Ended)
+            assert ended.finish is Finish.STOP
+    with engine() as daemon:
+        daemon.load(toy_path, chat_template=PLAIN + "<think>")
+        thought = tuple(FIRST_BYTE + byte for byte in b"hm</think>")
+        daemon.send(msgspec.structs.replace(constrained(1, PAIR), produced=thought))
+        assert daemon.hear(Started).thinking
+        text, ended = whole_answer(daemon, 1)
+        assert ended.finish is Finish.STOP
+        assert len(json.loads(text.removeprefix("hm</think>"))) == 2
+
+
+def test_a_schema_that_cannot_be_kept_to_is_refused(toy_path: Path) -> None:
+    """With its place; who asks next is answered."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        nothing = '{"type": "array", "items": {"enum": []}, "minItems": 1}'
+        daemon.send(constrained(1, nothing), constrained(2, PAIR))
+        refused = daemon.hear(Refused)
+        assert (refused.job, refused.why) == (1, Refusal.SCHEMA)
+        assert refused.detail.startswith("the schema at '#/items' cannot be kept to")
+        assert whole_answer(daemon, 2)[1].finish is Finish.STOP
+
+
+def test_nobody_waits_while_a_schema_is_tried(endless_path: Path) -> None:
+    """It takes a core for a while; steps go on meanwhile, and the next orders are taken."""
+    with engine() as daemon:
+        daemon.begin_endless(endless_path)
+        daemon.send(constrained(2, SLOW))
+        steps = 0
+        while not isinstance(event := daemon.next(), Refused):
+            assert isinstance(event, Step)
+            steps += 1
+        assert "takes too much time" in event.detail
+        assert steps > 3
+        daemon.send(Cancel(1))
+        assert daemon.hear(Ended).job == 1
+
+
+def test_an_answer_can_be_cancelled_while_its_schema_is_tried(toy_path: Path) -> None:
+    """It has never begun."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(constrained(1, SLOW), Cancel(1), constrained(2, PAIR))
+        ended = daemon.hear(Ended)
+        assert (ended.job, ended.finish) == (1, Finish.CANCELLED)
+        assert whole_answer(daemon, 2)[1].finish is Finish.STOP
+
+
+def test_it_goes_when_the_daemon_hangs_up_while_a_schema_is_tried(toy_path: Path) -> None:
+    """And takes the process with it that tries."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(constrained(1, SLOW))
+        until(lambda: bool(psutil.Process().children()))
+        daemon.sock.shutdown(socket.SHUT_RDWR)
+        daemon.engine.join(DEADLINE_S)
+        assert not daemon.engine.is_alive()
+        assert not psutil.Process().children()
 
 
 def test_an_answer_goes_on_after_another_engines_death(toy_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from inglenook.engine.orders import Sampling
@@ -121,3 +122,56 @@ def test_without_penalties_nothing_is_remembered(toy: Model, context: Context) -
     """A seed's choices do not depend on the prompt then."""
     how = sampling(temperature=1.5, seed=4)
     assert choose(toy, context, how, seen=tuple(PROMPT)) == choose(toy, context, how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        sampling(),
+        sampling(temperature=1.5, seed=4),
+        sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05, seed=4),
+        sampling(temperature=1.0, repeat_penalty=2.0, presence_penalty=0.5, seed=4),
+        sampling(frequency_penalty=2.0),
+    ],
+)
+def test_a_choice_from_all_tokens_is_the_librarys_own(
+    toy: Model, context: Context, how: Sampling
+) -> None:
+    """Remembered or not: the same chain, the same scores, the same chance."""
+    sampler = Sampler(toy, how)
+    chosen = []
+    for _ in range(20):
+        chosen.append(sampler.choose(context.scores(len(PROMPT) - 1)))
+        sampler.remember(chosen[-1:])
+    sampler.close()
+
+    assert chosen == choose(toy, context, how)
+
+
+@pytest.mark.parametrize("top_k", [0, 2, 40])
+def test_a_choice_from_some_tokens_is_one_of_them(toy: Model, context: Context, top_k: int) -> None:
+    """The likeliest of them without chance, each of them with enough of it."""
+    scores = context.scores(len(PROMPT) - 1)
+    allowed = np.array([7, 99, 200], np.int32)
+    likeliest = allowed[scores[allowed].argmax()]
+    greedy = Sampler(toy, sampling(top_k=top_k))
+    random = Sampler(toy, sampling(temperature=50.0, top_k=top_k, seed=1))
+
+    assert {greedy.choose(scores, allowed) for _ in range(5)} == {likeliest}
+    found = {random.choose(scores, allowed) for _ in range(200)}
+    assert found <= set(allowed)
+    assert len(found) == min(top_k or 3, 3)
+    assert random.choose(scores, allowed[:1]) == 7
+    greedy.close()
+    random.close()
+
+
+def test_choosing_leaves_the_scores_as_they_are(toy: Model, context: Context) -> None:
+    """What will not do is chosen again, from the same."""
+    before = context.scores(len(PROMPT) - 1).copy()
+    sampler = Sampler(toy, sampling(temperature=0.5, repeat_penalty=3.0, top_k=5, seed=1))
+    sampler.remember(PROMPT)
+    sampler.choose(context.scores(len(PROMPT) - 1))
+    sampler.close()
+
+    assert (context.scores(len(PROMPT) - 1) == before).all()
