@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.household import MODELS_DIR
 from benchmarks.shape_model import shape_model
+from benchmarks.speed.grammar import grammar
 from benchmarks.speed.machine import describe
 from benchmarks.speed.plot import draw
 from benchmarks.speed.report import (
@@ -49,6 +50,7 @@ _SCENARIOS: dict[str, Callable[[Bench], Result]] = {
     "typed": typed,
     "crowd": crowd,
     "speculation": speculation,
+    "grammar": grammar,
     "steps": steps,
 }
 
@@ -61,6 +63,7 @@ _ROUND_S = {
     "typed": (22, 26),
     "crowd": (20, 45),
     "speculation": (6, 10),
+    "grammar": (6, 9),
     "steps": (8, 15),
 }
 

@@ -1,0 +1,131 @@
+"""What keeping to a JSON schema costs a token, and how often a model had to be told.
+
+Run as ``python -m benchmarks.speed.grammar MODEL THREADS TOKENS ROUND`` it is an engine that writes
+one answer without a schema and one with, token by token; `grammar` is its parent. Kind: hands.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.speed.question import story
+from benchmarks.speed.result import Bench, Ledger, Result
+from benchmarks.speed.servers import CELLS
+from benchmarks.speed.stream import Unmeasurable
+from inglenook.engine.orders import ChatMessage, Sampling, Start
+from inglenook.models.inspect import inspect_model
+
+if TYPE_CHECKING:
+    from inglenook.engine.worker.batcher import Batcher
+    from inglenook.engine.worker.guide import Guide
+    from inglenook.engine.worker.llama import Model
+
+_CHILD_S = 600.0
+
+_FREE, _KEPT = "free", "with a schema"
+
+#: A list that is never long enough, so that both answers have as many tokens.
+_SCHEMA = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 20},
+            "age": {"type": "integer", "minimum": 0, "maximum": 120},
+            "likes": {"type": "array", "items": {"enum": ["tea", "coffee"]}, "maxItems": 2},
+        },
+        "required": ["name", "age", "likes"],
+        "additionalProperties": False,
+    },
+    "minItems": 1000,
+}
+
+
+def grammar(bench: Bench) -> Result:
+    """One answer with a schema and one without, in turns."""
+    ledger = Ledger()
+    for number in range(bench.rounds):
+        bench.say(f"grammar, round {number + 1}")
+        setting = bench.setting
+        words = (setting.model, setting.threads, bench.lengths.answer, number)
+        try:
+            child = subprocess.run(
+                [sys.executable, "-m", "benchmarks.speed.grammar", *map(str, words)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_CHILD_S,
+                check=True,
+            )
+        except subprocess.SubprocessError as exc:
+            raise Unmeasurable(f"the engine wrote no answers: {exc}") from exc
+        measured: dict[str, float] = json.loads(child.stdout)
+        ledger.note("a token", _FREE, "ms", measured["free_s"] * 1000)
+        ledger.note("a token", _KEPT, "ms", measured["kept_s"] * 1000)
+        ledger.note("chosen again", _KEPT, "%", 100 * measured["redrawn"])
+    ledger.claim("a token: of a free one", ("a token", _KEPT), ("a token", _FREE), at_most=1.1)
+    return ledger.result("grammar", bench.setting)
+
+
+def main() -> int:
+    """Be the engine; print the median time of a token of each answer, and the share told."""
+    from inglenook.engine.worker.batcher import Batcher
+    from inglenook.engine.worker.budget import StepBudget
+    from inglenook.engine.worker.llama import Context, Model
+    from inglenook.engine.worker.prompt import PromptMaker
+
+    path, threads, tokens, number = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    model = Model(str(path), lambda _fraction: True)
+    context = Context(model, cells=CELLS, kv_type="f16", sequences=4, threads=threads)
+    batcher = Batcher(model, context, sequences=2, budget=StepBudget(0.2))
+    maker = PromptMaker(model, inspect_model(path).chat_template)
+    question = story(number, tokens)
+    messages = [ChatMessage(m["role"], m["content"] + " As JSON.") for m in question.messages]
+    prompt, _thinking = maker.tokens(messages)
+    sampling = Sampling(0.7, 40, 0.95, 0.05, 1.0, 0.0, 0.0, 64, question.seed)
+    guide = _guide(model)
+    free_s = kept_s = 0.0
+    redrawn = 0
+    for kept in (True, False) if number % 2 else (False, True):
+        start = Start(int(kept), (), sampling, tokens, (), not kept)
+        batcher.submit(start, list(prompt), thinking=False, guide=guide if kept else None)
+        (sequence,) = batcher._line  # noqa: SLF001 its counter is nobody else's business
+        assert sequence.answer is not None
+        if kept:
+            kept_s = _steps_s(batcher)
+            redrawn = getattr(sequence.answer.sampler, "redrawn", 0)
+        else:
+            free_s = _steps_s(batcher)
+    print(json.dumps({"free_s": free_s, "kept_s": kept_s, "redrawn": redrawn / tokens}))
+    return 0
+
+
+def _guide(model: Model) -> Guide:
+    from inglenook.engine.worker.grammar import compile_schema
+    from inglenook.engine.worker.guide import Guide
+    from inglenook.engine.worker.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary(model)
+    for _part in vocabulary.parts():
+        pass
+    matcher = compile_schema(vocabulary.tokenizer, json.dumps(_SCHEMA))
+    return Guide(model, vocabulary, matcher, thinking=False)
+
+
+def _steps_s(batcher: Batcher) -> float:
+    """Step to the end; returns how long the middle step took, seconds."""
+    found = []
+    while batcher.busy:
+        began_s = time.perf_counter()
+        batcher.step()
+        found.append(time.perf_counter() - began_s)
+    return median(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
