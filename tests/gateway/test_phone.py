@@ -16,6 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from inglenook.auth import devicefile, tokens
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import Scope
 from inglenook.auth.files import locked, read_private, write_private
 from inglenook.gateway import phone as one_phone
 from tests.gateway.conftest import SOON_S, Home, eventually
@@ -139,6 +141,16 @@ async def test_revoking_closes_what_is_open_within_a_second(box: Box) -> None:
             assert await lost.wait_closed() == 4401
             assert watch.elapsed_s() < 1.0
         assert (await kept.ask(long_chat(3))).over
+
+
+async def test_who_comes_in_and_is_shut_out_between_two_looks_is_closed(box: Box) -> None:
+    """The list is looked at twice a second; it is the same before and after."""
+    devices = Allowlist(box.state_dir / "devices.json")
+    device, token = await asyncio.to_thread(devices.add, "Short visit", [Scope.CHAT])
+    async with connected(box.url, token) as visitor:
+        await asyncio.to_thread(devices.revoke, device.device_id)
+
+        assert await visitor.wait_closed() == 4401
 
 
 async def test_patience_has_an_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,7 +329,9 @@ class Daemon:
             log.error("the TLS certificate stays as it was: %s", exc)  # noqa: TRY400  # its words are for people
 
     def _devices_changed(self) -> None:
-        before, self._welcome = self._welcome, _tokens(self._allowlist)
+        # Who came in and was shut out between two looks at the list is in none of them.
+        before = {**self._welcome, **self._phones.tokens}
+        self._welcome = _tokens(self._allowlist)
         for device_id in [d for d, token in before.items() if self._welcome.get(d) != token]:
             log.info("device %s is no longer paired", device_id)
             self._phones.drop(device_id)

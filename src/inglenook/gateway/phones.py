@@ -41,6 +41,12 @@ class Phones:
         """How many of them have said who they are."""
         return sum(phone.device is not None for phone in self._phones)
 
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Whom they belong to: the hash of the token each device came in with, by its id."""
+        devices = [phone.device for phone in self._phones if phone.device is not None]
+        return {device.device_id: device.token_sha256 for device in devices}
+
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle ``GET /ws``."""
         socket = PhoneSocket()
