@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: What was in it is dying; the kernel takes a moment to let go of it.
-EMPTY_S = 10.0
+EMPTY_S = 60.0
 
 _EVERY_S = 0.02
 
 _ROOT = Path("/sys/fs/cgroup")
+
+#: Enters a control group, and then becomes another program.
+_JOIN = 'echo $$ > "$0" && exec "$@"'
 
 #: Takes so many bytes, a MiB at a time and in so many seconds, and keeps them.
 _HOG = """
@@ -41,9 +44,17 @@ class MemoryGroup:
         self._total = "" if unified else "total_"
         self._endless = "max" if unified else "-1"
 
-    def take_in(self, pid: int) -> None:
-        """Move a process here; children it has from now on are here too."""
-        self._write("cgroup.procs", str(pid))
+    @property
+    def through(self) -> tuple[str, ...]:
+        """Words before a command that is to be in here, with all its children, from the start."""
+        return ("sh", "-euc", _JOIN, str(self.folder / "cgroup.procs"))
+
+    def keep_from_swap(self) -> None:
+        """What does not fit is not to be put where the limit does not count it."""
+        name = "memory.swap.max" if self._unified else "memory.swappiness"
+        # Missing where the kernel has no swap.
+        if (self.folder / name).exists():
+            self._write(name, "0")
 
     def limit(self, limit_bytes: int | None) -> None:
         """Allow so much and no more; None lifts the limit."""
@@ -71,10 +82,9 @@ class MemoryGroup:
     @contextmanager
     def hog(self, size_bytes: int, mib_s: float) -> Iterator[subprocess.Popen[bytes]]:
         """Have a program in here that takes memory at this rate; the block's end ends it."""
-        words = (sys.executable, "-c", _HOG, str(size_bytes), str(1 / mib_s))
+        words = (*self.through, sys.executable, "-c", _HOG, str(size_bytes), str(1 / mib_s))
         with subprocess.Popen(words, stdin=subprocess.DEVNULL) as process:
             try:
-                self.take_in(process.pid)
                 yield process
             finally:
                 process.kill()
@@ -104,6 +114,7 @@ def memory_group() -> Iterator[MemoryGroup]:
     folder = (_ROOT if unified else _ROOT / "memory") / f"inglenook-test-{os.getpid()}"
     folder.mkdir()
     group = MemoryGroup(folder, unified=unified)
+    group.keep_from_swap()
     try:
         yield group
     finally:
