@@ -204,17 +204,12 @@ def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
 
 def test_a_grammar_that_is_too_much_ends_its_answer_and_no_other(toy: Model) -> None:
     """It has failed; who writes beside it goes on."""
-    pairs = [{"anyOf": [any_of(f"a{i}"), any_of(f"b{i}")]} for i in range(7)]
+    wide = {"type": "object", "properties": {f"p{number}": {} for number in range(550)}}
     with writing(toy) as writer:
-        submit(writer, 1, {"allOf": pairs}, prompt(1))
+        submit(writer, 1, wide, prompt(1))
         submit(writer, 2, SCHEMAS["list"], prompt(2))
         answers = writer.finish()
     first, second = answers[1].ended, answers[2].ended
     assert first is not None
     assert second is not None
     assert (first.finish, second.finish) == (Finish.FAILED, Finish.STOP)
-
-
-def any_of(name: str) -> dict[str, Any]:
-    """An object that may have a member of that name."""
-    return {"type": "object", "properties": {name: {"type": "string"}}}

@@ -141,7 +141,7 @@ def test_a_choice_from_all_tokens_is_the_librarys_own(
     sampler = Sampler(toy, how)
     chosen = []
     for _ in range(20):
-        chosen.append(sampler.choose(context.scores(len(PROMPT) - 1)))
+        chosen.append(sampler.choose(context.candidates(len(PROMPT) - 1)))
         sampler.remember(chosen[-1:])
     sampler.close()
 
@@ -151,27 +151,51 @@ def test_a_choice_from_all_tokens_is_the_librarys_own(
 @pytest.mark.parametrize("top_k", [0, 2, 40])
 def test_a_choice_from_some_tokens_is_one_of_them(toy: Model, context: Context, top_k: int) -> None:
     """The likeliest of them without chance, each of them with enough of it."""
-    scores = context.scores(len(PROMPT) - 1)
+    place = len(PROMPT) - 1
     allowed = np.array([7, 99, 200], np.int32)
+    scores = context.candidates(place)["score"]
     likeliest = allowed[scores[allowed].argmax()]
     greedy = Sampler(toy, sampling(top_k=top_k))
     random = Sampler(toy, sampling(temperature=50.0, top_k=top_k, seed=1))
 
-    assert {greedy.choose(scores, allowed) for _ in range(5)} == {likeliest}
-    found = {random.choose(scores, allowed) for _ in range(200)}
+    assert {greedy.choose(context.candidates(place, allowed)) for _ in range(5)} == {likeliest}
+    found = {random.choose(context.candidates(place, allowed)) for _ in range(200)}
     assert found <= set(allowed)
     assert len(found) == min(top_k or 3, 3)
-    assert random.choose(scores, allowed[:1]) == 7
+    assert random.choose(context.candidates(place, allowed[:1])) == 7
     greedy.close()
     random.close()
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        sampling(temperature=1.5, seed=4),
+        sampling(temperature=1.5, seed=4, presence_penalty=1.0),
+        sampling(temperature=1.5, seed=4, repeat_penalty=3.0),
+        sampling(temperature=1.5, seed=4, frequency_penalty=1.0),
+    ],
+)
+def test_a_look_is_not_remembered(toy: Model, context: Context, how: Sampling) -> None:
+    """What was looked at and not taken is as likely the next time."""
+    place = len(PROMPT) - 1
+    looker, chooser = Sampler(toy, how), Sampler(toy, how)
+    looks = [looker.look(context, place) for _ in range(20)]
+    choices = [chooser.choose(context.candidates(place)) for _ in range(20)]
+    looker.close()
+    chooser.close()
+
+    assert looks == choices
+
+
 def test_choosing_leaves_the_scores_as_they_are(toy: Model, context: Context) -> None:
     """What will not do is chosen again, from the same."""
-    before = context.scores(len(PROMPT) - 1).copy()
+    place = len(PROMPT) - 1
+    before = context.candidates(place)["score"].copy()
     sampler = Sampler(toy, sampling(temperature=0.5, repeat_penalty=3.0, top_k=5, seed=1))
     sampler.remember(PROMPT)
-    sampler.choose(context.scores(len(PROMPT) - 1))
+    sampler.choose(context.candidates(place))
     sampler.close()
 
-    assert (context.scores(len(PROMPT) - 1) == before).all()
+    assert (context.candidates(place)["score"] == before).all()
+    assert (context.candidates(place)["token"] == np.arange(VOCAB_TOKENS)).all()

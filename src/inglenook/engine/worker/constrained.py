@@ -35,14 +35,13 @@ class ConstrainedSampler:
         Raises:
             Astray: If nothing may follow.
         """
-        scores = context.scores(index)
-        token = self._sampler.choose(scores)
+        token = self._sampler.look(context, index)
         if not self._guide.take(token):
             self.redrawn += 1
             allowed = self._guide.allowed()
             if not len(allowed):
                 raise Astray("nothing may follow")
-            token = self._sampler.choose(scores, allowed)
+            token = self._sampler.choose(context.candidates(index, allowed))
             if not self._guide.take(token):
                 raise Astray(f"token {token} was allowed and is not")
         self._sampler.remember((token,))

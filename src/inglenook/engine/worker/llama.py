@@ -21,6 +21,11 @@ from inglenook.errors import EngineError
 #: One of the library's own pointers; the binding ships no types for them.
 Handle: TypeAlias = Any
 
+#: The library's ``llama_token_data``: a token, its score, and its share of the whole.
+_CANDIDATE: Final = np.dtype([("token", np.int32), ("score", np.float32), ("share", np.float32)])
+
+Candidates: TypeAlias = npt.NDArray[np.void]
+
 #: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
 BATCH_TOKENS: Final = 512
 
@@ -190,6 +195,9 @@ class Context:
         self.cells = int(lib.llama_n_ctx(self._context))
         self.batch_tokens = int(lib.llama_n_batch(self._context))
         self._batch = Batch(self.batch_tokens)
+        # Made when they are needed: the same ones for all answers, which choose one by one.
+        self._tokens: npt.NDArray[np.int32] | None = None
+        self._candidates: Candidates = np.zeros(0, _CANDIDATE)
 
     @property
     def handle(self) -> Handle:
@@ -244,10 +252,26 @@ class Context:
         """
         return int(lib.llama_decode(self._context, self._batch.handle))
 
-    def scores(self, index: int) -> npt.NDArray[np.float32]:
-        """The scores of every token to follow batch place ``index``; gone with the next batch."""
+    def candidates(self, index: int, allowed: npt.NDArray[np.int32] | None = None) -> Candidates:
+        """Tokens to choose from for what follows batch place ``index``; good until the next call.
+
+        Args:
+            index: As `add` gave it.
+            allowed: Which there are; None is all.
+        """
+        if self._tokens is None:
+            self._tokens = np.arange(self._vocab_tokens, dtype=np.int32)
+            self._candidates = np.zeros(self._vocab_tokens, _CANDIDATE)
         found = lib.llama_get_logits_ith(self._context, index)
-        return np.ctypeslib.as_array(found, shape=(self._vocab_tokens,))
+        scores = np.ctypeslib.as_array(found, shape=(self._vocab_tokens,))
+        if allowed is None:
+            self._candidates["token"] = self._tokens
+            self._candidates["score"] = scores
+            return self._candidates
+        candidates = self._candidates[: len(allowed)]
+        candidates["token"] = allowed
+        candidates["score"] = scores[allowed]
+        return candidates
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""

@@ -7,17 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import llama_cpp.llama_cpp as lib
-import numpy as np
-import numpy.typing as npt
 
 from inglenook.engine.orders import Sampling
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.llama import Candidates, Context, Model
 
 #: Scores divided by less than this can leave the range of floats, and choose nonsense.
 _GREEDY_BELOW: Final = 1e-6
-
-#: The library's ``llama_token_data``.
-_CANDIDATE: Final = np.dtype([("token", np.int32), ("score", np.float32), ("share", np.float32)])
 
 
 class Sampler:
@@ -27,6 +22,8 @@ class Sampler:
         """Build the chain; the order is llama.cpp's own (its ``common_params_sampling``)."""
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         self._memory_tokens = max(sampling.penalty_last_n, 0)
+        penalties = sampling.repeat_penalty, sampling.presence_penalty, sampling.frequency_penalty
+        self._penalises = penalties != (1, 0, 0)
         for link in _links(model, sampling):
             lib.llama_sampler_chain_add(self._chain, link)
 
@@ -34,20 +31,15 @@ class Sampler:
         """Choose the token that follows batch place ``index``, and remember it."""
         return int(lib.llama_sampler_sample(self._chain, context.handle, index))
 
-    def choose(
-        self, scores: npt.NDArray[np.float32], allowed: npt.NDArray[np.int32] | None = None
-    ) -> int:
-        """Choose a token as `sample` does, but do not remember it.
+    def look(self, context: Context, index: int) -> int:
+        """Choose the token that may follow batch place ``index``, but do not remember it."""
+        if self._penalises:
+            return self.choose(context.candidates(index))
+        # Then there is nothing to remember; and all in one call is three times as quick.
+        return self.sample(context, index)
 
-        Args:
-            scores: One for each token of the vocabulary.
-            allowed: Which of them to choose from, at least one; None is all.
-        """
-        tokens = np.arange(len(scores), dtype=np.int32) if allowed is None else allowed
-        candidates = np.empty(len(tokens), _CANDIDATE)
-        candidates["token"] = tokens
-        candidates["score"] = scores[tokens] if allowed is not None else scores
-        candidates["share"] = 0
+    def choose(self, candidates: Candidates) -> int:
+        """Choose one of these, and do not remember it; their order is lost."""
         data = candidates.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
         array = lib.llama_token_data_array(data, len(candidates), -1, False)
         lib.llama_sampler_apply(self._chain, ctypes.byref(array))
