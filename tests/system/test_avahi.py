@@ -13,11 +13,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 # Probing and announcing take 2.5 s, a network change settles for 2 s; slow boards get the rest.
 FOUND_S = 30.0
-# A goodbye is kept for a second (RFC 6762 section 10.1), and each look takes another; without one
-# the box would be listed for two minutes.
-GONE_S = 20.0
-# A goodbye is given two seconds, and Python a few to end on a busy machine.
-STOP_S = 10.0
+# The program promises five seconds. A goodbye is kept for one of them (RFC 6762 section 10.1), and
+# each look takes another; without one the box would be listed for two minutes.
+GONE_S = 5.0
+STOP_S = 5.0
 
 HOLD_PORT_5353 = """
 import signal, socket
