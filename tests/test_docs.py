@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inglenook.chat.schema import SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX
 from inglenook.errors import Code
 from inglenook.gateway.guard import STATUS
 from inglenook.gateway.metrics import Metrics
@@ -108,6 +109,7 @@ def test_every_message_is_documented() -> None:
         f"| a WebSocket frame | {FRAME_BYTES_MAX // 1024} KiB |",
         f"| connections | {SOCKETS_MAX}; {SOCKETS_PER_DEVICE_MAX} a device;",
         f"| `serving.queue`, 64; {WAITING_PER_DEVICE_MAX} a device |",
+        f"| a JSON schema | {SCHEMA_BYTES_MAX // 1024} KiB, {SCHEMA_DEPTH_MAX} levels |",
         f"10 min, and {KEPT_BYTES_MAX // 2**20} MiB in all",
     ],
 )

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inglenook.chat.schema import ANY_OBJECT, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, schema_of
 from inglenook.errors import Code, Problem
@@ -55,6 +57,9 @@ def test_json_object_is_any_object() -> None:
         {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"items": {"$ref": "#"}}}},
         {"$ref": "#/$defs/a%20b", "$defs": {"a b": True}},
         {"prefixItems": [{"minimum": 1, "multipleOf": 0.5}], "items": False},
+        {"exclusiveMinimum": 0, "maximum": 1.5},
+        {"exclusiveMinimum": 0.5, "exclusiveMaximum": 2},
+        {"exclusiveMinimum": 10**400, "maximum": 0.5},
         nested(SCHEMA_DEPTH_MAX),
     ],
 )
@@ -99,7 +104,12 @@ def test_names_of_the_whole_are_left_out() -> None:
         (wanting({"properties": {"a": 5}}), "'#/properties/a' must be"),
         (wanting({"anyOf": {}}), "'anyOf', which must be a list"),
         (wanting({"properties": []}), "'properties', which must be an object"),
-        (wanting({"exclusiveMinimum": True}), "'exclusiveMinimum', which must be a number"),
+        (wanting({"type": "integer", "exclusiveMinimum": True}), "which must be a number"),
+        (wanting({"exclusiveMinimum": 1, "maximum": 1.25}), "'exclusiveMinimum' 1 less than one"),
+        (
+            wanting({"allOf": [{"exclusiveMaximum": 0.0}, {"minimum": -0.5}]}),
+            "'#/allOf/0' has 'exclusiveMaximum' 0 less",
+        ),
         (wanting({"minimum": "5"}), "'minimum', which must be a number"),
         (wanting({"minimum": float("inf")}), "a number that JSON does not"),
         (wanting({"const": float("nan")}), "a number that JSON does not"),
@@ -131,3 +141,31 @@ def test_nesting_without_end_is_no_trouble() -> None:
             value = [value]
         assert "levels" in refusal(wanting({"const": value}))
     assert "levels" in refusal(wanting(nested(100_000)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+KEYWORDS = st.sampled_from(
+    ["type", "anyOf", "items", "properties", "$ref", "$defs", "not", "minimum", "enum", "$id"]
+)
+
+
+@given(schema=st.dictionaries(KEYWORDS, JSON | st.dictionaries(KEYWORDS, JSON)))
+def test_no_json_at_all_does_more_than_be_refused(schema: dict[str, Any]) -> None:
+    """Whatever comes in, what comes out is JSON text or a problem."""
+    outcome: str | Problem | None
+    try:
+        outcome = schema_of(wanting(schema))
+    except Problem as problem:
+        outcome = problem
+    match outcome:
+        case Problem():
+            assert outcome.code is Code.BAD_REQUEST
+        case str():
+            assert outcome.isascii()
+            assert isinstance(json.loads(outcome), dict)
+        case None:
+            pytest.fail("it was left out")

@@ -40,12 +40,12 @@ PERSON = {
     "additionalProperties": False,
 }
 
-#: Some 150 tokens: an engine has time to die in the middle.
+#: Some 300 tokens: an engine has time to die in the middle.
 LONG = {
     "type": "array",
     "items": {"type": "integer", "minimum": 0, "maximum": 9},
-    "minItems": 60,
-    "maxItems": 60,
+    "minItems": 120,
+    "maxItems": 120,
 }
 
 
@@ -135,7 +135,7 @@ async def test_an_engine_that_dies_in_the_middle_costs_a_pause_and_no_bracket(
         os.kill(engine, signal.SIGKILL)
         await phone.finish(answer)
     check(answer, LONG)
-    assert fresh_box.engine_pid() != engine
+    fresh_box.wait(lambda: fresh_box.engine_pid() != engine, "the engine did not die", 20.0)
 
 
 async def test_a_daemon_that_is_killed_goes_on_with_the_schema(fresh_box: Box) -> None:

@@ -7,6 +7,7 @@ an engine can keep to it, only the engine can say.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
@@ -26,6 +27,7 @@ _ONE_SCHEMA = ("items", "additionalProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_EXCLUSIVE = ("exclusiveMinimum", "exclusiveMaximum")
 
 #: These the engine looks at itself.
 _VALUES = ("type", "const", "enum", "required", "maxProperties", "pattern", "format")
@@ -100,6 +102,7 @@ def _text_of(named: Any) -> str:
 def _check_keywords(whole: Mapping[str, Any]) -> None:
     """Refuse what nobody would keep to: an answer that breaks its schema helps nobody."""
     references: list[tuple[str, str]] = []
+    numbers: list[tuple[str, str, Any]] = []
     places = set()
     waiting: list[tuple[str, Any]] = [("#", whole)]
     while waiting:
@@ -111,11 +114,28 @@ def _check_keywords(whole: Mapping[str, Any]) -> None:
             raise _at(place, "must be an object, or true or false")
         for keyword, value in schema.items():
             waiting += _schemas_in(place, keyword, value)
-            if keyword == "$ref":
+            if keyword in _NUMBERS:
+                numbers.append((place, keyword, value))
+            elif keyword == "$ref":
                 references.append((place, _pointer(place, value)))
     for place, pointer in references:
         if pointer not in places:
             raise _at(place, f"refers to '{_short(pointer)}', where there is no schema")
+    _check_exclusive(numbers)
+
+
+def _check_exclusive(numbers: list[tuple[str, str, Any]]) -> None:
+    """Refuse bounds that llguidance 1.9 does not keep to.
+
+    Between a whole number that is excluded and a fraction less than one away, it lets the whole
+    number pass. Bounds of several schemas may come together, so all are looked at as one.
+    """
+    fractions = [number for *_where, number in numbers if isinstance(number, float) and number % 1]
+    below = {math.floor(fraction) for fraction in fractions if math.isfinite(fraction)}
+    for place, keyword, number in numbers:
+        if keyword in _EXCLUSIVE and not number % 1 and {number - 1, number} & below:
+            text = f"has '{keyword}' {number:g} less than one from another bound, which is not"
+            raise _at(place, f"{text} supported by this version")
 
 
 def _schemas_in(place: str, keyword: str, value: Any) -> Iterator[tuple[str, Any]]:
