@@ -165,6 +165,26 @@ def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
     with pytest.raises(SchemaRefused, match="could not try the schema: Too many open files"):
         bench.grammars.guide(start, thinking=False)
 
+    bench.grammars.ask(start)
+    assert bench.settle(1) == [2]
+    assert bench.grammars.guide(start, thinking=False) is not None
+
+
+def test_what_was_too_much_is_tried_again(bench: Bench) -> None:
+    """It may have been the box's fault; a schema's own faults stay."""
+    slow, bad = asking(1, '{"type": "integer", "multipleOf": 1000003}'), asking(2, BAD)
+    for _ in range(2):
+        bench.grammars.ask(slow)
+        bench.grammars.ask(bad)
+        assert bench.settle(2) == [1, 2]
+        with pytest.raises(SchemaRefused, match="too much time or memory"):
+            bench.grammars.guide(slow, thinking=False)
+    bench.grammars.ask(bad)
+    assert [start.job for start in bench.grammars.advance()] == [2]
+    bench.grammars.ask(slow)
+    assert bench.grammars.advance() == []
+    assert bench.grammars._proof is not None
+
 
 def test_an_engine_that_keeps_to_no_schema_does_not_read_the_library() -> None:
     """Most never do."""

@@ -64,6 +64,13 @@ def test_text_is_written_in_tokens_that_say_it(model: Model, text: str) -> None:
     assert b"".join(model.piece(token) for token in tokens) == text.encode()
 
 
+@pytest.mark.parametrize("data", [b'"\xc3', b"a\xf0\x9f", b"\x80", b"\xc3\xa9\xc3"])
+def test_half_a_character_is_written_too(model: Model, data: bytes) -> None:
+    """A token may end in the middle of one."""
+    tokens = vocabulary_of(model).tokens_of(data)
+    assert b"".join(model.piece(token) for token in tokens) == data
+
+
 def test_tokens_are_the_models_own_where_they_can_be(starter: Model) -> None:
     """It has been trained on these."""
     text = '{"colour": "green"}'

@@ -31,7 +31,7 @@ _WHY_CHARACTERS_MAX: Final = 200
 
 
 def compile_schema(tokenizer: LLTokenizer, schema: str) -> LLMatcher:
-    """Make a grammar of a schema; `Trial` has to have gone well, or this may take for ever.
+    """Make a grammar of a schema; `Proof` has to have gone well, or this may take for ever.
 
     Raises:
         SchemaRefused: If the library will not.

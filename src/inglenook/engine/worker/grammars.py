@@ -41,6 +41,8 @@ class Grammars:
         self._proof: Proof | None = None
         #: What came of a schema: nothing if it is good.
         self._faults: dict[str | None, str] = {}
+        #: Of which another try may come to something else: memory may have been short.
+        self._unsure: set[str | None] = set()
 
     @property
     def pressing(self) -> bool:
@@ -49,6 +51,9 @@ class Grammars:
 
     def ask(self, start: Start) -> None:
         """Take an answer that has to keep to a schema."""
+        if start.schema in self._unsure:
+            self._unsure.remove(start.schema)
+            self._faults.pop(start.schema, None)
         self.waiting.append(start)
 
     def forget(self, job: int) -> Start | None:
@@ -91,7 +96,7 @@ class Grammars:
         from inglenook.engine.worker.grammar import compile_schema
         from inglenook.engine.worker.guide import Guide
 
-        fault = self._faults.get(start.schema, "too many schemas are asked for at once")
+        fault = self._faults.get(start.schema, "the schema was not tried; ask again")
         if fault:
             raise SchemaRefused(fault)
         assert self._vocabulary is not None
@@ -120,23 +125,27 @@ class Grammars:
             self._ready = bool(next(self._parts, "over"))
 
     def _try(self, schema: str) -> None:
-        from inglenook.engine.worker.proof import Proof
+        from inglenook.engine.worker.proof import TOO_MUCH, Proof
 
         try:
             self._proof = proof = Proof(schema)
         except OSError as exc:
-            self._know(schema, f"the box could not try the schema: {exc.strerror}")
+            self._know(schema, f"the box could not try the schema: {exc.strerror}", sure=False)
             return
 
         def hear() -> None:
             fault = proof.read()
             if fault is not None:
                 self.close()
-                self._know(schema, fault)
+                self._know(schema, fault, sure=fault != TOO_MUCH)
 
         self._pipe.attend(proof, hear)
 
-    def _know(self, schema: str, fault: str) -> None:
+    def _know(self, schema: str, fault: str, *, sure: bool) -> None:
         if len(self._faults) == _KNOWN_MAX:
-            del self._faults[next(iter(self._faults))]
+            oldest = next(iter(self._faults))
+            del self._faults[oldest]
+            self._unsure.discard(oldest)
         self._faults[schema] = fault
+        if not sure:
+            self._unsure.add(schema)

@@ -36,7 +36,7 @@ _DEADLINE_S: Final = 30
 
 _READ_BYTES: Final = 4096
 
-_TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
+TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
 
 _ONE_SCHEMA: Final = ("items", "additionalProperties")
 _LISTS_OF_SCHEMAS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -80,7 +80,7 @@ class Proof:
             self._said += data
             return None
         whole_lines = self._said.decode(errors="replace").split("\n")[:-1]
-        return whole_lines[-1] if whole_lines else _TOO_MUCH
+        return whole_lines[-1] if whole_lines else TOO_MUCH
 
     def close(self) -> None:
         """End it, if it has not ended."""

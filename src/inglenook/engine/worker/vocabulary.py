@@ -49,13 +49,16 @@ class Vocabulary:
         pieces.clear()
 
     def tokens_of(self, data: bytes) -> list[int]:
-        """Write text in tokens: those the model would be given, if they say that and no more."""
-        text = data.decode(errors="replace")
-        tokens = self._model.tokenize(text)
-        if b"".join(self._model.piece(token) for token in tokens) == data:
+        """Write bytes in tokens that say just that; of text, those the model would be given."""
+        return self.tokenizer.tokenize_bytes(data)
+
+    def tokens_of_text(self, text: bytes) -> list[int]:
+        """What the library asks for: as `tokens_of`, of whole characters."""
+        tokens = self._model.tokenize(text.decode())
+        if b"".join(self._model.piece(token) for token in tokens) == text:
             return tokens
         # A space put before the first word, or the name of a special token in somebody's text.
-        return [] if self._tokenizer is None else self._tokenizer.greedy_tokenize(text)
+        return [] if self._tokenizer is None else self._tokenizer.greedy_tokenize(text.decode())
 
 
 class _Source:
@@ -69,4 +72,4 @@ class _Source:
         self._vocabulary = vocabulary
 
     def __call__(self, data: bytes) -> list[int]:
-        return self._vocabulary.tokens_of(data)
+        return self._vocabulary.tokens_of_text(data)
