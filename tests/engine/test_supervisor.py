@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from inglenook.engine import child
-from inglenook.engine.orders import EngineState, Load, Phase
+from inglenook.engine.orders import PIPE_VERSION, EngineState, Load, Phase
 from inglenook.engine.patience import Patience
 from inglenook.engine.supervisor import NotNow
 from inglenook.errors import EngineError
@@ -129,7 +129,10 @@ async def test_an_engine_that_fails_in_a_job_is_replaced(
     [
         ("silent at hello", "the engine was silent for 0.5 s and was killed"),
         ("hangs in load", "the engine was silent for 0.4 s and was killed"),
-        ("wrong version", "the engine's pipe carried nonsense: version 3, not 2"),
+        (
+            "wrong version",
+            f"the engine's pipe carried nonsense: version {PIPE_VERSION + 1}, not {PIPE_VERSION}",
+        ),
         ("exits 3", "the engine ended with exit code 3"),
     ],
 )
