@@ -15,9 +15,9 @@ from inglenook.power.idle import (
     Activity,
     Level,
     Use,
-    kept,
     level,
     next_look_s,
+    refused,
     seen,
     used,
     within,
@@ -113,12 +113,18 @@ def test_who_is_called_stays_awake_for_a_while() -> None:
 
 
 def test_what_is_refused_is_tried_again_after_as_long_a_rest() -> None:
-    """The model stays away meanwhile: nobody needs it."""
-    use = kept(USE, 1e6)
+    """And stands in nobody's way: a board that cannot be suspended may still end the process."""
+    use = refused(USE, Level.SUSPENDED, 1e6)
+    awake = Abilities(suspend=True)
 
-    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.UNLOADED
-    assert level(use, QUIET, Abilities(suspend=True), SETTINGS, 1e6 + 299.9) is Level.UNLOADED
-    assert level(use, QUIET, Abilities(suspend=True), SETTINGS, 1e6 + 300) is Level.SUSPENDED
+    assert level(use, QUIET, awake, SETTINGS, 1e6) is Level.UNLOADED
+    assert level(use, QUIET, awake, SETTINGS, 1e6 + 299.9) is Level.UNLOADED
+    assert level(use, QUIET, awake, SETTINGS, 1e6 + 300) is Level.SUSPENDED
+    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.STOPPED
+    use = refused(USE, Level.STOPPED, 1e6)
+    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 199.9) is Level.UNLOADED
+    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 200) is Level.STOPPED
+    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.SUSPENDED
 
 
 def test_use_wakes_at_once() -> None:

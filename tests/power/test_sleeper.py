@@ -77,7 +77,7 @@ async def test_a_board_that_could_not_be_suspended_is_tried_again(clock: Clock) 
     async with a_house(PowerSettings(unload_after_s=10, suspend_after_s=100)) as house:
         house.sleeper.abilities = Abilities(suspend=True)
         await clock.go_on(100)
-        house.sleeper.refused()
+        house.sleeper.refused(Level.SUSPENDED)
         await clock.go_on(99)
         assert house.told == [Level.SUSPENDED, Level.UNLOADED]
         await clock.go_on(1)

@@ -102,6 +102,7 @@ class Resting:
         self._knocked = asyncio.Event()
         self._deep = asyncio.Event()
         self._leaving = False
+        self._complaint = ""
         self._logind = Logind(self._leave, self._return)
         self.sleeper = Sleeper(config.power, self._activity, self._on_level)
 
@@ -189,10 +190,14 @@ class Resting:
             else:
                 await asyncio.to_thread(marker.unlink)
         except OSError as exc:
-            log.warning(
-                "the process stays for now, as %s cannot be written: %s", marker, exc.strerror
-            )
-            self.sleeper.refused()
+            text = f"the process stays for now, as {marker} cannot be written: {exc.strerror}"
+            self._stay(Level.STOPPED, text)
+
+    def _stay(self, refused: Level, why: str) -> None:
+        """It could not go to that level; said once, however often it is tried."""
+        log.log(logging.DEBUG if why == self._complaint else logging.WARNING, "%s", why)
+        self._complaint = why
+        self.sleeper.refused(refused)
 
     def _warn_of_suspend(self) -> None:
         if self.sleeper.settings.suspend_after_s and not self.sleeper.abilities.suspend:
@@ -205,8 +210,9 @@ class Resting:
         try:
             await self._logind.suspend()
         except InglenookError as exc:
-            log.warning("the board stays awake for now: %s", exc)
-            self.sleeper.refused()
+            self._stay(Level.SUSPENDED, f"the board stays awake for now: {exc}")
+        else:
+            self._complaint = ""
 
     async def _leave(self) -> None:
         """The board is about to be suspended, whoever wants that."""

@@ -41,9 +41,10 @@ def read_pages() -> dict[str, PageFile]:
     """Read ``pages/``; the paths are the files' names, and ``/`` for ``index.html``."""
     pages = {}
     for file in files("inglenook.gateway").joinpath("pages").iterdir():
-        if not file.is_file():
+        content_type = _CONTENT_TYPES.get(PurePath(file.name).suffix)
+        # An editor may have left something there.
+        if content_type is None or not file.is_file():
             continue
-        content_type = _CONTENT_TYPES[PurePath(file.name).suffix]
         path = "/" if file.name == "index.html" else f"/{file.name}"
         pages[path] = PageFile(file.read_bytes(), content_type)
     return pages

@@ -88,6 +88,11 @@ class Phone:
         self._closing: Closing | None = None
         self._leave = asyncio.Event()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the connection is being closed."""
+        return self._closing is not None
+
     async def serve(self) -> None:
         """Talk until either side leaves. What is being written for the phone goes on without it."""
         try:

@@ -43,8 +43,12 @@ class Phones:
 
     @property
     def tokens(self) -> dict[str, str]:
-        """Whom they belong to: the hash of the token each device came in with, by its id."""
-        devices = [phone.device for phone in self._phones if phone.device is not None]
+        """Whom they belong to: the hash of the token each device came in with, by its id.
+
+        Connections that are being closed do not count.
+        """
+        open_now = [phone for phone in self._phones if not phone.leaving]
+        devices = [phone.device for phone in open_now if phone.device is not None]
         return {device.device_id: device.token_sha256 for device in devices}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:

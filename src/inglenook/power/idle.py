@@ -72,11 +72,25 @@ class Use:
         used_at: Somebody asked, came in, or called by name.
         held_at: A phone was connected, or something that must not be cut off went on.
         awake_until: It does not go to sleep before.
+        stop_refused_at: Its process could not be ended.
+        suspend_refused_at: The board could not be suspended.
     """
 
     used_at: float
     held_at: float
     awake_until: float = -math.inf
+    stop_refused_at: float = -math.inf
+    suspend_refused_at: float = -math.inf
+
+    @property
+    def stop_from(self) -> float:
+        """From when on the rest counts after which the process ends."""
+        return max(self.held_at, self.stop_refused_at)
+
+    @property
+    def suspend_from(self) -> float:
+        """From when on the rest counts after which the board is suspended."""
+        return max(self.held_at, self.suspend_refused_at)
 
 
 def used(use: Use, now: float) -> Use:
@@ -89,9 +103,11 @@ def woken(use: Use, now: float) -> Use:
     return replace(use, awake_until=now + KEEP_AWAKE_S)
 
 
-def kept(use: Use, now: float) -> Use:
-    """It could not be put to sleep: that is tried again after as long a rest as before."""
-    return replace(use, held_at=now)
+def refused(use: Use, to: Level, now: float) -> Use:
+    """It could not go to that level, which is tried again after as long a rest as before."""
+    if to is Level.SUSPENDED:
+        return replace(use, suspend_refused_at=now)
+    return replace(use, stop_refused_at=now)
 
 
 def seen(use: Use, activity: Activity, now: float) -> Use:
@@ -111,13 +127,13 @@ def level(
         return Level.BUSY
     if now < use.awake_until or within(settings.awake_hours, activity.minute):
         return Level.IDLE
-    unused_s, unheld_s = now - use.used_at, now - use.held_at
-    if abilities.suspend and not activity.inhibited and _over(unheld_s, settings.suspend_after_s):
+    may_suspend = abilities.suspend and not activity.inhibited
+    if may_suspend and _over(now - use.suspend_from, settings.suspend_after_s):
         return Level.SUSPENDED
-    if abilities.stop and _over(unheld_s, settings.stop_after_s):
+    if abilities.stop and _over(now - use.stop_from, settings.stop_after_s):
         return Level.STOPPED
     # A page left open in a tab does not keep the model in memory.
-    return Level.UNLOADED if _over(unused_s, settings.unload_after_s) else Level.IDLE
+    return Level.UNLOADED if _over(now - use.used_at, settings.unload_after_s) else Level.IDLE
 
 
 def next_look_s(use: Use, settings: PowerSettings, now: float) -> float:
@@ -128,7 +144,8 @@ def next_look_s(use: Use, settings: PowerSettings, now: float) -> float:
     moments = [
         use.awake_until,
         *(use.used_at + s for s in (settings.unload_after_s,) if s),
-        *(use.held_at + s for s in (settings.stop_after_s, settings.suspend_after_s) if s),
+        *(use.stop_from + s for s in (settings.stop_after_s,) if s),
+        *(use.suspend_from + s for s in (settings.suspend_after_s,) if s),
     ]
     return min((moment - now for moment in moments if moment > now), default=math.inf)
 

@@ -12,9 +12,9 @@ from inglenook.power.idle import (
     Activity,
     Level,
     Use,
-    kept,
     level,
     next_look_s,
+    refused,
     seen,
     used,
     woken,
@@ -68,9 +68,9 @@ class Sleeper:
         """The box was called by a packet, or has been suspended."""
         self._look(woken)
 
-    def refused(self) -> None:
+    def refused(self, to: Level) -> None:
         """The board could not be suspended, or the process not be ended."""
-        self._look(kept)
+        self._look(lambda use, now: refused(use, to, now))
 
     def changed(self) -> None:
         """Something that goes on may have begun or ended."""

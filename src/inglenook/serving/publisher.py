@@ -15,9 +15,9 @@ from inglenook.serving.shelf import Shelf
 #: round of frames takes a millisecond, on cores whose every other millisecond computes.
 _FRAME_S = 1 / 15
 
-#: What comes so little too early is shown at once: the engine tells about as often, and waking up
-#: once for both takes less from it than waking up twice.
-_EARLY_S = _FRAME_S / 5
+#: What comes so little too early is shown at once: the engine tells about as often, after whole
+#: steps, and waking up once for both takes less from it than waking up twice.
+_EARLY_S = _FRAME_S / 3
 
 
 class Publisher:
