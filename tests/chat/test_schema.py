@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -60,6 +62,15 @@ def test_json_object_is_any_object() -> None:
         {"exclusiveMinimum": 0, "maximum": 1.5},
         {"exclusiveMinimum": 0.5, "exclusiveMaximum": 2},
         {"exclusiveMinimum": 10**400, "maximum": 0.5},
+        {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
+        {"properties": {"price": {"exclusiveMinimum": 0}, "share": {"maximum": 0.5}}},
+        {"items": {"exclusiveMinimum": 0}, "maximum": 0.5},
+        {"prefixItems": [{"exclusiveMinimum": 0}, {"maximum": 0.5}]},
+        {"$defs": {"a": {"exclusiveMinimum": 0}, "b": {"maximum": 0.5}}},
+        {
+            "$ref": "#/properties/a/anyOf/1/items",
+            "properties": {"a": {"anyOf": [{}, {"items": {}}]}},
+        },
         nested(SCHEMA_DEPTH_MAX),
     ],
 )
@@ -110,6 +121,34 @@ def test_names_of_the_whole_are_left_out() -> None:
             wanting({"allOf": [{"exclusiveMaximum": 0.0}, {"minimum": -0.5}]}),
             "'#/allOf/0' has 'exclusiveMaximum' 0 less",
         ),
+        (
+            wanting({"anyOf": [{"exclusiveMinimum": 1}, {"type": "null"}], "maximum": 1.5}),
+            "'#/anyOf/0' has 'exclusiveMinimum' 1 less",
+        ),
+        (
+            wanting({"$ref": "#/$defs/a", "maximum": 1.5, "$defs": {"a": {"exclusiveMinimum": 1}}}),
+            "'#/$defs/a' has 'exclusiveMinimum' 1 less",
+        ),
+        (
+            wanting(
+                {
+                    "allOf": [
+                        {"properties": {"a": {"exclusiveMinimum": 1}}},
+                        {"properties": {"a": {"maximum": 1.5}}},
+                    ]
+                }
+            ),
+            "'#/allOf/0/properties/a' has 'exclusiveMinimum' 1 less",
+        ),
+        (
+            wanting(
+                {
+                    "properties": {"a": {"exclusiveMinimum": 1}},
+                    "patternProperties": {"^a": {"maximum": 1.5}},
+                }
+            ),
+            "'#/properties/a' has 'exclusiveMinimum' 1 less",
+        ),
         (wanting({"minimum": "5"}), "'minimum', which must be a number"),
         (wanting({"minimum": float("inf")}), "a number that JSON does not"),
         (wanting({"const": float("nan")}), "a number that JSON does not"),
@@ -120,6 +159,11 @@ def test_names_of_the_whole_are_left_out() -> None:
         (wanting({"items": {"$ref": "#/$defs/x"}}), "'#/items' refers to '#/$defs/x'"),
         (wanting({"$ref": "#/default", "default": {"not": {}}}), "refers to '#/default'"),
         (wanting({"$ref": "#/properties", "properties": {}}), "refers to '#/properties'"),
+        (wanting({"$ref": "#/default", "default": True, "items": True}), "refers to '#/default'"),
+        (wanting({"$ref": "#/anyOf", "anyOf": [{}]}), "refers to '#/anyOf'"),
+        (wanting({"$ref": "#/anyOf/1", "anyOf": [{}]}), "refers to '#/anyOf/1'"),
+        (wanting({"$ref": "#/anyOf/" + "9" * 9000, "anyOf": [{}]}), "refers to '#/anyOf/999"),
+        (wanting({"$ref": "#/items/items", "items": True}), "refers to '#/items/items'"),
         (wanting(nested(SCHEMA_DEPTH_MAX + 1)), f"at most {SCHEMA_DEPTH_MAX} levels"),
         (wanting({"const": "x" * SCHEMA_BYTES_MAX}), f"at most {SCHEMA_BYTES_MAX}"),
         (wanting({"x" * 5000: 1}), "has 'xxx"),
@@ -141,6 +185,37 @@ def test_nesting_without_end_is_no_trouble() -> None:
             value = [value]
         assert "levels" in refusal(wanting({"const": value}))
     assert "levels" in refusal(wanting(nested(100_000)))
+
+
+LONG_NAME = "n" * 20_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {LONG_NAME: {"anyOf": [{} for _ in range(10_000)]}}},
+        {"$defs": {LONG_NAME: {"$ref": "#"}}, "anyOf": [{"$ref": "#"} for _ in range(2_000)]},
+        {"allOf": [{"properties": {f"p{i}": {"exclusiveMinimum": 0}}} for i in range(500)],
+         "patternProperties": {f"^p{i}": {"multipleOf": 1} for i in range(500)}, "maximum": 0.5},
+    ],
+    ids=["below a long name", "references", "bounds"],
+)  # fmt: skip
+def test_a_schema_costs_what_its_length_says(schema: Any) -> None:
+    """It is looked at in the daemon, between everybody's frames."""
+    tracemalloc.start()
+    started_s = time.process_time()
+    try:
+        schema_of(wanting(schema))
+        _now, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 16 * 2**20
+    assert time.process_time() - started_s < 2.0
+
+
+def test_what_is_too_long_is_not_looked_through() -> None:
+    """Ten times as long as it may be, it is refused for that, and not for its keywords."""
+    assert "bytes" in refusal(wanting({"anyOf": [{"not": {}} for _ in range(60_000)]}))
 
 
 JSON = st.recursive(

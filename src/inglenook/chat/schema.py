@@ -7,11 +7,12 @@ an engine can keep to it, only the engine can say.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from inglenook.chat.bounds import Bound, Meetings, near
+from inglenook.chat.pointers import LISTS_OF_SCHEMAS, ONE_SCHEMA, SCHEMAS_BY_NAME, Place, find
 from inglenook.errors import Code, Problem
 
 #: Of the schema as JSON text, bytes. Hand-written ones have a few KiB.
@@ -23,11 +24,11 @@ SCHEMA_DEPTH_MAX: Final = 64
 #: What ``json_object`` asks for.
 ANY_OBJECT: Final = '{"type": "object"}'
 
-_ONE_SCHEMA = ("items", "additionalProperties")
-_LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_EXCLUSIVE = ("exclusiveMinimum", "exclusiveMaximum")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_NUMBERS = (*_BOUNDS, "multipleOf")
+
+#: Under these, a schema speaks of the same value as the one around it.
+_OF_THE_SAME = ("anyOf", "oneOf", "allOf")
 
 #: These the engine looks at itself.
 _VALUES = ("type", "const", "enum", "required", "maxProperties", "pattern", "format")
@@ -88,7 +89,6 @@ def _text_of(named: Any) -> str:
         text = f"'{where}.schema' is nested too deep; at most {SCHEMA_DEPTH_MAX} levels are allowed"
         raise _bad(text)
     whole = {name: v for name, v in schema.items() if name not in _ANNOTATIONS_OF_THE_WHOLE}
-    _check_keywords(whole)
     try:
         text = json.dumps(whole, allow_nan=False)
     except ValueError:
@@ -96,61 +96,80 @@ def _text_of(named: Any) -> str:
     if len(text) > SCHEMA_BYTES_MAX:
         size = f"'{where}.schema' has {len(text)} bytes"
         raise _bad(f"{size}; at most {SCHEMA_BYTES_MAX} are allowed")
+    _check_keywords(whole)
     return text
 
 
 def _check_keywords(whole: Mapping[str, Any]) -> None:
     """Refuse what nobody would keep to: an answer that breaks its schema helps nobody."""
-    references: list[tuple[str, str]] = []
-    numbers: list[tuple[str, str, Any]] = []
-    places = set()
-    waiting: list[tuple[str, Any]] = [("#", whole)]
+    places: list[Place] = []
+    references: list[tuple[Place, str]] = []
+    bounds: list[tuple[Place, Bound]] = []
+    waiting = [Place(whole)]
     while waiting:
-        place, schema = waiting.pop()
-        places.add(place)
-        if isinstance(schema, bool):
+        place = waiting.pop()
+        if isinstance(place.schema, bool):
             continue
-        if not isinstance(schema, Mapping):
+        if not isinstance(place.schema, Mapping):
             raise _at(place, "must be an object, or true or false")
-        for keyword, value in schema.items():
+        places.append(place)
+        for keyword, value in place.schema.items():
             waiting += _schemas_in(place, keyword, value)
-            if keyword in _NUMBERS:
-                numbers.append((place, keyword, value))
+            if keyword in _BOUNDS:
+                bounds.append((place, Bound(keyword, value)))
             elif keyword == "$ref":
                 references.append((place, _pointer(place, value)))
-    for place, pointer in references:
-        if pointer not in places:
-            raise _at(place, f"refers to '{_short(pointer)}', where there is no schema")
-    _check_exclusive(numbers)
+    targets = [(place, _target(whole, place, pointer)) for place, pointer in references]
+    # Seldom are there any at all, and where they may meet takes longer to see.
+    if near([bound for _place, bound in bounds]):
+        _check_bounds(bounds, _meetings(places, targets))
 
 
-def _check_exclusive(numbers: list[tuple[str, str, Any]]) -> None:
-    """Refuse bounds that llguidance 1.9 does not keep to.
+def _check_bounds(bounds: list[tuple[Place, Bound]], meetings: Meetings) -> None:
+    """Refuse bounds that llguidance 1.9 does not keep to."""
+    together: dict[int, list[tuple[Place, Bound]]] = {}
+    for place, bound in bounds:
+        together.setdefault(meetings.of(id(place.schema)), []).append((place, bound))
+    for met in together.values():
+        wrong = near([bound for _place, bound in met])
+        for place, bound in met:
+            if bound in wrong:
+                text = f"has '{bound.keyword}' {bound.number:g} less than one from another bound"
+                raise _at(place, f"{text}, which is not supported by this version")
 
-    Between a whole number that is excluded and a fraction less than one away, it lets the whole
-    number pass. Bounds of several schemas may come together, so all are looked at as one.
-    """
-    fractions = [number for *_where, number in numbers if isinstance(number, float) and number % 1]
-    below = {math.floor(fraction) for fraction in fractions if math.isfinite(fraction)}
-    for place, keyword, number in numbers:
-        if keyword in _EXCLUSIVE and not number % 1 and {number - 1, number} & below:
-            text = f"has '{keyword}' {number:g} less than one from another bound, which is not"
-            raise _at(place, f"{text} supported by this version")
+
+def _meetings(places: list[Place], targets: list[tuple[Place, Any]]) -> Meetings:
+    """Find out which schemas may speak of one value."""
+    meetings = Meetings()
+    for place in places:
+        if place.above is None:
+            continue
+        outer, inner, (keyword, *names) = id(place.above.schema), id(place.schema), place.steps
+        if keyword in _OF_THE_SAME:
+            meetings.join(outer, inner)
+        elif keyword in ("properties", "prefixItems"):
+            of = "member" if keyword == "properties" else "item"
+            meetings.put(outer, (of, names[0]), inner)
+        elif keyword in ("additionalProperties", "patternProperties", "items"):
+            meetings.put(outer, ("item" if keyword == "items" else "member", None), inner)
+    for place, target in targets:
+        if isinstance(target, Mapping):
+            meetings.join(id(place.schema), id(target))
+    return meetings
 
 
-def _schemas_in(place: str, keyword: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The schemas that stand under one keyword, with their places."""
-    below = f"{place}/{_escaped(keyword)}"
-    if keyword in _ONE_SCHEMA:
-        yield below, value
-    elif keyword in _LISTS_OF_SCHEMAS:
+def _schemas_in(place: Place, keyword: str, value: Any) -> Iterator[Place]:
+    """The schemas that stand under one keyword."""
+    if keyword in ONE_SCHEMA:
+        yield Place(value, place, (keyword,))
+    elif keyword in LISTS_OF_SCHEMAS:
         if not isinstance(value, list):
             raise _at(place, f"has '{keyword}', which must be a list of schemas")
-        yield from ((f"{below}/{index}", item) for index, item in enumerate(value))
-    elif keyword in _SCHEMAS_BY_NAME:
+        yield from (Place(item, place, (keyword, str(i))) for i, item in enumerate(value))
+    elif keyword in SCHEMAS_BY_NAME:
         if not isinstance(value, Mapping):
             raise _at(place, f"has '{keyword}', which must be an object of schemas")
-        yield from ((f"{below}/{_escaped(name)}", item) for name, item in value.items())
+        yield from (Place(item, place, (keyword, name)) for name, item in value.items())
     elif keyword in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _at(place, f"has '{keyword}', which must be a number")
@@ -158,10 +177,17 @@ def _schemas_in(place: str, keyword: str, value: Any) -> Iterator[tuple[str, Any
         raise _at(place, f"has '{_short(keyword)}', which is not supported by this version")
 
 
-def _pointer(place: str, reference: Any) -> str:
+def _pointer(place: Place, reference: Any) -> str:
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise _at(place, "has a '$ref' that is not within the schema: '#' or '#/…'")
     return unquote(reference)
+
+
+def _target(whole: Mapping[str, Any], place: Place, pointer: str) -> Any:
+    target = find(whole, pointer)
+    if target is None:
+        raise _at(place, f"refers to '{_short(pointer)}', where there is no schema")
+    return target
 
 
 def _too_deep(value: Any) -> bool:
@@ -185,17 +211,12 @@ def _only(value: Mapping[str, Any], where: str, *names: str) -> None:
             raise _bad(f"'{where}' has '{_short(name)}', which is not supported by this version")
 
 
-def _escaped(name: str) -> str:
-    """A name as a step of a JSON pointer, RFC 6901."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def _short(text: str) -> str:
     return text if len(text) <= _SAID_CHARACTERS_MAX else text[:_SAID_CHARACTERS_MAX] + "…"
 
 
-def _at(place: str, text: str) -> Problem:
-    return _bad(f"'response_format': the schema at '{_short(place)}' {text}")
+def _at(place: Place, text: str) -> Problem:
+    return _bad(f"'response_format': the schema at '{_short(str(place))}' {text}")
 
 
 def _bad(text: str) -> Problem:
