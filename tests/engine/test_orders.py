@@ -62,6 +62,7 @@ EVENTS: list[Event] = [
     Refused(1, Refusal.CONTEXT_TOO_LONG, prompt_tokens=9000, request_tokens_max=8192),
     Refused(1, Refusal.TEMPLATE, detail="roles must alternate"),
     Refused(1, Refusal.SCHEMA, detail="the schema at '#/items' cannot be kept to: it is false"),
+    Refused(1, Refusal.SCHEMA_UNTRIED, detail="Too many open files"),
     Prepared(9, 412, 380),
     Step((Output(1, "é", (5, 6)), Output(2, "", (7,)))),
     Step(()),

@@ -71,6 +71,7 @@ def test_what_is_read_ahead_is_how_the_answer_begins(
         (Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "4096"),
         (Refused(1, Refusal.TEMPLATE, detail="no system role"), Code.BAD_REQUEST, "no system role"),
         (Refused(1, Refusal.SCHEMA, detail="'#/a' is false"), Code.BAD_REQUEST, "'#/a' is false."),
+        (Refused(1, Refusal.SCHEMA_UNTRIED, detail="no memory"), Code.BUSY, "now: no memory. Ask"),
     ],
 )
 def test_a_refusal_becomes_a_sentence(refused: Refused, code: Code, word: str) -> None:
@@ -79,3 +80,9 @@ def test_a_refusal_becomes_a_sentence(refused: Refused, code: Code, word: str) -
 
     assert problem.code is code
     assert word in problem.text
+
+
+def test_a_schema_that_could_not_be_tried_is_nobodys_fault() -> None:
+    """It says when to ask again."""
+    problem = problem_of(Refused(1, Refusal.SCHEMA_UNTRIED, detail="no memory"))
+    assert problem.retry_after_s is not None

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 #: Raised with every change to a message below; both sides must agree before anything else is said.
-PIPE_VERSION = 3
+PIPE_VERSION = 4
 
 
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -224,6 +224,7 @@ class Refusal(StrEnum):
     CONTEXT_TOO_LONG = "context_too_long"
     TEMPLATE = "template"
     SCHEMA = "schema"
+    SCHEMA_UNTRIED = "schema_untried"
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -231,7 +232,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         detail: For `Refusal.TEMPLATE`, the template's own words; for `Refusal.SCHEMA`, where and
-            why; else empty.
+            why; for `Refusal.SCHEMA_UNTRIED`, why it could not be tried just then; else empty.
     """
 
     job: int

@@ -14,6 +14,9 @@ _T = TypeVar("_T")
 #: How far back penalties look, tokens; llama.cpp's default.
 _PENALTY_LAST_N = 64
 
+#: When to ask again where a schema could not be tried: most want of memory is over by then.
+_UNTRIED_RETRY_S = 5.0
+
 
 def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
     """Turn a request into the engine's order, with the model's profile where it left the choice.
@@ -63,6 +66,9 @@ def problem_of(refused: Refused) -> Problem:
         return Problem(Code.BAD_REQUEST, text)
     if refused.why is Refusal.SCHEMA:
         return Problem(Code.BAD_REQUEST, f"'response_format': {refused.detail}.")
+    if refused.why is Refusal.SCHEMA_UNTRIED:
+        text = f"The box could not try the JSON schema just now: {refused.detail}. Ask again."
+        return Problem(Code.BUSY, text, retry_after_s=_UNTRIED_RETRY_S)
     return Problem(
         Code.CONTEXT_TOO_LONG,
         f"The conversation is {refused.prompt_tokens} tokens long; this box can hold "

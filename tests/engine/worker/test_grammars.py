@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from inglenook.engine.orders import Start
 from inglenook.engine.worker.grammars import _KNOWN_MAX, Grammars
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pipe import Pipe
-from inglenook.engine.worker.refusal import SchemaRefused
+from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 from tests.engine.worker.writing import order
 
 _DEADLINE_S = 30.0
@@ -162,12 +163,63 @@ def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert bench.settle(1) == [2]
-    with pytest.raises(SchemaRefused, match="could not try the schema: Too many open files"):
+    with pytest.raises(SchemaUntried, match="Too many open files"):
         bench.grammars.guide(start, thinking=False)
 
     bench.grammars.ask(start)
     assert bench.settle(1) == [2]
     assert bench.grammars.guide(start, thinking=False) is not None
+
+
+def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
+    """All who wait for that schema are told; the next who asks has it tried again."""
+    killed, same, other = asking(1, GOOD), asking(2, GOOD), asking(3, OTHER)
+    for start in (killed, same, other):
+        bench.grammars.ask(start)
+    while bench.grammars._proof is None:
+        bench.grammars.advance()
+    os.kill(bench.grammars._proof._process.pid, signal.SIGKILL)
+    assert bench.settle(3) == [1, 2, 3]
+    for start in (killed, same):
+        with pytest.raises(SchemaUntried, match="was ended"):
+            bench.grammars.guide(start, thinking=False)
+    assert bench.grammars.guide(other, thinking=False) is not None
+
+    bench.grammars.ask(killed)
+    assert bench.settle(1) == [1]
+    assert bench.grammars.guide(killed, thinking=False) is not None
+
+
+def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
+    """More answers may be settled before they begin than schemas are remembered."""
+    good, bad = asking(1, GOOD), asking(2, BAD)
+    bench.grammars.ask(good)
+    bench.grammars.ask(bad)
+    bench.settle(2)
+    bench.grammars.purge()
+    assert bench.grammars.guide(good, thinking=False) is not None
+    with pytest.raises(SchemaRefused, match="minimum"):
+        bench.grammars.guide(bad, thinking=False)
+    assert not bench.grammars._settled
+
+
+def test_schemas_are_forgotten_when_everything_is(bench: Bench) -> None:
+    """One that is being tried for nobody, too; one that somebody waits for is not."""
+    bench.grammars.ask(asking(1, BAD))
+    bench.settle(1)
+    bench.grammars.forget(1)
+    for job in (2, 3):
+        bench.grammars.ask(asking(job, GOOD))
+    bench.grammars.advance()
+    bench.grammars.purge()
+    assert not bench.grammars._faults
+    assert bench.grammars._proof is not None
+
+    bench.grammars.forget(2)
+    bench.grammars.forget(3)
+    bench.grammars.purge()
+    assert bench.grammars._proof is None
+    assert not any(schema in repr(vars(bench.grammars)) for schema in (BAD, GOOD))
 
 
 def test_what_was_too_much_is_tried_again(bench: Bench) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from inglenook.engine.worker.proof import Proof
+from inglenook.engine.worker.refusal import SchemaUntried
 
 _DEADLINE_S = 30.0
 
@@ -28,11 +29,16 @@ def tried(schema: Any) -> str:
     """What comes of it."""
     proof = Proof(schema if isinstance(schema, str) else json.dumps(schema))
     try:
-        while (fault := proof.read() if readable(proof) else None) is None:
-            pass
-        return fault
+        return outcome(proof)
     finally:
         proof.close()
+
+
+def outcome(proof: Proof) -> str:
+    """Wait for its last word."""
+    while (fault := proof.read() if readable(proof) else None) is None:
+        pass
+    return fault
 
 
 def readable(proof: Proof) -> bool:
@@ -81,6 +87,18 @@ REFERRED = {"$ref": "#/$defs/x~1y%20z"}
             "#",
             "incompatible types",
         ),
+        (
+            {"properties": {"a": NO_SUCH_NUMBER, "b": {"pattern": "(?=x)"}}},
+            "#/properties/b",
+            "look-around",
+        ),
+        (
+            {"properties": {"a": {"pattern": "["}, "b": NO_SUCH_NUMBER}, "required": ["b"]},
+            "#/properties/a",
+            "unclosed",
+        ),
+        ({"type": "array", "items": NO_SUCH_NUMBER, "minItems": 1}, "#/items", "minimum (5)"),
+        (object_of(**{"a\nb é": NO_SUCH_NUMBER}), "#/properties/a\\nb é", "minimum (5)"),
         (object_of(a=False), "#", "required property 'a'"),
         ("{", "#", "EOF"),
     ],
@@ -144,14 +162,26 @@ def children_s() -> float:
     return times.children_user + times.children_system
 
 
-def test_a_process_that_dies_says_that_it_was_too_much() -> None:
-    """As it does for want of memory."""
+def test_a_name_without_end_is_not_said_to_its_end() -> None:
+    """It would go to a journal and to a phone."""
+    assert len(tried(object_of(**{"n" * 60_000: NO_SUCH_NUMBER}))) < 500
+
+
+def test_any_locale_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service may have none, or one that knows no such letters."""
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert "'#/properties/é'" in tried(object_of(é=NO_SUCH_NUMBER))
+    assert tried('{"const": "é"}') == ""
+
+
+def test_a_process_that_is_killed_has_said_nothing() -> None:
+    """It may be the box's fault: nobody's schema is refused for that."""
     proof = Proof(json.dumps(SLOW))
     os.kill(proof._process.pid, signal.SIGKILL)
-    while (fault := proof.read() if readable(proof) else None) is None:
-        pass
+    with pytest.raises(SchemaUntried, match="was ended"):
+        outcome(proof)
     proof.close()
-    assert "takes too much time or memory" in fault
 
 
 def test_it_can_be_called_off() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.refusal import SchemaRefused
+from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
     from inglenook.engine.orders import Start
@@ -39,10 +39,12 @@ class Grammars:
         self._parts: Iterator[None] = iter(())
         self._ready = False
         self._proof: Proof | None = None
+        #: The schema that it tries.
+        self._on_trial = ""
         #: What came of a schema: nothing if it is good.
         self._faults: dict[str | None, str] = {}
-        #: Of which another try may come to something else: memory may have been short.
-        self._unsure: set[str | None] = set()
+        #: By job, what its guide will be refused for; the schema may be forgotten before.
+        self._settled: dict[int, SchemaRefused | SchemaUntried | None] = {}
 
     @property
     def pressing(self) -> bool:
@@ -51,18 +53,22 @@ class Grammars:
 
     def ask(self, start: Start) -> None:
         """Take an answer that has to keep to a schema."""
-        if start.schema in self._unsure:
-            self._unsure.remove(start.schema)
-            self._faults.pop(start.schema, None)
         self.waiting.append(start)
 
     def forget(self, job: int) -> Start | None:
-        """Give back an answer that is still waiting, if it is."""
+        """Give back an answer that is still waiting, if it is; of a settled one nothing is kept."""
+        self._settled.pop(job, None)
         for start in self.waiting:
             if start.job == job:
                 self.waiting.remove(start)
                 return start
         return None
+
+    def purge(self) -> None:
+        """Forget what came of schemas: their names are somebody's words."""
+        self._faults.clear()
+        if self._proof is not None and not self._wanting(self._on_trial):
+            self.close()
 
     def advance(self) -> list[Start]:
         """Do one part of what is to be done.
@@ -76,7 +82,11 @@ class Grammars:
             self._prepare()
         settled = []
         while self.waiting and self._ready and self._tried:
-            settled.append(self.waiting.popleft())
+            start = self.waiting.popleft()
+            if start.job not in self._settled:
+                fault = self._faults[start.schema]
+                self._settled[start.job] = SchemaRefused(fault) if fault else None
+            settled.append(start)
         if self.waiting and self._proof is None and not self._tried:
             self._try(self.waiting[0].schema or "")
         return settled
@@ -90,15 +100,16 @@ class Grammars:
 
         Raises:
             SchemaRefused: If it cannot be had.
+            SchemaUntried: If that could not be found out just now.
         """
         if start.schema is None:
             return None
         from inglenook.engine.worker.grammar import compile_schema
         from inglenook.engine.worker.guide import Guide
 
-        fault = self._faults.get(start.schema, "the schema was not tried; ask again")
-        if fault:
-            raise SchemaRefused(fault)
+        refusal = self._settled.pop(start.job)
+        if refusal is not None:
+            raise refusal
         assert self._vocabulary is not None
         matcher = compile_schema(self._vocabulary.tokenizer, start.schema)
         return Guide(self._model, self._vocabulary, matcher, thinking=thinking)
@@ -109,11 +120,16 @@ class Grammars:
             self._pipe.ignore(self._proof)
             self._proof.close()
             self._proof = None
+            self._on_trial = ""
 
     @property
     def _tried(self) -> bool:
-        """Whether it is known of the next one's schema what comes of it."""
-        return self.waiting[0].schema in self._faults
+        """Whether it is known of the next one what comes of it."""
+        start = self.waiting[0]
+        return start.job in self._settled or start.schema in self._faults
+
+    def _wanting(self, schema: str) -> list[Start]:
+        return [start for start in self.waiting if start.schema == schema]
 
     def _prepare(self) -> None:
         if self._vocabulary is None:
@@ -130,22 +146,34 @@ class Grammars:
         try:
             self._proof = proof = Proof(schema)
         except OSError as exc:
-            self._know(schema, f"the box could not try the schema: {exc.strerror}", sure=False)
+            self._settle(schema, SchemaUntried, exc.strerror or "it failed")
             return
+        self._on_trial = schema
 
         def hear() -> None:
-            fault = proof.read()
-            if fault is not None:
+            try:
+                fault = proof.read()
+            except SchemaUntried as exc:
                 self.close()
-                self._know(schema, fault, sure=fault != TOO_MUCH)
+                self._settle(schema, SchemaUntried, exc.why)
+                return
+            if fault is None:
+                return
+            self.close()
+            if fault == TOO_MUCH:
+                # Another time it may be less: a core that is held back takes longer.
+                self._settle(schema, SchemaRefused, fault)
+            else:
+                self._know(schema, fault)
 
         self._pipe.attend(proof, hear)
 
-    def _know(self, schema: str, fault: str, *, sure: bool) -> None:
+    def _settle(self, schema: str, refusal: type[SchemaRefused | SchemaUntried], why: str) -> None:
+        """Refuse those who wait now; who comes later has it tried again."""
+        for start in self._wanting(schema):
+            self._settled[start.job] = refusal(why)
+
+    def _know(self, schema: str, fault: str) -> None:
         if len(self._faults) == _KNOWN_MAX:
-            oldest = next(iter(self._faults))
-            del self._faults[oldest]
-            self._unsure.discard(oldest)
+            del self._faults[next(iter(self._faults))]
         self._faults[schema] = fault
-        if not sure:
-            self._unsure.add(schema)

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from llguidance import LLTokenizer
 
 from inglenook.engine.worker.grammar import compile_schema
-from inglenook.engine.worker.refusal import SchemaRefused
+from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 #: What a schema may take of a core; the engine then takes as long, in the middle of a step.
 COMPILE_S: Final = 0.2
@@ -35,6 +35,9 @@ _MEMORY_BYTES: Final = 2**30
 _DEADLINE_S: Final = 30
 
 _READ_BYTES: Final = 4096
+
+#: Of a place, so much is said: it has names that somebody else chose.
+_PLACE_CHARACTERS_MAX: Final = 200
 
 TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
 
@@ -74,13 +77,20 @@ class Proof:
 
         Returns:
             None before the end; nothing if the schema is good; else where and why it is not.
+
+        Raises:
+            SchemaUntried: If the process ended before it could say, and not for its time.
         """
         data = os.read(self.fileno(), _READ_BYTES)
         if data:
             self._said += data
             return None
-        whole_lines = self._said.decode(errors="replace").split("\n")[:-1]
-        return whole_lines[-1] if whole_lines else TOO_MUCH
+        whole_lines = self._said.split(b"\n")[:-1]
+        if whole_lines:
+            return str(json.loads(whole_lines[-1]))
+        if self._process.wait() == -signal.SIGPROF:
+            return TOO_MUCH
+        raise SchemaUntried("the process that tries it was ended")
 
     def close(self) -> None:
         """End it, if it has not ended."""
@@ -95,7 +105,7 @@ def main() -> int:
     # The default action of both timers' signals is to end the process.
     signal.alarm(_DEADLINE_S)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    schema = sys.stdin.read()
+    schema = sys.stdin.buffer.read().decode()
     tokenizer = LLTokenizer("byte")
     signal.setitimer(signal.ITIMER_PROF, COMPILE_S)
     try:
@@ -103,33 +113,53 @@ def main() -> int:
     except SchemaRefused as exc:
         print(_said("", exc.why), flush=True)  # noqa: T201 the answer to the engine
         signal.setitimer(signal.ITIMER_PROF, _PLACE_S)
-        place, why = _innermost(tokenizer, schema)
-        print(_said(place, why or exc.why), flush=True)  # noqa: T201 the answer to the engine
+        place, why = _innermost(tokenizer, schema, exc.why)
+        print(_said(place, why), flush=True)  # noqa: T201 the answer to the engine
     else:
-        print(flush=True)  # noqa: T201 the answer to the engine
+        print(json.dumps(""), flush=True)  # noqa: T201 the answer to the engine
     return 0
 
 
 def _said(place: str, why: str) -> str:
-    return f"the schema at '#{place}' cannot be kept to: {why}"
+    # In JSON for what names may have in them: line breaks, and letters a locale does not know.
+    shown = json.dumps(place, ensure_ascii=False)[1:-1]
+    if len(shown) > _PLACE_CHARACTERS_MAX:
+        shown = shown[:_PLACE_CHARACTERS_MAX] + "…"
+    return json.dumps(f"the schema at '#{shown}' cannot be kept to: {why}")
 
 
-def _innermost(tokenizer: LLTokenizer, schema: str) -> tuple[str, str]:
-    """Find the innermost schema that is refused by itself, and why; nothing if it is the whole."""
+def _innermost(tokenizer: LLTokenizer, schema: str, why: str) -> tuple[str, str]:
+    """Find the innermost schema that the whole is refused for, and why it is itself."""
     schema_within: Any = json.loads(schema)
     # Put under a name, so that any place in it can be referred to as if it were all there is.
     whole = json.dumps(schema_within).replace('"$ref": "#', '"$ref": "#/$defs/whole')
-    place, why = "", ""
+    place = ""
     while True:
         for step, inner in _schemas_in(schema_within):
             pointer = json.dumps("#/$defs/whole" + quote(place + step))
             try:
                 compile_schema(tokenizer, f'{{"$ref": {pointer}, "$defs": {{"whole": {whole}}}}}')
             except SchemaRefused as exc:
+                if not _refused_for(schema_within, why, step, exc.why):
+                    continue
                 place, why, schema_within = place + step, exc.why, inner
                 break
         else:
             return place, why
+
+
+def _refused_for(schema: dict[str, Any], why: str, step: str, why_inner: str) -> bool:
+    """Whether a schema is refused for one right in it: in the same words, or as it requires it.
+
+    Others may be refused by themselves, and have their good reasons where they stand.
+    """
+    if why.startswith("required property"):
+        names = schema.get("required")
+        required = {f"/properties/{_escaped(name)}" for name in names} if names else ()
+        return why_inner == why or step in required
+    if why.startswith("required item"):
+        return why_inner == why or step.startswith(("/items", "/prefixItems/"))
+    return why_inner == why
 
 
 def _schemas_in(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

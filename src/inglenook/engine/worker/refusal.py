@@ -1,4 +1,4 @@
-"""What an engine says of a schema it cannot keep to. Kind: words."""
+"""Why an engine does not begin an answer that has to keep to a schema. Kind: words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from inglenook.errors import EngineError
 
 class SchemaRefused(EngineError):
     """There is no JSON as the schema wants it, or no way to keep to it; ``why`` says which."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class SchemaUntried(EngineError):
+    """What is wrong is not the schema, and may soon be over; ``why`` says what it is."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)

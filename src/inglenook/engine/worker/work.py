@@ -30,7 +30,7 @@ from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
-from inglenook.engine.worker.refusal import SchemaRefused
+from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
@@ -135,6 +135,7 @@ class Work:
                 self._limit(order)
             case Purge():
                 self._batcher.pool.purge()
+                self._grammars.purge()
             case Load():
                 raise ParentGone
 
@@ -149,12 +150,12 @@ class Work:
             )
 
     def _cancel(self, job: int) -> None:
+        untried = self._grammars.forget(job)
         for newcomer in self._newcomers:
             if newcomer.job == job:
                 self._newcomers.remove(newcomer)
                 self._pipe.send(_never_begun(newcomer))
                 return
-        untried = self._grammars.forget(job)
         if untried is not None:
             self._pipe.send(_never_begun(untried))
             return
@@ -168,9 +169,12 @@ class Work:
                 return self._batcher.submit(newcomer, tokens, thinking=thinking, guide=guide)
             tokens, prompt_tokens = self._prompts.beginning(newcomer.messages)
         except TemplateRefused as exc:
+            self._grammars.forget(newcomer.job)
             return [Refused(newcomer.job, Refusal.TEMPLATE, detail=exc.why)]
         except SchemaRefused as exc:
             return [Refused(newcomer.job, Refusal.SCHEMA, detail=exc.why)]
+        except SchemaUntried as exc:
+            return [Refused(newcomer.job, Refusal.SCHEMA_UNTRIED, detail=exc.why)]
         refused = self._batcher.read_ahead(newcomer.job, tokens, prompt_tokens)
         return [refused] if refused else []
 
