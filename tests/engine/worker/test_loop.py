@@ -386,6 +386,25 @@ def test_a_schema_that_cannot_be_kept_to_is_refused(toy_path: Path) -> None:
         assert whole_answer(daemon, 2)[1].finish is Finish.STOP
 
 
+def test_a_schema_that_could_not_be_tried_is_refused_for_the_moment(toy_path: Path) -> None:
+    """The kernel may end the process that tries it; who asks again is answered."""
+    others = {child.pid for child in psutil.Process().children()}
+
+    def trying() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if child.pid not in others]
+
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(constrained(1, PAIR))
+        until(lambda: bool(trying()))
+        for child in trying():
+            child.kill()
+        refused = daemon.hear(Refused)
+        assert (refused.job, refused.why) == (1, Refusal.SCHEMA_UNTRIED)
+        daemon.send(Purge(), constrained(2, PAIR))
+        assert whole_answer(daemon, 2)[1].finish is Finish.STOP
+
+
 def test_nobody_waits_while_a_schema_is_tried(endless_path: Path) -> None:
     """It takes a core for a while; steps go on meanwhile, and the next orders are taken."""
     with engine() as daemon:
