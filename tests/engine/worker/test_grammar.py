@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from llguidance import LLTokenizer
 
+from inglenook.chat import pointers
 from inglenook.chat import schema as chat_schema
 from inglenook.engine.worker.grammar import compile_schema
 from inglenook.engine.worker.refusal import SchemaRefused
@@ -78,9 +79,9 @@ def test_no_keyword_is_let_pass_that_is_not_in_the_table() -> None:
         *chat_schema._VALUES,
         *chat_schema._COUNTS,
         *chat_schema._NUMBERS,
-        *chat_schema._ONE_SCHEMA,
-        *chat_schema._LISTS_OF_SCHEMAS,
-        *chat_schema._SCHEMAS_BY_NAME,
+        *pointers.ONE_SCHEMA,
+        *pointers.LISTS_OF_SCHEMAS,
+        *pointers.SCHEMAS_BY_NAME,
         "$ref",
     }
     assert known == {keyword for keyword, *_ in KEYWORDS}
