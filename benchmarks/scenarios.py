@@ -66,8 +66,9 @@ class Tally:
 async def cut_sockets(box: Box, tokens: int) -> Tally:
     """Cut the socket after every frame of an answer in turn, and resume.
 
-    The likeliest token is always the same as long as one answer is computed at a time, so the text
-    of an answer that was never cut is the one to expect.
+    What is to be expected is the whole text of the same answer, read at once when it is over.
+    Another answer's will not do, even to the same question and with the likeliest token always:
+    how a prompt is cut into steps goes by the clock, and rounds sums otherwise.
     """
     token = await asyncio.to_thread(box.pair, "cut")
     question = counting(tokens)
@@ -82,21 +83,20 @@ async def cut_sockets(box: Box, tokens: int) -> Tally:
             await phone.follow(lambda told, frames=frames: _has(told, frames))  # type: ignore[misc]
         told = await phone.follow()
         tally.times += len(cut)
-        tally.count(told, expected=told.text == uncut.text and whole(told, tokens))
+        text = await whole_text(box.url, token, told.response_id)
+        tally.count(told, expected=told.text == text and whole(told, tokens))
     for seq in range(uncut.seq):
         rest = await Follower(
             box.url, token, {}, told=Told(uncut.response_id, seq, texts=_up_to(uncut, seq))
         ).follow()
         tally.times += 1
         tally.count(rest, expected=uncut.text.endswith(rest.text) and len(rest.ends) == 1)
-    await _resume_on_two(box, token, question, uncut, tally)
+    await _resume_on_two(box, token, question, tally)
     tally.notes["frames"] = uncut.frames
     return tally
 
 
-async def _resume_on_two(
-    box: Box, token: str, question: dict[str, Any], uncut: Told, tally: Tally
-) -> None:
+async def _resume_on_two(box: Box, token: str, question: dict[str, Any], tally: Tally) -> None:
     """One socket is cut; two others resume the answer at the same time."""
     phone = Follower(box.url, token, question)
     seen = await phone.follow(lambda told: _has(told, 2))
@@ -104,9 +104,10 @@ async def _resume_on_two(
     both = await asyncio.gather(
         phone.follow(), Follower(box.url, token, question, told=twin).follow()
     )
+    text = await whole_text(box.url, token, seen.response_id)
     tally.times += 1
     for told in both:
-        tally.count(told, expected=told.text == uncut.text)
+        tally.count(told, expected=told.text == text)
 
 
 def _has(told: Told, frames: int) -> bool:
