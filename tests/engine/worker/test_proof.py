@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from inglenook.engine.worker.proof import Proof
+from inglenook.engine.worker.proof import TOO_MUCH, Proof
 from inglenook.engine.worker.refusal import SchemaUntried
 
 _DEADLINE_S = 30.0
@@ -181,6 +181,14 @@ def test_a_process_that_is_killed_has_said_nothing() -> None:
     os.kill(proof._process.pid, signal.SIGKILL)
     with pytest.raises(SchemaUntried, match="was ended"):
         outcome(proof)
+    proof.close()
+
+
+def test_a_process_that_gets_no_more_memory_has_said_enough() -> None:
+    """The library aborts then; the same schema would do so again."""
+    proof = Proof(json.dumps(SLOW))
+    os.kill(proof._process.pid, signal.SIGABRT)
+    assert outcome(proof) == TOO_MUCH
     proof.close()
 
 

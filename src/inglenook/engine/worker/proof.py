@@ -39,6 +39,10 @@ _READ_BYTES: Final = 4096
 #: Of a place, so much is said: it has names that somebody else chose.
 _PLACE_CHARACTERS_MAX: Final = 200
 
+#: What the process dies of at its bounds: of time by the kernel, of memory by llguidance itself,
+#: which aborts where it gets none.
+_TOO_MUCH_SIGNALS: Final = (-signal.SIGPROF, -signal.SIGABRT)
+
 TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
 
 _ONE_SCHEMA: Final = ("items", "additionalProperties")
@@ -79,7 +83,7 @@ class Proof:
             None before the end; nothing if the schema is good; else where and why it is not.
 
         Raises:
-            SchemaUntried: If the process ended before it could say, and not for its time.
+            SchemaUntried: If the process ended before it could say, and not at its bounds.
         """
         data = os.read(self.fileno(), _READ_BYTES)
         if data:
@@ -88,7 +92,7 @@ class Proof:
         whole_lines = self._said.split(b"\n")[:-1]
         if whole_lines:
             return str(json.loads(whole_lines[-1]))
-        if self._process.wait() == -signal.SIGPROF:
+        if self._process.wait() in _TOO_MUCH_SIGNALS:
             return TOO_MUCH
         raise SchemaUntried("the process that tries it was ended")
 
