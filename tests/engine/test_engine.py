@@ -14,10 +14,9 @@ from inglenook.engine.orders import ChatMessage, Load, Phase, Start
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start, until
+from tests.parts.starter import CAPITAL, PARIS
 
 SYSTEM = ChatMessage("system", "You are a helpful AI assistant.")
-FRANCE = "What is the capital of France?"
-PARIS = "The capital of France is Paris."
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> 
         assert ready.request_tokens_max == 1024
 
         paris = Heard()
-        engine.supervisor.start(ask(1, FRANCE, 40), paris)
+        engine.supervisor.start(ask(1, CAPITAL, 40), paris)
         await over(paris)
         assert (paris.text, paris.what) == (PARIS, ["started", "ended: stop"])
 
@@ -70,7 +69,7 @@ async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> 
         await engine.until(Phase.READY, times=2)
         assert engine.supervisor.pid != pid
         continued = Heard()
-        engine.supervisor.start(ask(4, FRANCE, 40, paris.tokens[:4]), continued)
+        engine.supervisor.start(ask(4, CAPITAL, 40, paris.tokens[:4]), continued)
         await over(continued)
         assert continued.text == PARIS
         assert continued.tokens == paris.tokens[4:]

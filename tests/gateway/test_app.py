@@ -14,6 +14,7 @@ from inglenook.errors import Code, Problem
 from inglenook.serving.limits import ServingLimits
 from tests.gateway.conftest import Home
 from tests.parts.box import Box, made_box
+from tests.parts.starter import CAPITAL, PARIS
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -91,12 +92,10 @@ def test_the_state_is_told_whole(box: Box, token: str) -> None:
 
 def test_the_smallest_client_gets_its_answer(box: Box, token: str) -> None:
     """One question in, one answer out."""
-    question = "What is the capital of France? Answer with one word."
-
-    reply = box.http("POST", "/v1/inference", token=token, body={"question": question})
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": CAPITAL})
 
     assert reply.status == 200
-    assert reply.json()["answer"].strip()
+    assert reply.json()["answer"] == PARIS
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,15 @@ from pathlib import Path
 
 from inglenook.models.starter import pull_starter
 
+#: A question to which the starter has one answer, on any processor and however its words are drawn:
+#: each is likelier than all others together by far. Without the second sentence it sometimes begins
+#: in French, and goes on to the end of its context.
+CAPITAL = "What is the capital of France? Answer with one word."
+PARIS = "The capital of France is Paris."
+
+#: What it says to this goes on for hundreds of words, however they are drawn.
+POEM = "Write a poem of eight lines about the sea."
+
 _MODELS_DIR = Path(__file__).parents[2] / ".state" / "models"
 
 

@@ -16,6 +16,7 @@ from benchmarks.follower import Follower, whole_text
 from benchmarks.scenarios import power_cuts
 from tests.parts.box import Box, running_box
 from tests.parts.phone import chat, connected, long_chat
+from tests.parts.starter import CAPITAL
 from tests.whole.conftest import ENDLESS_TOKENS, TokensIn
 
 NAMES = ("journal.db", "journal.db-shm", "journal.db-wal")
@@ -64,9 +65,7 @@ async def test_a_damaged_journal_costs_no_more_than_what_it_held(
         (fresh_box.state_dir / "journal.db").write_bytes(b"\xff" * 4096)
     await asyncio.to_thread(fresh_box.restart)
     async with connected(fresh_box.url, token) as other:
-        fresh = await other.ask(
-            chat("What is the capital of France?", max_tokens=20, temperature=0)
-        )
+        fresh = await other.ask(chat(CAPITAL, max_tokens=20, temperature=0))
     assert "Paris" in fresh.text
     told = await phone.follow()
     assert not told.breaches

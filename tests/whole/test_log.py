@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.parts.box import made_box
 from tests.parts.phone import chat, connected, knocking
+from tests.parts.starter import CAPITAL
 
 #: A word that no part of the program has of itself; the model is made to say it.
 SECRET = "Rumpelstiltskin"
@@ -33,7 +34,7 @@ async def test_no_prompt_answer_or_token_is_ever_logged(starter_model: Path) -> 
             async with knocking(box.url) as stranger:
                 await stranger.authenticate(wrong)
             box.http("GET", "/v1/state", token=wrong)
-        spoken = {"question": f"Spell {SECRET}, briefly."}
+        spoken = {"question": f"I am {SECRET}. {CAPITAL}"}
         box.http("POST", "/v1/inference", token=token, body=spoken)
         box.http("POST", "/v1/inference", token=token, body=SECRET.encode())
         box.http("GET", f"/{SECRET}?token={token}", headers={"Host": SECRET, "Origin": SECRET})

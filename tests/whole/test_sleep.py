@@ -11,6 +11,7 @@ import pytest
 
 from tests.parts.box import READY_S, Box, made_box, running_box
 from tests.parts.phone import connected, long_chat
+from tests.parts.starter import CAPITAL, PARIS
 
 #: What the daemon may keep while it sleeps, bytes of resident memory.
 ASLEEP_BYTES_MAX = 60_000_000
@@ -54,10 +55,9 @@ def test_a_box_asleep_has_no_engine_and_is_small(asleep: tuple[Box, str]) -> Non
 def test_a_question_wakes_it(asleep: tuple[Box, str]) -> None:
     """Over HTTP, from a program that knows nothing of sleep."""
     box, token = asleep
-    question = "What is two and two? Answer with one word."
-    reply = box.http("POST", "/v1/inference", token=token, body={"question": question})
+    reply = box.http("POST", "/v1/inference", token=token, body={"question": CAPITAL})
 
-    assert (reply.status, bool(reply.json()["answer"])) == (200, True)
+    assert (reply.status, reply.json()["answer"]) == (200, PARIS)
 
 
 async def test_a_phone_that_comes_in_wakes_it_before_it_asks(asleep: tuple[Box, str]) -> None:

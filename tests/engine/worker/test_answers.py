@@ -10,10 +10,9 @@ from inglenook.engine.settings import KvType
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt import PromptMaker
 from tests.engine.worker.writing import Answer, FixedBudget, order, sampling, writing
+from tests.parts.starter import CAPITAL, PARIS
 
 SYSTEM = "You are a helpful AI assistant."
-FRANCE = "What is the capital of France?"
-PARIS = "The capital of France is Paris."
 
 
 def random_by(seed: int) -> Sampling:
@@ -28,7 +27,7 @@ def prompts(starter: Model) -> PromptMaker:
     return PromptMaker(starter, template)
 
 
-def question(prompts: PromptMaker, text: str = FRANCE) -> list[int]:
+def question(prompts: PromptMaker, text: str = CAPITAL) -> list[int]:
     """The tokens of a conversation that has just begun."""
     messages = [ChatMessage("system", SYSTEM), ChatMessage("user", text)]
     return prompts.tokens(messages)[0]
@@ -70,7 +69,7 @@ def test_a_long_question_is_answered_the_same_however_it_was_cut(
 ) -> None:
     """200 tokens of notes before it, read in three steps or in one."""
     notes = "The harbour has twelve boats, and each of them has a name. " * 13
-    tokens = question(prompts, notes + FRANCE)
+    tokens = question(prompts, notes + CAPITAL)
     assert 2 * 96 < len(tokens) < 3 * 96
 
     first = ask(starter, tokens, 7, grant=96)
@@ -82,7 +81,7 @@ def test_a_long_question_is_answered_the_same_however_it_was_cut(
 
 def test_eight_phones_ask_at_once(starter: Model, prompts: PromptMaker) -> None:
     """Each is in every step from its first token on, and each gets its own answer."""
-    texts = [FRANCE, "Say hello.", "What is 2 + 2?", "Name a colour."] * 2
+    texts = [CAPITAL, "Say hello.", "What is 2 + 2?", "Name a colour."] * 2
     with writing(starter, sequences=8, kv_type="f16", budget=FixedBudget(512)) as writer:
         for job, text in enumerate(texts):
             writer.submit(order(job, 10, ignore_eos=False), question(prompts, text))

@@ -11,6 +11,7 @@ from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
 from tests.parts.phone import chat, connected, long_chat
 from tests.parts.service import FOUND_S, PORT, SOCKETS, UNIT, Service, seen
+from tests.parts.starter import CAPITAL
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
@@ -19,8 +20,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 GOODBYE_S = 5.0
 #: Ten times what `systemd-analyze security` calls exposure.
 EXPOSURE_MOST = 13
-
-QUESTION = "What is the capital of France?"
 
 _USERS = r"/etc/(\.pwd\.lock|g?shadow-?|group-?|passwd-?)$"
 
@@ -41,7 +40,7 @@ async def test_a_phone_finds_the_installed_service_and_talks_to_it(
         for entry in entries:
             host = f"[{entry.address}]" if ":" in entry.address else entry.address
             async with connected(f"http://{host}:{entry.port}", token) as asking:
-                answer = await asking.ask(chat(QUESTION, temperature=0, max_tokens=32))
+                answer = await asking.ask(chat(CAPITAL, temperature=0, max_tokens=32))
             assert answer.done is not None
             assert "Paris" in answer.text
 

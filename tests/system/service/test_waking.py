@@ -11,6 +11,7 @@ from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
 from tests.parts.phone import chat, connected
 from tests.parts.service import FOUND_S, SOCKETS, START_S, STATE_DIR, UNIT, Service, seen
+from tests.parts.starter import CAPITAL
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
@@ -22,7 +23,7 @@ LATE_S = 60.0
 WAKE_PORT = 9
 BOARD = "box"
 
-QUESTION = chat("What is the capital of France?", temperature=0, max_tokens=32)
+QUESTION = chat(CAPITAL, temperature=0, max_tokens=32)
 
 NEVER_STOPS = {"unload_after": f"{UNLOAD_S}s", "stop_after": 0}
 STOPS = {"unload_after": f"{UNLOAD_S}s", "stop_after": f"{STOP_S}s"}
