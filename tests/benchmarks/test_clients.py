@@ -11,6 +11,7 @@ from benchmarks.speed.question import Question, story
 from benchmarks.speed.stream import Unmeasurable
 from tests.parts.box import Box
 from tests.parts.phone import connected
+from tests.parts.starter import CAPITAL
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ async def phone(box: Box, token: str) -> AsyncIterator[Phone]:
 
 async def test_its_answer_is_what_any_phone_would_get(phone: Phone, box: Box, token: str) -> None:
     """Text, and the number of tokens; asked twice on one connection."""
-    question = Question(story(1, 12).messages, 12, temperature=0)
+    question = Question(({"role": "user", "content": CAPITAL},), 12, temperature=0)
     streams = [await phone.begin(question).stream() for _ in range(2)]
     async with connected(box.url, token) as other:
         answer = await other.begin(question.body())

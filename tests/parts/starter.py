@@ -13,6 +13,10 @@ from inglenook.models.starter import pull_starter
 CAPITAL = "What is the capital of France? Answer with one word."
 PARIS = "The capital of France is Paris."
 
+#: As certain.
+GERMANY = "What is the capital of Germany? Answer with one word."
+BERLIN = "The capital of Germany is Berlin."
+
 #: What it says to this goes on for hundreds of words, however they are drawn.
 POEM = "Write a poem of eight lines about the sea."
 

@@ -8,12 +8,8 @@ from contextlib import AsyncExitStack
 
 from tests.parts.box import Box
 from tests.parts.phone import chat, connected, long_chat
-from tests.parts.starter import CAPITAL, PARIS
+from tests.parts.starter import BERLIN, CAPITAL, GERMANY, PARIS
 from tests.whole.conftest import ENDLESS_TOKENS
-
-#: As certain as `CAPITAL`.
-GERMANY = "What is the capital of Germany? Answer with one word."
-BERLIN = "The capital of Germany is Berlin."
 
 #: To this one might say many things.
 STORY = "Tell me a story."

@@ -115,7 +115,6 @@ def test_it_is_cut_short_as_ever(toy: Model, max_tokens: int) -> None:
     """So many tokens, and what there is is how it would have begun."""
     with writing(toy) as writer:
         submit(writer, 1, SCHEMAS["nested"], prompt(1))
-        submit(writer, 2, SCHEMAS["nested"], prompt(1))
         whole = writer.finish()[1].whole
     with writing(toy) as writer:
         submit(writer, 1, SCHEMAS["nested"], prompt(1), max_tokens=max_tokens)
