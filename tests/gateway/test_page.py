@@ -119,8 +119,9 @@ async def ask(page: Page, question: str) -> None:
 
 async def stop(page: Page) -> None:
     """Stop the newest answer, unless it has ended by itself."""
-    if not await page.evaluate(OVER):
-        await page.tap("#stop")
+    # In one go: it may end at any moment, and then there is nothing to press any more.
+    button = "document.querySelector('#stop')"
+    await page.wait_for(f"{OVER} || !{button}.disabled && ({button}.click(), true)")
     await page.wait_for(OVER)
 
 
@@ -256,6 +257,7 @@ async def test_stop_ends_the_answer_and_keeps_what_was_said(browser: str, daemon
         assert len(kept) > 20
         assert (await newest_answer(page))["status"] == "cancelled"
         await ask(page, POEM)
+        await page.wait_for("document.querySelector('#turns').childElementCount === 2")
         await length_over(page, 0)
         await stop(page)
 
