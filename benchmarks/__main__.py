@@ -19,6 +19,7 @@ from benchmarks.household import MODELS_DIR
 from benchmarks.shape_model import shape_model
 from benchmarks.speed.grammar import grammar
 from benchmarks.speed.machine import describe
+from benchmarks.speed.neighbour import neighbour
 from benchmarks.speed.plot import draw
 from benchmarks.speed.report import (
     Report,
@@ -38,7 +39,7 @@ from benchmarks.speed.stream import Unmeasurable
 from benchmarks.speed.throughput import crowd, throughput
 from benchmarks.speed.turns import sharing, turns
 from benchmarks.speed.typed import typed
-from inglenook.engine.worker.cores import compute_cores
+from inglenook.engine.cores import compute_cores
 from inglenook.errors import InglenookError
 from inglenook.models.starter import pull_starter
 
@@ -49,6 +50,7 @@ _SCENARIOS: dict[str, Callable[[Bench], Result]] = {
     "sharing": sharing,
     "typed": typed,
     "crowd": crowd,
+    "neighbour": neighbour,
     "speculation": speculation,
     "grammar": grammar,
     "steps": steps,
@@ -62,6 +64,7 @@ _ROUND_S = {
     "sharing": (8, 26),
     "typed": (22, 26),
     "crowd": (20, 45),
+    "neighbour": (30, 40),
     "speculation": (6, 10),
     "grammar": (6, 9),
     "steps": (8, 15),

@@ -58,8 +58,9 @@ def words(tokens: int, seed: int) -> str:
 
 
 def story(number: int, tokens: int) -> Question:
-    """A short question with a long answer; the same for the same ``number``."""
-    text = f"Write a long story about the {_WORDS[number % len(_WORDS)]}."
+    """A short question with a long answer; the same for the same ``number``, all as long."""
+    first, second = _WORDS[number % len(_WORDS)], _WORDS[number // len(_WORDS) % len(_WORDS)]
+    text = f"Write a long story about the {first} and the {second}."
     return Question(({"role": "user", "content": text},), tokens, seed=number + 1)
 
 

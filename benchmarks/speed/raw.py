@@ -19,6 +19,7 @@ import llama_cpp.llama_cpp as lib
 
 from benchmarks.speed.servers import CELLS, PLACES, UBATCH_TOKENS, Setting
 from benchmarks.speed.stream import Unmeasurable
+from inglenook.engine.environment import engine_environment
 
 #: As long as what the servers are asked, their templates included.
 _PROMPT_TOKENS = 44
@@ -52,7 +53,9 @@ def raw_loop(setting: Setting) -> Iterator[RawLoop]:
     """Run the child until the end of the block."""
     words = [sys.executable, "-m", "benchmarks.speed.raw", str(setting.model), str(setting.threads)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
+    # The limit of what our threads could do where they are, not of where the kernel puts others.
+    environment = engine_environment()
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             yield RawLoop(process)
         finally:

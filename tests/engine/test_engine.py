@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.orders import ChatMessage, Load, Phase, Start
+from inglenook.engine.cores import cores_in_turn
+from inglenook.engine.orders import ChatMessage, Load, Phase, PrefixCache, Start
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start, until
@@ -86,3 +88,25 @@ async def test_a_spoilt_model_file_is_told_in_a_sentence(load: Load, tmp_path: P
     assert state.why == (
         f"{path}: llama.cpp could not load it (invalid magic characters: '<!DO', expected 'GGUF')"
     )
+
+
+async def test_each_compute_thread_keeps_to_its_core_and_the_cache_to_none(
+    load: Load, tmp_path: Path
+) -> None:
+    """Two on one core would wait for each other's time slices, whenever another process is busy."""
+    cache = PrefixCache(str(tmp_path / "cache"), 2**20, 2**20)
+    engine = Engine(WORKER, msgspec.structs.replace(load, threads=2, prefix=cache))
+    async with engine.running():
+        await engine.until(Phase.READY)
+        masks = await asyncio.to_thread(masks_of_threads, engine.supervisor.pid)
+
+    turn = await asyncio.to_thread(cores_in_turn)
+    first_two = sorted((turn[0], turn[1 % len(turn)]))
+    assert masks == [*({core} for core in first_two), os.sched_getaffinity(0)]
+
+
+def masks_of_threads(pid: int | None) -> list[set[int]]:
+    """Which cores each thread of a process may use, those with the fewest first."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    masks = [os.sched_getaffinity(int(task.name)) for task in tasks]
+    return sorted(masks, key=lambda mask: (len(mask), sorted(mask)))

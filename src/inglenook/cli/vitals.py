@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -31,11 +32,21 @@ def cores(root: Path, engine_pid: int | None) -> Line:
         text = f"{', '.join(kinds)}; {text}"
     if engine_pid is not None:
         try:
-            kept = psutil.Process(engine_pid).cpu_affinity()
-        except psutil.Error:
+            text += f"; the engine keeps to {', '.join(map(str, _cores_of(engine_pid)))}"
+        except (psutil.Error, OSError):
             return ok("cores", text)
-        text += f"; the engine keeps to {', '.join(map(str, kept))}"
     return ok("cores", text)
+
+
+def _cores_of(engine_pid: int) -> list[int]:
+    """Where an engine computes: each of its compute threads has a core of its own.
+
+    A single one may have several to go to; and the thread that writes files goes where it likes.
+    """
+    process = psutil.Process(engine_pid)
+    masks = [os.sched_getaffinity(thread.id) for thread in process.threads()]
+    own = {core for mask in masks if len(mask) == 1 for core in mask}
+    return sorted(own or process.cpu_affinity())
 
 
 def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings, list[Line]]:

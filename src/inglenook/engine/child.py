@@ -10,6 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 
+from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -140,6 +141,7 @@ class Child:
 
     @classmethod
     async def _spawn(cls, argv: Sequence[str]) -> Child:
+        environment = await asyncio.to_thread(engine_environment)
         ours, theirs = socket.socketpair()
         with theirs:
             loop = asyncio.get_running_loop()
@@ -151,6 +153,7 @@ class Child:
                     str(theirs.fileno()),
                     str(os.getpid()),
                     pass_fds=[theirs.fileno()],
+                    env=environment,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from inglenook.engine.environment import engine_environment
 from inglenook.engine.trial import (
     NOT_A_LINE,
     Answer,
@@ -154,6 +155,7 @@ def _spawn(argv: Sequence[str]) -> _Child:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=errors,
+                env=engine_environment(),
             )
         except OSError as exc:
             ours.close()

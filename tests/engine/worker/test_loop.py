@@ -20,6 +20,7 @@ import msgspec
 import psutil
 import pytest
 
+from inglenook.engine.cores import compute_cores
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
 from inglenook.engine.orders import (
     PIPE_VERSION,
@@ -47,7 +48,6 @@ from inglenook.engine.orders import (
     decode_event,
     encode,
 )
-from inglenook.engine.worker.cores import compute_cores
 from inglenook.engine.worker.loop import _load, serve
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.store import Store
@@ -136,7 +136,7 @@ def engine() -> Iterator[Daemon]:
 
     def run() -> None:
         with theirs:
-            serve(theirs)
+            serve(theirs, os.sched_getaffinity(0))
 
     thread = threading.Thread(target=run, name="engine")
     thread.start()
@@ -152,7 +152,7 @@ def at_work(load: Load) -> Iterator[tuple[Daemon, Store]]:
     """An engine that has just loaded a model, and its store."""
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE_S)
-    work = _load(Pipe(theirs), load)
+    work = _load(Pipe(theirs), load, os.sched_getaffinity(0))
     assert work._store is not None
 
     def run() -> None:

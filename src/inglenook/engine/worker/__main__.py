@@ -47,12 +47,13 @@ def main() -> int:
     sock.setblocking(True)
 
     # Late, for the library takes its time: whoever starts us must not outlive its parent meanwhile.
+    from inglenook.engine.cores import allowed_cores
     from inglenook.engine.worker.loop import serve
 
     # What was imported stays. To look through all of it takes 20 ms, on small boards more, and the
     # garbage collector would do so in the middle of a step.
     gc.freeze()
-    serve(sock)
+    serve(sock, allowed_cores())
     # The library's own tear-down takes time and can assert; the kernel's is enough.
     sys.stderr.flush()
     os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import llama_cpp
 import llama_cpp.llama_cpp as lib
 
+from inglenook.engine.cores import compute_cores, pin_to
 from inglenook.engine.orders import (
     PIPE_VERSION,
     Hello,
@@ -21,7 +23,6 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
-from inglenook.engine.worker.cores import compute_cores, pin_to
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
@@ -47,8 +48,13 @@ _WARM_UP_TOKENS = (2, 1, 1, 1, 16)
 _LAST_WRITES_S = 1.0
 
 
-def serve(sock: socket.socket) -> None:
-    """Load the model the daemon names, then write answers until the daemon goes away."""
+def serve(sock: socket.socket, allowed: set[int]) -> None:
+    """Load the model the daemon names, then write answers until the daemon goes away.
+
+    Args:
+        sock: The daemon's other end.
+        allowed: Cores this process may use; its mask may tell less, see `allowed_cores`.
+    """
     pipe = Pipe(sock)
     try:
         pipe.send(Hello(PIPE_VERSION))
@@ -60,7 +66,7 @@ def serve(sock: socket.socket) -> None:
         if not isinstance(load, Load) or early:
             return
         try:
-            work = _load(pipe, load)
+            work = _load(pipe, load, allowed)
         except (ModelRefused, TemplateRefused) as exc:
             pipe.send(LoadFailed(str(exc)))
             return
@@ -72,9 +78,9 @@ def serve(sock: socket.socket) -> None:
         work.close(_LAST_WRITES_S)
 
 
-def _load(pipe: Pipe, load: Load) -> Work:
+def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
     started_s = time.perf_counter()
-    cores = compute_cores()
+    cores = compute_cores(allowed=allowed)
     threads = load.threads or len(cores)
     told = 0.0
 
@@ -92,10 +98,15 @@ def _load(pipe: Pipe, load: Load) -> Work:
     model = Model(load.path, tell)
     prompts = PromptMaker(model, load.chat_template)
     prefix = load.prefix
+    own = os.sched_getaffinity(0)
+    # The store's thread inherits the mask, and does as well on a slow core.
+    pin_to(allowed)
     store = _open_store(load, prefix, whole=not model.trimmable) if prefix else None
-    if threads <= len(cores):
-        # Before the context exists, whose threads inherit the mask; after the store, whose thread
-        # does as well on a slow core.
+    if threads > 1 and own != allowed:
+        # OpenMP has chosen it, and has others for the threads it will start.
+        pin_to(own)
+    elif threads <= len(cores):
+        # Before the context exists, whose threads inherit the mask.
         pin_to(cores)
     context = _make_context(model, load, threads)
     budget = StepBudget(load.step_budget_s)

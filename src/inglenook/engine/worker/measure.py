@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from inglenook.engine.cores import allowed_cores, compute_cores, pin_to
 from inglenook.engine.trial import (
     STREAMS,
     Answer,
@@ -26,7 +27,6 @@ from inglenook.engine.trial import (
     decode_trial,
     encode,
 )
-from inglenook.engine.worker.cores import compute_cores, pin_to
 from inglenook.engine.worker.llama import BATCH_TOKENS, Context, Model, ModelRefused
 
 _PROGRESS_STEP = 0.02
@@ -59,9 +59,11 @@ def main() -> int:
 
 
 def _serve(path: str, tell: Callable[[Answer], None]) -> None:
-    cores = compute_cores()
-    # Before there are threads: they inherit the mask.
-    pin_to(cores)
+    allowed = allowed_cores()
+    cores = compute_cores(allowed=allowed)
+    if os.sched_getaffinity(0) == allowed:
+        # OpenMP was told to leave the threads to the kernel: they inherit the mask.
+        pin_to(cores)
     told = 0.0
 
     def on_progress(fraction: float) -> bool:

@@ -7,6 +7,7 @@ is the process that tries what stands on its standard input.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ from urllib.parse import quote
 
 from llguidance import LLTokenizer
 
+from inglenook.engine.cores import allowed_cores
 from inglenook.engine.worker.grammar import compile_schema
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
@@ -69,6 +71,9 @@ class Proof:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+        # From here it has one core, on which a thread computes. If it is over already, well.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(self._process.pid, allowed_cores())
         self._said = b""
 
     def fileno(self) -> int:

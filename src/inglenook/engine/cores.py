@@ -31,13 +31,47 @@ def compute_cores(root: Path = Path("/"), allowed: set[int] | None = None) -> se
     return allowed
 
 
+def allowed_cores() -> set[int]:
+    """The cores that an engine process may use, as its parent may.
+
+    Its own mask does not tell: once the library is loaded, OpenMP has given its first thread one
+    core (see `inglenook.engine.environment`).
+    """
+    return os.sched_getaffinity(os.getppid())
+
+
+def cores_in_turn(root: Path = Path("/"), allowed: set[int] | None = None) -> list[int]:
+    """Every core this process may use, in the order in which compute threads should have them.
+
+    The fast ones first, and of cores that are two halves of one (SMT) all first halves before any
+    second.
+
+    Args:
+        root: Where ``/sys`` stands.
+        allowed: Core numbers to choose from; None asks the kernel.
+    """
+    allowed = os.sched_getaffinity(0) if allowed is None else allowed
+    fast = compute_cores(root, allowed)
+    halves: dict[str, int] = {}
+    ranks = {}
+    for core in sorted(allowed):
+        whole = _read_text(root, core, "topology/core_cpus_list") or str(core)
+        ranks[core] = halves[whole] = halves.get(whole, -1) + 1
+    return sorted(allowed, key=lambda core: (core not in fast, ranks[core], core))
+
+
 def pin_to(cores: set[int]) -> None:
-    """Keep this process, and the threads it will start, on these cores."""
+    """Keep this thread, and what it will start, on these cores."""
     os.sched_setaffinity(0, cores)
 
 
 def _read_number(root: Path, core: int, name: str) -> int:
+    text = _read_text(root, core, name)
+    return int(text) if text.isdecimal() else 0
+
+
+def _read_text(root: Path, core: int, name: str) -> str:
     try:
-        return int((root / f"sys/devices/system/cpu/cpu{core}" / name).read_text())
+        return (root / f"sys/devices/system/cpu/cpu{core}" / name).read_text().strip()
     except (OSError, ValueError):
-        return 0
+        return ""

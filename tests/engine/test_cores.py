@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.worker.cores import compute_cores, pin_to
+from inglenook.engine.cores import compute_cores, cores_in_turn, pin_to
 
 CAPACITY = "cpu_capacity"
 FREQUENCY = "cpufreq/cpuinfo_max_freq"
@@ -74,6 +74,30 @@ def test_only_allowed_cores_are_looked_at(tmp_path: Path) -> None:
     write(tmp_path, CAPACITY, dict.fromkeys(range(4), "530") | dict.fromkeys(range(4, 8), "1024"))
     assert compute_cores(tmp_path, {0, 1}) == {0, 1}
     assert compute_cores(tmp_path, {0, 1, 6}) == {6}
+
+
+def test_fast_cores_have_their_turn_first(tmp_path: Path) -> None:
+    """More threads than there are fast cores go on to the slow ones."""
+    write(tmp_path, CAPACITY, dict.fromkeys(range(4), "530") | dict.fromkeys(range(4, 8), "1024"))
+
+    assert cores_in_turn(tmp_path, set(range(8))) == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("wholes", "turn"),
+    [
+        ({0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, [0, 2, 1, 3]),
+        ({0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}, [0, 1, 2, 3]),
+        ({}, [0, 1, 2, 3]),
+    ],
+)
+def test_two_threads_have_two_whole_cores(
+    tmp_path: Path, wholes: dict[int, str], turn: list[int]
+) -> None:
+    """Where one core counts as two (SMT), however they are numbered."""
+    write(tmp_path, "topology/core_cpus_list", wholes)
+
+    assert cores_in_turn(tmp_path, set(range(4))) == turn
 
 
 @pytest.fixture
