@@ -100,6 +100,29 @@ def test_what_is_only_kept_has_half_of_the_pool(toy: Model) -> None:
         assert writer.batcher.pool.used_cells > 6 * 300
 
 
+def test_what_the_store_has_too_makes_room_before_it_is_wanted(toy: Model) -> None:
+    """Attention would walk it for everybody. What is read ahead is nowhere else, and stays."""
+    asked = [prompt(300, seed) for seed in range(2)]
+    typed = prompt(300, 9)
+    with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
+        pool = writer.batcher.pool
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+        writer.batcher.read_ahead(5, typed, len(typed))
+        writer.finish()
+        while pool.unsaved:
+            pool.save_block()
+        kept_cells = pool.used_cells
+        ask(writer, 6, prompt(30, 8))
+        left_cells = pool.used_cells
+        found = [ask(writer, 10 + job, tokens)[0] for job, tokens in enumerate(asked)]
+
+        assert kept_cells > 900
+        assert left_cells < 400
+        assert found == [299, 299]
+        assert ask(writer, 20, [*typed, *prompt(20, 10)])[0] == 300
+
+
 def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
     """Whether they come one after the other or while the first is still being answered."""
     system = prompt(500, 1)
