@@ -58,7 +58,7 @@ _SCENARIOS: dict[str, Callable[[Bench], Result]] = {
 
 #: Seconds a round takes on two x86 cores, with a small model and with a larger one.
 _ROUND_S = {
-    "throughput": (30, 45),
+    "throughput": (35, 100),
     "stall": (10, 30),
     "turns": (20, 45),
     "sharing": (8, 26),
@@ -72,7 +72,7 @@ _ROUND_S = {
 
 #: Models of less are small: they write some 100 tokens a second, larger ones some 25.
 _SMALL_BYTES = 300_000_000
-_SMALL, _LARGE = Lengths(answer=128, crowd=32), Lengths(answer=48, crowd=16)
+_SMALL, _LARGE = Lengths(answer=128, crowd=32), Lengths(answer=96, crowd=16)
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from benchmarks.speed.question import story
 from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import CELLS
 from benchmarks.speed.stream import Unmeasurable
+from inglenook.engine.environment import engine_environment
 from inglenook.engine.orders import ChatMessage, Sampling, Start
 from inglenook.models.inspect import inspect_model
 
@@ -59,6 +60,7 @@ def grammar(bench: Bench) -> Result:
                 [sys.executable, "-m", "benchmarks.speed.grammar", *map(str, words)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=engine_environment(),
                 timeout=_CHILD_S,
                 check=True,
             )

@@ -14,12 +14,14 @@ from benchmarks.speed.servers import Inglenook, LlamaServer, Server, daemon, pho
 from benchmarks.speed.servers import llama_server as running_llama_server
 from benchmarks.speed.stream import decode_tok_s
 
-#: Frames of a fifteenth of a second are a small part of it; but a token may take seconds here.
+#: So many that frames of a fifteenth of a second are a small part of the time, but no more: beside
+#: a busy process a token may take seconds.
 _TOKENS = 48
 
 _ALONE, _BESIDE = "alone", "beside a busy process"
 
-#: Of two cores it has a quarter, and of one core half: the answer's threads wait for the slower.
+#: The busy process has half of one core; the answer's threads wait for each other, so for the one
+#: that has the other half.
 _LEAST_LEFT = 0.4
 
 

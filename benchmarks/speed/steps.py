@@ -20,6 +20,7 @@ from benchmarks.speed.question import story
 from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import CELLS, PLACES, Setting
 from benchmarks.speed.stream import Unmeasurable
+from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
 from inglenook.engine.orders import (
     ChatMessage,
@@ -70,6 +71,7 @@ def _run(setting: Setting, tokens: int) -> dict[str, float]:
             pass_fds=[far.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=engine_environment(),
         ) as engine,
     ):
         far.close()
@@ -152,6 +154,7 @@ def main() -> int:
     """Be the engine on the socket whose number is the first argument; print what was measured."""
     import llama_cpp.llama_cpp as lib
 
+    from inglenook.engine.cores import allowed_cores
     from inglenook.engine.worker.loop import serve
 
     watch = _Stopwatch()
@@ -159,7 +162,7 @@ def main() -> int:
         setattr(lib, name, watch.time(name, getattr(lib, name)))
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
-    serve(sock)
+    serve(sock, allowed_cores())
     measured = watch.median_step()
     if measured is not None:
         print(json.dumps(measured))

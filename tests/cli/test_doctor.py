@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inglenook.engine.cores import placement_order
 from tests.cli.conftest import Inglenook
 from tests.parts import board
 from tests.parts.box import Box, Ran, free_port, made_box, run_inglenook, running_box
@@ -252,18 +253,22 @@ def test_a_governor_that_is_off_is_worth_knowing(
 def test_a_box_that_runs_is_asked(starter_model: Path, tmp_path: Path) -> None:
     """Its limits in force, its engine's cores, its ports; its model's memory is not missing."""
     board.pi_5(tmp_path)
-    governed = {"governor": {"enabled": True, "root": str(tmp_path)}}
-    with running_box(starter_model, governed) as box:
+    settings = {
+        "governor": {"enabled": True, "root": str(tmp_path)},
+        "engine": {"threads": 2},
+    }
+    with running_box(starter_model, settings) as box:
         ran = box.run("doctor")
 
     lines = said(ran)
     assert ran.returncode == 0, ran.out
     assert lines["daemon"][0] == "ok"
-    assert "the engine keeps to " in lines["cores"][1]
+    kept = ", ".join(map(str, sorted(placement_order()[:2])))
+    assert lines["cores"][1].endswith(f"the engine keeps to {kept}")
     assert lines["engine state"] == ("ok", "ready")
     assert lines["in force"][1].startswith("8 of 8 answers at once")
     assert lines[f"port {box.port}"] == ("ok", "the daemon's")
-    assert "engine.threads is set to 1" in lines["tuning"][1]
+    assert "engine.threads is set to 2" in lines["tuning"][1]
 
 
 def test_settings_that_are_not_in_force_yet_are_seen(box: Box, tmp_path: Path) -> None:

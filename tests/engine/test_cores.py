@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.cores import compute_cores, cores_in_turn, pin_to
+from inglenook.engine.cores import compute_cores, pin_to, placement_order
 
 CAPACITY = "cpu_capacity"
 FREQUENCY = "cpufreq/cpuinfo_max_freq"
@@ -76,28 +76,29 @@ def test_only_allowed_cores_are_looked_at(tmp_path: Path) -> None:
     assert compute_cores(tmp_path, {0, 1, 6}) == {6}
 
 
-def test_fast_cores_have_their_turn_first(tmp_path: Path) -> None:
+def test_threads_are_placed_on_fast_cores_first(tmp_path: Path) -> None:
     """More threads than there are fast cores go on to the slow ones."""
     write(tmp_path, CAPACITY, dict.fromkeys(range(4), "530") | dict.fromkeys(range(4, 8), "1024"))
 
-    assert cores_in_turn(tmp_path, set(range(8))) == [4, 5, 6, 7, 0, 1, 2, 3]
+    assert placement_order(tmp_path, set(range(8))) == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
-    ("wholes", "turn"),
+    ("name", "siblings", "order"),
     [
-        ({0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, [0, 2, 1, 3]),
-        ({0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}, [0, 1, 2, 3]),
-        ({}, [0, 1, 2, 3]),
+        ("core_cpus_list", {0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, [3, 1, 2, 0]),
+        ("core_cpus_list", {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}, [3, 2, 1, 0]),
+        ("thread_siblings_list", {0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, [3, 1, 2, 0]),
+        ("core_cpus_list", {}, [3, 2, 1, 0]),
     ],
 )
-def test_two_threads_have_two_whole_cores(
-    tmp_path: Path, wholes: dict[int, str], turn: list[int]
+def test_two_threads_have_two_physical_cores(
+    tmp_path: Path, name: str, siblings: dict[int, str], order: list[int]
 ) -> None:
-    """Where one core counts as two (SMT), however they are numbered."""
-    write(tmp_path, "topology/core_cpus_list", wholes)
+    """Where one counts as two (SMT), however they are numbered, and for older kernels too."""
+    write(tmp_path, f"topology/{name}", siblings)
 
-    assert cores_in_turn(tmp_path, set(range(4))) == turn
+    assert placement_order(tmp_path, set(range(4))) == order
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.cores import cores_in_turn
+from inglenook.engine.cores import placement_order
 from inglenook.engine.orders import ChatMessage, Load, Phase, PrefixCache, Start
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.inspect import inspect_model
@@ -91,22 +91,23 @@ async def test_a_spoilt_model_file_is_told_in_a_sentence(load: Load, tmp_path: P
 
 
 async def test_each_compute_thread_keeps_to_its_core_and_the_cache_to_none(
-    load: Load, tmp_path: Path
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two on one core would wait for each other's time slices, whenever another process is busy."""
+    for name in [name for name in os.environ if name.startswith(("OMP_", "GOMP_"))]:
+        monkeypatch.delenv(name)
     cache = PrefixCache(str(tmp_path / "cache"), 2**20, 2**20)
     engine = Engine(WORKER, msgspec.structs.replace(load, threads=2, prefix=cache))
     async with engine.running():
         await engine.until(Phase.READY)
         masks = await asyncio.to_thread(masks_of_threads, engine.supervisor.pid)
 
-    turn = await asyncio.to_thread(cores_in_turn)
-    first_two = sorted((turn[0], turn[1 % len(turn)]))
-    assert masks == [*({core} for core in first_two), os.sched_getaffinity(0)]
+    order = await asyncio.to_thread(placement_order)
+    assert all({core} in masks for core in order[:2])
+    assert os.sched_getaffinity(0) in masks
 
 
 def masks_of_threads(pid: int | None) -> list[set[int]]:
-    """Which cores each thread of a process may use, those with the fewest first."""
+    """Which cores each thread of a process may use."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    masks = [os.sched_getaffinity(int(task.name)) for task in tasks]
-    return sorted(masks, key=lambda mask: (len(mask), sorted(mask)))
+    return [os.sched_getaffinity(int(task.name)) for task in tasks]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from inglenook.engine.cores import cores_in_turn
+from inglenook.engine.cores import placement_order
 from inglenook.engine.environment import engine_environment
 
 
@@ -15,7 +15,7 @@ def test_each_compute_thread_has_a_core_of_its_own() -> None:
     """The fast ones first; all else is as it is here."""
     environment = engine_environment({"SOMETHING_ELSE": "kept"})
 
-    places = ",".join(f"{{{core}}}" for core in cores_in_turn())
+    places = ",".join(f"{{{core}}}" for core in placement_order())
     assert environment == {
         "SOMETHING_ELSE": "kept",
         "OMP_PLACES": places,

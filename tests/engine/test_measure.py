@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inglenook.engine import measure
-from inglenook.engine.measure import Gauge
+from inglenook.engine.environment import engine_environment
+from inglenook.engine.measure import WORKER, Gauge
 from inglenook.engine.trial import Setting, Speed, Trial, Unusable, Workload
 from inglenook.errors import StartupError
 from tests.engine.worker.toy import write_toy_model
@@ -65,6 +67,16 @@ def test_the_real_child_measures_and_goes(toy_path: Path) -> None:
     assert isinstance(second, Speed)
     assert heard[-1] == 1.0
     assert len(heard) == loaded
+
+
+def test_the_child_places_its_threads_as_an_engine_does(toy_path: Path) -> None:
+    """Else it would find what is best for threads that the kernel moves about."""
+    with Gauge(toy_path) as gauge:
+        gauge.load()
+        (child,) = (child for child in psutil.Process().children() if WORKER[-1] in child.cmdline())
+        environment = child.environ()
+
+    assert environment.items() >= engine_environment().items()
 
 
 @pytest.mark.parametrize("data", [None, b"<html>", b""])

@@ -7,6 +7,7 @@ is twice as fast on its four big cores as on all eight (llama.cpp issue 7176).
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 # What to judge a core by, best first, and which share of the best makes it one of the same kind.
@@ -40,11 +41,11 @@ def allowed_cores() -> set[int]:
     return os.sched_getaffinity(os.getppid())
 
 
-def cores_in_turn(root: Path = Path("/"), allowed: set[int] | None = None) -> list[int]:
+def placement_order(root: Path = Path("/"), allowed: set[int] | None = None) -> list[int]:
     """Every core this process may use, in the order in which compute threads should have them.
 
-    The fast ones first, and of cores that are two halves of one (SMT) all first halves before any
-    second.
+    The fast ones first; of the siblings of a physical core (SMT) one of each before any second; and
+    core 0 late, which serves a Raspberry Pi's interrupts.
 
     Args:
         root: Where ``/sys`` stands.
@@ -52,17 +53,25 @@ def cores_in_turn(root: Path = Path("/"), allowed: set[int] | None = None) -> li
     """
     allowed = os.sched_getaffinity(0) if allowed is None else allowed
     fast = compute_cores(root, allowed)
-    halves: dict[str, int] = {}
-    ranks = {}
-    for core in sorted(allowed):
-        whole = _read_text(root, core, "topology/core_cpus_list") or str(core)
-        ranks[core] = halves[whole] = halves.get(whole, -1) + 1
-    return sorted(allowed, key=lambda core: (core not in fast, ranks[core], core))
+    placed: Counter[str] = Counter()
+    siblings_before = {}
+    for core in sorted(allowed, reverse=True):
+        physical = _siblings(root, core)
+        siblings_before[core] = placed[physical]
+        placed[physical] += 1
+    return sorted(allowed, key=lambda core: (core not in fast, siblings_before[core], -core))
 
 
 def pin_to(cores: set[int]) -> None:
     """Keep this thread, and what it will start, on these cores."""
     os.sched_setaffinity(0, cores)
+
+
+def _siblings(root: Path, core: int) -> str:
+    """The cores of the same physical core, as the kernel writes them."""
+    # The second is what kernels before 5.3 call it.
+    names = ("topology/core_cpus_list", "topology/thread_siblings_list")
+    return next(filter(None, (_read_text(root, core, name) for name in names)), str(core))
 
 
 def _read_number(root: Path, core: int, name: str) -> int:

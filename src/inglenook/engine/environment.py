@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from inglenook.engine.cores import cores_in_turn
+from inglenook.engine.cores import placement_order
 
 #: Whoever has set one of these knows better.
-_SAID_BY: Final = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
+_PLACED_BY_ADMIN: Final = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
 
 
 def engine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -21,7 +21,7 @@ def engine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
     starter then took 3.3 s, and takes 19 ms like this; alone it takes 10 either way.
     """
     environment = dict(environ)
-    if not any(name in environ for name in _SAID_BY):
-        environment["OMP_PLACES"] = ",".join(f"{{{core}}}" for core in cores_in_turn())
+    if not any(name in environ for name in _PLACED_BY_ADMIN):
+        environment["OMP_PLACES"] = ",".join(f"{{{core}}}" for core in placement_order())
         environment["OMP_PROC_BIND"] = "close"
     return environment

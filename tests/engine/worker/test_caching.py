@@ -123,6 +123,52 @@ def test_what_the_store_has_too_makes_room_before_it_is_wanted(toy: Model) -> No
         assert ask(writer, 20, [*typed, *prompt(20, 10)])[0] == 300
 
 
+def test_what_only_the_disk_has_stays_in_the_pool(toy: Model, tmp_path: Path) -> None:
+    """A card takes a tenth of a second for each turn of everybody."""
+    asked = [prompt(300, seed) for seed in range(2)]
+    with (
+        stored(tmp_path, ram_bytes=0) as store,
+        writing(toy, cells=4096, store=store, durable=True) as writer,
+    ):
+        pool = writer.batcher.pool
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+        while pool.unsaved:
+            pool.save_block()
+        ask(writer, 6, prompt(30, 8))
+
+        assert pool.used_cells > 600
+
+
+def test_the_template_alone_brings_nothing_back_into_use(toy: Model) -> None:
+    """All conversations begin with it, and so does a newcomer: the oldest still goes first."""
+    template = prompt(20, 1)
+    oldest, newest = ([*template, *prompt(300, seed)] for seed in (2, 3))
+    with writing(toy, cells=1024) as writer:
+        ask(writer, 1, oldest)
+        ask(writer, 2, newest)
+        ask(writer, 3, [*template, *prompt(400, 4)])
+
+        assert ask(writer, 4, newest)[0] == len(newest) - 1
+
+
+def test_beside_others_a_conversation_is_back_in_a_few_steps(toy: Model) -> None:
+    """Others wait for each step, but not for more of them than need be."""
+    conversation = prompt(1500, 1)
+    with stored() as store, writing(toy, cells=4096, store=store) as writer:
+        ask(writer, 1, conversation)
+        empty_pool(writer)
+        writer.submit(order(2, 200), prompt(20, 2))
+        while not writer.answers[2].tokens:
+            writer.step()
+        before = writer.steps
+        writer.submit(order(3, 5), conversation)
+        answers = writer.finish()
+
+        assert writer.answers[3].ended is not None
+        assert answers[3].at[0] - before <= 8
+
+
 def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
     """Whether they come one after the other or while the first is still being answered."""
     system = prompt(500, 1)

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from inglenook.engine.cores import allowed_cores
 from inglenook.engine.worker.proof import TOO_MUCH, Proof
 from inglenook.engine.worker.refusal import SchemaUntried
 
@@ -45,6 +46,21 @@ def readable(proof: Proof) -> bool:
     """Wait for news of it, which must come."""
     assert select.select([proof], [], [], _DEADLINE_S)[0]
     return True
+
+
+def test_it_is_not_tied_to_the_core_of_the_thread_that_computes() -> None:
+    """Which would wait for it, and all the others for that one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    proof = Proof("{}")
+    try:
+        (child,) = (
+            child for child in psutil.Process().children() if Proof.__module__ in child.cmdline()
+        )
+        assert set(child.cpu_affinity()) == allowed_cores()
+    finally:
+        proof.close()
+        os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize(

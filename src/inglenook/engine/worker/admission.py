@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Finish
-from inglenook.engine.worker.pool import Pool, common_tokens
+from inglenook.engine.worker.pool import WORTH_FETCHING_TOKENS, Pool, common_tokens
+from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.sequence import Sequence
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: What the store must have more than the pool to be worth moving, where blocks can be cut: to read
-#: as many tokens takes a second on a small board, to fetch a block from its card a tenth.
-_WORTH_FETCHING_TOKENS = 64
+#: How long blocks are moved in before a step that others wait for, seconds. At least one is: 3 MB
+#: of a model with 1.5B parameters.
+_MOVING_S = 0.02
 
 #: What another must be about to read of a newcomer's prompt, for the newcomer to wait for it.
 _WORTH_WAITING_TOKENS = 32
@@ -144,7 +146,7 @@ class Admission:
         # One token must be left to compute, for its scores.
         wanted = sequence.tokens[: len(sequence.tokens) - 1]
         found = self._store.match(wanted)
-        if found >= self._pool.common(sequence.tokens) + _WORTH_FETCHING_TOKENS:
+        if found >= self._pool.common(sequence.tokens) + WORTH_FETCHING_TOKENS:
             sequence.fetch = self._store.fetch(wanted)
 
     def _let_in(self, sequence: Sequence) -> bool:
@@ -165,11 +167,12 @@ class Admission:
         return self._pool.admit(sequence.tokens, spare_cells=spare_cells)
 
     def _move_in(self, sequence: Sequence) -> None:
-        """Put blocks that the store has brought into the pool; with company, one a step."""
+        """Put blocks that the store has brought into the pool; with company, a few a step."""
         fetch = sequence.fetch
         if fetch is None:
             return
         assert sequence.number is not None
+        began_s = time.perf_counter()
         for start, stop, state in fetch.blocks:
             wanted = min(stop, fetch.tokens)
             if wanted <= sequence.computed:
@@ -181,9 +184,14 @@ class Admission:
             self._note_cached(sequence)
             if not done:
                 break
-            if len(self.active) > 1:
+            if len(self.active) > 1 and not self._may_move_more(began_s):
                 return
         self._drop_fetch(sequence)
+
+    def _may_move_more(self, began_s: float) -> bool:
+        """Whether others can wait for another block, and have room left."""
+        spare_cells = BLOCK_TOKENS + _SPARE_TOKENS * len(self.active)
+        return time.perf_counter() - began_s < _MOVING_S and self._pool.free_cells >= spare_cells
 
     def _note_cached(self, sequence: Sequence) -> None:
         """Count what was found at its first coming; coming back from being parked is no find."""

@@ -23,10 +23,14 @@ WORTH_KEEPING_TOKENS = 16
 #: from where 1,000 tokens are back in 2 to 30 ms.
 _KEPT_PART = 2
 
-#: And of what the store has already, this part. Attention walks every cell up to the highest in
-#: use: 1,000 tokens kept for nobody cost eight answers of a small model 4 % of their speed, and of
-#: one with 1.5B parameters 2 %.
+#: And of what the store has in memory as well, this part. Attention walks every cell up to the
+#: highest in use: 1,000 tokens kept for nobody cost eight answers of a small model 4 % of their
+#: speed, and of one with 1.5B parameters 2 %.
 _KEPT_TWICE_PART = 16
+
+#: What the store must have more than the pool to be worth moving, where blocks can be cut: to read
+#: as many tokens takes a second on a small board, to fetch a block from its card a tenth.
+WORTH_FETCHING_TOKENS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +75,11 @@ class Pool:
         return self._ledger.used_cells
 
     @property
+    def free_cells(self) -> int:
+        """How many cells hold nothing."""
+        return self._context.cells - self.used_cells
+
+    @property
     def unsaved(self) -> bool:
         """Whether `save_block` has something to do."""
         return self._durable and any(row.to_save for row in self._rows.values())
@@ -94,11 +103,7 @@ class Pool:
             None if there is no number, or no room even without what is kept.
         """
         source, common = self._best(tokens)
-        self._drop_stored(but=source)
-        while (
-            not self._free
-            or self._context.cells - self.used_cells - spare_cells < len(tokens) - common
-        ):
+        while not self._free or self.free_cells - spare_cells < len(tokens) - common:
             if self._drop_oldest(but=source):
                 continue
             if source is None or not self._rows[source].kept:
@@ -110,6 +115,7 @@ class Pool:
         self._rows[number] = Row(number, tokens)
         if source is not None:
             self._begin_alike(source, number, common)
+        self._drop_stored()
         return number
 
     def grew(self, number: int, tokens: int) -> None:
@@ -236,14 +242,16 @@ class Pool:
         """Who has most of a newcomer's beginning, and how much of it."""
         # One token must be left to compute, for its scores.
         wanted = tokens[: len(tokens) - 1]
-        best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS - 1)
+        best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS)
         for row in self._rows.values():
             held = row.tokens[: self._ledger.length(row.number)]
             if self._context.trimmable:
                 common = common_tokens(wanted, held)
             else:
                 common = len(held) if row.kept and _begins(wanted, held) else 0
-            if common > best[1]:
+            # Of those that have as much, the one used last: who only shares the template with all
+            # does not bring what is oldest back into use.
+            if common >= best[1]:
                 best = (row.number, common)
         return best if best[0] is not None else (None, 0)
 
@@ -266,17 +274,25 @@ class Pool:
                 return True
         return False
 
-    def _drop_stored(self, *, but: int | None) -> None:
-        """Forget what the store has as well, the longest unused first, down to a small part."""
-        if self._store is None:
+    def _drop_stored(self) -> None:
+        """Forget what the store has in memory as well, the longest unused first, but for a part."""
+        if self._store is None or not self._context.trimmable:
+            # A running state has no cells to walk, and moves as a whole.
             return
-        spare_tokens = self._kept_tokens - self._context.cells // _KEPT_TWICE_PART
-        for row in [row for row in self._rows.values() if row.kept and row.number != but]:
-            if spare_tokens <= 0:
+        surplus_cells = -(self._context.cells // _KEPT_TWICE_PART)
+        stored: list[tuple[Row, int]] = []
+        for row in self._rows.values():
+            # Cells that others have as well would stay.
+            own_cells = self._ledger.only(row.number) if row.kept else 0
+            if own_cells >= WORTH_FETCHING_TOKENS and self._store.in_memory(row.tokens):
+                stored.append((row, own_cells))
+                surplus_cells += own_cells
+        for row, own_cells in stored:
+            if surplus_cells <= 0:
                 return
-            if not row.to_save and not self._store.missing(row.tokens):
-                spare_tokens -= self._ledger.length(row.number)
-                self.drop(row.number)
+            surplus_cells -= own_cells
+            self._store.touch(row.tokens)
+            self.drop(row.number)
 
     def _release(self, row: Row) -> None:
         """Let the store have what it wants of a row, then forget it."""

@@ -77,6 +77,15 @@ class Store:
         """How many leading tokens of a prompt could be had."""
         return self._tiers.index.match(tokens)[1]
 
+    def in_memory(self, tokens: Sequence[int]) -> bool:
+        """Whether all of a prompt could be had without the disk."""
+        return self._tiers.in_memory(tokens)
+
+    def touch(self, tokens: Sequence[int]) -> None:
+        """What is stored of a prompt was used, from wherever it came: it goes last."""
+        path, _matched = self._tiers.index.match(tokens)
+        self._exchange.touch(self._tiers.touch(path))
+
     def fetch(self, tokens: Sequence[int]) -> Fetch:
         """Begin to bring what `match` found into memory; it is kept there as long as that object.
 

@@ -88,6 +88,15 @@ class Tiers:
         self._trim()
         return block.key in self.index
 
+    def in_memory(self, tokens: Sequence[int]) -> bool:
+        """Whether all of a prompt is in memory, and not only until it is written."""
+        path, matched = self.index.match(tokens)
+        return (
+            self.ram_bytes > 0
+            and matched == len(tokens)
+            and all(block.key in self.ram for block in path)
+        )
+
     def touch(self, path: Sequence[Block]) -> list[bytes]:
         """A path was used: what is on it goes last.
 
