@@ -63,7 +63,7 @@ _ROUND_S = {
     "turns": (20, 45),
     "sharing": (8, 26),
     "typed": (22, 26),
-    "crowd": (20, 45),
+    "crowd": (40, 45),
     "neighbour": (30, 40),
     "speculation": (6, 10),
     "grammar": (6, 9),
@@ -72,7 +72,7 @@ _ROUND_S = {
 
 #: Models of less are small: they write some 100 tokens a second, larger ones some 25.
 _SMALL_BYTES = 300_000_000
-_SMALL, _LARGE = Lengths(answer=128, crowd=32), Lengths(answer=96, crowd=16)
+_SMALL, _LARGE = Lengths(answer=128, crowd=64), Lengths(answer=96, crowd=16)
 
 
 def main() -> int:
