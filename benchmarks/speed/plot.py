@@ -43,8 +43,12 @@ def draw(report: Report, path: Path) -> None:
     size = (6.5 * len(models), 3.2 * len(scenarios))
     canvas = Canvas(figsize=size, layout="constrained")
     axes = canvas.subplots(len(scenarios), len(models), squeeze=False)
+    for panel in axes.flat:
+        panel.set_axis_off()
     for result in results:
         panel = axes[scenarios.index(result.scenario)][models.index(result.model)]
+        # Not every scenario was run on every model.
+        panel.set_axis_on()
         _draw_result(panel, result)
     canvas.savefig(path, dpi=120)
 
