@@ -14,7 +14,7 @@ from benchmarks.speed.servers import Inglenook, LlamaServer, Server, daemon, pho
 from benchmarks.speed.servers import llama_server as running_llama_server
 from benchmarks.speed.stream import decode_tok_s
 
-#: So many that frames of a fifteenth of a second are a small part of the time, but no more: beside
+#: So many that frames of a tenth of a second are a small part of the time, but no more: beside
 #: a busy process a token may take seconds.
 _TOKENS = 48
 

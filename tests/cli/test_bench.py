@@ -89,8 +89,8 @@ def arguments(**changes: object) -> argparse.Namespace:
 @pytest.mark.usefixtures("short")
 def test_a_box_is_measured_over_its_websocket(inglenook: Inglenook, box: Box, token: str) -> None:
     """Speed, first text and stall; progress goes to stderr, so that a pipe gets figures alone."""
-    # A box sends fifteen pieces a second at most: few tokens are one of them on a fast machine.
-    options = ("--token", token, "--streams", "2", "--tokens", "64")
+    # A box sends ten pieces a second at most: few tokens are one of them on a fast machine.
+    options = ("--token", token, "--streams", "2", "--tokens", "96")
     ran = inglenook("bench", "--url", box.url, *options)
 
     assert ran.returncode == 0, ran.err

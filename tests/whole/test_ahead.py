@@ -28,7 +28,7 @@ async def prepared(phone: Phone, request: Message) -> Ahead:
 
 async def stay(phone: Phone) -> None:
     """Be there long enough for the daemon to have seen it on the list, which it looks at now and
-    then: frames come fifteen or twenty times a second on any machine."""
+    then: frames come ten times a second or less on any machine."""
     answer = await phone.begin(long_chat(ENDLESS_TOKENS), deltas=16)
     await phone.cancel(answer)
     await phone.finish(answer)

@@ -28,7 +28,7 @@ async def test_a_socket_cut_after_any_frame_and_resumed_gives_the_uncut_answer(
     box: Box, tokens_in: TokensIn
 ) -> None:
     """Every frame in turn, two cuts, two sockets at once, and every number after the end."""
-    tally = await cut_sockets(box, tokens=tokens_in(0.5))
+    tally = await cut_sockets(box, tokens=tokens_in(0.8))
 
     frames = int(str(tally.notes["frames"]))
     assert tally.good, tally

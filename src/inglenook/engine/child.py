@@ -83,7 +83,7 @@ class _LastWords(asyncio.SubprocessProtocol):
 class _Pipe(asyncio.Protocol):
     """What the engine says, cut into events, until somebody asks for them.
 
-    A stream reader would do the same with twice the work, fifteen times a second, on cores whose
+    A stream reader would do the same with twice the work, ten times a second, on cores whose
     every other moment computes.
     """
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: About how often phones are told, seconds. Each telling wakes the daemon, which takes its time
 #: from the compute threads: at 120 steps a second it would be a twentieth of them.
-_TOLD_EVERY_S = 1 / 15
+_TOLD_EVERY_S = 0.1
 
 #: The longest sleep between two steps, and between two signs of life where none are computed.
 _SLEEP_S = 1.0
