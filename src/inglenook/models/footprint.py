@@ -15,8 +15,10 @@ from inglenook.models.info import KvType, ModelInfo
 
 _F32_BYTES, _F16_BYTES = 4, 2
 
-#: Python, the library, its threads' stacks and working buffers; 42 MiB before any model.
-_PROGRAM_BYTES = 64 * 2**20
+#: Python, the library, its threads' stacks and working buffers: 42 MiB before any model, and up to
+#: 24 more where what it allocates comes in huge pages (`engine.environment`), the last of each
+#: partly unused.
+_PROGRAM_BYTES = 80 * 2**20
 
 #: A token in the library's tables: 350 with merges, as the starter model has, 150 without.
 _TOKEN_BYTES = 350
