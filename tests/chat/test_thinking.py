@@ -40,10 +40,17 @@ def split(*pieces: str, thinking: bool = False) -> dict[Channel, str]:
         ("a < b", "", "a < b"),
         ("<think>1 </thin", "1 </thin", ""),
         ("<think>x</think><think>y</think>", "x", "<think>y</think>"),
+        (" Hello.", "", " Hello."),
+        ("\n <thin", "", "\n <thin"),
+        ("\n\n", "", "\n\n"),
+        ("<think>x</think>\n\n", "x", ""),
     ],
 )
 def test_tags_part_thinking_from_answer(text: str, thinking: str, answer: str) -> None:
-    """The opening tag counts only at the start; space beside the tags is nobody's."""
+    """The opening tag counts only at the start; space beside the tags is nobody's.
+
+    An answer without tags stays as it was written: told back, it must be the same tokens.
+    """
     assert split(text) == {Channel.THINKING: thinking, Channel.ANSWER: answer}
 
 

@@ -19,14 +19,16 @@ class ThinkSplitter:
     """Splits a stream of text at ``<think>`` and ``</think>``, wherever its pieces are cut.
 
     ``<think>`` counts only where models put it, before anything else: further on it may be part of
-    an answer about such tags. White space next to the tags belongs to neither part.
+    an answer about such tags. White space next to the tags belongs to neither part; where there
+    are none, an answer begins with the white space it has: without it, a model that begins with a
+    space would be told back other words than it wrote, and read them all again.
     """
 
     def __init__(self, *, thinking: bool) -> None:
         """Say whether the prompt has already opened ``<think>``."""
         self._channel = Channel.THINKING if thinking else Channel.ANSWER
         self._may_open = not thinking
-        self._at_start = True
+        self._beside_tag = thinking
         self._held = ""
 
     def push(self, text: str) -> list[tuple[Channel, str]]:
@@ -35,15 +37,17 @@ class ThinkSplitter:
         text = self._held + text
         self._held = ""
         while text:
-            if self._at_start:
-                text = text.lstrip()
-            if self._may_open and text and text.startswith(_OPEN[: len(text)]):
-                if len(text) < len(_OPEN):
+            start = text.lstrip()
+            if self._may_open and start.startswith(_OPEN[: len(start)]):
+                if len(start) < len(_OPEN):
                     self._held = text
                     break
                 self._enter(Channel.THINKING)
-                text = text[len(_OPEN) :]
-            elif self._channel is Channel.THINKING and _CLOSE in text:
+                text = start[len(_OPEN) :]
+                continue
+            if self._beside_tag:
+                text = start
+            if self._channel is Channel.THINKING and _CLOSE in text:
                 thought, text = text.split(_CLOSE, 1)
                 _add(parts, self._channel, thought.rstrip())
                 self._enter(Channel.ANSWER)
@@ -63,7 +67,7 @@ class ThinkSplitter:
     def _enter(self, channel: Channel) -> None:
         self._channel = channel
         self._may_open = False
-        self._at_start = True
+        self._beside_tag = True
 
     def _add_sure(self, parts: list[tuple[Channel, str]], text: str) -> None:
         """Add all of ``text`` but an end that may yet turn out to be a tag, or space before one."""
@@ -77,7 +81,7 @@ class ThinkSplitter:
         self._held = text[len(sure) :]
         if sure:
             _add(parts, self._channel, sure)
-            self._at_start = False
+            self._beside_tag = False
             self._may_open = False
 
 
