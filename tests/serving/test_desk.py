@@ -564,6 +564,24 @@ async def test_frames_come_at_once_at_first_and_then_ten_a_second_at_most() -> N
     assert 6 <= len(shown_at) <= 7
 
 
+@pytest.mark.usefixtures("idle_clock")
+async def test_the_first_text_of_an_answer_does_not_wait_for_the_next_frame() -> None:
+    """However lately somebody else was shown a frame."""
+    engine = FakeEngine(scripts={"fast": [b"x"] * 1000})
+    loop = asyncio.get_running_loop()
+    async with open_desk(engine) as desk:
+        for name in ("ada", "ben", "cleo"):
+            response = desk.submit(name, ask("fast"))
+            asked_at = loop.time()
+            while not response.last_seq:
+                engine.step()
+                await asyncio.sleep(0.001)
+            assert loop.time() - asked_at < 0.005
+            for _millisecond in range(50):
+                engine.step()
+                await asyncio.sleep(0.001)
+
+
 class CopiedJournal(Journal):
     """A journal of which a copy is made after every write."""
 

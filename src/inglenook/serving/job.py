@@ -102,6 +102,11 @@ class Job:
         """How it ended; None before, and once it was taken by `take_change`."""
         return self._ending
 
+    @property
+    def pressing(self) -> bool:
+        """Whether what is to be taken should not wait: its end, or the first text anybody sees."""
+        return self._ending is not None or (bool(self._parts) and self.response.last_seq == 0)
+
     def attempt(self, number: int) -> Start:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:

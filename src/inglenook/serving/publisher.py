@@ -46,10 +46,10 @@ class Publisher:
     def news(self, job: Job) -> None:
         """A job has something to take."""
         self._with_news[job] = None
-        if job.ending is None:
-            self._wake_in_turn()
-        else:
+        if job.pressing:
             self._wake.set()
+        else:
+            self._wake_in_turn()
 
     def dropped(self, response_id: str) -> None:
         """A response is kept no longer."""
@@ -62,7 +62,7 @@ class Publisher:
         self._wake_in_turn()
 
     async def run(self) -> None:
-        """Publish until `stop`: after a pause and at an end at once, else a frame each 0.1 s."""
+        """Publish until `stop`: what is pressing or follows a pause at once, else each 0.1 s."""
         try:
             while not self._closed:
                 await self._wake.wait()
