@@ -58,7 +58,7 @@ _SCENARIOS: dict[str, Callable[[Bench], Result]] = {
 
 #: Seconds a round takes on two x86 cores, with a small model and with a larger one.
 _ROUND_S = {
-    "throughput": (35, 100),
+    "throughput": (65, 170),
     "stall": (10, 30),
     "turns": (20, 45),
     "sharing": (8, 26),

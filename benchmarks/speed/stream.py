@@ -62,10 +62,20 @@ class Stream:
         """How long the first text took."""
         return self.first_s - self.asked_s
 
-    def tokens_between(self, after_s: float, until_s: float) -> float:
-        """About how many tokens came after one moment and until another."""
-        characters = sum(p.characters for p in self.pieces if after_s < p.at_s <= until_s)
-        return self.tokens * characters / sum(p.characters for p in self.pieces)
+    def tok_s_between(self, from_s: float, until_s: float) -> float:
+        """How fast it was written, by the pieces that came from one moment until another.
+
+        The first of them only says when the time begins: what is in it was written before.
+
+        Raises:
+            Unmeasurable: If there is only one, or none.
+        """
+        pieces = [piece for piece in self.pieces if from_s <= piece.at_s <= until_s]
+        if len(pieces) < 2:
+            raise Unmeasurable("the answers were too short: they were never all written at once")
+        characters = sum(piece.characters for piece in pieces[1:])
+        tokens = self.tokens * characters / sum(piece.characters for piece in self.pieces)
+        return tokens / (pieces[-1].at_s - pieces[0].at_s)
 
     def gaps_s(self, after_s: float, until_s: float) -> list[float]:
         """The waits for text that ended after one moment and began before another."""
@@ -77,17 +87,14 @@ def decode_tok_s(streams: Sequence[Stream]) -> float:
     """How fast all streams together went while every one of them was being written.
 
     From when the last of them had its first text until the first had its last: no prompt is read
-    in that time.
+    in that time. Each has its own pace within it, as their frames need not come together.
 
     Raises:
         Unmeasurable: If there is no such time.
     """
-    after_s = max(stream.first_s for stream in streams)
+    from_s = max(stream.first_s for stream in streams)
     until_s = min(stream.last_s for stream in streams)
-    if until_s <= after_s:
-        raise Unmeasurable("the answers were too short: they were never all written at once")
-    tokens = sum(stream.tokens_between(after_s, until_s) for stream in streams)
-    return tokens / (until_s - after_s)
+    return sum(stream.tok_s_between(from_s, until_s) for stream in streams)
 
 
 def overall_tok_s(streams: Sequence[Stream]) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
+from statistics import fmean
 
 from benchmarks.speed.question import story
 from benchmarks.speed.raw import RawLoop, raw_loop
@@ -48,7 +49,6 @@ async def _throughput(
     bench: Bench, ours: Inglenook, theirs: Sequence[LlamaServer], raw: RawLoop
 ) -> Ledger:
     ledger = Ledger()
-    tokens = bench.lengths.answer
     contenders: list[Server | RawLoop] = [raw, *theirs, ours]
     for contender in contenders:
         # What is read from the disk and allocated once is not what is measured.
@@ -59,11 +59,17 @@ async def _throughput(
     for number in range(bench.rounds):
         bench.say(f"throughput, round {number + 1}")
         for streams in _STREAMS:
-            # Turns are taken in turn as well: who is first may find the cores cooler.
-            for place in range(len(contenders)):
-                contender = contenders[(number + place) % len(contenders)]
-                speed = await _speed(contender, streams, tokens)
-                ledger.note(_row(streams), contender.name, "tok/s", speed)
+            # Turns are taken in turn as well: who is first may find the cores cooler. And all have
+            # theirs there and back, as a shared machine is slower or faster for half a minute.
+            there = [
+                contenders[(number + place) % len(contenders)] for place in range(len(contenders))
+            ]
+            speeds: dict[str, list[float]] = {contender.name: [] for contender in there}
+            for contender in (*there, *reversed(there)):
+                speed = await _speed(contender, streams, _tokens(bench, streams))
+                speeds[contender.name].append(speed)
+            for name, both in speeds.items():
+                ledger.note(_row(streams), name, "tok/s", fmean(both))
     for streams, of_raw in zip(_STREAMS, (0.97, None, 0.95), strict=True):
         row = _row(streams)
         mine = (row, ours.name)
@@ -74,6 +80,11 @@ async def _throughput(
                 text = f"{row}: of {server.name}"
                 ledger.claim(text, mine, (row, server.name), at_least=1.15)
     return ledger
+
+
+def _tokens(bench: Bench, streams: int) -> int:
+    """How long answers are: of many at once half as long, so that turns are short."""
+    return bench.lengths.answer if streams == 1 else bench.lengths.answer // 2
 
 
 def _row(streams: int) -> str:
