@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from statistics import fmean
+
+import psutil
 
 from benchmarks.speed.question import story
 from benchmarks.speed.raw import RawLoop, raw_loop
@@ -19,6 +22,9 @@ _STREAMS = (1, 4, PLACES)
 _PHONES = (1, 2, 4, PLACES, 16, 32)
 
 _WARM_UP_TOKENS = 8
+
+#: Rest is when the machine's cores are used by less than this, over so long; some never rest.
+_REST_PERCENT, _LOOK_S, _REST_S = 10.0, 0.1, 2.0
 
 #: Answers each of many phones asks for, one after the other.
 _EACH = 2
@@ -68,6 +74,7 @@ async def _throughput(
             for contender in (*there, *reversed(there)):
                 speed = await _speed(contender, streams, _tokens(bench, streams))
                 speeds[contender.name].append(speed)
+                await asyncio.to_thread(_wait_for_rest)
             for name, both in speeds.items():
                 ledger.note(_row(streams), name, "tok/s", fmean(both))
     for streams, of_raw in zip(_STREAMS, (0.97, None, 0.95), strict=True):
@@ -95,6 +102,13 @@ async def _speed(contender: Server | RawLoop, streams: int, tokens: int) -> floa
     if isinstance(contender, RawLoop):
         return await asyncio.to_thread(contender.decode_tok_s, streams, tokens)
     return decode_tok_s(await _streams(contender, streams, tokens))
+
+
+def _wait_for_rest() -> None:
+    """Let a server end what it does after an answer, as keep it: it should not cost the next."""
+    deadline_s = time.monotonic() + _REST_S
+    while psutil.cpu_percent(interval=_LOOK_S) > _REST_PERCENT and time.monotonic() < deadline_s:
+        pass
 
 
 async def _streams(server: Server, streams: int, tokens: int) -> list[Stream]:
