@@ -65,17 +65,18 @@ class Stream:
     def tok_s_between(self, from_s: float, until_s: float) -> float:
         """How fast it was written, by the pieces that came from one moment until another.
 
-        The first of them only says when the time begins: what is in it was written before.
+        The first moment only says when the time begins: what came in it was written before.
 
         Raises:
-            Unmeasurable: If there is only one, or none.
+            Unmeasurable: If nothing came after it.
         """
         pieces = [piece for piece in self.pieces if from_s <= piece.at_s <= until_s]
-        if len(pieces) < 2:
+        if not pieces or pieces[0].at_s == pieces[-1].at_s:
             raise Unmeasurable("the answers were too short: they were never all written at once")
-        characters = sum(piece.characters for piece in pieces[1:])
+        began_s, ended_s = pieces[0].at_s, pieces[-1].at_s
+        characters = sum(piece.characters for piece in pieces if piece.at_s > began_s)
         tokens = self.tokens * characters / sum(piece.characters for piece in self.pieces)
-        return tokens / (pieces[-1].at_s - pieces[0].at_s)
+        return tokens / (ended_s - began_s)
 
     def gaps_s(self, after_s: float, until_s: float) -> list[float]:
         """The waits for text that ended after one moment and began before another."""

@@ -62,6 +62,7 @@ async def _throughput(
             await asyncio.to_thread(contender.decode_tok_s, PLACES, _WARM_UP_TOKENS)
         else:
             await _streams(contender, PLACES, _WARM_UP_TOKENS)
+        await asyncio.to_thread(_wait_for_rest)
     for number in range(bench.rounds):
         bench.say(f"throughput, round {number + 1}")
         for streams in _STREAMS:

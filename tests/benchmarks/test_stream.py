@@ -43,10 +43,19 @@ def test_frames_of_several_tokens_count_as_several() -> None:
 
 def test_a_frame_of_what_was_written_before_only_starts_the_clock() -> None:
     """And what was written by the end, but had not come yet, is not missed either."""
-    first = stream(0, *((float(second), 1) for second in range(1, 10)), tokens=9)
+    first = stream(0, *((float(second), 1) for second in range(1, 9)), tokens=8)
     seldom = stream(0, (0.5, 1), (2.5, 2), (4.5, 2), (6.5, 2), (8.5, 2), (10.5, 2), tokens=11)
 
     assert decode_tok_s([first, seldom]) == 2.0
+
+
+def test_pieces_of_one_moment_are_one_frame() -> None:
+    """A client that was kept waiting hears several at once."""
+    burst = stream(0, (1.0, 1), (1.0, 1), (2.0, 1), (3.0, 1), tokens=4)
+
+    assert decode_tok_s([burst]) == 1.0
+    with pytest.raises(Unmeasurable, match="too short"):
+        decode_tok_s([stream(0, (1.0, 1), (1.0, 1), tokens=2)])
 
 
 def test_answers_that_never_overlapped_have_no_rate() -> None:

@@ -152,13 +152,13 @@ def test_alone_a_step_stays_below_a_second(board: Board, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("board", [SHAPE, PI_5])
+@pytest.mark.parametrize(("board", "longest_s"), [(SHAPE, 0.5), (PI_5, 0.9)])
 def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
-    board: Board, seed: int
+    board: Board, longest_s: float, seed: int
 ) -> None:
     """A reader's longest gap is below 8 usual ones, 1,000 tokens take at most 1.3 x as long.
 
-    Text goes out each 0.1 s at most: what comes sooner is not what a reader is used to.
+    Text goes out about each 0.1 s: what comes sooner is not what a reader is used to.
     """
     run = Run(replace(board, noise=0.05), seed)
     alone_s = sum(run.read(1000, 0))
@@ -166,7 +166,7 @@ def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
 
     steps_s = list(run.read(1000, 1))
 
-    assert max(steps_s) <= 8 * max(board.step_s(1, 0), FRAME_S)
+    assert max(steps_s) <= longest_s <= 8 * max(board.step_s(1, 0), FRAME_S)
     assert sum(steps_s) <= 1.3 * alone_s
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from inglenook.engine.orders import Finish
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.prefix.fetch import Fetch
 from inglenook.engine.worker.prefix.store import Store
 from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
 from tests.engine.worker.writing import FixedBudget, Writer, follow, order, writing
@@ -121,6 +122,67 @@ def test_what_the_store_has_too_makes_room_before_it_is_wanted(toy: Model) -> No
         assert left_cells < 400
         assert found == [99, 99]
         assert ask(writer, 20, [*typed, *prompt(20, 10)])[0] == 300
+
+
+def test_what_only_those_share_who_leave_goes_with_them(toy: Model) -> None:
+    """A household's system prompt: each conversation alone has too little to be worth it."""
+    system = prompt(300, 1)
+    asked = [[*system, *prompt(40, seed)] for seed in (2, 3, 4)]
+    with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
+        pool = writer.batcher.pool
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+        while pool.unsaved:
+            pool.save_block()
+        kept_cells = pool.used_cells
+        ask(writer, 6, prompt(30, 8))
+        left_cells = pool.used_cells
+        found = [ask(writer, 10 + job, tokens)[0] for job, tokens in enumerate(asked)]
+
+        assert kept_cells > 400
+        assert left_cells < 100
+        assert found == [339] * 3
+
+
+def test_who_loses_little_stays_beside_those_who_have_the_rest(toy: Model) -> None:
+    """Forty tokens would be read again rather than fetched."""
+    system = prompt(300, 1)
+    asked = [*system, *prompt(40, 2)]
+    with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
+        pool = writer.batcher.pool
+        ask(writer, 1, asked)
+        while pool.unsaved:
+            pool.save_block()
+        ask(writer, 2, [*system, *prompt(40, 3)])
+
+        assert ask(writer, 3, asked)[0] == 339
+
+
+def test_two_who_come_back_together_both_find_theirs_in_the_pool(
+    toy: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first's coming makes nobody leave whom the second is about to go on with."""
+    asked = [prompt(300, seed) for seed in (1, 2)]
+    with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
+        pool = writer.batcher.pool
+        for job, tokens in enumerate(asked):
+            ask(writer, job, tokens)
+        while pool.unsaved:
+            pool.save_block()
+        fetch, fetched = store.fetch, list[int]()
+
+        def noted(wanted: Sequence[int]) -> Fetch:
+            fetched.append(len(wanted))
+            return fetch(wanted)
+
+        monkeypatch.setattr(store, "fetch", noted)
+        for job, tokens in enumerate(asked):
+            writer.submit(order(10 + job, 8), conversation(writer, job, tokens))
+        writer.finish()
+        ended = [writer.answers[10 + job].ended for job in range(2)]
+
+        assert fetched == []
+        assert [end.cached_tokens for end in ended if end is not None] == [307, 307]
 
 
 def test_what_only_the_disk_has_stays_in_the_pool(toy: Model, tmp_path: Path) -> None:

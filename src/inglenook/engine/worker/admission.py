@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Finish
-from inglenook.engine.worker.pool import WORTH_FETCHING_TOKENS, Pool, common_tokens
+from inglenook.engine.worker.pool import (
+    WORTH_FETCHING_TOKENS,
+    WORTH_KEEPING_TOKENS,
+    Pool,
+    common_tokens,
+)
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.sequence import Sequence
 
@@ -68,6 +73,7 @@ class Admission:
 
     def admit(self) -> None:
         """Let those in whose turn it is, and move in what the store has brought."""
+        came = False
         for sequence in self._in_turn():
             if not self._has_place(sequence):
                 break
@@ -78,7 +84,13 @@ class Admission:
                 # Others need not wait for its disk.
                 continue
             if not self._let_in(sequence):
+                # What it could share may be gone when there is room.
+                sequence.looked = sequence.fetch is not None
                 break
+            came = True
+        if came:
+            # Not before: who comes along with another may begin as what would go.
+            self._pool.drop_stored()
         for sequence in self.active.values():
             self._move_in(sequence)
 
@@ -146,7 +158,9 @@ class Admission:
         # One token must be left to compute, for its scores.
         wanted = sequence.tokens[: len(sequence.tokens) - 1]
         found = self._store.match(wanted)
-        if found >= self._pool.common(sequence.tokens) + WORTH_FETCHING_TOKENS:
+        at_hand = self._store.in_memory(wanted[:found])
+        worth = WORTH_KEEPING_TOKENS if at_hand else WORTH_FETCHING_TOKENS
+        if found >= self._pool.common(sequence.tokens) + worth:
             sequence.fetch = self._store.fetch(wanted)
 
     def _let_in(self, sequence: Sequence) -> bool:

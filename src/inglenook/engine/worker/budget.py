@@ -36,8 +36,9 @@ TILED_STEP_S: Final = 0.95
 #: A step that reads a prompt may take so many times as long as one that only decodes, and what
 #: fills its last `UNIT_TOKENS`. Of S such times one is the readers' and S - 1 are the newcomer's,
 #: who waits S / (S - 1) times as long as on a box that lets everybody else freeze: 1.14, where 1.3
-#: is to be kept. On the 1.5B model above that is two units and some 0.4 s, of a reader who usually
-#: sees text each 0.1 s; one unit alone is 1.35 for who comes with 1,000 tokens, two are 1.24.
+#: is to be kept. On the 1.5B model above that is two units, 0.4 s at first and 0.6 s with 1,000
+#: tokens read, of a reader who usually sees text each 0.1 s. One unit alone is 1.35 for who comes
+#: with those 1,000 tokens, two are 1.24.
 STRETCH: Final = 8
 
 #: The first prompt's first step, before it is known what a prompt token costs, with a reader and

@@ -24,8 +24,9 @@ WORTH_KEEPING_TOKENS = 16
 #: somebody comes: others should not walk it.
 _KEPT_PART = 2
 
-#: What the store must have more than the pool to be worth moving, where blocks can be cut: to read
-#: as many tokens takes a second on a small board, to fetch a block from its card a tenth.
+#: What the store must have more than the pool to be worth moving from its disk, where blocks can be
+#: cut: to read as many tokens takes a second on a small board, to fetch a block from its card a
+#: tenth. From memory a block comes in some milliseconds, so `WORTH_KEEPING_TOKENS` are worth it.
 WORTH_FETCHING_TOKENS = 64
 
 
@@ -111,8 +112,28 @@ class Pool:
         self._rows[number] = Row(number, tokens)
         if source is not None:
             self._begin_alike(source, number, common)
-        self._drop_stored()
         return number
+
+    def drop_stored(self) -> None:
+        """Forget what is only kept and in the store's memory as well: somebody has come.
+
+        Attention walks every cell up to the highest in use. 300 cells kept for nobody cost one
+        answer of a small model 3 % of its speed, and 1,000 cost it 6 %, or eight answers 4 %; of a
+        model with 1.5B parameters, 2 %.
+        """
+        if self._store is None or not self._context.trimmable:
+            # A running state has no cells to walk, and moves as a whole.
+            return
+        rows = self._rows.values()
+        leaving = {r.number for r in rows if r.kept and self._store.in_memory(r.tokens)}
+        # A beginning that only those who leave share goes with them. Who has little but what others
+        # have stays: it would not be worth fetching again.
+        only = self._ledger.only
+        while staying := {n for n in leaving if only(n, leaving) < WORTH_KEEPING_TOKENS}:
+            leaving -= staying
+        for row in [self._rows[n] for n in self._rows if n in leaving]:
+            self._store.touch(row.tokens)
+            self.drop(row.number)
 
     def grew(self, number: int, tokens: int) -> None:
         """A batch added tokens to a sequence."""
@@ -269,23 +290,6 @@ class Pool:
                 self._release(row)
                 return True
         return False
-
-    def _drop_stored(self) -> None:
-        """Forget what the store has in memory as well.
-
-        Attention walks every cell up to the highest in use. 300 cells kept for nobody cost one
-        answer of a small model 3 % of its speed, and 1,000 cost it 6 %, or eight answers 4 %; of a
-        model with 1.5B parameters, 2 %.
-        """
-        if self._store is None or not self._context.trimmable:
-            # A running state has no cells to walk, and moves as a whole.
-            return
-        for row in [row for row in self._rows.values() if row.kept]:
-            # Cells that others have as well would stay.
-            own_cells = self._ledger.only(row.number)
-            if own_cells >= WORTH_FETCHING_TOKENS and self._store.in_memory(row.tokens):
-                self._store.touch(row.tokens)
-                self.drop(row.number)
 
     def _release(self, row: Row) -> None:
         """Let the store have what it wants of a row, then forget it."""

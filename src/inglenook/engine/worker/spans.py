@@ -7,7 +7,7 @@ named by the life that computed it and its position there; a sequence holds span
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -38,10 +38,10 @@ class Ledger:
         spans = self._held.get(number)
         return spans[-1].stop if spans else 0
 
-    def only(self, number: int) -> int:
-        """How many cells would be free if this sequence were dropped."""
-        others = {key: spans for key, spans in self._held.items() if key != number}
-        return self.used_cells - _count(others)
+    def only(self, number: int, leaving: Container[int] = ()) -> int:
+        """How many cells of this sequence are nobody else's, once those who leave are gone."""
+        others = {n: spans for n, spans in self._held.items() if n != number and n not in leaving}
+        return _count({**others, number: self._held.get(number, [])}) - _count(others)
 
     def grow(self, number: int, tokens: int) -> None:
         """A sequence got so many cells more, at its end."""
