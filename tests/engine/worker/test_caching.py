@@ -61,6 +61,14 @@ def ask(writer: Writer, job: int, tokens: list[int], answer_tokens: int = 8) -> 
     return ended.cached_tokens, sum(budget.heard) - before
 
 
+def ask_and_save(writer: Writer, prompts: Sequence[list[int]]) -> None:
+    """Have each answered, and then a pause in which the store is given all that is kept."""
+    for job, tokens in enumerate(prompts):
+        ask(writer, job, tokens)
+    while writer.batcher.pool.unsaved:
+        writer.batcher.pool.save_block()
+
+
 def conversation(writer: Writer, job: int, tokens: list[int]) -> list[int]:
     """What a phone sends after a job: the prompt, its answer, another question."""
     return [*tokens, *writer.answers[job].tokens, *prompt(20, job + 1000)]
@@ -130,10 +138,7 @@ def test_what_only_those_share_who_leave_goes_with_them(toy: Model) -> None:
     asked = [[*system, *prompt(40, seed)] for seed in (2, 3, 4)]
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
         pool = writer.batcher.pool
-        for job, tokens in enumerate(asked):
-            ask(writer, job, tokens)
-        while pool.unsaved:
-            pool.save_block()
+        ask_and_save(writer, asked)
         kept_cells = pool.used_cells
         ask(writer, 6, prompt(30, 8))
         left_cells = pool.used_cells
@@ -149,10 +154,7 @@ def test_who_loses_little_stays_beside_those_who_have_the_rest(toy: Model) -> No
     system = prompt(300, 1)
     asked = [*system, *prompt(40, 2)]
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
-        pool = writer.batcher.pool
-        ask(writer, 1, asked)
-        while pool.unsaved:
-            pool.save_block()
+        ask_and_save(writer, [asked])
         ask(writer, 2, [*system, *prompt(40, 3)])
 
         assert ask(writer, 3, asked)[0] == 339
@@ -164,11 +166,7 @@ def test_two_who_come_back_together_both_find_theirs_in_the_pool(
     """The first's coming makes nobody leave whom the second is about to go on with."""
     asked = [prompt(300, seed) for seed in (1, 2)]
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
-        pool = writer.batcher.pool
-        for job, tokens in enumerate(asked):
-            ask(writer, job, tokens)
-        while pool.unsaved:
-            pool.save_block()
+        ask_and_save(writer, asked)
         fetch, fetched = store.fetch, list[int]()
 
         def noted(wanted: Sequence[int]) -> Fetch:
