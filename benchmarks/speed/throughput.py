@@ -106,7 +106,7 @@ async def _speed(contender: Server | RawLoop, streams: int, tokens: int) -> floa
 
 
 def _wait_for_rest() -> None:
-    """Let a server end what it does after an answer, as keep it: it should not cost the next."""
+    """Let who had a turn end what it does after an answer: that should not cost the next."""
     deadline_s = time.monotonic() + _REST_S
     while psutil.cpu_percent(interval=_LOOK_S) > _REST_PERCENT and time.monotonic() < deadline_s:
         pass

@@ -26,9 +26,6 @@ MOST = 512
 _LEAST_TOKENS = 4
 STEP_BUDGET_S = 0.2
 
-#: Shortest time between two frames of a stream (PROTOCOL leaves it to the box).
-FRAME_S = 0.1
-
 #: How much steps of one kind differ, as on a box with other things to do.
 NOISE = 0.1
 
@@ -108,9 +105,9 @@ FAST = Board(0.001, 0.0001, 0.0001)
 @pytest.mark.parametrize(
     ("board", "decoding", "tokens"),
     [
-        (SHAPE, 1, 31),  # 8 x 38 ms = 38 ms + 11.5 ms x 23; with the reader, filled up to 32 rows
-        (SHAPE, 8, 56),  # cancel would wait too long: 0.8 s = 94 ms + 11.5 ms x 61
-        (MINI_PC, 1, 111),  # 8 x 32 ms = 32 ms + 2 ms x 112
+        (SHAPE, 1, 15),  # 7 x 38 ms = 38 ms + 11.5 ms x 19.8; with the reader 16 rows
+        (SHAPE, 8, 40),  # 7 x 94 ms = 94 ms + 11.5 ms x 49
+        (MINI_PC, 1, 95),  # 7 x 32 ms = 32 ms + 2 ms x 96
         (PI_5, 1, 31),  # cancel would wait too long: 0.8 s = 120 ms + 20 ms x 34
         (PI_5, 8, 24),  # cancel would wait too long: 0.8 s = 260 ms + 20 ms x 27
         (OLD_PHONE, 8, 8),  # half of the time each: 1.3 s for 8 writers, 1.3 s for 13 tokens
@@ -152,21 +149,18 @@ def test_alone_a_step_stays_below_a_second(board: Board, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize(("board", "longest_s"), [(SHAPE, 0.5), (PI_5, 0.9)])
+@pytest.mark.parametrize("board", [SHAPE, PI_5])
 def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
-    board: Board, longest_s: float, seed: int
+    board: Board, seed: int
 ) -> None:
-    """A reader's longest gap is below 8 usual ones, 1,000 tokens take at most 1.3 x as long.
-
-    Text goes out about each 0.1 s: what comes sooner is not what a reader is used to.
-    """
+    """A reader's longest gap is below 8 usual ones, 1,000 tokens take at most 1.3 x as long."""
     run = Run(replace(board, noise=0.05), seed)
     alone_s = sum(run.read(1000, 0))
     run.decode(100)
 
     steps_s = list(run.read(1000, 1))
 
-    assert max(steps_s) <= longest_s <= 8 * max(board.step_s(1, 0), FRAME_S)
+    assert max(steps_s) <= 8 * board.step_s(1, 0)
     assert sum(steps_s) <= 1.3 * alone_s
 
 
@@ -188,8 +182,7 @@ def test_on_any_board_the_largest_size_that_fits_is_found(
     rows = decoding + tokens
 
     base_s = board.step_s(decoding, 0)
-    stretched_s = STRETCH * base_s + (UNIT_TOKENS - 1) * board.prefill_s
-    bearable_s = min(stretched_s, max(ALONE_STEP_S, 2 * base_s))
+    bearable_s = min(STRETCH * base_s, max(ALONE_STEP_S, 2 * base_s))
     limit_s = max(STEP_BUDGET_S, bearable_s) if decoding else ALONE_STEP_S
     longest_s = TILED_STEP_S if rows == TILE_TOKENS and not decoding else limit_s
     assert tokens < 2 * UNIT_TOKENS or board.step_s(decoding, tokens) <= longest_s * 1.1
@@ -276,16 +269,16 @@ def test_what_steps_do_not_tell_about_stays_as_it_was() -> None:
 
 def test_after_long_without_prompts_the_first_step_tells_most() -> None:
     """Throttled while it only wrote, the box corrects itself with the next prompt's first step."""
-    run = Run(MINI_PC)
+    run = Run(SHAPE)
     run.decode(20)
     run.sizes(20, 1)
-    run.board = MINI_PC.throttled(2)
+    run.board = SHAPE.throttled(2)
     run.decode(500)
 
     (size,) = run.sizes(1, 1)
 
-    assert size > 200
-    assert run.sizes(1, 1)[0] <= 160
+    assert size > 20
+    assert run.sizes(1, 1)[0] <= 19
     assert run.prefill_s == pytest.approx(run.board.prefill_s, rel=0.25)
 
 
@@ -345,13 +338,13 @@ def test_the_budget_can_be_changed_while_it_runs() -> None:
     """The governor makes steps shorter, as far as decoding itself is short."""
     run = Run(MINI_PC)
     run.decode(5)
-    assert run.sizes(40, 1)[-1] == 111
+    assert run.sizes(40, 1)[-1] == 95
 
     run.budget.step_budget_s = 0.5
     assert run.sizes(5, 1)[-1] == 223
 
     run.budget.step_budget_s = 0.02
-    assert run.sizes(5, 1)[-1] in (111, 127)  # 8 x 32 ms, whatever is asked for
+    assert run.sizes(5, 1)[-1] in (79, 95)  # 7 x 32 ms, whatever is asked for
 
 
 def test_a_board_that_stands_still_for_a_minute_does_not_stop_newcomers() -> None:

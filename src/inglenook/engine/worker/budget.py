@@ -33,13 +33,11 @@ ALONE_STEP_S: Final = 0.8
 TILE_TOKENS: Final = 64
 TILED_STEP_S: Final = 0.95
 
-#: A step that reads a prompt may take so many times as long as one that only decodes, and what
-#: fills its last `UNIT_TOKENS`. Of S such times one is the readers' and S - 1 are the newcomer's,
-#: who waits S / (S - 1) times as long as on a box that lets everybody else freeze: 1.14, where 1.3
-#: is to be kept. On the 1.5B model above that is two units, 0.4 s at first and 0.6 s with 1,000
-#: tokens read, of a reader who usually sees text each 0.1 s. One unit alone is 1.35 for who comes
-#: with those 1,000 tokens, two are 1.24.
-STRETCH: Final = 8
+#: A step that reads a prompt may take so many times as long as one that only decodes. Of S such
+#: times one is the readers' and S - 1 are the newcomer's, who waits S / (S - 1) times as long as
+#: on a box that lets everybody else freeze. Seven is 1.17, where 1.3 is to be kept, and is below
+#: eight of the readers' usual gaps.
+STRETCH: Final = 7
 
 #: The first prompt's first step, before it is known what a prompt token costs, with a reader and
 #: alone. A slow board does 128 tokens in some three seconds, once.
@@ -145,22 +143,21 @@ class StepBudget:
         if not self._prefill_known:
             return _FIRST_TOKENS if decoding or idle else _FIRST_ALONE_TOKENS
         base_s = self._costs.predict_s((1, decoding, 0))
-        token_s = self._costs.predict_s((0, 0, 1))
-        longest_s = self.step_budget_s if idle else self._longest_s(decoding, base_s, token_s)
+        longest_s = self.step_budget_s if idle else self._longest_s(decoding, base_s)
         room_s = max(longest_s - base_s, 0.0)
+        token_s = self._costs.predict_s((0, 0, 1))
         return most if token_s * most <= room_s else int(room_s / token_s)
 
     def _tile_fits(self) -> bool:
         return self._costs.known and self._costs.predict_s((1, 0, TILE_TOKENS)) <= TILED_STEP_S
 
-    def _longest_s(self, decoding: int, base_s: float, token_s: float) -> float:
+    def _longest_s(self, decoding: int, base_s: float) -> float:
         if not decoding:
             return ALONE_STEP_S
         # Where many decode on a slow board, cancel and throttle would wait for seconds; there
         # readers and newcomers get half of the time each.
         bearable_s = max(ALONE_STEP_S, 2 * base_s)
-        stretched_s = STRETCH * base_s + (UNIT_TOKENS - 1) * token_s
-        return max(self.step_budget_s, min(stretched_s, bearable_s))
+        return max(self.step_budget_s, min(STRETCH * base_s, bearable_s))
 
 
 class _Costs:
