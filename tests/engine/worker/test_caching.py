@@ -313,6 +313,28 @@ def test_what_is_kept_goes_when_its_room_is_wanted(toy: Model) -> None:
         assert ask(writer, 6, prompt(300, 1))[0] == 0
 
 
+def test_what_a_newcomer_begins_with_stays_when_the_rest_is_in_its_way(toy: Model) -> None:
+    """It has no room beside the whole of what it begins like, and goes on in its place."""
+    first = prompt(700, 1)
+    other = [*first[:500], *prompt(450, 2)]
+    with stored() as store, writing(toy, cells=1024, store=store) as writer:
+        ask(writer, 1, first)
+        assert ask(writer, 2, other) == (500, 450)
+        assert follow(toy, other, writer.answers[2].tokens)
+        # What was in the way went to the store, not away.
+        assert ask(writer, 3, first)[0] == 699
+
+
+def test_what_a_newcomer_begins_with_stays_when_its_number_is_the_last(either_toy: Model) -> None:
+    """A box for one answer at a time, where nothing else could be kept: its second turn."""
+    first = prompt(300, 1)
+    with writing(either_toy, sequences=1, kept=0) as writer:
+        ask(writer, 1, first)
+        second = conversation(writer, 1, first)
+        assert ask(writer, 2, second) == (307, len(second) - 307)
+        assert follow(either_toy, second, writer.answers[2].tokens)
+
+
 def test_no_more_is_kept_than_there_are_numbers(toy: Model) -> None:
     """And the numbers come back: twenty conversations in a pool for six."""
     with writing(toy, cells=4096, sequences=2, kept=4) as writer:

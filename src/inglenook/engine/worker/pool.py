@@ -106,8 +106,7 @@ class Pool:
             if source is None or not self._rows[source].kept:
                 return None
             # What it would share is itself in the way.
-            self._release(self._rows[source])
-            source, common = None, 0
+            return self._take_over(self._rows[source], tokens, common, spare_cells)
         number = self._free.pop()
         self._rows[number] = Row(number, tokens)
         if source is not None:
@@ -284,6 +283,21 @@ class Pool:
             else:
                 self._rows[source] = self._rows.pop(source)
 
+    def _take_over(
+        self, row: Row, tokens: Tokens[int], common: int, spare_cells: int
+    ) -> int | None:
+        """Let a newcomer go on under the number of a kept one, from where they differ."""
+        self._give_to_store(row)
+        number = row.number
+        if common < self._ledger.length(number):
+            self.cut(number, common)
+            row.tokens = row.tokens[:common]
+        if self.free_cells - spare_cells < len(tokens) - common:
+            return None
+        del self._rows[number]
+        self._rows[number] = Row(number, tokens)
+        return number
+
     def _drop_oldest(self, *, but: int | None) -> bool:
         for row in self._rows.values():
             if row.kept and row.number != but:
@@ -293,9 +307,12 @@ class Pool:
 
     def _release(self, row: Row) -> None:
         """Let the store have what it wants of a row, then forget it."""
+        self._give_to_store(row)
+        self.drop(row.number)
+
+    def _give_to_store(self, row: Row) -> None:
         while row.to_save:
             row.to_save = self._save_next(row)
-        self.drop(row.number)
 
     def _forget(self, number: int) -> None:
         self._context.forget(number)
