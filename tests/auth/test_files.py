@@ -49,57 +49,6 @@ def test_a_replaced_file_becomes_private(tmp_path: Path) -> None:
     assert read_private(path) == b"new"
 
 
-def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
-    """The temporary file takes the place of the old one."""
-    write_private(tmp_path / "secret", b"one")
-    write_private(tmp_path / "secret", b"two")
-
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    """Here the name is taken by a folder, which cannot be replaced."""
-    (tmp_path / "taken").mkdir()
-
-    with pytest.raises(OSError, match="directory"):
-        write_private(tmp_path / "taken", b"content")
-
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert (tmp_path / "taken").is_dir()
-
-
-def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
-    """Root cannot be led to overwrite a file elsewhere."""
-    (tmp_path / "elsewhere").write_bytes(b"precious")
-    (tmp_path / "secret").symlink_to(tmp_path / "elsewhere")
-
-    write_private(tmp_path / "secret", b"content")
-
-    assert (tmp_path / "elsewhere").read_bytes() == b"precious"
-    assert not (tmp_path / "secret").is_symlink()
-
-
-def test_a_reader_sees_the_old_file_or_the_new(tmp_path: Path) -> None:
-    """Never an empty or half-written one, however often it looks."""
-    path = tmp_path / "secret"
-    versions = {bytes([letter]) * 100_000 for letter in b"ab"}
-    write_private(path, b"a" * 100_000)
-    done = threading.Event()
-
-    def write() -> None:
-        for letter in b"ba" * 10:
-            write_private(path, bytes([letter]) * 100_000)
-        done.set()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        while not done.is_set():
-            assert read_private(path) in versions
-    finally:
-        writer.join()
-
-
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """Memory is not filled with somebody's misplaced video."""
     path = tmp_path / "huge"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from inglenook.wholefile import write_whole
 
 #: Nothing we keep comes near this; a larger file is not ours.
 READ_BYTES_MAX = 1 << 20
@@ -39,19 +40,7 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: If it cannot be written; the old file is then untouched.
     """
-    # mkstemp creates with 0600, so the content is never readable by others, not even for a moment.
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _give_to_folder_owner(descriptor, path.parent)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    write_whole(path, data, mode=0o600, owner=_owner(path.parent))
 
 
 @contextmanager
@@ -82,7 +71,8 @@ def _open_lock(path: Path) -> int:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return os.open(path, flags)
-    _give_to_folder_owner(descriptor, path.parent)
+    if owner := _owner(path.parent):
+        os.fchown(descriptor, *owner)
     return descriptor
 
 
@@ -94,16 +84,9 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _give_to_folder_owner(descriptor: int, folder: Path) -> None:
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _owner(folder: Path) -> tuple[int, int] | None:
+    """Whom a file in this folder shall belong to, if we have a say in it."""
+    if os.geteuid() != 0:
+        return None
+    found = folder.stat()
+    return found.st_uid, found.st_gid

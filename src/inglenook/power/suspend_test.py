@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from inglenook.power.boottime import read_clocks
 from inglenook.power.login1 import Refused
 from inglenook.power.resume import Clocks, ResumeWatch
 from inglenook.power.rtc import find_clock, set_alarm
+from inglenook.wholefile import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -197,17 +197,7 @@ def _keep(state_dir: Path, test: SuspendTest) -> None:
     path = state_dir / _FILE_NAME
     data = msgspec.json.format(msgspec.json.encode(_File(1, test))) + b"\n"
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=state_dir)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                # No secret, and root writes what the daemon must read.
-                os.fchmod(descriptor, 0o644)
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        # No secret, and root writes what the daemon must read.
+        write_whole(path, data)
     except OSError as exc:
         raise StartupError(f"{path}: cannot be written: {exc.strerror}") from exc

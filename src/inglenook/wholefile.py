@@ -1,0 +1,47 @@
+"""Files that are replaced whole or not at all. Kind: hands."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_whole(
+    path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> None:
+    """Put ``data`` in place of the file; a power cut leaves the old content or the new.
+
+    Args:
+        path: Its folder must exist. A link is replaced, not followed.
+        data: All of its content.
+        mode: Its permissions, whatever the umask and whatever it had.
+        owner: Numbers of the user and the group it shall belong to; for root only.
+
+    Raises:
+        OSError: If it cannot be written; the old file is then untouched.
+    """
+    # mkstemp creates with 0600, so a secret is never readable by others, not even for a moment.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
