@@ -5,23 +5,18 @@ from __future__ import annotations
 from inglenook.errors import EngineError
 
 
-class SchemaRefused(EngineError):
+class _NotBegun(EngineError):
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class SchemaRefused(_NotBegun):
     """There is no JSON as the schema wants it, or no way to keep to it; ``why`` says which."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
 
-    def __str__(self) -> str:
-        return self.why
-
-
-class SchemaUntried(EngineError):
+class SchemaUntried(_NotBegun):
     """What is wrong is not the schema, and may soon be over; ``why`` says what it is."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return self.why
