@@ -14,6 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+#: Some 300 tokens of the starter's.
+STORY = "Once upon a time there was a box beside the hearth that read along. " * 20
+
 #: Every frame comes sooner than this while anything is going on.
 FRAME_S = 30.0
 

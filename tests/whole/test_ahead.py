@@ -6,11 +6,8 @@ import asyncio
 from itertools import pairwise
 
 from tests.parts.box import Box
-from tests.parts.phone import Ahead, Message, Phone, chat, connected, long_chat
+from tests.parts.phone import STORY, Ahead, Message, Phone, chat, connected, long_chat
 from tests.whole.conftest import ENDLESS_TOKENS
-
-#: Some 300 tokens of the starter's.
-STORY = "Once upon a time there was a box beside the hearth that read along. " * 20
 
 
 def asking(text: str, seed: str) -> Message:

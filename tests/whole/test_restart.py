@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts.box import READY_S, Box, made_box, running_box
-from tests.parts.phone import connected, knocking, long_chat
+from tests.parts.phone import STORY, chat, connected, knocking, long_chat
 from tests.whole.conftest import TokensIn
 
 
@@ -85,11 +85,12 @@ async def test_a_stop_is_quick_whatever_goes_on(narrow_box: Box) -> None:
 async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(
     fresh_box: Box, tokens_in: TokensIn
 ) -> None:
-    """1012, then the same answer goes on to its end."""
+    """1012, then the same answer goes on to its end; its prompt is not read again."""
     token = fresh_box.pair("Ada")
     tokens = tokens_in(1.0)
     async with connected(fresh_box.url, token) as phone:
-        answer = await phone.begin(long_chat(tokens), deltas=3)
+        question = chat(STORY, max_tokens=tokens, ignore_eos=True)
+        answer = await phone.begin(question, deltas=3)
         await asyncio.to_thread(fresh_box.stop)
         assert await phone.wait_closed() == 1012
     await asyncio.to_thread(fresh_box.restart)
@@ -98,7 +99,9 @@ async def test_a_phone_is_told_of_a_restart_and_finds_its_answer_after_it(
         await phone.finish(answer)
 
     assert answer.done is not None
-    assert answer.done["usage"]["completion_tokens"] == tokens
+    usage = answer.done["usage"]
+    assert usage["completion_tokens"] == tokens
+    assert usage["cached_tokens"] == usage["prompt_tokens"] > 200
 
 
 def test_ctrl_c_ends_it_before_the_model_is_loaded_too(starter_model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -50,6 +51,7 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.worker.loop import _load, serve
 from inglenook.engine.worker.pipe import ParentGone, Pipe
+from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.prefix.store import Store
 from tests.engine.worker.toy import ENDLESS_TOKENS, FIRST_BYTE
 from tests.engine.worker.writing import order
@@ -631,6 +633,32 @@ def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
 
     assert isinstance(step, Step)
     assert [output.job for output in step.outputs] == [9]
+
+
+def test_what_was_under_way_when_the_daemon_hung_up_is_not_read_again(
+    endless_path: Path, tmp_path: Path
+) -> None:
+    """Nor what had just ended beside it: the next engine finds both, with what was written."""
+    load = load_with_cache(endless_path, tmp_path / "cache")
+    load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
+    produced: list[int] = []
+    with at_work(load) as (daemon, _store):
+        daemon.send(asking(1, LONG_TALKS[0], None), asking(2, LONG_TALKS[1]))
+        prompt_tokens = daemon.hear(Started).prompt_tokens
+        while len(produced) < 2 * BLOCK_TOKENS:
+            event = daemon.next()
+            if isinstance(event, Step):
+                produced += [t for out in event.outputs if out.job == 1 for t in out.tokens]
+    written_tokens = prompt_tokens + len(produced) - 1
+    ended_blocks = 3
+    blocks = len(list((tmp_path / "cache").rglob("*.kv")))
+    assert blocks >= ended_blocks + math.ceil(written_tokens / BLOCK_TOKENS)
+    with at_work(load) as (daemon, _store):
+        goes_on = asking(1, LONG_TALKS[0], len(produced) + 5)
+        daemon.send(msgspec.structs.replace(goes_on, produced=tuple(produced)))
+        assert daemon.hear(Ended).cached_tokens == prompt_tokens
+        daemon.send(asking(2, LONG_TALKS[1]))
+        assert daemon.hear(Ended).cached_tokens == prompt_tokens - 1
 
 
 def test_what_is_kept_reaches_the_disk_while_answers_pause(

@@ -1,4 +1,4 @@
-"""Killed or hung under real systemd: what died is replaced, and the answer goes on."""
+"""Killed, hung or restarted under real systemd: there is another, and the answer goes on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from websockets.exceptions import ConnectionClosed
 from inglenook.engine.patience import Patience
 from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
-from tests.parts.phone import Answer, connected, long_chat
+from tests.parts.phone import STORY, Answer, chat, connected, long_chat
 from tests.parts.service import START_S, UNIT, Service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
 #: Many seconds' writing on the fastest machine: nothing here must be over before it is cut.
 TOKENS = 1500
+
 WATCHDOG_S = 10
 
 
@@ -41,6 +42,28 @@ async def test_a_killed_daemon_is_started_again_and_its_answer_goes_on(
 
     assert service.pid not in (0, pid)
     assert service.restarts == 1
+
+
+async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(
+    service: Service, phone: Machine
+) -> None:
+    """`systemctl restart`: the engine is not killed, but saves what it has, and the next has it."""
+    service.install()
+    token = service.add_device("Phone")
+    with network_of(phone):
+        async with connected(service.url, token) as asking:
+            question = chat(STORY, max_tokens=TOKENS, ignore_eos=True)
+            answer = await asking.begin(question, deltas=5)
+            await asyncio.to_thread(service.container.run, "systemctl", "restart", UNIT)
+            with suppress(ConnectionClosed):
+                await asking.finish(answer)
+        assert not answer.over
+        await _resume(service, token, answer)
+        await _is_whole(service, token, answer)
+
+    assert answer.done is not None
+    usage = answer.done["usage"]
+    assert usage["cached_tokens"] == usage["prompt_tokens"] > 200
 
 
 async def test_a_stopped_engine_is_replaced_and_its_answer_goes_on(

@@ -119,11 +119,6 @@ class Admission:
         finished, self._finished = self._finished, []
         return finished
 
-    def close(self) -> None:
-        """Stop waiting for the store."""
-        for sequence in self:
-            self._drop_fetch(sequence)
-
     def _in_turn(self) -> list[Sequence]:
         """Who may be let in now: answers in their order; what is read ahead, when none waits."""
         answers = [sequence for sequence in self._waiting if sequence.answer is not None]

@@ -189,11 +189,10 @@ class Batcher:
         return ended
 
     def close(self) -> None:
-        """Give every sampler back."""
-        self._line.close()
+        """End every job; what the pool has of answers stays there, to be saved."""
         for sequence in self._line:
-            if sequence.answer is not None:
-                sequence.answer.sampler.close()
+            sequence.finish = sequence.finish or Finish.CANCELLED
+        self.take_ended()
 
     def _join(self, sequence: Sequence) -> None:
         self._line.join(sequence)

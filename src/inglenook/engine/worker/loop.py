@@ -43,8 +43,8 @@ _KEPT_LEAST = 4
 #: small board does them in two seconds.
 _WARM_UP_TOKENS = (2, 1, 1, 1, 16)
 
-#: How long the store may take to write what it has, when the daemon ends in order, seconds; less
-#: than the daemon's own patience.
+#: How long saving may take when the daemon ends or unloads the model in order, seconds; with the
+#: step before it, less than the daemon's own patience.
 _LAST_WRITES_S = 1.0
 
 

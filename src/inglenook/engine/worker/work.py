@@ -94,11 +94,19 @@ class Work:
             self._advance()
 
     def close(self, deadline_s: float) -> None:
-        """Let the store write what it has, but no longer than that."""
+        """End all jobs, and save what there is of them and of those before, as far as time allows.
+
+        Whoever comes after need not read it again: neither for unfinished answers, which go on
+        then, nor for whoever asked just before.
+        """
+        until_s = time.perf_counter() + deadline_s
         self._note_computing(False)
         self._grammars.close()
+        self._batcher.close()
         if self._store is not None:
-            self._store.close(deadline_s)
+            while self._batcher.pool.unsaved and time.perf_counter() < until_s:
+                self._batcher.pool.save_block()
+            self._store.close(max(until_s - time.perf_counter(), 0.0))
 
     def _advance(self) -> None:
         """Compute a step, or else use the time."""
