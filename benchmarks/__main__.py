@@ -63,7 +63,7 @@ _ROUND_S = {
     "turns": (20, 45),
     "sharing": (8, 26),
     "typed": (22, 26),
-    "crowd": (40, 45),
+    "crowd": (105, 120),
     "neighbour": (30, 40),
     "speculation": (6, 10),
     "grammar": (6, 9),

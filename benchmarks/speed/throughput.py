@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from statistics import fmean
+from typing import NamedTuple
 
 import psutil
 
@@ -29,7 +30,7 @@ _REST_PERCENT, _LOOK_S, _REST_S = 10.0, 0.1, 2.0
 #: Answers each of many phones asks for, one after the other.
 _EACH = 2
 
-#: What varies from round to round is 3 % here; a fall of less is none.
+#: What varies from round to round is 3 %; a fall of less is none.
 _NO_FALL = 0.97
 
 
@@ -136,23 +137,39 @@ async def _crowd(bench: Bench, ours: Inglenook) -> Ledger:
     await _ask_on(ours, 0, stories, 8)
     for number in range(bench.rounds):
         bench.say(f"crowd, round {number + 1}")
-        for together in _PHONES:
+        turns: dict[int, list[_Turn]] = {}
+        # There and back, as the contenders in `throughput`.
+        for together in (*_PHONES, *reversed(_PHONES)):
             asked = [_ask_on(ours, who, stories, bench.lengths.crowd) for who in range(together)]
-            streams = await asyncio.gather(*asked)
-            flat = [stream for both in streams for stream in both]
+            turns.setdefault(together, []).append(_turn(await asyncio.gather(*asked)))
+            await asyncio.to_thread(_wait_for_rest)
+        for together, both in turns.items():
             row = "1 phone" if together == 1 else f"{together} phones"
-            ledger.note(row, "together", "tok/s", overall_tok_s(flat))
-            ledger.note(row, "longest wait", "s", max(stream.ttft_s for stream in flat))
-            # The first is asked by all at once, into an empty box: somebody has to be last. From
-            # then on everybody waits behind as many.
-            later = [stream.ttft_s for both in streams for stream in both[1:]]
-            ledger.note(row, "evenness of waits", "", jain_index(later))
+            ledger.note(row, "together", "tok/s", fmean(turn.together_tok_s for turn in both))
+            ledger.note(row, "longest wait", "s", max(turn.longest_wait_s for turn in both))
+            ledger.note(row, "evenness of waits", "", min(turn.evenness for turn in both))
     full = (f"{PLACES} phones", "together")
     for together in (n for n in _PHONES if n > PLACES):
         row = f"{together} phones"
         ledger.claim(f"{row}: of {PLACES}", (row, "together"), full, at_least=_NO_FALL)
         ledger.claim(f"{row}: evenness of waits", (row, "evenness of waits"), at_least=0.95)
     return ledger
+
+
+class _Turn(NamedTuple):
+    """What many phones saw in one turn."""
+
+    together_tok_s: float
+    longest_wait_s: float
+    evenness: float
+
+
+def _turn(heard: Sequence[Sequence[Stream]]) -> _Turn:
+    flat = [stream for streams in heard for stream in streams]
+    # The first is asked by all at once, into an empty box: somebody has to be last. From then on
+    # everybody waits behind as many.
+    later = [stream.ttft_s for streams in heard for stream in streams[1:]]
+    return _Turn(overall_tok_s(flat), max(stream.ttft_s for stream in flat), jain_index(later))
 
 
 async def _ask_on(

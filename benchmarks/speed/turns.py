@@ -26,9 +26,6 @@ _AGAIN_S = 30.0
 _EVERY_S = 0.1
 
 
-#: Rounds in which tokens are counted: these vary less than times do.
-_COUNTS = 3
-
 #: Phones with one system prompt.
 _SHARERS = 4
 
@@ -158,7 +155,7 @@ def sharing(bench: Bench) -> Result:
         async def rounds() -> Ledger:
             ledger = Ledger()
             async with phones(house, _SHARERS) as ours:
-                for number in range(min(bench.rounds, _COUNTS)):
+                for number in range(bench.rounds):
                     bench.say(f"sharing, round {number + 1}")
                     for server in (theirs, ours):
                         await _share(ledger, bench, server, number)
