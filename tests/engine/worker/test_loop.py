@@ -158,9 +158,10 @@ def at_work(load: Load) -> Iterator[tuple[Daemon, Store]]:
     assert work._store is not None
 
     def run() -> None:
-        with theirs, contextlib.suppress(ParentGone):
-            work.run()
-        work.close(DEADLINE_S)
+        with theirs:
+            with contextlib.suppress(ParentGone):
+                work.run()
+            work.close(DEADLINE_S)
 
     thread = threading.Thread(target=run, name="engine")
     thread.start()
@@ -659,6 +660,34 @@ def test_what_was_under_way_when_the_daemon_hung_up_is_not_read_again(
         assert daemon.hear(Ended).cached_tokens == prompt_tokens
         daemon.send(asking(2, LONG_TALKS[1]))
         assert daemon.hear(Ended).cached_tokens == prompt_tokens - 1
+
+
+def test_what_was_cancelled_before_a_purge_is_forgotten_by_it(
+    endless_path: Path, tmp_path: Path
+) -> None:
+    """A device is shut out in the middle of its answer, and the daemon goes: it is on no disk."""
+    load = load_with_cache(endless_path, tmp_path / "cache")
+    load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
+    with at_work(load) as (daemon, _store):
+        daemon.send(asking(1, LONG_TALKS[0], None))
+        while not daemon.hear(Step).outputs:
+            pass
+        # The daemon is stopped the moment it has said so.
+        daemon.send(Cancel(1), Purge())
+
+    assert not list((tmp_path / "cache").rglob("*.kv"))
+
+
+def test_what_a_purge_has_forgotten_is_not_found(endless_path: Path, tmp_path: Path) -> None:
+    """Neither what was cancelled for it: whoever begins alike has it read."""
+    load = load_with_cache(endless_path, tmp_path / "cache")
+    with at_work(msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)) as (daemon, _store):
+        daemon.send(asking(1, LONG_TALKS[0], None))
+        while not daemon.hear(Step).outputs:
+            pass
+        daemon.send(Cancel(1), Purge(), asking(2, LONG_TALKS[0]))
+        assert daemon.hear(Ended).job == 1
+        assert daemon.hear(Ended).cached_tokens == 0
 
 
 def test_what_is_kept_reaches_the_disk_while_answers_pause(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Pipe:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._others: dict[int, Callable[[], None]] = {}
+        self._untaken: list[Order] = []
 
     def attend(self, other: Awaitable, on_news: Callable[[], None]) -> None:
         """While taking orders, call ``on_news`` whenever ``other`` is readable; it must read it."""
@@ -80,13 +82,25 @@ class Pipe:
                 if number in self._others:
                     self._others[number]()
                 else:
-                    orders += self._read()
+                    try:
+                        orders += self._read()
+                    except ParentGone:
+                        self._untaken = orders
+                        raise
             wait_ms = 0.0
         return orders
 
-    def _read(self) -> list[Order]:
+    def last_orders(self) -> list[Order]:
+        """What the daemon said before it went, and `orders` has not given."""
+        orders, self._untaken = self._untaken, []
+        with contextlib.suppress(ParentGone, BlockingIOError):
+            while True:
+                orders += self._read(socket.MSG_DONTWAIT)
+        return orders
+
+    def _read(self, flags: int = 0) -> list[Order]:
         try:
-            data = self._sock.recv(_READ_BYTES)
+            data = self._sock.recv(_READ_BYTES, flags)
             orders = [decode_order(payload) for payload in self._reader.feed(data)]
         except (ConnectionResetError, BadFrame, *NOT_A_MESSAGE) as exc:
             raise ParentGone from exc

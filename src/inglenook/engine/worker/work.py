@@ -70,6 +70,7 @@ class Work:
         self._load = load
         self._threads = threads
         self._duty = 1.0
+        self._orders: deque[Order] = deque()
         self._newcomers: deque[Start | Prepare] = deque()
         self._step_s = 0.0
         self._held: list[Output] = []
@@ -85,8 +86,9 @@ class Work:
             ParentGone: When it has.
         """
         while True:
-            for order in self._pipe.orders(self._wait_s()):
-                self._take(order)
+            self._orders.extend(self._pipe.orders(self._wait_s()))
+            while self._orders:
+                self._take(self._orders.popleft())
             self._newcomers += self._grammars.advance()
             if self._newcomers:
                 # One a step: to tokenise a long prompt takes a tenth of a second, and others read.
@@ -103,6 +105,9 @@ class Work:
         self._note_computing(False)
         self._grammars.close()
         self._batcher.close()
+        if any(isinstance(order, Purge) for order in (*self._orders, *self._pipe.last_orders())):
+            # It went before that was heard: whoever is to be forgotten may be among them.
+            self._batcher.pool.purge()
         if self._store is not None:
             while self._batcher.pool.unsaved and time.perf_counter() < until_s:
                 self._batcher.pool.save_block()
@@ -142,8 +147,13 @@ class Work:
             case Limits():
                 self._limit(order)
             case Purge():
+                # Who was cancelled before ends first, or would be kept after all; and if the
+                # daemon goes now, it is not there to ask again.
+                ended = self._batcher.take_ended()
                 self._batcher.pool.purge()
                 self._grammars.purge()
+                if ended:
+                    self._tell(*ended)
             case Load():
                 raise ParentGone
 
