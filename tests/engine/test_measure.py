@@ -69,6 +69,16 @@ def test_the_real_child_measures_and_goes(toy_path: Path) -> None:
     assert len(heard) == loaded
 
 
+def test_the_child_reads_a_model_that_cannot_be_mapped(toy_path: Path) -> None:
+    """It measures what the daemon would run; that its words say so is all it is told by."""
+    with Gauge(toy_path, use_mmap=False) as gauge:
+        gauge.load()
+        (child,) = (child for child in psutil.Process().children() if WORKER[-1] in child.cmdline())
+        mapped = {entry.path for entry in child.memory_maps()}
+
+    assert str(toy_path) not in mapped
+
+
 def test_the_child_places_its_threads_as_an_engine_does(toy_path: Path) -> None:
     """Else it would find what is best for threads that the kernel moves about."""
     with Gauge(toy_path) as gauge:

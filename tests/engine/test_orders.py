@@ -47,6 +47,7 @@ ORDERS: list[Order] = [
     Start(2**40, MESSAGES, SAMPLING, 5, (), True, produced=(0, 49151)),
     Start(2, MESSAGES, SAMPLING, 5, (), False, schema='{"type": "object"}'),
     Load("/m", "", 4096, "f16", 8, 4, 0.2, 256, "on", True, PrefixCache("/c", 2**30, 0)),
+    Load("/m", "", 4096, "f16", 8, 4, 0.2, use_mmap=False),
     Prepare(9, MESSAGES),
     Cancel(7),
     Limits(),

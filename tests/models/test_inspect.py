@@ -10,7 +10,7 @@ import pytest
 
 from inglenook.errors import StartupError
 from inglenook.models.info import ModelFileError
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import can_map, inspect_model
 from tests.parts.gguf_files import CORRUPTIONS, Corruption, corrupt_variants, small_model
 
 
@@ -103,3 +103,12 @@ def test_a_real_model_is_described_in_no_time(starter_path: Path) -> None:
     assert (info.architecture, info.quantization, info.context_length) == ("llama", "Q4_1", 8192)
     assert (info.vocab_size, info.parameter_count) == (49_152, 134_515_008)
     assert "<|im_start|>" in info.chat_template
+
+
+def test_an_ordinary_file_can_be_mapped_and_a_missing_one_is_the_loaders(tmp_path: Path) -> None:
+    """What cannot be opened is told by whoever loads it, in better words."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(small_model())
+
+    assert can_map(path)
+    assert can_map(tmp_path / "nowhere.gguf")

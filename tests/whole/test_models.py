@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.box import Box, made_box
+from inglenook.governor.process import read_process
+from tests.parts.box import Box, made_box, run_inglenook
 from tests.parts.gguf_files import corrupt_variants, small_model
 from tests.parts.phone import connected, long_chat
+from tests.parts.unmappable import refusing_library
 
 #: One of each family of faults; tests/models has them all.
 VARIANTS = (
@@ -85,3 +88,35 @@ async def test_a_good_file_in_its_place_is_found_by_itself(tmp_path: Path) -> No
 
     assert answer.done is not None
     assert answer.done["usage"]["completion_tokens"] == 2
+
+
+def test_what_cannot_be_mapped_is_read(starter_model: Path, tmp_path: Path) -> None:
+    """Some file systems map no files; the box answers, and everything says how it was loaded."""
+    refusing = {"LD_PRELOAD": str(refusing_library(tmp_path))}
+    with made_box(starter_model) as box:
+        box.extra_environ = refusing
+        box.start()
+        box.wait_ready()
+        engine = read_process(Path("/"), box.engine_pid())
+        asyncio.run(_asks(box))
+        words = ("model", "info", "--config", str(box.config))
+        info = run_inglenook(words, box.environ() | refusing)
+        box.stop()
+        log = box.log()
+
+    assert engine is not None
+    # What the libraries are made of is mapped, as ever; the weights are not.
+    assert engine.mapped_bytes < starter_model.stat().st_size < engine.rss_bytes
+    assert f"{starter_model} is read into memory: its file system cannot map files" in log
+    assert "loading       read into memory, as its file system cannot map files\n" in info.out
+
+
+async def _asks(box: Box) -> None:
+    async with connected(box.url, box.pair("Ada")) as phone:
+        assert (await phone.ask(long_chat(4))).done is not None
+
+
+def test_what_can_be_mapped_is_mapped(box: Box) -> None:
+    """So that the kernel may share and drop it."""
+    assert "loading       mapped from the file\n" in box.run("model", "info").out
+    assert "is read into memory" not in box.log()

@@ -16,9 +16,11 @@ from inglenook.config import load_config
 from inglenook.errors import StartupError
 from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.starter import pull_starter
 from inglenook.units import format_bytes
+
+_READ = "read into memory, as its file system cannot map files"
 
 
 def list_(args: argparse.Namespace) -> None:
@@ -82,6 +84,7 @@ def info(args: argparse.Namespace) -> None:
     print(f"context       {found.context_length} tokens")
     per_token = format_bytes(found.kv_bytes_per_token("f16"))
     print(f"KV cache      {per_token} a token (f16)")
+    print(f"loading       {'mapped from the file' if can_map(found.path) else _READ}")
 
 
 def fetch_starter(models_dir: Path) -> Path:

@@ -25,7 +25,7 @@ from inglenook.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME
 from inglenook.models.board import read_board
 from inglenook.models.catalogue import resolve_model
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.tuning import Tuning, keep_tuning
 
 #: For all trials together, once the model is read.
@@ -54,7 +54,7 @@ def tune(args: argparse.Namespace) -> None:
     )
     _refuse_beside_daemon(config.state_dir)
     make_private_folder(config.state_dir)
-    with _display() as display, Gauge(info.path, display.loading) as gauge:
+    with _display() as display, _gauge(info.path, display) as gauge:
         search = Search(gauge.load())
         faults = run_search(search, gauge, display, _BUDGET_S)
     best = search.best
@@ -69,6 +69,10 @@ def tune(args: argparse.Namespace) -> None:
             "write auto there, or leave it out",
             file=sys.stderr,
         )
+
+
+def _gauge(model: Path, display: Display) -> Gauge:
+    return Gauge(model, display.loading, use_mmap=can_map(model))
 
 
 class Display(Protocol):

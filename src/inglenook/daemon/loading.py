@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from inglenook.governor.memory import read_memory
 from inglenook.models.board import read_board
 from inglenook.models.bounds import auto_disk_bytes
 from inglenook.models.catalogue import resolve_model
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.loading import Settings, plan_load
 from inglenook.models.preflight import Memory, NoRoomError
 from inglenook.models.tuning import read_tuning
+
+log = logging.getLogger(__name__)
 
 
 def model_path(config: Config) -> Path:
@@ -67,8 +70,17 @@ def make_load(config: Config) -> tuple[str, Load]:
             ram_bytes=plan.cache_ram_bytes,
             disk_bytes=_cache_disk_bytes(config),
         ),
+        use_mmap=_can_map(info.path),
     )
     return info.path.stem, load
+
+
+def _can_map(path: Path) -> bool:
+    # The plan is the same: weights count in full, mapped or read.
+    mappable = can_map(path)
+    if not mappable:
+        log.info("%s is read into memory: its file system cannot map files", path)
+    return mappable
 
 
 def read_budget(root: Path) -> Memory | None:

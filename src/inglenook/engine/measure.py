@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.trial import (
+    NO_MMAP,
     NOT_A_LINE,
     Answer,
     Loaded,
@@ -73,9 +74,18 @@ class Gauge:
         model: Path,
         on_loading: Callable[[float], None] = lambda _fraction: None,
         argv: Sequence[str] = WORKER,
+        *,
+        use_mmap: bool = True,
     ) -> None:
-        """Take the model; ``on_loading`` hears 0 to 1 whenever a child reads it."""
-        self._argv = (*argv, str(model))
+        """Take the model.
+
+        Args:
+            model: The GGUF file.
+            on_loading: Hears 0 to 1 whenever a child reads it.
+            argv: What a child runs.
+            use_mmap: See `Load`.
+        """
+        self._argv = (*argv, str(model), *(() if use_mmap else (NO_MMAP,)))
         self._on_loading = on_loading
         self._child: _Child | None = None
         self._cores = 0

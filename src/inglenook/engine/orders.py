@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 #: Raised with every change to a message below; both sides must agree before anything else is said.
-PIPE_VERSION = 4
+PIPE_VERSION = 5
 
 
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +80,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
         flash_attention: ``auto`` lets the library choose by the model.
         speculate: Draft tokens by prompt lookup wherever that is measured to pay.
         prefix: Where and how much of what was read is kept.
+        use_mmap: Map the file into memory; False reads it, where its file system cannot map.
     """
 
     path: str
@@ -93,6 +94,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     flash_attention: Literal["auto", "on", "off"] = "auto"
     speculate: bool = False
     prefix: PrefixCache | None = None
+    use_mmap: bool = True
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):

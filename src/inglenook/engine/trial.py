@@ -9,6 +9,9 @@ import msgspec
 
 from inglenook.engine.settings import KvType
 
+#: Argument of a measuring process: read the model, as its file system cannot map it.
+NO_MMAP = "--no-mmap"
+
 #: Streams written at once, beside the single one; a household's busy evening.
 STREAMS = 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from pathlib import Path
@@ -37,6 +38,29 @@ def inspect_model(path: Path) -> ModelInfo:
         raise ModelFileError(path, "may not be read", remedy) from exc
     except OSError as exc:
         raise ModelFileError(path, f"cannot be read: {exc.strerror}", _CHECK_PATH) from exc
+
+
+def can_map(path: Path) -> bool:
+    """Whether the kernel maps this file into memory; tried, as no file system can be asked.
+
+    Some cannot: 9p, a few network mounts, and FUSE drivers that ask for direct I/O (``ENODEV``).
+    llama.cpp maps by default, and does not load a model from there unless it is told to read it.
+
+    Args:
+        path: A model that `inspect_model` has read. Of one that has gone meanwhile the loader tells
+            more than could be told here, so it counts as one that can be mapped.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ).close()
+    except (OSError, ValueError):  # ValueError: of an empty file
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _check_regular(mode: int) -> None:

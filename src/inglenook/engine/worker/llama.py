@@ -47,14 +47,24 @@ class ModelRefused(EngineError):
 class Model:
     """A loaded model and its vocabulary."""
 
-    def __init__(self, path: str, on_progress: Callable[[float], bool]) -> None:
-        """Read the file; ``on_progress`` hears 0 to 1 and may answer False to give up.
+    def __init__(
+        self, path: str, on_progress: Callable[[float], bool], *, use_mmap: bool = True
+    ) -> None:
+        """Load the file.
+
+        Args:
+            path: The GGUF file.
+            on_progress: Hears 0 to 1, and may answer False to give up.
+            use_mmap: Let the library map it; else the weights are read into memory of its own.
 
         Raises:
             ModelRefused: If the library does not know the model or runs out of memory.
         """
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
+        if not use_mmap:
+            # By itself the library does not read what it cannot map: it fails.
+            params.load_mode = lib.LLAMA_LOAD_MODE_NONE
         params.progress_callback = lib.llama_progress_callback(
             lambda fraction, _data: on_progress(fraction)
         )

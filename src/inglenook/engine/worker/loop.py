@@ -95,7 +95,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
                 return False
         return True
 
-    model = Model(load.path, tell)
+    model = Model(load.path, tell, use_mmap=load.use_mmap)
     prompts = PromptMaker(model, load.chat_template)
     prefix = load.prefix
     own = os.sched_getaffinity(0)

@@ -1,7 +1,7 @@
 """Measures how fast the library is with given settings. Kind: hands.
 
-``python -m inglenook.engine.worker.measure MODEL`` takes one `Trial` a line on its standard input,
-answers each with a line, and goes when that ends.
+``python -m inglenook.engine.worker.measure MODEL [--no-mmap]`` takes one `Trial` a line on its
+standard input, answers each with a line, and goes when that ends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from inglenook.engine.cores import allowed_cores, compute_cores, pin_to
 from inglenook.engine.trial import (
+    NO_MMAP,
     STREAMS,
     Answer,
     Loaded,
@@ -36,7 +37,7 @@ _Run = tuple[int, int, Sequence[int]]
 
 
 def main() -> int:
-    """Serve the parent; the model's path is the one argument."""
+    """Serve the parent; the model's path is the first argument."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     # Ctrl-C goes to the whole terminal group; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -48,7 +49,7 @@ def main() -> int:
         answers.write(encode(answer) + b"\n")
 
     try:
-        _serve(sys.argv[1], tell)
+        _serve(sys.argv[1], tell, use_mmap=NO_MMAP not in sys.argv[2:])
     except ModelRefused as exc:
         tell(Unusable(str(exc)))
     except BrokenPipeError:
@@ -58,7 +59,7 @@ def main() -> int:
     os._exit(0)
 
 
-def _serve(path: str, tell: Callable[[Answer], None]) -> None:
+def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None:
     allowed = allowed_cores()
     cores = compute_cores(allowed=allowed)
     if os.sched_getaffinity(0) == allowed:
@@ -73,7 +74,7 @@ def _serve(path: str, tell: Callable[[Answer], None]) -> None:
             tell(Loading(min(fraction, 1.0)))
         return True
 
-    model = Model(path, on_progress)
+    model = Model(path, on_progress, use_mmap=use_mmap)
     # Read the weights in: mapped files come from the card page by page at first use.
     measure(model, Setting(len(cores)), Workload(read_tokens=1, reads=1, writes=2))
     tell(Loaded(len(cores)))
