@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,14 @@ Inglenook = Callable[..., Ran]
 
 #: What somebody may have set who runs these tests: how terminals are, and where things are kept.
 _PERSONAL = (
-    *("DEBUG", "INGLENOOK_TOKEN", "XDG_DATA_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"),
+    *(
+        "DEBUG",
+        "INGLENOOK_TOKEN",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "STATE_DIRECTORY",
+    ),
     *("FORCE_COLOR", "NO_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
 )
 
@@ -29,6 +37,8 @@ def _nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
     """A usual terminal, and nothing of whoever runs the tests."""
     for name in _PERSONAL:
         monkeypatch.delenv(name, raising=False)
+    # As README has it: `inglenook` is found.
+    monkeypatch.setenv("PATH", f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
 

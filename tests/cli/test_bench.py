@@ -165,13 +165,19 @@ def test_something_else_that_answers_is_a_sentence(inglenook: Inglenook, box: Bo
     assert "neither a box nor a server of OpenAI's protocol" in ran.err
 
 
-@pytest.mark.parametrize("option", ["--streams", "--tokens"])
-@pytest.mark.parametrize("count", ["1", "0", "-3", "many", "5000"])
+@pytest.mark.parametrize(
+    ("option", "least", "count"),
+    [
+        *(("--streams", 1, count) for count in ("0", "-3", "many", "5000")),
+        *(("--tokens", 2, count) for count in ("1", "0", "-3", "many", "5000")),
+    ],
+)
 def test_counts_that_make_no_sense_are_wrong_usage(
-    inglenook: Inglenook, option: str, count: str
+    inglenook: Inglenook, option: str, least: int, count: str
 ) -> None:
-    """Exit code 2."""
+    """Exit code 2, and the bounds that its help says."""
     ran = inglenook("bench", option, count)
 
     assert ran.returncode == 2
-    assert "must be 2 to 1024" in ran.err or "expected one argument" in ran.err
+    assert f", {least} to 1024 (" in " ".join(inglenook("bench", "--help").out.split())
+    assert f"must be {least} to 1024" in ran.err or "expected one argument" in ran.err

@@ -6,6 +6,7 @@ What systemd then makes of it is in ``tests/system/service``.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,53 @@ def test_settings_that_are_there_already_are_used_as_they_are(
     assert settings.read_text().startswith("# mine\n")
     ports = (root / UNITS / "inglenook.socket.d/10-ports.conf").read_text()
     assert ports == "[Socket]\nListenStream=\nListenStream=80\n"
+
+
+def test_settings_that_name_no_folder_for_state_get_the_services(
+    inglenook: Inglenook, root: Path
+) -> None:
+    """As README has them; what else stands there stays, and the file as it was is kept beside."""
+    settings = root / "etc/inglenook/config.yaml"
+    settings.parent.mkdir()
+    settings.write_text("name: Kitchen  # mine\nmodel:\n  path: /srv/model.gguf\n")
+
+    ran = inglenook("service", "install", "--root", str(root), "--config", str(settings))
+
+    assert ran.returncode == 0, ran.err
+    assert settings.read_text() == (
+        "state_dir: /var/lib/inglenook\nname: Kitchen  # mine\nmodel:\n  path: /srv/model.gguf\n"
+    )
+    assert settings.with_name("config.yaml.bak").read_text().startswith("name: Kitchen  # mine\n")
+    again = inglenook("service", "install", "--root", str(root), "--config", str(settings))
+    assert "config.yaml" not in again.out
+
+
+def test_numbers_and_words_stand_in_the_settings_as_they_were_written(
+    inglenook: Inglenook, config: Path, root: Path
+) -> None:
+    """Not in quotes, and with the owner's comments."""
+    own = "listen: {port: 27731}  # ours\ndiscovery:\n  enabled: false\n"
+    config.write_text(f"{config.read_text()}{own}")
+
+    ran = inglenook("service", "install", "--dry-run", "--root", str(root))
+
+    assert own in ran.out
+
+
+def test_the_service_waits_for_the_disks_it_needs(
+    inglenook: Inglenook, config: Path, root: Path
+) -> None:
+    """Of its state, its settings and the program; and for the model's, if it comes."""
+    config.write_text(f"{config.read_text()}model: {{path: /mnt/usb disk/model.gguf}}\n")
+
+    inglenook("service", "install", "--root", str(root))
+
+    text = (root / UNITS / f"{SERVICE}.d/10-mounts.conf").read_text()
+    required = next(line for line in text.splitlines() if line.startswith("RequiresMountsFor="))
+    for path in ("/var/lib/inglenook", "/etc/inglenook", sys.prefix):
+        assert path in required
+    assert "\nAfter=mnt.mount mnt-usb\\x20disk.mount\n" in text
+    assert "/mnt/usb" not in required
 
 
 def test_settings_are_not_taken_from_two_places(inglenook: Inglenook, root: Path) -> None:

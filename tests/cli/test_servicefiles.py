@@ -105,7 +105,7 @@ def test_what_lies_in_a_home_folder_is_opened_and_nothing_beside_it() -> None:
 
     text = texts(program=program, model=model)[f"{SERVICE}.d/10-home.conf"]
 
-    assert text.splitlines()[2:] == [
+    assert text.splitlines()[3:] == [
         "ProtectHome=tmpfs",
         "BindReadOnlyPaths=/home/anna/box/.venv",
         "BindReadOnlyPaths=/home/anna/box/src",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.cli.invocation import root_command
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Ran
 
@@ -104,7 +105,7 @@ def test_what_is_not_installed_can_be(systemd: Systemd) -> None:
     ran = systemd.status(MISSING, MISSING, MISSING)
 
     assert ran.returncode == 1
-    assert "fix\tservice\tnot installed; `sudo inglenook service install` does that" in ran.out
+    assert f"fix\tservice\tnot installed; `{root_command()} service install` does that" in ran.out
 
 
 def test_an_ear_that_failed_is_worth_knowing_only(systemd: Systemd) -> None:

@@ -21,7 +21,7 @@ def test_people_get_marks() -> None:
     """Under a title; what looks like markup is text."""
     console = Console(width=80, color_system=None)
     with console.capture() as shown:
-        console.print(drawn("Box", LINES))
+        console.print(drawn("Box", LINES, 80))
 
     rows = [" ".join(row.split()) for row in shown.get().splitlines()]
     assert rows == ["Box", "✓ board a [b]", "! heat warm", "✗ ports taken"]

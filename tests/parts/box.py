@@ -115,7 +115,7 @@ class Box:
             for name, value in os.environ.items()
             if name.startswith(("COVERAGE_", "PYTHON")) or name in ("PATH", "LANG", "TMPDIR")
         }
-        return kept | {"HOME": str(self.folder)}
+        return with_command(kept) | {"HOME": str(self.folder)}
 
     def wait_ready(self) -> None:
         """Wait until ``/healthz`` says 200."""
@@ -328,20 +328,37 @@ def made_box(model: Path | None, settings: Mapping[str, Any] | None = None) -> I
 
 
 def run_inglenook(
-    words: Sequence[str], environ: Mapping[str, str], *, stdin: str | bytes = b""
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    stdin: str | bytes = b"",
+    path: str | None = None,
 ) -> Ran:
-    """Run the command line to its end; a traceback fails the test, whatever the command was."""
+    """Run the command line to its end; a traceback fails the test, whatever the command was.
+
+    Args:
+        words: Its arguments.
+        environ: What it finds in its environment, beside ``PATH``.
+        stdin: What it reads.
+        path: ``PATH``; None is one on which ``inglenook`` is found.
+    """
+    found = with_command(environ) if path is None else {**environ, "PATH": path}
     done = subprocess.run(
         (sys.executable, "-m", "inglenook", *words),
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
-        env=dict(environ),
+        env=found,
         timeout=COMMAND_S,
         check=False,
     )
     out, err = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in out + err, err
     return Ran(done.returncode, out, err)
+
+
+def with_command(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which ``inglenook`` is found, as README has it."""
+    return {**environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{environ.get('PATH', '')}"}
 
 
 def free_port() -> int:
@@ -395,7 +412,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={"TERM": "dumb", **environ},
+            env={"TERM": "dumb", **with_command(environ)},
         )
         os.close(theirs)
 

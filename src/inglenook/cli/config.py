@@ -4,10 +4,104 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
 
-from inglenook.config import load_config, show
+from inglenook.cli.invocation import as_typed
+from inglenook.cli.output import broken, columns_of
+from inglenook.config import (
+    Config,
+    load_config,
+    settings_file,
+    show,
+    user_settings_file,
+)
+from inglenook.config.load import DEFAULT_PATH
+from inglenook.daemon.loading import make_load, model_path
+from inglenook.engine.cores import compute_cores
+from inglenook.engine.prefix_files import folder_bytes
+from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.errors import StartupError
+from inglenook.models.bounds import auto_disk_bytes
+from inglenook.units import format_bytes
 
 
 def config(args: argparse.Namespace) -> None:
-    """Print them as YAML; there are no secrets among them."""
-    print(show(load_config(args.config, os.environ)), end="")
+    """Print them as YAML, and where they come from; there are no secrets among them."""
+    found = load_config(args.config, os.environ)
+    if (source := args.config or settings_file(os.environ)) is not None:
+        head = f"from {source.absolute()}"
+    else:
+        places = filter(None, (DEFAULT_PATH, user_settings_file(os.environ)))
+        head = f"all of them defaults: there is no {' and no '.join(map(str, places))}"
+    columns = columns_of(sys.stdout)
+    print("\n".join(_comment(as_typed(head), "", columns)))
+    print(annotated(show(found), meanings(found), columns), end="")
+
+
+def meanings(config: Config) -> dict[str, str]:
+    """Say what the settings come to that leave it to the program, by their dotted path."""
+    said = {}
+    if config.model.path is None:
+        said["model.path"] = f"the starter model, {model_path(config)}"
+    if config.power.awake_hours is None:
+        said["power.awake_hours"] = "at any hour"
+    if config.cache.disk_bytes is None:
+        said["cache.disk"] = format_bytes(_disk_bytes(config))
+    said["engine.threads"] = f"{len(compute_cores())}, one a core worth computing on"
+    # What goes to the disk does not matter here, and its folder may not be there yet.
+    config = replace(config, cache=replace(config.cache, disk_bytes=0))
+    try:
+        _name, load = make_load(config)
+    except StartupError:
+        unknown = "follows from the model, which `inglenook doctor` says what is wrong with"
+        return said | dict.fromkeys(("model.context", "cache.ram"), unknown)
+    said["model.context"] = f"{load.context_tokens} if loaded now"
+    said["model.kv_type"] = load.kv_type
+    if load.threads is not None:
+        said["engine.threads"] = f"{load.threads}, measured by `inglenook tune`"
+    if load.prefix is not None:
+        said["cache.ram"] = f"{format_bytes(load.prefix.ram_bytes)} if loaded now"
+    return said
+
+
+def annotated(text: str, said: Mapping[str, str], columns: int | None = None) -> str:
+    """Put a comment beside each ``auto`` and ``null`` of what `show` has written.
+
+    Args:
+        text: YAML.
+        said: The comments, by the setting's dotted path.
+        columns: How wide the terminal is; what does not fit beside comes above.
+    """
+    lines, section = [], ""
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        if not line.startswith(" "):
+            section = line.removesuffix(":") if line.endswith(":") else ""
+        meaning = said.get(f"{section}.{name.strip()}") if value in ("auto", "null") else None
+        if meaning is None:
+            lines.append(line)
+            continue
+        whole = f"{line}  # {as_typed(meaning)}"
+        if columns is None or len(whole) <= columns:
+            lines.append(whole)
+        else:
+            indent = " " * (len(line) - len(line.lstrip()))
+            lines += [*_comment(as_typed(meaning), indent, columns), line]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str, indent: str, columns: int | None) -> list[str]:
+    before = f"{indent}# "
+    return broken(text, columns, before, before) if columns else [before + text]
+
+
+def _disk_bytes(config: Config) -> int:
+    folder = next(path for path in (config.state_dir, *config.state_dir.parents) if path.exists())
+    try:
+        kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
+        return auto_disk_bytes(shutil.disk_usage(folder).free, kept_bytes)
+    except OSError as exc:
+        raise StartupError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 
 from inglenook.cli.control import control_session
-from inglenook.cli.qr import pairing_lines
+from inglenook.cli.output import say
+from inglenook.cli.qr import print_pairing
 from inglenook.config import load_config
 from inglenook.errors import Code, Problem, StartupError
 
@@ -25,19 +26,18 @@ def pair(args: argparse.Namespace) -> int:
 async def _pair(state_dir: Path, name: str | None) -> int:
     async with control_session(state_dir) as session:
         window = await open_window(session, name)
-        for line in pairing_lines(
+        print_pairing(
             urls=window["urls"],
             code=window["code"],
             secret=window["secret"],
             server_id=window["server_id"],
             spki_sha256=window["spki_sha256"],
-        ):
-            print(line, flush=True)
+        )
         async with session.get("/pair/wait") as answer:
             newcomer = await answer.json()
     if newcomer is None:
         raise StartupError("nobody came in; run `inglenook pair` again for a new code")
-    print(f"  {newcomer['name']} is paired ({newcomer['device_id']}).")
+    say(f"{newcomer['name']} is paired ({newcomer['device_id']}).", first="  ", rest="  ")
     return 0
 
 

@@ -77,6 +77,17 @@ class Place:
                 _replace(self.at(file.path), file.text.encode())
             yield f"wrote {file.path}"
 
+    def amend(self, file: File) -> Iterator[str]:
+        """Write a file that is its owner's with what has to be in it, and keep it as it was beside.
+
+        Raises:
+            StartupError: If it cannot be written.
+        """
+        with _said(file.path):
+            yield from self._keep_if_changed(file.path, self.at(file.path).read_bytes())
+            _replace(self.at(file.path), file.text.encode())
+        yield f"changed {file.path}"
+
     def _write(self, file: File) -> Iterator[str]:
         target, data = self.at(file.path), file.text.encode()
         with _said(file.path):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import segno
+
+from inglenook.cli.output import columns_of
 
 #: White ground and black squares whatever the terminal's own colours, for phones' cameras.
 _COLOURS = "\x1b[30;107m"
@@ -16,10 +18,32 @@ _PLAIN = "\x1b[0m"
 #: Modules of quiet zone; the standard asks for four, cameras need two.
 _BORDER = 2
 
+_INDENT = 2
+
 #: Between the QR code and what stands beside it: both have to fit 80 columns.
 _GAP = "   "
 
 _HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+
+
+def print_pairing(
+    *,
+    urls: Sequence[str],
+    code: str,
+    secret: str,
+    server_id: str,
+    spki_sha256: str | None,
+) -> None:
+    """Print what a person needs to pair a phone; see `pairing_lines`."""
+    lines = pairing_lines(
+        urls=urls,
+        code=code,
+        secret=secret,
+        server_id=server_id,
+        spki_sha256=spki_sha256,
+        columns=columns_of(sys.stdout),
+    )
+    print("\n".join(lines), flush=True)
 
 
 def pairing_lines(
@@ -29,6 +53,7 @@ def pairing_lines(
     secret: str,
     server_id: str,
     spki_sha256: str | None,
+    columns: int | None = None,
 ) -> list[str]:
     """Write what a person needs to pair a phone.
 
@@ -38,29 +63,26 @@ def pairing_lines(
         secret: For the QR code; it stands in the fragment, which browsers never send.
         server_id: Who the box is.
         spki_sha256: Fingerprint of its TLS key, for apps that pin it.
+        columns: How wide the terminal is; None for what is none. A code that a line breaks in two
+            is no code, so it is left out where it does not fit.
     """
     page = _for_phones(urls)
     link = f"{page}/#p={secret}&id={server_id}"
     if spki_sha256 is not None:
         link += f"&fp={spki_sha256}"
-    beside = [
-        "",
-        "Pair a phone: scan this,",
-        "",
-        "or open",
-        page,
-        "and type the code",
-        "",
-        f"   {code}",
-        "",
-        "It works once, for 5 minutes.",
-    ]
+    typed = [page, "and type the code", "", f"   {code}", "", "It works once, for 5 minutes."]
+    alone = ["Pair a phone: open", *typed]
     if not _shows_blocks():
-        return [f"  {line}".rstrip() for line in [*beside, f"The QR code's link: {link}"]]
+        return _indented([*alone, "The QR code's link:", link])
     drawn = qr_lines(link, coloured=sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
-    return [
-        f"  {line}{_GAP}{text}".rstrip() for line, text in zip_longest(drawn, beside, fillvalue="")
-    ]
+    width = _INDENT + len(qr_lines(link, coloured=False)[0])
+    beside = ["", "Pair a phone: scan this,", "", "or open", *typed]
+    if columns is None or columns >= width + len(_GAP) + max(map(len, beside)):
+        rows = zip_longest(drawn, beside, fillvalue="")
+        return _indented(f"{line}{_GAP}{text}" for line, text in rows)
+    if columns >= width:
+        return _indented([*drawn, *beside])
+    return _indented([*alone, "", "A wider terminal shows a QR code."])
 
 
 def qr_lines(text: str, *, coloured: bool) -> list[str]:
@@ -81,6 +103,10 @@ def qr_lines(text: str, *, coloured: bool) -> list[str]:
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
     ]
     return [f"{_COLOURS}{line}{_PLAIN}" for line in lines] if coloured else lines
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"{' ' * _INDENT}{line}".rstrip() for line in lines]
 
 
 def _shows_blocks() -> bool:

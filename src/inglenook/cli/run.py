@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 
-from inglenook.config import Config, load_config
+from inglenook.cli.output import LineFormatter, columns_of, note, say
+from inglenook.config import Config, load_config, settings_file
 from inglenook.daemon import Daemon, claim_state_folder
 from inglenook.daemon.heap import keep_heap_small
 from inglenook.daemon.service import Systemd
@@ -24,6 +25,9 @@ _SETTLED = (Phase.READY, Phase.MISSING, Phase.UNLOADED)
 
 _STDIN = 0
 
+#: Columns of the loading bar.
+_BAR = 24
+
 #: Clears a terminal's line from the cursor on (ECMA-48, EL).
 _CLEAR = "\x1b[K"
 
@@ -37,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 def up(args: argparse.Namespace) -> int:
     """Fetch the starter model if no model is chosen, then run and show how to pair."""
     config = load_config(args.config, os.environ)
+    if (source := args.config or settings_file(os.environ)) is not None:
+        note(f"settings from {source}")
     if config.model.path is None:
         claim_state_folder(config.state_dir)
         from inglenook.cli.model import fetch_starter
@@ -77,28 +83,37 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
     await loading.settled.wait()
     urls = await daemon.urls()
     fault = daemon.engine_state.why
-    print()
-    print(f"  {daemon.identity.name} {'is on, but cannot answer yet' if fault else 'is ready'}.")
+    is_on = "is on, but cannot answer yet" if fault else "is ready"
+    say()
+    say(f"{daemon.identity.name} {is_on}.", first="  ", rest="  ")
     for number, url in enumerate(urls):
-        print(f"  {'Page' if number == 0 else '    '}   {url}")
-    print(f"  mDNS   {mdns.sentence}")
+        say(url, first="  Page   " if number == 0 else "         ", rest="  ")
+    say(mdns.sentence, first="  mDNS   ", rest="         ")
     if not daemon.has_devices:
-        from inglenook.cli.qr import pairing_lines
+        from inglenook.cli.qr import print_pairing
 
         window = daemon.door.open()
-        print()
-        for line in pairing_lines(
+        say()
+        print_pairing(
             urls=urls,
             code=window.shown_code,
             secret=window.secret,
             server_id=daemon.identity.server_id,
             spki_sha256=daemon.identity.spki_sha256,
-        ):
-            print(line)
-    print("  Ctrl-C stops the box. `inglenook pair` lets more devices in.")
+        )
+    text = "Ctrl-C stops the box. `inglenook pair` lets more devices in."
+    say(text, first="  ", rest="  ")
     if fault:
-        print(f"\n  No answers yet: {fault}.")
-    sys.stdout.flush()
+        say(f"No answers yet: {fault}.", first="\n  ", rest="  ")
+
+
+def loading_line(state: EngineState, columns: int) -> str:
+    """Draw how far loading has come, on one line of a terminal; the model's name, if it fits."""
+    done = round(_BAR * state.progress)
+    bar = "━" * done + " " * (_BAR - done)
+    line = f"loading {state.model}  {bar} {state.progress:4.0%}"
+    # The last column stays free: some terminals begin a new line there.
+    return line if len(line) < columns else f"loading {bar} {state.progress:4.0%}"[: columns - 1]
 
 
 class _LoadingLine:
@@ -110,14 +125,13 @@ class _LoadingLine:
         self._moving = sys.stderr.isatty()
         if self._moving:
             for handler in logging.getLogger().handlers:
-                handler.setFormatter(logging.Formatter(f"{_CLEAR}%(message)s"))
+                if isinstance(handler.formatter, LineFormatter):
+                    handler.formatter.before = _CLEAR
 
     def show(self, state: EngineState) -> None:
         """Take the engine's latest state."""
         if state.phase is Phase.LOADING and self._moving:
-            done = round(24 * state.progress)
-            bar = "━" * done + " " * (24 - done)
-            line = f"loading {state.model}  {bar} {state.progress:4.0%}"
+            line = loading_line(state, columns_of(sys.stderr) or 0)
             # The cursor goes back to the start, so that a line of the log takes this one's place.
             print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
         elif not self.settled.is_set() and state.phase in _SETTLED:

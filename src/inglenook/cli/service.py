@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import stat
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from inglenook.cli.invocation import COMMAND
+from inglenook.cli.output import note, say
 from inglenook.cli.placing import Place
+from inglenook.cli.servicebefore import require_stopped
 from inglenook.cli.servicefiles import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -33,24 +36,20 @@ from inglenook.gateway.settings import ListenSettings
 
 _LINK = Path("/usr/local/bin/inglenook")
 
-#: The command of this very installation.
-_COMMAND = Path(sys.prefix) / "bin" / "inglenook"
-
 
 def install(args: argparse.Namespace) -> None:
     """Put the service in place and start it; or show what would be written, or only write it."""
     place = Place(args.root or Path("/"))
     plan = make_plan(args.config, place)
     if args.dry_run:
-        for file in (plan.settings, *planned_files(plan, place, known_id(place))):
-            print(f"# {file.path}\n{file.text}")
+        _show(plan, place, staged=args.root is not None)
         return
     os.umask(0o022)  # what is written here is for everybody to read
     if args.root is not None:
-        _say(place.create(plan.settings))
+        _say((place.amend if plan.amended else place.create)(plan.settings))
         _say(place.put([*planned_files(plan, place, known_id(place))]))
         return
-    _require_root("install")
+    _require_root("install", args.config)
     require_systemd()
     _install(plan, place)
 
@@ -60,7 +59,7 @@ def uninstall(args: argparse.Namespace) -> None:
     place = Place(args.root or Path("/"))
     staged = args.root is not None
     if not staged:
-        _require_root("uninstall")
+        _require_root("uninstall", None)
         require_systemd()
         _disable([unit for unit in (PORTS, WAKE, SERVICE) if _has(place, unit)])
     _say(place.take_away())
@@ -69,30 +68,47 @@ def uninstall(args: argparse.Namespace) -> None:
     if args.purge:
         _purge(place)
     else:
-        print(f"{STATE_DIR}, {CONFIG_FILE} and the user {USER} stay; --purge removes them")
+        say(f"{STATE_DIR}, {CONFIG_FILE} and the user {USER} stay; --purge removes them")
     if not staged:
         systemctl("daemon-reload")
 
 
+def _show(plan: Plan, place: Place, *, staged: bool) -> None:
+    """Print every file as it would be written; of secrets, and of links, where they come from."""
+    for file in (plan.settings, *planned_files(plan, place, known_id(place))):
+        print(f"# {file.path}\n{file.text}")
+    if staged:
+        return
+    if _may_link(place):
+        print(f"# {_LINK}, a link to {COMMAND}")
+    if plan.earlier is not None:
+        for name in plan.earlier.names:
+            print(f"# {STATE_DIR / name}, a copy of {plan.earlier.folder / name}")
+        print(f"# that is {plan.earlier.told()}: the service goes on as that box")
+
+
 def _install(plan: Plan, place: Place) -> None:
     again = _has(place, PORTS)
+    if plan.earlier is not None:
+        require_stopped(plan.earlier)
     # Everything that can go wrong comes before anything is stopped.
     list(unit_files(plan.config, plan.program, plan.model, None))
     if not again:
         _try_ports(plan.config.listen)
     home = Home(plan.program.templates / SYSUSERS)
+    if plan.earlier is not None:
+        _say(home.bring(plan.earlier))
     if plan.config.model.path is None:
         _say(home.bring_starter(plan.before))
     _check_readable(plan, home)
     if again:
         systemctl("stop", PORTS)  # and with it the rest: what the service uses counts as free then
         _try_ports(plan.config.listen)
-    _say(place.create(plan.settings))
+    _say((place.amend if plan.amended else place.create)(plan.settings))
     _say(place.put([*planned_files(plan, place, home.server_id())]))
     _say(_link_command(place))
     _start(place)
-    name = "inglenook" if _LINK.exists() else _COMMAND
-    print(f"next: `sudo {name} pair` lets a phone in, `{name} service status` shows how it is")
+    say("next: `sudo inglenook pair` lets a phone in, `inglenook service status` shows how it is")
 
 
 def _try_ports(settings: ListenSettings) -> None:
@@ -125,12 +141,12 @@ def _start(place: Place) -> None:
         systemctl("start", PORTS)
         if _has(place, WAKE):
             _start_ear()
-        print("starting the service, which takes a moment")
+        say("starting the service, which takes a moment")
         systemctl("start", SERVICE)
     except StartupError as exc:
         said = "\n".join(last_words(SERVICE, 10))
         raise StartupError(f"{exc}\n{said}".strip()) from exc
-    print("the service is active, and starts with the board")
+    say("the service is active, and starts with the board")
 
 
 def _disable(units: Sequence[str]) -> None:
@@ -138,10 +154,10 @@ def _disable(units: Sequence[str]) -> None:
         return
     try:
         systemctl("disable", "--now", *units)
-        print("stopped the service")
+        say("stopped the service")
     except StartupError as exc:
         # Units that were spoilt cannot be stopped, and are still to be removed.
-        print(exc, file=sys.stderr)
+        note(str(exc))
 
 
 def _start_ear() -> None:
@@ -149,7 +165,7 @@ def _start_ear() -> None:
         systemctl("start", WAKE)
     except StartupError as exc:
         # Worth a sentence, not the box: it answers without.
-        print(f"magic packets will not be heard: {exc}", file=sys.stderr)
+        note(f"magic packets will not be heard: {exc}")
 
 
 def _has(place: Place, unit: str) -> bool:
@@ -159,37 +175,44 @@ def _has(place: Place, unit: str) -> bool:
 def _link_command(place: Place) -> Iterator[str]:
     """Make the command known to everybody, unless another has its name."""
     link = place.at(_LINK)
+    if _may_link(place):
+        link.symlink_to(COMMAND)
+        yield f"made {_LINK}, a link to {COMMAND}"
+
+
+def _may_link(place: Place) -> bool:
     # What somebody else may change is not what root should find under a name it trusts.
-    if _COMMAND.exists() and _COMMAND.stat().st_uid == 0 and not os.path.lexists(link):
-        link.symlink_to(_COMMAND)
-        yield f"made {_LINK}, a link to {_COMMAND}"
+    is_roots = COMMAND.exists() and COMMAND.stat().st_uid == 0
+    return is_roots and not os.path.lexists(place.at(_LINK))
 
 
 def _unlink_command(place: Place) -> None:
     link = place.at(_LINK)
-    if link.is_symlink() and link.readlink() == _COMMAND:
+    if link.is_symlink() and link.readlink() == COMMAND:
         link.unlink()
-        print(f"removed {_LINK}")
+        say(f"removed {_LINK}")
 
 
 def _purge(place: Place) -> None:
     for folder in (STATE_DIR, CONFIG_DIR):
         if place.at(folder).exists():
             shutil.rmtree(place.at(folder))
-            print(f"removed {folder}")
+            say(f"removed {folder}")
     if place.root == Path("/") and user_exists():
         try:
             run(["userdel", USER])
-            print(f"removed the user {USER}")
+            say(f"removed the user {USER}")
         except StartupError as exc:
-            print(exc, file=sys.stderr)  # somebody is logged in as it; all else has gone
+            note(str(exc))  # somebody is logged in as it; all else has gone
 
 
-def _require_root(action: str) -> None:
+def _require_root(action: str, config: Path | None) -> None:
     if os.geteuid() != 0:
-        raise StartupError(f"only root may do that; try `sudo inglenook service {action}`")
+        given = "" if config is None else f" --config {shlex.quote(str(config.absolute()))}"
+        text = f"only root may do that; try `sudo inglenook service {action}{given}`"
+        raise StartupError(text)
 
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line, flush=True)
+        say(line, rest="  ")

@@ -8,10 +8,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import yaml
-
 from inglenook import __version__
 from inglenook.config import Config
+from inglenook.config.edit import with_setting
 from inglenook.discovery.advert import Advert, instance_name, txt_record
 from inglenook.errors import StartupError
 from inglenook.gateway.app import PROTOCOLS
@@ -111,22 +110,24 @@ def unit_files(
     """
     yield _template(program, SERVICE, UNIT_DIR / SERVICE)
     yield _template(program, PORTS, UNIT_DIR / PORTS)
-    yield _drop_in(PORTS, "10-ports.conf", "Socket", _streams(config))
+    yield drop_in(PORTS, "10-ports.conf", "Socket", _streams(config))
     if config.wake.udp_port:
         yield _template(program, WAKE, UNIT_DIR / WAKE)
         datagram = ["ListenDatagram=", f"ListenDatagram={config.wake.udp_port}"]
-        yield _drop_in(WAKE, "10-ports.conf", "Socket", datagram)
+        yield drop_in(WAKE, "10-ports.conf", "Socket", datagram)
     command = f"{quoted(program.python)} -m inglenook run --config {CONFIG_FILE}"
-    yield _drop_in(SERVICE, "10-paths.conf", "Service", ["ExecStart=", f"ExecStart={command}"])
-    if covered := covered_paths((*program.folders, model, model.resolve())):
+    yield drop_in(SERVICE, "10-paths.conf", "Service", ["ExecStart=", f"ExecStart={command}"])
+    models = (model, model.resolve())
+    if covered := covered_paths((*program.folders, *models)):
         lines = [
-            "# Home folders are empty to the service, but for these.",
+            "# Home folders are empty to the service, but for these. A model that is not there is",
+            "# for the box to tell; without the dash, the service would not start.",
             "ProtectHome=tmpfs",
-            *(f"BindReadOnlyPaths={quoted(path)}" for path in covered),
+            *(f"BindReadOnlyPaths={'-' * (path in models)}{quoted(path)}" for path in covered),
         ]
-        yield _drop_in(SERVICE, "10-home.conf", "Service", lines)
+        yield drop_in(SERVICE, "10-home.conf", "Service", lines)
     if limits is not None:
-        yield _drop_in(SERVICE, "10-memory.conf", "Service", _memory_lines(limits))
+        yield drop_in(SERVICE, "10-memory.conf", "Service", _memory_lines(limits))
 
 
 def sysusers_file(program: Program) -> File:
@@ -167,19 +168,25 @@ def config_file(config: Config, written: str) -> File:
 
     Args:
         config: What is in force now.
-        written: The file it comes from; empty if there is none.
+        written: The text it comes from; empty if there is none.
+
+    Raises:
+        ValueError: If that is written so that it cannot be changed.
     """
-    # As text throughout, so that nothing is read otherwise than our own reader would read it.
-    tree = yaml.load(written, yaml.BaseLoader) or {}  # noqa: S506  # makes strings, lists and dicts only
-    tree |= {"name": config.name, "state_dir": str(STATE_DIR)}
+    changes: dict[str, str] = {"name": config.name, "state_dir": str(STATE_DIR)}
+    # Relative to the folder of the file they come from.
     if config.model.path is not None:
-        tree["model"] = {**(tree.get("model") or {}), "path": str(config.model.path)}
-    kept = {key: _set_ones(value) for key, value in tree.items() if _is_set(value)}
+        changes["model.path"] = str(config.model.path)
+    if config.governor.root != Path("/"):
+        changes["governor.root"] = str(config.governor.root)
+    text = written
+    for key, value in changes.items():
+        text = with_setting(text, key, value)
     head = (
         "# Settings of the service. All there are, with their defaults, stand in\n"
         "# config.example.yaml of the source; `inglenook config` shows what is in force.\n"
     )
-    return File(CONFIG_FILE, head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+    return File(CONFIG_FILE, head + text)
 
 
 def covered_paths(paths: Sequence[Path]) -> list[Path]:
@@ -191,7 +198,13 @@ def covered_paths(paths: Sequence[Path]) -> list[Path]:
 def quoted(path: Path) -> str:
     """Write a path as unit files have it: systemd.syntax(7), systemd.unit(5)."""
     text = str(path).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"' if any(char in text for char in " '\"\\;") else text
+    return f'"{text}"' if any(char in text for char in " '\"\\;:") else text
+
+
+def drop_in(unit: str, name: str, section: str, lines: Sequence[str]) -> File:
+    """Give what is added to a unit."""
+    text = "\n".join((f"[{section}]", *lines)) + "\n"
+    return File(UNIT_DIR / f"{unit}.d" / name, text)
 
 
 def _streams(config: Config) -> list[str]:
@@ -220,19 +233,3 @@ def _memory_lines(limits: MemoryLimits) -> list[str]:
 
 def _template(program: Program, name: str, path: Path) -> File:
     return File(path, (program.templates / name).read_text())
-
-
-def _drop_in(unit: str, name: str, section: str, lines: Sequence[str]) -> File:
-    text = "\n".join((f"[{section}]", *lines)) + "\n"
-    return File(UNIT_DIR / f"{unit}.d" / name, text)
-
-
-def _set_ones(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    return {key: inner for key, inner in value.items() if _is_set(inner)}
-
-
-def _is_set(value: object) -> bool:
-    """Whether a setting says anything: null, in YAML's spellings, says to take the default."""
-    return value not in ("", "~", "null", "Null", "NULL")

@@ -12,12 +12,14 @@ from typing import BinaryIO
 
 from inglenook.auth.identity import server_id
 from inglenook.cli.placing import acting_as
+from inglenook.cli.servicebefore import Earlier
 from inglenook.cli.servicefiles import STATE_DIR
 from inglenook.cli.systemctl import run
 from inglenook.config import Config
 from inglenook.errors import StartupError
 from inglenook.models.catalogue import resolve_model
 from inglenook.models.starter import STARTER
+from inglenook.wholefile import write_whole
 
 USER = "inglenook"
 
@@ -61,6 +63,25 @@ class Home:
         with acting_as(self._user.pw_uid, self._user.pw_gid):
             return server_id(STATE_DIR)
 
+    def bring(self, earlier: Earlier) -> Iterator[str]:
+        """Go on as the box of another folder, which stays as it is; yield what was done.
+
+        Raises:
+            StartupError: If a file cannot be read or written.
+        """
+        for name in earlier.names:
+            try:
+                data = earlier.read(name)
+                with acting_as(self._user.pw_uid, self._user.pw_gid):
+                    write_whole(STATE_DIR / name, data, mode=0o600)
+            except OSError as exc:
+                where = f"from {earlier.folder} to {STATE_DIR}"
+                raise StartupError(f"{name} cannot be copied {where}: {exc.strerror}") from exc
+        yield (
+            f"took over {earlier.told()} from {earlier.folder}; that folder stays as it is, "
+            "but do not run a box from it beside the service"
+        )
+
     def bring_starter(self, config: Config) -> Iterator[str]:
         """Have the starter model in the folder: a copy, or fetched; yield what was done.
 
@@ -79,7 +100,7 @@ class Home:
                 from inglenook.cli.model import fetch_starter
 
                 source = fetch_starter(Path(work))
-            with source.open("rb") as file:
+            with _open_as_owner(source) as file:
                 self._copy(file, target)
         yield f"put the starter model into {target.parent}"
 
@@ -112,3 +133,10 @@ class Home:
                 os.chown(
                     Path(path, name), self._user.pw_uid, self._user.pw_gid, follow_symlinks=False
                 )
+
+
+def _open_as_owner(path: Path) -> BinaryIO:
+    """Open a file in a folder that another user controls: with no more rights than that user."""
+    owner = path.parent.stat()
+    with acting_as(owner.st_uid, owner.st_gid):
+        return path.open("rb")

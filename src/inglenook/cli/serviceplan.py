@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import inglenook
 from inglenook.auth.files import read_private
 from inglenook.cli.placing import Place
+from inglenook.cli.servicebefore import Earlier, callers_environ, earlier_box
 from inglenook.cli.servicefiles import (
+    CONFIG_DIR,
     CONFIG_FILE,
     STATE_DIR,
     File,
@@ -24,7 +26,9 @@ from inglenook.cli.servicefiles import (
     sysusers_file,
     unit_files,
 )
-from inglenook.config import Config, load_config
+from inglenook.cli.servicemounts import mounts_file
+from inglenook.config import Config, load_config, settings_file
+from inglenook.config.edit import with_setting
 from inglenook.daemon.loading import make_load, read_budget
 from inglenook.discovery.interfaces import wired_mac
 from inglenook.errors import StartupError
@@ -43,7 +47,9 @@ class Plan:
     Attributes:
         before: The settings in use so far.
         config: Those of the service.
-        settings: Their file, which is written if there is none.
+        settings: Their file, as it is to be.
+        amended: That file is there, and does not say yet where the service keeps its state.
+        earlier: The box that the service goes on as, if there was one.
         model: The model's file, once everything is in place.
         program: This installation.
     """
@@ -51,8 +57,10 @@ class Plan:
     before: Config
     config: Config
     settings: File
+    amended: bool
     model: Path
     program: Program
+    earlier: Earlier | None
 
 
 def make_plan(given: Path | None, place: Place) -> Plan:
@@ -66,25 +74,57 @@ def make_plan(given: Path | None, place: Place) -> Plan:
         ConfigError: If there is something wrong with either.
         StartupError: If they are not those of a service.
     """
-    # Tools that set machines up may leave HOME out.
-    environ = {"HOME": str(Path.home()), **os.environ}
+    environ = callers_environ(os.environ)
     before = load_config(given, environ)
-    source, target = given or CONFIG_FILE, place.at(CONFIG_FILE)
+    source, target = given or settings_file(environ), place.at(CONFIG_FILE)
     if target.exists():
         if given is not None and not target.samefile(given):
             text = f"the service has settings in {target} already; change those, or remove them"
             raise StartupError(text)
-        config = load_config(target, environ)
-        settings = File(CONFIG_FILE, target.read_text(encoding="utf-8-sig"))
-        if config.state_dir != STATE_DIR:
-            text = f"the service keeps its state in {STATE_DIR}; say 'state_dir: {STATE_DIR}' in"
-            raise StartupError(f"{text} {target}")
+        config, settings = _own_settings(target, environ)
+        amended = settings.text != _text_of(target)
     else:
+        amended = False
         config = replace(before, state_dir=STATE_DIR)
-        written = source.read_text(encoding="utf-8-sig") if source.exists() else ""
-        settings = config_file(before, written)
+        settings = _first_settings(before, source)
     model = resolve_model(config.model.path, STATE_DIR / "models")
-    return Plan(before, config, settings, model, _program())
+    earlier = earlier_box(before.state_dir, place.at(STATE_DIR))
+    return Plan(before, config, settings, amended, model, _program(), earlier)
+
+
+def _own_settings(target: Path, environ: Mapping[str, str]) -> tuple[Config, File]:
+    """Give the settings that are there, with the service's folder for state if they name none."""
+    text = _text_of(target)
+    config = load_config(target, environ)
+    if config.state_dir == STATE_DIR:
+        return config, File(CONFIG_FILE, text)
+    unset = {**environ, "STATE_DIRECTORY": str(STATE_DIR)}
+    if load_config(target, unset).state_dir != STATE_DIR:
+        raise StartupError(
+            f"the service keeps its state in {STATE_DIR}; say 'state_dir: {STATE_DIR}' in {target}"
+        )
+    return replace(config, state_dir=STATE_DIR), File(
+        CONFIG_FILE, _changed(target, lambda: with_setting(text, "state_dir", str(STATE_DIR)))
+    )
+
+
+def _first_settings(before: Config, source: Path | None) -> File:
+    written = "" if source is None else _text_of(source)
+    text = _changed(source, lambda: config_file(before, written).text)
+    return File(CONFIG_FILE, text)
+
+
+def _text_of(path: Path) -> str:
+    # With its own ends of lines.
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def _changed(source: Path | None, change: Callable[[], str]) -> str:
+    try:
+        return change()
+    except ValueError as exc:
+        text = f"{source}: {exc}; write 'state_dir: {STATE_DIR}' into {CONFIG_FILE} by hand"
+        raise StartupError(text) from exc
 
 
 def _program() -> Program:
@@ -104,12 +144,22 @@ def planned_files(plan: Plan, place: Place, box_id: str) -> Iterator[File]:
     """
     config, program = plan.config, plan.program
     yield from unit_files(config, program, plan.model, _limits(plan))
+    yield _mounts(plan)
     yield sysusers_file(program)
     if place.at(Path("/etc/polkit-1")).exists():
         yield polkit_file(program)
     mac = wired_mac() if config.discovery.mac else None
     if config.discovery.enabled:
         yield announcement(config, program, box_id, mac)
+
+
+def _mounts(plan: Plan) -> File:
+    program = plan.program
+    folders = [program.python.parent, *program.folders]
+    led = [path.resolve() for path in (STATE_DIR, CONFIG_DIR)]
+    return mounts_file(
+        [*folders, *(path.resolve() for path in folders)], led, (plan.model, plan.model.resolve())
+    )
 
 
 def _limits(plan: Plan) -> MemoryLimits | None:

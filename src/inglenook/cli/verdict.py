@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.text import Text
+
+from inglenook.cli.invocation import as_typed
+from inglenook.cli.output import broken, columns_of
 
 
 class Verdict(StrEnum):
@@ -33,6 +36,12 @@ class Line:
     what: str
     text: str
 
+
+#: Columns of a mark with its space, and of what was looked at where the text stands beside that.
+_MARK, _LABEL = 2, 20
+
+#: On a terminal narrower than this, texts beside labels would have a word or two a line.
+_WIDE = 60
 
 _MARKS = {
     Verdict.OK: ("✓", "green"),
@@ -62,21 +71,29 @@ def print_section(title: str, lines: Sequence[Line]) -> None:
         return
     if not sys.stdout.isatty():
         for line in lines:
-            print(line.verdict, line.what, line.text, sep="\t")
+            print(line.verdict, line.what, as_typed(line.text), sep="\t")
         return
-    Console().print(drawn(title, lines), "")
+    columns = columns_of(sys.stdout) or 0
+    typed = [replace(line, text=as_typed(line.text)) for line in lines]
+    # Soft: a path that is longer than a line stays one word, to be copied.
+    Console(width=columns).print(drawn(title, typed, columns), "", soft_wrap=True)
 
 
-def drawn(title: str, lines: Sequence[Line]) -> Table:
-    """Draw a section for a terminal."""
-    table = Table(
-        box=None, show_header=False, title=Text(title, "bold"), title_justify="left", pad_edge=False
-    )
-    table.add_column(width=1)
-    table.add_column(width=20, overflow="fold")
-    table.add_column()
-    for line in lines:
-        mark, style = _MARKS[line.verdict]
-        # As Text, since a name may hold what rich would take for markup.
-        table.add_row(Text(mark, style), Text(line.what, "dim"), Text(line.text))
-    return table
+def drawn(title: str, lines: Sequence[Line], columns: int) -> Group:
+    """Draw a section for a terminal: on a narrow one, each text stands below what it is about."""
+    return Group(Text(title, "bold"), *(row for line in lines for row in _rows(line, columns)))
+
+
+def _rows(line: Line, columns: int) -> Iterator[Text]:
+    mark, style = _MARKS[line.verdict]
+    # As Text, since a name may hold what rich would take for markup.
+    head = Text.assemble((mark, style), " ", (line.what, "dim"))
+    is_beside = columns >= _WIDE and cell_len(line.what) <= _LABEL
+    indent = " " * (_MARK + _LABEL + 1 if columns >= _WIDE else _MARK)
+    texts = broken(line.text, columns, indent, indent)
+    if is_beside:
+        head.pad_right(len(indent) - len(head))
+        yield Text.assemble(head, texts.pop(0)[len(indent) :])
+    else:
+        yield head
+    yield from map(Text, texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,13 +21,13 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Give the settings in force.
 
     Args:
-        path: The file; None takes `DEFAULT_PATH` if it exists, and else every default.
-        environ: The environment, for where state is kept.
+        path: The file; None takes what `settings_file` finds, and else every default.
+        environ: The environment, for where settings and state are kept.
 
     Raises:
         ConfigError: With every fault found.
     """
-    source = path or DEFAULT_PATH
+    source = path or settings_file(environ) or DEFAULT_PATH
     try:
         text = _read(source).decode("utf-8-sig")
     except FileNotFoundError as exc:
@@ -38,6 +39,26 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         raise _unreadable(source, what) from exc
     around = Surroundings(source.absolute().parent, environ, socket.gethostname())
     return parse_config(text, str(source), around)
+
+
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """Find the file that counts where none is named; None if there is none.
+
+    The machine's comes before the user's: with it there is a service, which all commands are about.
+    """
+    for path in (DEFAULT_PATH, user_settings_file(environ)):
+        if path is not None and os.path.lexists(path):
+            return path
+    return None
+
+
+def user_settings_file(environ: Mapping[str, str]) -> Path | None:
+    """Where a user's own settings belong, there or not; None without a home."""
+    # The XDG base directory specification has relative paths ignored.
+    if (config_home := environ.get("XDG_CONFIG_HOME", "")).startswith("/"):
+        return Path(config_home) / "inglenook/config.yaml"
+    home = environ.get("HOME", "")
+    return Path(home) / ".config/inglenook/config.yaml" if home else None
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ import yaml
 from inglenook.config import values
 from inglenook.config.powervalues import hours, wake_target
 from inglenook.config.values import Kind
+from inglenook.config.yamltext import NULLS
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.engine.settings import CacheSettings, EngineSettings, ModelSettings
 from inglenook.gateway.settings import ListenSettings
@@ -118,4 +119,24 @@ def show(config: Config) -> str:
         else:
             written = setting.kind.write(value)
         (tree.setdefault(section, {}) if section else tree)[key] = written
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes as our own reader reads: every scalar but null is the text that stands there."""
+
+
+_Dumper.yaml_implicit_resolvers = {}
+
+
+def _plain(dumper: yaml.SafeDumper, value: object) -> yaml.Node:
+    if value is None:
+        text, style = "null", None
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        style = "'" if text in NULLS else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+for _type in (str, bool, int, type(None)):
+    _Dumper.add_representer(_type, _plain)

@@ -15,7 +15,8 @@ import yaml
 _DEPTH_MAX = 8
 _SHOWN_MAX = 40
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
-_NULLS = {"", "~", "null", "Null", "NULL"}
+#: What says that there is no value, unless it stands in quotes.
+NULLS = {"", "~", "null", "Null", "NULL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Text:
     @property
     def is_null(self) -> bool:
         """It says that there is no value."""
-        return not self.quoted and self.text in _NULLS
+        return not self.quoted and self.text in NULLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""``inglenook model use``: have the box use another model, by its settings file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+
+from inglenook.cli.output import note, say
+from inglenook.cli.servicefiles import CONFIG_FILE, STATE_DIR
+from inglenook.config import Config, load_config, settings_file, user_settings_file
+from inglenook.config.edit import with_setting
+from inglenook.errors import StartupError
+from inglenook.models.inspect import inspect_model
+from inglenook.models.starter import STARTER
+from inglenook.wholefile import write_whole
+
+
+def use(args: argparse.Namespace) -> None:
+    """Check a model, and write it into the settings in force; what runs goes on as it is."""
+    config = load_config(args.config, os.environ)
+    model = _meant(args.model, config.state_dir / "models")
+    if model is not None:
+        inspect_model(model)
+    target = args.config or settings_file(os.environ) or user_settings_file(os.environ)
+    if target is None:
+        raise StartupError("there is no HOME to keep settings in; name a file with --config")
+    _write(target, model)
+    say(f"{target}: model.path is {model or 'null, the starter model,'} from the next start on")
+    note(_how_to_start(config, args.config))
+
+
+def _meant(text: str, models_dir: Path) -> Path | None:
+    """Find the file that is meant; None for the starter model.
+
+    Raises:
+        StartupError: If it cannot stand in a settings file.
+    """
+    if text == STARTER.name:
+        return None
+    path = Path(text)
+    if len(path.parts) == 1 and not path.exists() and (models_dir / text).exists():
+        path = models_dir / text
+    path = path.absolute()
+    if not str(path).isprintable():
+        text = f"{str(path)!r} has characters that a settings file cannot hold; rename it"
+        raise StartupError(text)
+    return path
+
+
+def _write(target: Path, model: Path | None) -> None:
+    value = None if model is None else str(model)
+    try:
+        # What is written in place of a link would be another file.
+        target = target.resolve()
+        status = target.stat() if target.exists() else None
+        before = "" if status is None else target.read_bytes().decode("utf-8-sig")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(
+            target,
+            with_setting(before, "model.path", value).encode(),
+            mode=0o644 if status is None else status.st_mode & 0o777,
+            owner=(status.st_uid, status.st_gid) if status and os.geteuid() == 0 else None,
+        )
+    except PermissionError as exc:
+        raise StartupError(f"{target} may not be written by this user; try it with sudo") from exc
+    except OSError as exc:
+        raise StartupError(f"{target} cannot be written: {exc.strerror}") from exc
+    except ValueError as exc:
+        text = f"{target}: {exc}; write 'path: {value or 'null'}' below 'model:' by hand"
+        raise StartupError(text) from exc
+
+
+def _how_to_start(config: Config, given: Path | None) -> str:
+    if config.state_dir == STATE_DIR:
+        chosen = given not in (None, CONFIG_FILE)
+        more = f" --config {shlex.quote(str(given))}" if chosen else ""
+        return (
+            f"`sudo inglenook service install{more}` restarts the service with it, and with memory "
+            "limits and folders that fit it"
+        )
+    more = "" if given is None else f" --config {shlex.quote(str(given))}"
+    return f"stop the box with Ctrl-C if it runs, and start it again: `inglenook up{more}`"

@@ -1,0 +1,210 @@
+"""Every command and option there is; importing it is quick, as `--help` has to be."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from inglenook import __version__
+
+_Command = Callable[..., argparse.ArgumentParser]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Give the parser; what it finds names its ``module`` and the ``function`` in it."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings to use")
+    common.add_argument(
+        "--debug",
+        action="store_true",
+        default=bool(os.environ.get("DEBUG")),
+        help="say more, and show traces (also DEBUG=1)",
+    )
+    parser = _Parser(prog="inglenook", description="The household's own language model.")
+    parser.add_argument("--version", action="version", version=f"inglenook {__version__}")
+    commands: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str,
+        module: str,
+        help_text: str,
+        group: Any = None,
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = (group or commands).add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            parents=[common],
+        )
+        added.set_defaults(module=module, function=name)
+        return added
+
+    command("up", "run", "set up what is missing, run the daemon, and show how to pair")
+    command("run", "run", "run the daemon alone, as systemd does")
+    pair = command("pair", "pair", "let a new device in: show a QR code and a code to type")
+    pair.add_argument("--name", type=_name, help="what the device will be called")
+    _devices(command)
+    _model(command)
+    _cache(command)
+    chat = command("chat", "chat", "talk to a box from this terminal")
+    chat.add_argument("--url", help="the box's address, such as http://kitchen-ab12.local:8377")
+    chat.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="a device's token")
+    find = command("find", "find", "look for boxes on this network")
+    find.add_argument(
+        "--timeout", type=_look_s, default=2.0, metavar="SECONDS", help="how long to look (2)"
+    )
+    _wake(command)
+    status = command("status", "status", "show how the box is, as it changes")
+    status.add_argument("--once", action="store_true", help="once, as plain text")
+    _doctor(command)
+    tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
+    tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
+    _bench(command)
+    _service(command)
+    command("config", "config", "show the settings in force")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that knows what was meant by a word with a slip in it."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        words = [str(choice) for choice in action.choices]
+        near = difflib.get_close_matches(str(value), words, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(words)}"
+        raise argparse.ArgumentError(action, f"there is no {value!r}; {hint}")
+
+
+def _wake(command: _Command) -> None:
+    wake = command("wake", "wake", "call a machine that sleeps, and wait until it answers")
+    wake.add_argument(
+        "name",
+        type=_name,
+        metavar="NAME|MAC",
+        help="a box, a machine of 'wake.targets', or a MAC address",
+    )
+    wake.add_argument("--secure-on", metavar="PASSWORD", help="what its card wants to hear beside")
+    wake.add_argument(
+        "--timeout", type=_seconds, default=180.0, metavar="SECONDS", help="how long to wait (180)"
+    )
+
+
+def _doctor(command: _Command) -> None:
+    help_text = "examine this board, and say what to do if something is wrong"
+    doctor = command("doctor", "doctor", help_text)
+    doctor.add_argument(
+        "--suspend-test", action="store_true", help="suspend the board once, for a minute"
+    )
+    doctor.add_argument("--yes", action="store_true", help="do so without asking")
+
+
+def _bench(command: _Command) -> None:
+    bench = command("bench", "bench", "measure how fast a box answers, or another server")
+    bench.add_argument("--url", help="a box, or any server of OpenAI's protocol (this daemon)")
+    bench.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="token or key")
+    bench.add_argument(
+        "--streams", type=_count(1), default=4, metavar="N", help="answers at once, 1 to 1024 (4)"
+    )
+    bench.add_argument(
+        "--tokens", type=_count(2), default=64, metavar="N", help="length of each, 2 to 1024 (64)"
+    )
+
+
+def _service(command: _Command) -> None:
+    service = command("service", "servicestatus", "install, remove or show the systemd service")
+    service.set_defaults(function="status")
+    group = service.add_subparsers(metavar="ACTION")
+    install = command("install", "service", "install and start the systemd service", group)
+    install.add_argument("--dry-run", action="store_true", help="show every file, write none")
+    uninstall = command("uninstall", "service", "remove the systemd service", group)
+    uninstall.add_argument("--purge", action="store_true", help="remove state and settings, too")
+    for added in (install, uninstall):
+        added.add_argument(
+            "--root", type=Path, metavar="DIR", help="write below this folder, and start nothing"
+        )
+    command("status", "servicestatus", "show how the service is", group)
+
+
+def _devices(command: _Command) -> None:
+    devices = command("devices", "devices", "list, add, revoke or rename paired devices")
+    devices.set_defaults(function="list_devices")
+    group = devices.add_subparsers(metavar="ACTION")
+    command("list", "devices", "list paired devices", group).set_defaults(function="list_devices")
+    add = command("add", "devices", "add a device and print its token, which is shown once", group)
+    add.add_argument("--name", type=_name, required=True, help="what the device is called")
+    add.add_argument("--scopes", default="chat", help="what it may do, such as chat,admin (chat)")
+    add.add_argument("--expires", metavar="90d", help="how long its token lasts (for ever)")
+    revoke = command("revoke", "devices", "shut a device out, at once", group)
+    revoke.add_argument("device", type=_name, help="its id or name")
+    rename = command("rename", "devices", "give a device another name", group)
+    rename.add_argument("device", type=_name, help="its id or name")
+    rename.add_argument("name", type=_name, help="its new name")
+
+
+def _model(command: _Command) -> None:
+    model = command("model", "model", "list, fetch, choose, examine or remove models")
+    model.set_defaults(function="list_")
+    group = model.add_subparsers(metavar="ACTION")
+    command("list", "model", "list the models of this box", group).set_defaults(function="list_")
+    pull = command("pull", "model", "fetch a model", group)
+    pull.add_argument("name", metavar="NAME", choices=["starter"], help="which: starter")
+    use = command("use", "modeluse", "have the box use a model from its next start on", group)
+    use.add_argument(
+        "model",
+        metavar="FILE|NAME",
+        help="a GGUF file, a name of `inglenook model list`, or starter",
+    )
+    info = command("info", "model", "check a model file and tell what it is", group)
+    info.add_argument("path", type=Path, nargs="?", help="a GGUF file (the one in use)")
+    rm = command("rm", "model", "remove a model, and the cache", group)
+    rm.add_argument("name", help="as `inglenook model list` shows it")
+
+
+def _cache(command: _Command) -> None:
+    cache = command("cache", "cache", "show or empty the cache of what was read")
+    cache.set_defaults(function="list_")
+    group = cache.add_subparsers(metavar="ACTION")
+    command("list", "cache", "show how much is kept", group).set_defaults(function="list_")
+    command("purge", "cache", "forget all of it, in memory too", group)
+
+
+def _name(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Python has kept the bytes it could not read; shown, they would be escapes.
+        why = "is not UTF-8; set this terminal to UTF-8, or write the name without accents"
+        raise argparse.ArgumentTypeError(why) from None
+    return text
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError("must be 1 to 3600")
+    return float(text)
+
+
+def _look_s(text: str) -> float:
+    try:
+        look_s = float(text)
+    except ValueError:
+        look_s = math.nan
+    if not 0.1 <= look_s <= 3600:
+        raise argparse.ArgumentTypeError("must be 0.1 to 3600")
+    return look_s
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= 1024:
+            raise argparse.ArgumentTypeError(f"must be {least} to 1024")
+        return int(text)
+
+    return convert
