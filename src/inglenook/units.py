@@ -67,3 +67,8 @@ def format_duration(duration_s: float) -> str:
         if duration_s >= size_s and duration_s % size_s == 0:
             return f"{duration_s / size_s:.0f} {unit}"
     return f"{round(duration_s, 3):.12g} s"
+
+
+def mid_sentence(text: str) -> str:
+    """Give a sentence as it stands behind a colon or another: its first word is not a name."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -47,6 +47,62 @@ def test_wrong_usage_is_exit_code_two(words: list[str], capsys: pytest.CaptureFi
     assert "usage: inglenook" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["modle"], "there is no 'modle'; did you mean 'model'?"),
+        (["devices", "revok", "x"], "there is no 'revok'; did you mean 'revoke'?"),
+        (["zzz"], "there is no 'zzz'; there are up, run, pair,"),
+        (["find", "--timeout", "-1"], "argument --timeout: must be 0.1 to 3600"),
+        (["find", "--timeout", "nan"], "argument --timeout: must be 0.1 to 3600"),
+        *(
+            (words, "is not UTF-8; set this terminal to UTF-8")
+            for words in (
+                ["devices", "add", "--name", "K\udcfcche"],
+                ["devices", "revoke", "K\udcfcche"],
+                ["devices", "rename", "x", "K\udcfcche"],
+                ["devices", "rename", "K\udcfcche", "x"],
+                ["pair", "--name", "K\udcfcche"],
+                ["wake", "K\udcfcche"],
+            )
+        ),
+    ],
+)
+def test_a_slip_is_told_with_its_reason(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was meant, what may be given; and no escapes of what could not be read."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+
+    captured = capsys.readouterr()
+    assert caught.value.code == 2
+    assert told in captured.err
+    assert "udc" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["devices", "revoke", "a"], "no device is called 'a'; `inglenook devices` lists them"),
+        (["model", "info", "/no.gguf"], "it does not exist; check the path, and that the disk"),
+        (["tune", "--model", "/no.gguf"], "it does not exist; check the path, and that the disk"),
+        (["wake", "aa:bb:cc:dd:ee:zz"], "'aa:bb:cc:dd:ee:zz' is not a MAC address; write for"),
+        (["wake", "kitchen"], "Kitchen is this very machine, which is awake"),
+    ],
+)
+def test_the_reason_given_is_the_true_one(
+    inglenook: Inglenook, words: list[str], told: str
+) -> None:
+    """In one line behind the program's name: no capital in the middle, no full stop."""
+    ran = inglenook(*words)
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert told in ran.err
+    assert ran.err.startswith("inglenook: ")
+    assert not ran.err.endswith(".\n")
+
+
 @pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
 def test_every_command_explains_itself(
     words: list[str], capsys: pytest.CaptureFixture[str]

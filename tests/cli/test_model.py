@@ -106,7 +106,7 @@ def test_the_model_in_use_is_not_removed(
     ran = inglenook("model", "rm", name)
 
     assert ran.returncode == 1
-    assert f"{name} is in use; write another into model.path first" in ran.err
+    assert f"{name} is in use; `inglenook model use` another first" in ran.err
     assert (models_dir / name).exists()
 
 

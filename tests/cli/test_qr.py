@@ -15,9 +15,18 @@ SECRET = "s" * 22
 HALVES = {" ": (False, False), "▀": (True, False), "▄": (False, True), "█": (True, True)}
 
 
-def lines_for(*urls: str, spki: str | None = None) -> list[str]:
+def link(spki: str) -> str:
+    return f"{URL}/#p={SECRET}&id=0123abcd&fp={spki}"
+
+
+def lines_for(*urls: str, spki: str | None = None, columns: int | None = None) -> list[str]:
     return pairing_lines(
-        urls=urls, code="ABCD-EFGH", secret=SECRET, server_id="0123abcd", spki_sha256=spki
+        urls=urls,
+        code="ABCD-EFGH",
+        secret=SECRET,
+        server_id="0123abcd",
+        spki_sha256=spki,
+        columns=columns,
     )
 
 
@@ -70,6 +79,30 @@ def test_it_all_fits_a_terminal_of_80_by_24() -> None:
 
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
+
+
+def test_a_narrower_terminal_has_the_words_below_the_code() -> None:
+    """Each line fits, and the code is as it was."""
+    wide = lines_for(URL, spki="f" * 43)
+    drawn = qr_lines(link(spki="f" * 43), coloured=False)
+
+    lines = lines_for(URL, spki="f" * 43, columns=60)
+
+    assert max(map(len, lines)) <= 60
+    assert [line.removeprefix("  ").rstrip() for line in lines[: len(drawn)]] == [
+        line.rstrip() for line in drawn
+    ]
+    assert "\n".join(lines).count("ABCD-EFGH") == "\n".join(wide).count("ABCD-EFGH") == 1
+
+
+def test_a_terminal_too_narrow_for_the_code_has_the_address_alone() -> None:
+    """What lines break in two no camera reads."""
+    lines = lines_for(URL, spki="f" * 43, columns=40)
+
+    assert max(map(len, lines)) <= 40
+    assert not set("".join(lines)) & set("▀▄█")
+    assert f"  {URL}" in lines
+    assert "     ABCD-EFGH" in lines
 
 
 @pytest.mark.parametrize(("spki", "end"), [(None, ""), ("FP", "&fp=FP")])

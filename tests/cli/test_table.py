@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -29,3 +30,32 @@ def test_a_terminal_gets_a_heading_and_names_as_they_are(
     shown = capsys.readouterr().out
     assert "name" in shown
     assert "[bold]Bob[/bold]" in shown
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_paragraphs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cell is cut: an id is for the next command, and a cut one is none."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "24")
+
+    print_table(("id", "name", "seen"), [("abcdefgh", "Anna's [telephone] upstairs", "")])
+
+    assert capsys.readouterr().out == ("\nid    abcdefgh\nname  Anna's [telephone]\n  upstairs\n\n")
+
+
+@pytest.mark.parametrize("columns", [24, 40, 80, 200])
+def test_every_cell_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """At any width."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("abcdefgh", "Anna", "2026-01-01"), ("ijklmnop", "Benjamin-the-second", "never")]
+
+    print_table(("id", "name of the device", "last seen"), rows)
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    words = shown.split()
+    assert all(cell in words for row in rows for cell in row)
+    assert max(map(len, shown.splitlines())) <= columns

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -397,8 +398,12 @@ def _words(process: psutil.Process) -> list[str]:
 class Terminal:
     """``inglenook`` in a terminal of its own, with a person at it."""
 
-    def __init__(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: Sequence[str], environ: Mapping[str, str], columns: int | None = None
+    ) -> None:
         self._ours, theirs = os.openpty()
+        if columns is not None:
+            termios.tcsetwinsize(theirs, (24, columns))
         self.shown = ""
         self._seen = 0
         self.process = subprocess.Popen(
@@ -455,9 +460,11 @@ class Terminal:
 
 
 @contextmanager
-def terminal(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Terminal]:
-    """Run ``inglenook`` in a terminal until the end of the block."""
-    held = Terminal(words, environ)
+def terminal(
+    words: Sequence[str], environ: Mapping[str, str], *, columns: int | None = None
+) -> Iterator[Terminal]:
+    """Run ``inglenook`` in a terminal, of so many columns, until the end of the block."""
+    held = Terminal(words, environ, columns)
     try:
         yield held
     finally:

@@ -99,6 +99,10 @@ class Service:
         """Wait until the unit is in this state."""
         wait_for(f"unit {state}", lambda: self.state == state, timeout_s=timeout_s)
 
+    def wait_http(self) -> None:
+        """Wait until a box that is no service yet has its model."""
+        wait_for("the model", self._answers, timeout_s=START_S)
+
     def wait_loaded(self) -> int:
         """Wait until the unit is active and has its model; returns the engine's process id."""
         self.wait_state("active")
@@ -113,6 +117,9 @@ class Service:
     def _has_model(self) -> bool:
         """Ask from inside the box, where asking is no use of it."""
         assert self.state != "failed"
+        return self._answers()
+
+    def _answers(self) -> bool:
         fetch = f"import urllib.request as r; print(r.urlopen('{_HEALTH}', timeout=5).read())"
         return '"ok"' in self.container.attempt("python3", "-c", fetch).stdout
 

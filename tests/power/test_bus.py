@@ -45,7 +45,7 @@ async def test_no_bus_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """As in most containers."""
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
 
-    with pytest.raises(NoLogind, match="there is no system bus: No such file or directory"):
+    with pytest.raises(NoLogind, match=r"no system bus \(D-Bus\) runs here, as in most containers"):
         async with open_logind():
             pass
 
@@ -54,7 +54,7 @@ async def test_an_address_nobody_understands(monkeypatch: pytest.MonkeyPatch) ->
     """As from a typing error in a unit file."""
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "carrier-pigeon")
 
-    with pytest.raises(NoLogind, match="there is no system bus: address"):
+    with pytest.raises(NoLogind, match=r"the system bus \(D-Bus\) cannot be reached: address"):
         async with open_logind():
             pass
 

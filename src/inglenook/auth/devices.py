@@ -92,7 +92,9 @@ class Roster:
         if found:
             listed = ", ".join(f"{device.device_id} ({device.name})" for device in found)
             raise Problem(Code.BAD_REQUEST, f"{id_or_name!r} could mean {listed}; give the id.")
-        raise Problem(Code.BAD_REQUEST, f"No device is called {id_or_name!r}.")
+        raise Problem(
+            Code.BAD_REQUEST, f"No device is called {id_or_name!r}; `inglenook devices` lists them."
+        )
 
     def with_device(self, device: Device) -> Roster:
         """Add a device; if its name is taken, it gets ``2``, ``3``, … after it.

@@ -17,6 +17,7 @@ from io import TextIOWrapper
 from inglenook.cli.output import LineFormatter, note
 from inglenook.cli.parser import make_parser
 from inglenook.errors import ConfigError, InglenookError, Problem
+from inglenook.units import mid_sentence
 
 _OK, _FAILED, _CONFIG = 0, 1, 78
 
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(exc: InglenookError) -> int:
     text = exc.text if isinstance(exc, Problem) else str(exc)
+    if ". " not in text:  # one sentence, behind a colon
+        begins = isinstance(exc, Problem) or text.startswith("The ")
+        text = (mid_sentence(text) if begins else text).removesuffix(".")
     for line in text.splitlines():
         note(line, first="inglenook: ", rest="  ")
     return _CONFIG if isinstance(exc, ConfigError) else _FAILED

@@ -8,7 +8,6 @@ import contextlib
 import math
 import os
 import secrets
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +18,7 @@ import aiohttp
 from websockets.exceptions import InvalidURI, WebSocketException
 
 from inglenook.cli.keyring import Keyring
+from inglenook.cli.output import note
 from inglenook.cli.servers import Body, Box, OpenAI, Server
 from inglenook.cli.table import print_table
 from inglenook.config import load_config
@@ -99,10 +99,11 @@ async def _bench(url: str, args: argparse.Namespace) -> list[tuple[str, str]]:
             ("first text", f"{one.ttft_s:.2f} s"),
             ("one stream", f"{one.decode_tok_s:.1f} tokens/s"),
         ]
-        _say(f"{args.streams} streams")
-        many = await _together(_hear(server, _story(args.tokens)) for _ in range(args.streams))
-        together = sum(heard.decode_tok_s for heard in many)
-        rows.append((f"{args.streams} streams", f"{together:.1f} tokens/s together"))
+        if args.streams > 1:
+            _say(f"{args.streams} streams")
+            many = await _together(_hear(server, _story(args.tokens)) for _ in range(args.streams))
+            together = sum(heard.decode_tok_s for heard in many)
+            rows.append((f"{args.streams} streams", f"{together:.1f} tokens/s together"))
         _say("one stream while a long text is read")
         return rows + await _stall(server)
 
@@ -212,4 +213,4 @@ def _body(text: str, tokens: int) -> Body:
 
 
 def _say(what: str) -> None:
-    print(f"measuring: {what}", file=sys.stderr)
+    note(f"measuring: {what}")

@@ -7,11 +7,11 @@ import asyncio
 import os
 import shutil
 import socket
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from inglenook.cli.output import note
 from inglenook.config import Config, load_config
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
@@ -41,14 +41,14 @@ def list_(args: argparse.Namespace) -> None:
     if sizes:
         rows = [(name, f"{blocks[name]}", format_bytes(sizes[name])) for name in sorted(sizes)]
         print_table(("model", "blocks", "size"), rows)
-    print(f"on disk: {on_disk(config, sum(sizes.values()))}", file=sys.stderr)
-    print(f"in memory: {_memory(config)}", file=sys.stderr)
+    note(f"on disk: {on_disk(config, sum(sizes.values()))}")
+    note(f"in memory: {_memory(config)}")
 
 
 def purge(args: argparse.Namespace) -> None:
     """Forget everything, in the daemon's memory too if one runs."""
     freed_bytes = empty_cache(load_config(args.config, os.environ).state_dir)
-    print(f"the cache is empty; {format_bytes(freed_bytes)} were on the disk", file=sys.stderr)
+    note(f"the cache is empty; {format_bytes(freed_bytes)} were on the disk")
 
 
 def empty_cache(state_dir: Path) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from datetime import UTC, datetime
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import parse_scopes
+from inglenook.cli.output import note
 from inglenook.config import load_config
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.units import parse_duration_s
@@ -31,7 +31,7 @@ def list_devices(args: argparse.Namespace) -> None:
         for device in allowlist.devices
     ]
     if not rows:
-        print("no device is paired; `inglenook pair` lets one in", file=sys.stderr)
+        note("no device is paired; `inglenook pair` lets one in")
         return
     print_table(("id", "name", "scopes", "paired", "last seen", "expires"), rows)
 
@@ -46,7 +46,7 @@ def add(args: argparse.Namespace) -> None:
             raise Problem(Code.BAD_REQUEST, f"--expires: {exc}") from exc
     scopes = parse_scopes([name.strip() for name in args.scopes.split(",")])
     device, token = _allowlist(args).add(args.name, scopes, expires_at)
-    print(f"{device.name} is paired ({device.device_id}); its token:", file=sys.stderr)
+    note(f"{device.name} is paired ({device.device_id}); its token:")
     print(token)
 
 
@@ -59,13 +59,13 @@ def revoke(args: argparse.Namespace) -> None:
 
     device = _allowlist(args).revoke(args.device)
     empty_cache(load_config(args.config, os.environ).state_dir)
-    print(f"{device.name} ({device.device_id}) is no longer paired", file=sys.stderr)
+    note(f"{device.name} ({device.device_id}) is no longer paired")
 
 
 def rename(args: argparse.Namespace) -> None:
     """Give a device another name."""
     device = _allowlist(args).rename(args.device, args.name)
-    print(f"{device.device_id} is now called {device.name}", file=sys.stderr)
+    note(f"{device.device_id} is now called {device.name}")
 
 
 def _allowlist(args: argparse.Namespace) -> Allowlist:

@@ -36,7 +36,7 @@ from inglenook.models.footprint import Running, footprint
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import inspect_model
 from inglenook.models.tuning import Tuning, read_tuning
-from inglenook.units import format_bytes
+from inglenook.units import format_bytes, mid_sentence
 
 #: A daemon that runs takes a connection at once; the kernel does it.
 _CONNECT_S = 1.0
@@ -86,7 +86,7 @@ def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
     yield "Limits", [_limits(config, state)]
     if config.governor.enabled:
         yield (
-            "What it would do if that lasted a minute",
+            "What the box would do at other temperatures, or with less memory",
             outlook(readings, _capacity(config, tuning)),
         )
     kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
@@ -183,7 +183,7 @@ def _limits(config: Config, state: dict[str, Any] | None) -> Line:
     most = config.engine.max_sequences
     if state is None:
         return ok("in force", f"{most} answers at once when it runs, unless heat or memory forbid")
-    text = f"{state['max_active']} of {most} answers at once; {state['sentence']}"
+    text = f"{state['max_active']} of {most} answers at once; {mid_sentence(state['sentence'])}"
     return (ok if state["reason"] == "none" else warning)("in force", text)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 
 from inglenook.cli.knownboxes import announced, remember
+from inglenook.cli.output import note
 from inglenook.discovery.browse import find_boxes
 
 
@@ -17,10 +17,7 @@ def find(args: argparse.Namespace) -> int:
 
     boxes = asyncio.run(find_boxes(args.timeout))
     if not boxes:
-        print(
-            "no box found; is it on, and on this network? Wi-Fi guest networks keep devices apart",
-            file=sys.stderr,
-        )
+        note("no box found; is it on, and on this network? Wi-Fi guest networks keep devices apart")
         return 1
     remember(os.environ, map(announced, boxes))
     print_table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from inglenook.cli.kept import KeptFile
+from inglenook.cli.output import note
 from inglenook.discovery.advert import MAC, clean_text
 from inglenook.discovery.box import Box
 from inglenook.errors import StartupError
@@ -72,7 +72,7 @@ def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None
         if boxes:
             KnownBoxes(environ).learn(boxes)
     except StartupError as exc:
-        print(f"inglenook: {exc}", file=sys.stderr)
+        note(f"inglenook: {exc}")
 
 
 class KnownBoxes:

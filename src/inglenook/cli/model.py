@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from inglenook.cli.cache import empty_cache
+from inglenook.cli.output import note, say
 from inglenook.config import load_config
 from inglenook.errors import StartupError
 from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
-from inglenook.models.inspect import can_map, inspect_model
+from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
 from inglenook.models.starter import pull_starter
 from inglenook.units import format_bytes
 
@@ -32,7 +32,7 @@ def list_(args: argparse.Namespace) -> None:
     used = resolve_model(config.model.path, models_dir)
     entries = list_models(models_dir)
     if not entries and config.model.path is None:
-        print("no model yet; `inglenook model pull starter` fetches one", file=sys.stderr)
+        note("no model yet; `inglenook model pull starter` fetches one")
         return
     if not any(_is_same(entry.path, used) for entry in entries):
         entries.append(examine(used))
@@ -57,14 +57,14 @@ def rm(args: argparse.Namespace) -> None:
         text = f"there is no model {args.name!r} in {models_dir}; `inglenook model list` shows them"
         raise StartupError(text)
     if _is_same(path, resolve_model(config.model.path, models_dir)):
-        raise StartupError(f"{args.name} is in use; write another into model.path first")
+        raise StartupError(f"{args.name} is in use; `inglenook model use` another first")
     try:
         size_bytes = path.lstat().st_size
         path.unlink()
     except OSError as exc:
         raise StartupError(f"{path}: cannot be removed: {exc.strerror}") from exc
     freed_bytes = size_bytes + empty_cache(config.state_dir)
-    print(f"{args.name} is removed, {format_bytes(freed_bytes)} with its cache", file=sys.stderr)
+    note(f"{args.name} is removed, {format_bytes(freed_bytes)} with its cache")
 
 
 def pull(args: argparse.Namespace) -> None:
@@ -75,16 +75,21 @@ def pull(args: argparse.Namespace) -> None:
 def info(args: argparse.Namespace) -> None:
     """Check a model file and print what it is."""
     config = load_config(args.config, os.environ)
-    path = args.path or resolve_model(config.model.path, config.state_dir / "models")
-    found = inspect_model(path)
-    print(f"file          {found.path}")
-    print(f"name          {found.name}")
-    print(f"architecture  {found.architecture}")
-    print(f"size          {_summary(found)}")
-    print(f"context       {found.context_length} tokens")
+    if args.path is not None:
+        found = inspect_model(args.path, remedy=CHECK_ARGUMENT)
+    else:
+        found = inspect_model(resolve_model(config.model.path, config.state_dir / "models"))
     per_token = format_bytes(found.kv_bytes_per_token("f16"))
-    print(f"KV cache      {per_token} a token (f16)")
-    print(f"loading       {'mapped from the file' if can_map(found.path) else _READ}")
+    for label, text in (
+        ("file", f"{found.path}"),
+        ("name", found.name),
+        ("architecture", found.architecture),
+        ("size", _summary(found)),
+        ("context", f"{found.context_length} tokens"),
+        ("KV cache", f"{per_token} a token (f16)"),
+        ("loading", "mapped from the file" if can_map(found.path) else _READ),
+    ):
+        say(text, first=f"{label:14}", rest="  ")
 
 
 def fetch_starter(models_dir: Path) -> Path:

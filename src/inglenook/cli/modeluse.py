@@ -12,7 +12,7 @@ from inglenook.cli.servicefiles import CONFIG_FILE, STATE_DIR
 from inglenook.config import Config, load_config, settings_file, user_settings_file
 from inglenook.config.edit import with_setting
 from inglenook.errors import StartupError
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import CHECK_ARGUMENT, inspect_model
 from inglenook.models.starter import STARTER
 from inglenook.wholefile import write_whole
 
@@ -22,7 +22,7 @@ def use(args: argparse.Namespace) -> None:
     config = load_config(args.config, os.environ)
     model = _meant(args.model, config.state_dir / "models")
     if model is not None:
-        inspect_model(model)
+        inspect_model(model, remedy=CHECK_ARGUMENT)
     target = args.config or settings_file(os.environ) or user_settings_file(os.environ)
     if target is None:
         raise StartupError("there is no HOME to keep settings in; name a file with --config")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from inglenook.cli.invocation import as_typed
+
+#: A space with an even number of backticks behind it.
+_OUTSIDE_BACKTICKS = re.compile(r" (?=(?:[^`]*`[^`]*`)*[^`]*$)")
 
 #: Where no terminal tells, as in a terminal that does not know its own size.
 _COLUMNS = 80
@@ -27,9 +32,9 @@ def say(text: str = "", *, first: str = "", rest: str = "") -> None:
     print(_laid_out(sys.stdout, text, first, rest), flush=True)
 
 
-def note(text: str, *, first: str = "", rest: str = "") -> None:
+def note(text: str, *, first: str = "", rest: str = "", end: str = "\n") -> None:
     """Print, as `say` does, what is not the result: to stderr."""
-    print(_laid_out(sys.stderr, text, first, rest), file=sys.stderr, flush=True)
+    print(_laid_out(sys.stderr, text, first, rest), end=end, file=sys.stderr, flush=True)
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -47,14 +52,21 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def broken(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
-    """Break lines at their spaces so that none is wider; one word alone may be."""
+    """Break lines at their spaces so that none is wider; one word alone may be.
+
+    A command in backticks stays in one line if it fits one, so that it can be copied.
+    """
     from rich.cells import cell_len
+
+    def words_of(line: str) -> Iterator[str]:
+        for word in _OUTSIDE_BACKTICKS.split(line):
+            yield from [word] if cell_len(rest + word) <= columns else word.split(" ")
 
     lines: list[str] = []
     before = first
     for given in text.split("\n"):
         line, is_empty = before, True
-        for word in given.split(" "):
+        for word in words_of(given):
             joint = "" if is_empty else " "
             too_wide = cell_len(line + joint + word) > columns
             # A label alone is better than a word that the terminal breaks.

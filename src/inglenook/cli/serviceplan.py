@@ -10,6 +10,7 @@ from pathlib import Path
 
 import inglenook
 from inglenook.auth.files import read_private
+from inglenook.cli.output import note
 from inglenook.cli.placing import Place
 from inglenook.cli.servicebefore import Earlier, callers_environ, earlier_box
 from inglenook.cli.servicefiles import (
@@ -176,7 +177,7 @@ def _limits(plan: Plan) -> MemoryLimits | None:
         info = inspect_model(path)
         _name, load = make_load(config)
     except StartupError as exc:
-        print(f"no memory limits, which follow from the model: {exc}", file=sys.stderr)
+        note(f"no memory limits, which follow from the model: {exc}")
         return None
     flash = load.flash_attention != "off" or load.kv_type != "f16"
     running = Running(load.sequences, load.kv_type, load.ubatch_tokens, flash)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from inglenook.cli.output import note
 from inglenook.cli.servicefiles import PORTS, SERVICE, WAKE
 from inglenook.cli.systemctl import last_words, show
 from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
@@ -19,7 +19,7 @@ def status(_args: argparse.Namespace) -> int:
     print_section("Service", lines)
     if lines[0].verdict is Verdict.FIX:
         for line in last_words(SERVICE, _LOG_LINES):
-            print(line, file=sys.stderr)
+            note(line)
     return 1 if any(line.verdict is Verdict.FIX for line in lines) else 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from inglenook.cli.output import note, say
 from inglenook.cli.verdict import Line, ok, warning
 from inglenook.config import Config, load_config
 from inglenook.discovery.interfaces import wired_macs
@@ -62,9 +63,10 @@ def sleep_lines(config: Config) -> list[Line]:
     try:
         allowed = asyncio.run(_ask())
     except (NoLogind, Refused) as exc:
-        missing = warning if can_sleep(config.governor.root) else ok
-        lines = [missing("logind", f"nothing holds off sleep while the box answers: {exc}")]
-        return [*_suspend(config, "na"), *lines]
+        text = f"nothing holds off sleep while the box answers: {exc}"
+        is_harmless = not can_sleep(config.governor.root)
+        line = ok("logind", text, tells=False) if is_harmless else warning("logind", text)
+        return [*_suspend(config, "na"), line]
     lines = [*_suspend(config, allowed.suspend), _locks(allowed.refused)]
     return lines + [ok("kept awake", f"by {lock.who}: {lock.why}") for lock in allowed.holders]
 
@@ -81,7 +83,7 @@ def suspend_test(args: argparse.Namespace) -> None:
 def _ask_leave() -> None:
     if not sys.stdin.isatty():
         raise StartupError("the test suspends the board; where nobody can be asked, --yes says so")
-    print(_QUESTION, end="", file=sys.stderr, flush=True)
+    note(_QUESTION, end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise StartupError("the board stays awake, and was not tested")
 
@@ -92,9 +94,9 @@ async def _try(config: Config) -> None:
         if answer != "yes":
             raise StartupError(f"the board cannot be suspended: {_ANSWERS.get(answer, answer)}")
         bed = Bed(logind.suspend, SLEEP_S + logind.delay_s, config.governor.root)
-        print("the board goes to sleep", file=sys.stderr)
+        note("the board goes to sleep")
         test = await try_suspend(config.state_dir, bed)
-    print(f"the board slept for {test.slept_s:g} s and woke up by its alarm (kernel {test.kernel})")
+    say(f"the board slept for {test.slept_s:g} s and woke up by its alarm (kernel {test.kernel})")
 
 
 async def _ask() -> _Allowed:

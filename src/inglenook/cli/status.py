@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inglenook.cli.control import control_session
+from inglenook.cli.output import say
 from inglenook.config import load_config
 from inglenook.daemon.loading import read_budget
 from inglenook.errors import StartupError
@@ -73,7 +74,7 @@ def status(args: argparse.Namespace) -> None:
     if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
         state = asyncio.run(ask_once(config.state_dir))
         for label, text in plain_lines(state, bounds):
-            print(f"{label:{_LABEL}} {text}")
+            say(text, first=f"{label:{_LABEL}} ", rest="  ")
         return
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_watch(config.state_dir, bounds, console))

@@ -15,6 +15,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from inglenook.cli.output import note
 from inglenook.cli.table import print_table
 from inglenook.config import load_config
 from inglenook.daemon import make_private_folder
@@ -25,7 +26,7 @@ from inglenook.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME
 from inglenook.models.board import read_board
 from inglenook.models.catalogue import resolve_model
-from inglenook.models.inspect import can_map, inspect_model
+from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
 from inglenook.models.tuning import Tuning, keep_tuning
 
 #: For all trials together, once the model is read.
@@ -49,9 +50,10 @@ _COLUMNS = (
 def tune(args: argparse.Namespace) -> None:
     """Print a row for every setting measured, and keep the best."""
     config = load_config(args.config, os.environ)
-    info = inspect_model(
-        args.model or resolve_model(config.model.path, config.state_dir / "models")
-    )
+    if args.model is not None:
+        info = inspect_model(args.model, remedy=CHECK_ARGUMENT)
+    else:
+        info = inspect_model(resolve_model(config.model.path, config.state_dir / "models"))
     _refuse_beside_daemon(config.state_dir)
     make_private_folder(config.state_dir)
     with _display() as display, _gauge(info.path, display) as gauge:
@@ -62,12 +64,11 @@ def tune(args: argparse.Namespace) -> None:
     keep_tuning(config.state_dir, info, read_board(), tuning)
     print_table(_COLUMNS, [row(result) for result in search.results])
     for line in (*faults, *verdict(search)):
-        print(line, file=sys.stderr)
+        note(line)
     if config.engine.threads is not None:
-        print(
+        note(
             f"engine.threads is set to {config.engine.threads}, so none of this is in force; "
-            "write auto there, or leave it out",
-            file=sys.stderr,
+            "write auto there, or leave it out"
         )
 
 
@@ -209,7 +210,7 @@ class _Lines:
 
     def _say(self, line: str) -> None:
         if line != self._last:
-            print(line, file=sys.stderr, flush=True)
+            note(line)
         self._last = line
 
 

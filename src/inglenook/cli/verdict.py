@@ -30,11 +30,13 @@ class Line:
     Attributes:
         what: What it is.
         text: How it is, and what to do about it if anything.
+        tells: There is something to be well; else a terminal shows no tick.
     """
 
     verdict: Verdict
     what: str
     text: str
+    tells: bool = True
 
 
 #: Columns of a mark with its space, and of what was looked at where the text stands beside that.
@@ -50,9 +52,9 @@ _MARKS = {
 }
 
 
-def ok(what: str, text: str) -> Line:
-    """Say that something is as it should be."""
-    return Line(Verdict.OK, what, text)
+def ok(what: str, text: str, *, tells: bool = True) -> Line:
+    """Say that something is as it should be; or that there is nothing to say, and no harm in it."""
+    return Line(Verdict.OK, what, text, tells)
 
 
 def warning(what: str, text: str) -> Line:
@@ -85,7 +87,7 @@ def drawn(title: str, lines: Sequence[Line], columns: int) -> Group:
 
 
 def _rows(line: Line, columns: int) -> Iterator[Text]:
-    mark, style = _MARKS[line.verdict]
+    mark, style = _MARKS[line.verdict] if line.tells else ("-", "dim")
     # As Text, since a name may hold what rich would take for markup.
     head = Text.assemble((mark, style), " ", (line.what, "dim"))
     is_beside = columns >= _WIDE and cell_len(line.what) <= _LABEL

@@ -90,4 +90,4 @@ def _source(found: Found, readings: Readings) -> Line:
             return fix(found.what, f"{text}: use a stronger supply or a shorter cable")
         if flags.freq_capped or flags.throttled or flags.soft_limit:
             return warning(found.what, f"{text}: see to its cooling")
-    return ok(found.what, text)
+    return ok(found.what, text, tells=found.counts)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from inglenook.cli.hello import who_answers
 from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember
+from inglenook.cli.output import columns_of, note, say
 from inglenook.config import load_config
 from inglenook.discovery.box import Box
 from inglenook.discovery.browse import find_boxes
@@ -26,6 +28,9 @@ _LOOK_S = 3.0
 #: Called again after so many looks whether it answers, with so many seconds between two.
 _LOOKS = 5
 _LOOK_EVERY_S = 0.5
+
+#: Six parts with colons or dashes between, as nothing but an address is written.
+_LIKE_A_MAC = re.compile(r"\w{1,4}([:-]\w{1,4}){5}")
 
 #: A machine that is awake answers at once; one that is waking has its next chance soon. Seconds.
 _ANSWER_S = 2.0
@@ -64,12 +69,15 @@ def wake(args: argparse.Namespace) -> int:
 async def _wake(args: argparse.Namespace) -> int:
     config = await asyncio.to_thread(load_config, args.config, os.environ)
     known = await asyncio.to_thread(KnownBoxes(os.environ).all)
-    sleeper = named(args.name, config.wake.targets, known) or await _found(args.name)
+    sleeper = named(args.name, config.wake.targets, known)
+    if sleeper is None and args.name.strip().casefold() == config.name.casefold():
+        raise StartupError(f"{config.name} is this very machine, which is awake")
+    sleeper = sleeper or await _found(args.name)
     if args.secure_on is not None:
         sleeper = replace(sleeper, secure_on=_password(args.secure_on))
     if sleeper.box is None or not sleeper.box.urls:
         count = await _call(sleeper, send_magic)
-        print(
+        say(
             f"called {sleeper.name} on {_interfaces(count)}; whether it wakes cannot be known from "
             "here, since nobody knows where it would answer"
         )
@@ -82,7 +90,7 @@ async def _wake(args: argparse.Namespace) -> int:
             f"{sleeper.name} was called for {format_duration(args.timeout)} and does not answer; "
             "is it plugged in, on a cable, and is Wake-on-LAN switched on in its firmware?"
         )
-    print(f"{sleeper.name} answers at {url} after {loop.time() - began_s:.1f} s")
+    say(f"{sleeper.name} answers at {url} after {loop.time() - began_s:.1f} s")
     return 0
 
 
@@ -96,8 +104,9 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
     """
     try:
         return Sleeper(text, (parse_mac(text),), box=_with_mac(parse_mac(text), known))
-    except ValueError:
-        pass
+    except ValueError as exc:
+        if _LIKE_A_MAC.fullmatch(text):
+            raise StartupError(str(exc)) from exc
     for target in targets:
         if target.name.casefold() == text.strip().casefold():
             mac = parse_mac(target.mac)
@@ -216,7 +225,7 @@ class _Waiting:
             self._show()
         elif self._calls == 1:
             text = f"called {self._name} on {self._where}; waiting until it answers"
-            print(text, file=sys.stderr, flush=True)
+            note(text)
 
     def over(self) -> None:
         """Leave the line to what comes next."""
@@ -234,4 +243,5 @@ class _Waiting:
             times = "once" if self._calls == 1 else f"{self._calls} times"
             line += f", called {times} on {self._where}"
         # The cursor goes back to the start, so that whatever is said next takes this line's place.
+        line = line[: (columns_of(sys.stderr) or len(line) + 1) - 1]
         print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)

@@ -34,7 +34,9 @@ class AnnounceState:
 
 STARTING = AnnounceState("degraded", "not announced yet: asking the network for a free name")
 OFF = AnnounceState(
-    "off", "off: set `discovery.enabled: true` if phones are to find this box by themselves"
+    "off",
+    "not announced, as `discovery.enabled` is false; set it to true if phones are to find this box"
+    " by themselves",
 )
 
 

@@ -15,10 +15,11 @@ from typing import Protocol, TypeVar
 
 from inglenook.governor.clocks import Clocks
 from inglenook.governor.law import State, decide
-from inglenook.governor.limits import Capacity, Decision, Reason
+from inglenook.governor.limits import Capacity, Decision, Level, Reason
 from inglenook.governor.readings import Readings
 from inglenook.governor.thermal import Heat
 from inglenook.governor.turns import Turn, turn, unlimited
+from inglenook.units import mid_sentence
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,10 @@ class Monitor:
         self._logged = decision
         bad = change is Turn.WORSE and decision.reason is not Reason.NONE
         level = logging.WARNING if bad else logging.INFO
-        log.log(level, "board %s: %s", decision.level, decision.sentence)
+        if decision.level is Level.UNKNOWN:
+            log.log(level, "%s", mid_sentence(decision.sentence))
+        else:
+            log.log(level, "board %s: %s", decision.level, decision.sentence)
 
 
 @contextlib.contextmanager

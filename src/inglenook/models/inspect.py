@@ -13,12 +13,19 @@ from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelFileError,
 
 _CHECK_PATH = "check model.path, or fetch the starter model with `inglenook model pull starter`"
 
+#: Where the path was an argument.
+CHECK_ARGUMENT = "check the path, and that the disk it is on is mounted"
 
-def inspect_model(path: Path) -> ModelInfo:
+
+def inspect_model(path: Path, *, remedy: str = _CHECK_PATH) -> ModelInfo:
     """Read and check a GGUF model without its weights.
 
     Blocks for as long as the vocabulary takes, 40 ms and 4 MB of memory for 49,152 tokens on a
     PC; call it in a thread.
+
+    Args:
+        path: The file.
+        remedy: What to do if there is none: it may be named elsewhere than in the settings.
 
     Raises:
         ModelFileError: If llama.cpp could not load the file or it cannot chat, saying why and what
@@ -32,12 +39,12 @@ def inspect_model(path: Path) -> ModelInfo:
     except BadModelError as exc:
         raise ModelFileError(path, exc.reason, exc.remedy) from exc
     except FileNotFoundError as exc:
-        raise ModelFileError(path, "does not exist", _CHECK_PATH) from exc
+        raise ModelFileError(path, "does not exist", remedy) from exc
     except PermissionError as exc:
-        remedy = "let the user that runs inglenook read it, and enter the directories above it"
-        raise ModelFileError(path, "may not be read", remedy) from exc
+        may = "let the user that runs inglenook read it, and enter the directories above it"
+        raise ModelFileError(path, "may not be read", may) from exc
     except OSError as exc:
-        raise ModelFileError(path, f"cannot be read: {exc.strerror}", _CHECK_PATH) from exc
+        raise ModelFileError(path, f"cannot be read: {exc.strerror}", remedy) from exc
 
 
 def can_map(path: Path) -> bool:

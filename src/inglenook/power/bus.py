@@ -202,7 +202,9 @@ async def open_logind(
     except TimeoutError as exc:
         raise NoLogind(f"the system bus has not answered for {CONNECT_S:g} s") from exc
     except _FAULTS as exc:
-        raise NoLogind(f"there is no system bus: {_reason(exc)}") from exc
+        if isinstance(exc, FileNotFoundError):
+            raise NoLogind("no system bus (D-Bus) runs here, as in most containers") from exc
+        raise NoLogind(f"the system bus (D-Bus) cannot be reached: {_reason(exc)}") from exc
     try:
         logind = LogindBus(bus, heard)
         await logind.begin()
