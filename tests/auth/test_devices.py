@@ -165,9 +165,7 @@ def test_a_device_is_found_by_its_id() -> None:
 
 def test_a_device_nobody_knows_is_named_in_the_refusal() -> None:
     """A typing mistake shows."""
-    with pytest.raises(
-        Problem, match=r"No device is called 'Ana'; `inglenook devices` lists them\."
-    ):
+    with pytest.raises(Problem, match="No device is called 'Ana'; `inglenook devices`"):
         roster_of("Anna").find("Ana")
 
 

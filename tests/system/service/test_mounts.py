@@ -19,7 +19,15 @@ _FSTAB = (
     rf"{MODEL.rpartition('/')[0]} /mnt/usb\040disk none"
     " rbind,nofail,x-systemd.requires=late.service 0 0\n"
 )
-_LATE = f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep {LATE_S}\n"
+# Before everything, as real disks are.
+_LATE = f"""
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sleep {LATE_S}
+"""
 _NEVER = "[Service]\nType=oneshot\nExecStart=/bin/false\n"
 
 
@@ -43,7 +51,8 @@ def test_a_disk_that_comes_late_is_waited_for(disk: Service) -> None:
 
     units = disk.container.attempt("systemd-analyze", "verify", UNIT)
     assert (units.returncode, units.stdout + units.stderr) == (0, "")
-    assert MOUNT in disk.container.show(UNIT, "After").split()
+    # systemctl writes it as a string in quotes.
+    assert MOUNT.replace("\\", "\\\\") in disk.container.show(UNIT, "After")
     assert "does not exist" not in disk.container.journal(UNIT)
 
 
