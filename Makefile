@@ -1,17 +1,24 @@
-# `make up` runs the box with the starter model; `make test` runs the tests. Both set up what they
+# `make up` runs the box; `make test` runs the tests. Both set up what they
 # need. Only Python 3.11+, a C/C++ compiler and make have to be there.
 
 PYTHON ?= python3
+# A settings file for `make up` and `make pair`; without it the machine's counts, or your own.
+CONFIG ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help up test check fix test-system test-lowest lock clean
+.PHONY: help setup up pair test check fix test-system test-lowest lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-up: $(VENV)/run-installed  ## set up and run the box with the starter model
-	@exec $(BIN)/inglenook up
+setup: $(VENV)/run-installed  ## set up, or update, without running anything
+
+up: $(VENV)/run-installed  ## set up and run the box, with the starter model if none is chosen
+	@exec $(BIN)/inglenook up $(if $(CONFIG),--config '$(CONFIG)')
+
+pair: $(VENV)/run-installed  ## let another phone in, while the box runs
+	@exec $(BIN)/inglenook pair $(if $(CONFIG),--config '$(CONFIG)')
 
 test: $(VENV)/dev-installed  ## set up and run the tests
 	$(BIN)/python -m pytest

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.units import format_bytes, format_duration, parse_bytes, parse_duration_s
+from inglenook.units import (
+    format_bytes,
+    format_duration,
+    mid_sentence,
+    parse_bytes,
+    parse_duration_s,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +124,12 @@ def test_any_text_gives_a_number_or_a_sentence(text: str) -> None:
         except ValueError:
             continue
         assert number >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "within"),
+    [("No sensor", "no sensor"), ("79 °C", "79 °C"), ("USB is off", "USB is off"), ("", "")],
+)
+def test_a_sentence_behind_another_begins_small(text: str, within: str) -> None:
+    """But for what is a name in capitals."""
+    assert mid_sentence(text) == within

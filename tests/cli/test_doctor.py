@@ -266,7 +266,9 @@ def test_a_box_that_runs_is_asked(starter_model: Path, tmp_path: Path) -> None:
     kept = ", ".join(map(str, sorted(placement_order()[:2])))
     assert lines["cores"][1].endswith(f"the engine keeps to {kept}")
     assert lines["engine state"] == ("ok", "ready")
-    assert lines["in force"][1].startswith("8 of 8 answers at once")
+    count, _, why = lines["in force"][1].partition("; ")
+    assert count == "8 of 8 answers at once"
+    assert why[:1] == why[:1].lower(), why
     assert lines[f"port {box.port}"] == ("ok", "the daemon's")
     assert "engine.threads is set to 2" in lines["tuning"][1]
 

@@ -25,3 +25,25 @@ def test_people_get_marks() -> None:
 
     rows = [" ".join(row.split()) for row in shown.get().splitlines()]
     assert rows == ["Box", "✓ board a [b]", "! heat warm", "✗ ports taken"]
+
+
+def test_what_there_is_not_has_no_tick() -> None:
+    """Nothing to be well is no success; for a script it is no fault either."""
+    console = Console(width=80, color_system=None)
+    with console.capture() as shown:
+        console.print(drawn("Box", [ok("clock", "cannot be told", tells=False)], 80))
+
+    assert shown.get().splitlines()[1].split() == ["-", "clock", "cannot", "be", "told"]
+
+
+def test_a_narrow_terminal_has_texts_below_what_they_are_about() -> None:
+    """Half of its columns are not for labels."""
+    console = Console(width=24, color_system=None)
+    with console.capture() as shown:
+        console.print(drawn("Box", [ok("memory pressure", "some task waits now")], 24))
+
+    assert [row.rstrip() for row in shown.get().splitlines()] == [
+        "Box",
+        "✓ memory pressure",
+        "  some task waits now",
+    ]

@@ -12,38 +12,12 @@ from typing import Any
 
 from inglenook import __version__
 
-_Command = Callable[..., argparse.ArgumentParser]
-
 
 def make_parser() -> argparse.ArgumentParser:
     """Give the parser; what it finds names its ``module`` and the ``function`` in it."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="settings to use")
-    common.add_argument(
-        "--debug",
-        action="store_true",
-        default=bool(os.environ.get("DEBUG")),
-        help="say more, and show traces (also DEBUG=1)",
-    )
     parser = _Parser(prog="inglenook", description="The household's own language model.")
     parser.add_argument("--version", action="version", version=f"inglenook {__version__}")
-    commands: Any = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def command(
-        name: str,
-        module: str,
-        help_text: str,
-        group: Any = None,
-    ) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = (group or commands).add_parser(
-            name,
-            help=help_text,
-            description=help_text[0].upper() + help_text[1:] + ".",
-            parents=[common],
-        )
-        added.set_defaults(module=module, function=name)
-        return added
-
+    command = _Commands(parser.add_subparsers(metavar="COMMAND", required=True))
     command("up", "run", "set up what is missing, run the daemon, and show how to pair")
     command("run", "run", "run the daemon alone, as systemd does")
     pair = command("pair", "pair", "let a new device in: show a QR code and a code to type")
@@ -70,6 +44,34 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Commands:
+    """Adds commands, each with the options that all have."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self._common = argparse.ArgumentParser(add_help=False)
+        self._common.add_argument("--config", type=Path, metavar="FILE", help="settings to use")
+        self._common.add_argument(
+            "--debug",
+            action="store_true",
+            default=bool(os.environ.get("DEBUG")),
+            help="say more, and show traces (also DEBUG=1)",
+        )
+
+    def __call__(
+        self, name: str, module: str, help_text: str, group: Any = None
+    ) -> argparse.ArgumentParser:
+        """Add one, to the program or to a group of another; its function has its name."""
+        added: argparse.ArgumentParser = (group or self._group).add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            parents=[self._common],
+        )
+        added.set_defaults(module=module, function=name)
+        return added
+
+
 class _Parser(argparse.ArgumentParser):
     """One that knows what was meant by a word with a slip in it."""
 
@@ -82,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"there is no {value!r}; {hint}")
 
 
-def _wake(command: _Command) -> None:
+def _wake(command: _Commands) -> None:
     wake = command("wake", "wake", "call a machine that sleeps, and wait until it answers")
     wake.add_argument(
         "name",
@@ -96,7 +98,7 @@ def _wake(command: _Command) -> None:
     )
 
 
-def _doctor(command: _Command) -> None:
+def _doctor(command: _Commands) -> None:
     help_text = "examine this board, and say what to do if something is wrong"
     doctor = command("doctor", "doctor", help_text)
     doctor.add_argument(
@@ -105,7 +107,7 @@ def _doctor(command: _Command) -> None:
     doctor.add_argument("--yes", action="store_true", help="do so without asking")
 
 
-def _bench(command: _Command) -> None:
+def _bench(command: _Commands) -> None:
     bench = command("bench", "bench", "measure how fast a box answers, or another server")
     bench.add_argument("--url", help="a box, or any server of OpenAI's protocol (this daemon)")
     bench.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="token or key")
@@ -117,7 +119,7 @@ def _bench(command: _Command) -> None:
     )
 
 
-def _service(command: _Command) -> None:
+def _service(command: _Commands) -> None:
     service = command("service", "servicestatus", "install, remove or show the systemd service")
     service.set_defaults(function="status")
     group = service.add_subparsers(metavar="ACTION")
@@ -132,7 +134,7 @@ def _service(command: _Command) -> None:
     command("status", "servicestatus", "show how the service is", group)
 
 
-def _devices(command: _Command) -> None:
+def _devices(command: _Commands) -> None:
     devices = command("devices", "devices", "list, add, revoke or rename paired devices")
     devices.set_defaults(function="list_devices")
     group = devices.add_subparsers(metavar="ACTION")
@@ -148,7 +150,7 @@ def _devices(command: _Command) -> None:
     rename.add_argument("name", type=_name, help="its new name")
 
 
-def _model(command: _Command) -> None:
+def _model(command: _Commands) -> None:
     model = command("model", "model", "list, fetch, choose, examine or remove models")
     model.set_defaults(function="list_")
     group = model.add_subparsers(metavar="ACTION")
@@ -167,7 +169,7 @@ def _model(command: _Command) -> None:
     rm.add_argument("name", help="as `inglenook model list` shows it")
 
 
-def _cache(command: _Command) -> None:
+def _cache(command: _Commands) -> None:
     cache = command("cache", "cache", "show or empty the cache of what was read")
     cache.set_defaults(function="list_")
     group = cache.add_subparsers(metavar="ACTION")
