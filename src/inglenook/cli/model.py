@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -17,7 +20,7 @@ from inglenook.errors import StartupError
 from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
-from inglenook.models.starter import pull_starter
+from inglenook.models.starter import STARTER, pull_starter
 from inglenook.units import format_bytes
 
 _READ = "read into memory, as its file system cannot map files"
@@ -68,8 +71,16 @@ def rm(args: argparse.Namespace) -> None:
 
 
 def pull(args: argparse.Namespace) -> None:
-    """Fetch the starter model and print its path."""
-    print(fetch_starter(load_config(args.config, os.environ).state_dir / "models"))
+    """Fetch a model and print its path."""
+    models_dir = load_config(args.config, os.environ).state_dir / "models"
+    if args.source == STARTER.name:
+        print(fetch_starter(models_dir))
+        return
+    from inglenook.models.fetch import fetch_model
+
+    path = _with_bar(args.source, partial(fetch_model, args.source, models_dir))
+    print(path)
+    note(f"`inglenook model use {path.name}` has the box use it")
 
 
 def info(args: argparse.Namespace) -> None:
@@ -94,15 +105,19 @@ def info(args: argparse.Namespace) -> None:
 
 def fetch_starter(models_dir: Path) -> Path:
     """Make sure that the starter model is there, with a progress bar on stderr."""
+    return _with_bar("starter model", partial(pull_starter, models_dir))
+
+
+def _with_bar(what: str, fetch: Callable[..., Coroutine[Any, Any, Path]]) -> Path:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("starter model", total=None)
+        task = bars.add_task(what, total=None)
 
         def show(what: str, fraction: float | None) -> None:
             total = None if fraction is None else 1.0
             bars.update(task, description=what, completed=fraction or 0.0, total=total)
 
-        return asyncio.run(pull_starter(models_dir, progress=show))
+        return asyncio.run(fetch(progress=show))
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -156,7 +156,9 @@ def _model(command: _Commands) -> None:
     group = model.add_subparsers(metavar="ACTION")
     command("list", "model", "list the models of this box", group).set_defaults(function="list_")
     pull = command("pull", "model", "fetch a model", group)
-    pull.add_argument("name", metavar="NAME", choices=["starter"], help="which: starter")
+    pull.add_argument(
+        "source", type=_source, metavar="starter|URL", help="the starter, or a GGUF file's address"
+    )
     use = command("use", "modeluse", "have the box use a model from its next start on", group)
     use.add_argument(
         "model",
@@ -184,6 +186,12 @@ def _name(text: str) -> str:
         # Python has kept the bytes it could not read; shown, they would be escapes.
         why = "is not UTF-8; set this terminal to UTF-8, or write the name without accents"
         raise argparse.ArgumentTypeError(why) from None
+    return text
+
+
+def _source(text: str) -> str:
+    if text != "starter" and not text.startswith(("https://", "http://")):
+        raise argparse.ArgumentTypeError("must be 'starter', or the address of a GGUF file")
     return text
 
 

@@ -42,13 +42,7 @@ def make_load(config: Config) -> tuple[str, Load]:
     """
     engine = config.engine
     info = inspect_model(model_path(config))
-    settings = Settings(
-        sequences=engine.max_sequences,
-        context_tokens=engine.context_tokens,
-        kv_type=engine.kv_type,
-        threads=engine.threads,
-        cache_ram_bytes=config.cache.ram_bytes,
-    )
+    settings = _settings(config)
     tuning = read_tuning(config.state_dir, info, read_board())
     try:
         plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
@@ -73,6 +67,17 @@ def make_load(config: Config) -> tuple[str, Load]:
         use_mmap=_can_map(info.path),
     )
     return info.path.stem, load
+
+
+def _settings(config: Config) -> Settings:
+    engine = config.engine
+    return Settings(
+        sequences=engine.max_sequences,
+        context_tokens=engine.context_tokens,
+        kv_type=engine.kv_type,
+        threads=engine.threads,
+        cache_ram_bytes=config.cache.ram_bytes,
+    )
 
 
 def _can_map(path: Path) -> bool:

@@ -1,0 +1,205 @@
+"""Fetch a model from an address, going on where a broken download stopped. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from inglenook.errors import StartupError
+from inglenook.models.inspect import inspect_model
+from inglenook.models.workplace import in_thread, only_pull
+from inglenook.units import format_bytes
+from inglenook.wholefile import sync_folder
+
+Progress = Callable[[str, float | None], None]
+
+_CHUNK_BYTES = 1 << 20
+
+#: Without a byte for so long, a connection counts as broken; seconds.
+_SILENCE_S = 60.0
+
+#: Stays free for answers, devices and logs.
+_RESERVE_BYTES = 256 << 20
+
+_NAME = re.compile(r"[^./\\][^/\\]*\.gguf")
+
+#: What Hugging Face says of a file before it sends one elsewhere for it: its SHA-256.
+_HASH_HEADER = "X-Linked-Etag"
+_SHA256 = re.compile(r'(?:W/)?"?([0-9a-f]{64})"?')
+
+_NOTHING_BEYOND = 416
+
+_REFUSED = {
+    401: "it is for people who are signed in; fetch it with a browser",
+    403: "it is not for everybody; fetch it with a browser",
+    404: "there is nothing at that address; check it",
+}
+
+
+class FetchError(StartupError):
+    """A model could not be fetched; says why and what to do."""
+
+
+@dataclass
+class _Part:
+    """What has come so far, and of what: beside the models, under a name that is none of theirs."""
+
+    path: Path
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_suffix(".part.json")
+
+    def begun(self, url: str) -> tuple[int, str]:
+        """Give how much there is, and the mark by which the server knows it is of the same file."""
+        try:
+            noted = json.loads(self._note.read_text())
+            if noted["url"] == url and noted["etag"]:
+                return self.path.stat().st_size, str(noted["etag"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return 0, ""
+
+    def note(self, url: str, etag: str) -> None:
+        # A weak mark is good for showing, not for joining halves: RFC 9110, 13.1.5.
+        kept = "" if etag.startswith("W/") else etag
+        self._note.write_text(json.dumps({"url": url, "etag": kept}))
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+
+async def fetch_model(url: str, models_dir: Path, *, progress: Progress) -> Path:
+    """Make sure that the model of an address is there, and return its path.
+
+    It appears under its name only when it has come whole, its hash is right where the server tells
+    one, and it is a model that can be used. What has come before a break is kept for the next try.
+
+    Args:
+        url: Of a ``.gguf`` file.
+        models_dir: Created if missing.
+        progress: Told what is going on, and what fraction of it is done, or None if unknown.
+
+    Raises:
+        FetchError: If it cannot be had, saying why and what to do.
+        ModelFileError: If what came is no model that can be used.
+    """
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    if _NAME.fullmatch(name) is None or not name.isprintable():
+        raise FetchError(f"{url}: the address of a GGUF file ends in its name, such as model.gguf")
+    target = models_dir / name
+    try:
+        async with only_pull(models_dir, lambda: progress("waiting for another pull", None)):
+            if not await asyncio.to_thread(target.exists):
+                await _fetch(url, _Part(models_dir / f".{name}.part"), target, progress)
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        why = str(exc) or "nothing came any more"
+        text = f"{url}: the download broke off ({why}); the same command goes on where it stopped"
+        raise FetchError(text) from exc
+    except OSError as exc:
+        text = f"{exc.filename or models_dir}: cannot be written: {exc.strerror}"
+        raise FetchError(text) from exc
+    return target
+
+
+async def _fetch(url: str, part: _Part, target: Path, progress: Progress) -> None:
+    begun_bytes, etag = await asyncio.to_thread(part.begun, url)
+    headers = {"Accept-Encoding": "identity"}
+    if begun_bytes:
+        headers |= {"Range": f"bytes={begun_bytes}-", "If-Range": etag}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+        session.get(url, headers=headers) as answer,
+    ):
+        if answer.status == _NOTHING_BEYOND and begun_bytes:
+            # It came whole, and was not looked at any more; or the file is shorter now.
+            await asyncio.to_thread(part.forget)
+            return await _fetch(url, part, target, progress)
+        if answer.status not in (200, 206):
+            raise FetchError(f"{url}: {_refusal(answer)}")
+        if answer.status == 200:
+            begun_bytes = 0
+        await _receive(url, answer, part, begun_bytes, progress)
+        sha256 = _told_hash(answer)
+    progress("checking", None)
+    return await in_thread(partial(_install, part, target, sha256))
+
+
+async def _receive(
+    url: str, answer: aiohttp.ClientResponse, part: _Part, begun_bytes: int, progress: Progress
+) -> None:
+    length = answer.content_length
+    whole_bytes = None if length is None else begun_bytes + length
+    await in_thread(partial(_check_space, part.path.parent, length))
+    await in_thread(partial(part.note, url, answer.headers.get("ETag", "")))
+    come_bytes = begun_bytes
+    file = await in_thread(partial(_open, part.path, begun_bytes))
+    try:
+        async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+            await in_thread(partial(file.write, chunk))
+            come_bytes += len(chunk)
+            told = f"downloading, {format_bytes(come_bytes)}"
+            progress(told, come_bytes / whole_bytes if whole_bytes else None)
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+def _open(path: Path, begun_bytes: int) -> BinaryIO:
+    file = path.open("r+b" if begun_bytes else "wb")
+    file.seek(begun_bytes)
+    file.truncate()
+    return file
+
+
+def _check_space(folder: Path, length: int | None) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    needed_bytes = (length or 0) + _RESERVE_BYTES
+    if free_bytes < needed_bytes:
+        needed, free = format_bytes(needed_bytes), format_bytes(free_bytes)
+        raise FetchError(f"it takes {needed} of free space, and {folder} has {free}; make room")
+
+
+def _install(part: _Part, target: Path, sha256: str | None) -> None:
+    with part.path.open("rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+        found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
+    if found != sha256:
+        part.forget()
+        text = f"what came has the SHA-256 {found}, and the server says {sha256}; try again"
+        raise FetchError(f"{target.name}: {text}")
+    try:
+        inspect_model(part.path)
+    except StartupError:
+        part.forget()
+        raise
+    part.path.replace(target)
+    part.forget()
+    sync_folder(target.parent)
+
+
+def _told_hash(answer: aiohttp.ClientResponse) -> str | None:
+    """The SHA-256 that the server, or the one that sent us to it, tells; None if neither does."""
+    for reply in (*answer.history, answer):
+        if match := _SHA256.fullmatch(reply.headers.get(_HASH_HEADER, "")):
+            return match[1]
+    return None
+
+
+def _refusal(answer: aiohttp.ClientResponse) -> str:
+    told = f"the server says {answer.status} {answer.reason}"
+    return f"{told}: {_REFUSED[answer.status]}" if answer.status in _REFUSED else told
