@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
 from inglenook.auth.network import (
-    Network,
+    Link,
+    OwnAddress,
     OwnNames,
     host_allowed,
     origin_allowed,
@@ -181,17 +182,26 @@ def test_only_our_own_page_and_those_allowed_may_call(
     assert origin_allowed(origin, host, extra, site) is allowed
 
 
-LAN = (
-    ip_network("192.168.1.0/24"),
-    ip_network("2001:db8:1::/64"),
-    ip_network("fe80::/64"),
-)
-TAILNET = (*LAN, ip_network("100.101.102.103/32"))
-PUBLIC = (ip_network("198.51.100.0/24"),)
+def own(link: Link, *addresses: str) -> tuple[OwnAddress, ...]:
+    return tuple(OwnAddress(ip_interface(text), link) for text in addresses)
+
+
+LAN = own(Link.LOCAL_NETWORK, "192.168.1.5/24", "2001:db8:1::5/64", "fe80::5/64")
+# As Tailscale and Headscale make it: an address, and no network.
+TAILNET = (*LAN, *own(Link.TUNNEL, "100.101.102.103/32", "fd7a:115c:a1e0::5/128"))
+NETBIRD = (*LAN, *own(Link.TUNNEL, "100.99.7.5/16"))
+PUBLIC = own(Link.LOCAL_NETWORK, "198.51.100.5/24")
+# A board that is a carrier's customer itself: by cable, and by a modem.
+CARRIER_CABLE = own(Link.LOCAL_NETWORK, "100.72.4.5/22")
+CARRIER_MODEM = own(Link.POINT_TO_POINT, "100.72.4.5/32", "198.51.100.5/24")
+# VPN providers give one address, or the whole of a network of customers.
+VPN = own(Link.TUNNEL, "203.0.113.5/32", "198.51.100.5/24", "2001:db8:9::5/48", "0.0.0.0/0")
+CONTAINERS = own(Link.CONTAINERS, "172.17.0.1/16", "198.51.100.1/28", "2001:db8:7::1/64")
+TOO_WIDE = own(Link.LOCAL_NETWORK, "198.51.100.5/0", "2001:db8:1::5/3")
 
 
 @pytest.mark.parametrize(
-    ("peer", "networks", "allowed"),
+    ("peer", "addresses", "allowed"),
     [
         ("127.0.0.1", (), True),
         ("127.1.2.3", (), True),
@@ -214,12 +224,36 @@ PUBLIC = (ip_network("198.51.100.0/24"),)
         ("198.51.100.7", PUBLIC, True),
         ("::ffff:198.51.100.7", PUBLIC, True),
         ("198.51.101.7", PUBLIC, False),
-        # A provider's customers are neighbours only on a tailnet.
+        # A carrier's customers are neighbours only on a tailnet.
         ("100.64.0.1", LAN, False),
         ("100.64.0.1", TAILNET, True),
         ("100.127.255.254", TAILNET, True),
+        ("::ffff:100.64.1.9", TAILNET, True),
         ("100.128.0.1", TAILNET, False),
+        ("fd7a:115c:a1e0::9", TAILNET, True),
         ("::ffff:100.64.0.1", LAN, False),
+        ("100.99.255.9", NETBIRD, True),
+        ("100.98.7.5", NETBIRD, False),
+        ("100.72.7.255", CARRIER_CABLE, True),
+        ("100.72.8.1", CARRIER_CABLE, False),
+        ("100.72.4.9", CARRIER_MODEM, False),
+        # A tunnel or a modem with a public address does not open the box to who else is there.
+        ("198.51.100.7", CARRIER_MODEM, False),
+        ("203.0.113.7", VPN, False),
+        ("203.0.113.5", VPN, False),
+        ("198.51.100.7", VPN, False),
+        ("2001:db8:9::7", VPN, False),
+        ("8.8.8.8", VPN, False),
+        ("100.64.0.1", VPN, False),
+        # What runs on this machine, whatever addresses it was given.
+        ("172.17.0.9", CONTAINERS, True),
+        ("198.51.100.9", CONTAINERS, True),
+        ("198.51.100.17", CONTAINERS, False),
+        ("2001:db8:7::9", CONTAINERS, True),
+        # Somebody handed out half of the world as our network.
+        ("8.8.8.8", TOO_WIDE, False),
+        ("2001:db8:1::77", TOO_WIDE, False),
+        ("192.168.1.1", TOO_WIDE, True),
         # The rest of the world, and what only looks private.
         ("8.8.8.8", LAN, False),
         ("172.32.0.1", LAN, False),
@@ -240,10 +274,17 @@ PUBLIC = (ip_network("198.51.100.0/24"),)
     ],
 )
 def test_only_neighbours_may_connect(
-    peer: str | None, networks: tuple[Network, ...], allowed: bool
+    peer: str | None, addresses: tuple[OwnAddress, ...], allowed: bool
 ) -> None:
     """Near is this box, a private address, or a network one of our interfaces is in."""
-    assert peer_allowed(peer, networks) is allowed
+    assert peer_allowed(peer, addresses) is allowed
+
+
+def test_devices_come_by_the_local_network_and_by_tunnels() -> None:
+    """What is shown to people and stands in the certificate; no container's, no modem's."""
+    shown = [link for link in Link if own(link, "192.0.2.1/24")[0].is_for_devices]
+
+    assert shown == [Link.LOCAL_NETWORK, Link.TUNNEL]
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from pathlib import Path
 
 import pytest
 
-from inglenook.gateway.control import bind_control_socket
+from inglenook.daemon.statefolder import held_state_folder, holder_of
+from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box
 from tests.parts.prefix_folder import fill
+
+SOON_S = 20.0
 
 OLD, NEW = "0" * 32, "f" * 32
 
@@ -104,8 +109,50 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(
 
 
 def test_what_a_killed_daemon_left_is_no_daemon(inglenook: Inglenook, prefix: Path) -> None:
-    """Its socket stays when its process dies."""
-    bind_control_socket(prefix.parent).close()
+    """Its socket and its lock's file stay when its process dies."""
+    with held_state_folder(prefix.parent):
+        pass
+    bind_control_socket(prefix.parent / SOCKET_NAME).close()
 
     assert "the cache is empty" in inglenook("cache", "purge").err
     assert list(prefix.rglob("*.kv")) == []
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_daemon_that_does_not_answer_keeps_its_files(
+    inglenook: Inglenook, prefix: Path, bound: bool
+) -> None:
+    """It is starting, or its socket's file was removed; its engine may be writing blocks."""
+    with held_state_folder(prefix.parent), contextlib.ExitStack() as stack:
+        if bound:  # and does not listen yet
+            stack.enter_context(bind_control_socket(prefix.parent / SOCKET_NAME))
+        ran = inglenook("cache", "purge")
+
+    assert ran.returncode == 1
+    assert f"a daemon is running with the state in {prefix.parent} (process " in ran.err
+    assert len(list(prefix.rglob("*.kv"))) == 4
+
+
+def test_a_daemon_is_not_started_while_files_are_removed(prefix: Path) -> None:
+    """It waits for the end of that, which is soon."""
+    held, leave = threading.Event(), threading.Event()
+
+    def purge() -> None:
+        with held_state_folder(prefix.parent, "inglenook cache purge"):
+            held.set()
+            leave.wait(SOON_S)
+
+    thread = threading.Thread(target=purge)
+    thread.start()
+    try:
+        assert held.wait(SOON_S)
+        holder = holder_of(prefix.parent)
+        # Longer than a start waits for a daemon.
+        threading.Timer(1.0, leave.set).start()
+        with held_state_folder(prefix.parent):
+            assert leave.is_set()
+    finally:
+        leave.set()
+        thread.join()
+    assert holder is not None
+    assert (holder.what, holder.is_daemon) == ("inglenook cache purge", False)

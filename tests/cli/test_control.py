@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inglenook.cli.control import control_session
+from inglenook.daemon.statefolder import held_state_folder
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
+from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
 from inglenook.power.settings import ASLEEP_NAME
 from tests.parts.box import Box
 
@@ -43,6 +47,31 @@ async def test_a_box_whose_process_sleeps_need_not_be_started(tmp_path: Path) ->
     (tmp_path / ASLEEP_NAME).touch()
     with pytest.raises(StartupError, match="whoever connects"):
         async with control_session(tmp_path) as session, session.post("/pair/open"):
+            pass
+
+
+@pytest.fixture(params=["bound", "nothing"])
+def silent_daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a daemon that does not listen at its socket yet, or has none any more."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held_state_folder(tmp_path))
+        if request.param == "bound":
+            stack.enter_context(bind_control_socket(tmp_path / SOCKET_NAME))
+        (tmp_path / ASLEEP_NAME).touch()
+        yield tmp_path
+
+
+async def test_a_daemon_that_does_not_answer_is_not_called_missing(silent_daemon: Path) -> None:
+    """It is starting or stopping, or somebody removed the socket's file."""
+    with pytest.raises(StartupError, match=rf"daemon is running .*process {os.getpid()}"):
+        async with control_session(silent_daemon) as session, session.post("/pair/open"):
+            pass
+
+
+async def test_a_path_too_long_for_a_socket_is_the_daemons_sentence(tmp_path: Path) -> None:
+    """No daemon can run there, so it is of no use to start one."""
+    with pytest.raises(StartupError, match="is too long a path for a socket; use a shorter"):
+        async with control_session(tmp_path / ("long" * 30)) as session, session.post("/pair/open"):
             pass
 
 

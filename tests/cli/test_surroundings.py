@@ -24,7 +24,7 @@ def test_a_folder_that_is_not_there_yet_has_the_space_of_the_one_around_it(
     settings: Config,
 ) -> None:
     """It is made at the first start."""
-    line = disk(settings)
+    [line] = disk(settings)
 
     assert not settings.state_dir.exists()
     assert line.verdict in (Verdict.OK, Verdict.WARNING)
@@ -33,7 +33,7 @@ def test_a_folder_that_is_not_there_yet_has_the_space_of_the_one_around_it(
 
 def test_a_full_disk_is_to_be_fixed(settings: Config) -> None:
     """The kernel's own files stand on one that has no room at all."""
-    line = disk(replace(settings, state_dir=Path("/proc/self")))
+    [line] = disk(replace(settings, state_dir=Path("/proc/self")))
 
     assert line.verdict is Verdict.FIX
 

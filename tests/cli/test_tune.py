@@ -12,6 +12,7 @@ import pytest
 
 from inglenook.cli import tune
 from inglenook.cli.tune import row, run_search, verdict
+from inglenook.daemon.statefolder import held_state_folder
 from inglenook.engine.measure import Gauge
 from inglenook.engine.search import Search
 from inglenook.engine.trial import Setting, Speed, Trial
@@ -114,9 +115,7 @@ def test_beside_a_running_daemon_it_refuses(
 ) -> None:
     """Both would compute on the same cores."""
     (tmp_path / "state").mkdir()
-    with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.bind(str(tmp_path / "state" / SOCKET_NAME))
-        daemon.listen()
+    with held_state_folder(tmp_path / "state"):
         ran = inglenook("tune", "--model", str(model))
 
     assert (ran.returncode, ran.out) == (1, "")
@@ -128,8 +127,10 @@ def test_beside_a_running_daemon_it_refuses(
 def test_what_a_killed_daemon_left_is_no_daemon(
     inglenook: Inglenook, model: Path, tmp_path: Path
 ) -> None:
-    """Its socket stays in the folder."""
+    """Its socket and its lock's file stay in the folder."""
     (tmp_path / "state").mkdir()
+    with held_state_folder(tmp_path / "state"):
+        pass
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "state" / SOCKET_NAME))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.daemon.start import claim_state_folder
+from inglenook.daemon.statefolder import claim_state_folder
 from inglenook.errors import StartupError
 
 

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
+from inglenook.auth.network import Link, OwnAddress
 from inglenook.gateway.app import make_app
 from inglenook.gateway.house import Addresses, House, Identity
 from inglenook.gateway.pairing import PairingDoor
@@ -56,7 +57,7 @@ class Home:
 
 
 async def nowhere() -> Addresses:
-    return [ip_interface("127.0.0.1/8")]
+    return [OwnAddress(ip_interface("127.0.0.1/8"), Link.LOOPBACK)]
 
 
 async def nobody(name: str) -> int:

@@ -12,7 +12,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME, bind_control_socket, make_control_app
+from inglenook.gateway.control import (
+    SOCKET_NAME,
+    bind_control_socket,
+    control_path,
+    make_control_app,
+)
 from inglenook.gateway.house import House
 from tests.parts.box import Box
 from tests.parts.prefix_folder import fill
@@ -20,50 +25,41 @@ from tests.parts.prefix_folder import fill
 
 def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
     """Whoever can open it can pair devices."""
-    with bind_control_socket(tmp_path) as control:
+    with bind_control_socket(tmp_path / SOCKET_NAME) as control:
         path = Path(control.getsockname())
 
-        assert path == tmp_path / SOCKET_NAME
+        assert path == control_path(tmp_path) == tmp_path / SOCKET_NAME
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
-    """The file stays when its process dies."""
-    bind_control_socket(tmp_path).close()
-    assert (tmp_path / SOCKET_NAME).exists()
+@pytest.mark.parametrize("make", ["socket", "listening", "file"])
+def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path, make: str) -> None:
+    """The file stays when its process dies; that it is dead is told by the folder's lock."""
+    path = tmp_path / SOCKET_NAME
+    if make == "file":
+        path.touch()
+    else:
+        with bind_control_socket(path) as left:
+            if make == "listening":
+                left.listen()
 
-    bind_control_socket(tmp_path).close()
-
-
-def test_a_living_daemon_keeps_its_folder(tmp_path: Path) -> None:
-    """Two that share a state would each undo what the other writes."""
-    with bind_control_socket(tmp_path) as control:
+    with bind_control_socket(path) as control, socket.socket(socket.AF_UNIX) as client:
         control.listen()
-        with pytest.raises(StartupError, match=f"already running, with the state in {tmp_path}"):
-            bind_control_socket(tmp_path)
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(control.getsockname())
+        client.connect(str(path))
 
 
 def test_a_path_too_long_for_a_socket_is_said_to_be(tmp_path: Path) -> None:
     """The kernel's limit is 107 bytes, and its own message would be none."""
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-
     with pytest.raises(StartupError, match=r"state_dir: .* too long a path"):
-        bind_control_socket(folder)
+        control_path(tmp_path / ("long" * 30))
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
-def test_something_else_at_its_place_is_a_sentence(tmp_path: Path, make: object) -> None:
-    """A file that is no socket is replaced; a folder is named."""
-    assert callable(make)
-    make(tmp_path / SOCKET_NAME)
-    if (tmp_path / SOCKET_NAME).is_dir():
-        with pytest.raises(StartupError, match="cannot make the control socket"):
-            bind_control_socket(tmp_path)
-    else:
-        bind_control_socket(tmp_path).close()
+def test_a_socket_that_cannot_be_made_is_closed(tmp_path: Path) -> None:
+    """Here it is a folder that stands in its place."""
+    (tmp_path / SOCKET_NAME).mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        bind_control_socket(tmp_path / SOCKET_NAME)
 
 
 def test_a_window_is_opened_and_tells_what_to_show(box: Box) -> None:

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
+from inglenook.auth.network import Link, OwnAddress
 from inglenook.errors import StartupError
 from inglenook.gateway.app import make_app
 from inglenook.gateway.house import Addresses, House, Identity
@@ -60,7 +61,7 @@ class Home:
 
 
 async def nowhere() -> Addresses:
-    return [ip_interface("127.0.0.1/8")]
+    return [OwnAddress(ip_interface("127.0.0.1/8"), Link.LOOPBACK)]
 
 
 @pytest.fixture

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inglenook.wholefile import write_whole
+from inglenook import lockfile
+from inglenook.wholefile import folder_owner, write_whole
 
 #: Nothing we keep comes near this; a larger file is not ours.
 READ_BYTES_MAX = 1 << 20
-
-_LOCK_POLL_S = 0.01
 
 
 def read_private(path: Path) -> bytes:
@@ -40,7 +37,7 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: If it cannot be written; the old file is then untouched.
     """
-    write_whole(path, data, mode=0o600, owner=_owner(path.parent))
+    write_whole(path, data, mode=0o600, owner=folder_owner(path.parent))
 
 
 @contextmanager
@@ -50,43 +47,5 @@ def locked(path: Path, wait_s: float) -> Iterator[None]:
     Raises:
         OSError: If the lock file cannot be made; `TimeoutError` if others hold it for ``wait_s``.
     """
-    descriptor = _open_lock(path.with_name(f"{path.name}.lock"))
-    try:
-        deadline = time.monotonic() + wait_s
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise TimeoutError(
-                    errno.ETIMEDOUT, f"another process has held its lock for {wait_s:g} s"
-                )
-            time.sleep(_LOCK_POLL_S)
+    with lockfile.locked(path.with_name(f"{path.name}.lock"), wait_s):
         yield
-    finally:
-        os.close(descriptor)  # gives the lock back
-
-
-def _open_lock(path: Path) -> int:
-    # Never through a link: root may be opening this in a folder that another user controls.
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return os.open(path, flags)
-    if owner := _owner(path.parent):
-        os.fchown(descriptor, *owner)
-    return descriptor
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _owner(folder: Path) -> tuple[int, int] | None:
-    """Whom a file in this folder shall belong to, if we have a say in it."""
-    if os.geteuid() != 0:
-        return None
-    found = folder.stat()
-    return found.st_uid, found.st_gid

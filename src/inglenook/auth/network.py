@@ -7,12 +7,15 @@ Nothing here looks a name up: a name that resolves to us is exactly what DNS reb
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import (
     IPv4Address,
+    IPv4Interface,
     IPv4Network,
     IPv6Address,
+    IPv6Interface,
     IPv6Network,
     ip_address,
     ip_network,
@@ -44,8 +47,38 @@ _NEAR: tuple[Network, ...] = tuple(
     )
 )
 
-# RFC 6598: what providers put their customers behind, and where Tailscale takes its addresses.
+# RFC 6598: what providers put their customers behind, and where Tailscale, Headscale and NetBird
+# take their addresses.
 _CARRIER = IPv4Network("100.64.0.0/10")
+
+#: A network larger than this is no household's, whatever an interface says of itself.
+_WIDEST_PREFIX = {4: 8, 6: 32}
+
+
+class Link(StrEnum):
+    """What is at the other end of one of the box's interfaces.
+
+    `TUNNEL` is made by a program or by WireGuard; `POINT_TO_POINT` is a modem's or a provider's.
+    """
+
+    LOCAL_NETWORK = "local network"
+    CONTAINERS = "containers"
+    TUNNEL = "tunnel"
+    POINT_TO_POINT = "point to point"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """One address of the box, with its network, and where that leads."""
+
+    interface: IPv4Interface | IPv6Interface
+    link: Link
+
+    @property
+    def is_for_devices(self) -> bool:
+        """Whether a household's device may use it, at home or over a tunnel of its own."""
+        return self.link in (Link.LOCAL_NETWORK, Link.TUNNEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +150,42 @@ def origin_allowed(
     return any(_split_origin(extra) == asked for extra in extra_origins)
 
 
-def peer_allowed(peer_ip: str | None, own_networks: Iterable[Network]) -> bool:
+def peer_allowed(peer_ip: str | None, own: Iterable[OwnAddress]) -> bool:
     """Say whether the other end of a connection is near enough to be a household's.
 
     Near is: this box, a private or link-local address, or the network of one of our interfaces,
-    as phones with global IPv6 addresses are.
+    as phones with global IPv6 addresses are. Of a tunnel only what `_near_networks` says.
 
     Args:
         peer_ip: As the socket gives it, maybe with a zone; None is refused.
-        own_networks: Of this box's interfaces.
+        own: All addresses of this box, those that are never announced too.
     """
     peer = _address(peer_ip or "")
     if peer is None:
         return False
-    if any(peer in network for network in _NEAR):
-        return True
-    own = list(own_networks)
-    if peer in _CARRIER:
-        # Tailscale gives an interface a network of one address, so its peers never seem to be in
-        # it; having an address in the range at all is what tells a tailnet from a stranger.
-        return any(isinstance(net, IPv4Network) and net.subnet_of(_CARRIER) for net in own)
-    return any(peer in network for network in own)
+    return any(peer in network for network in (*_NEAR, *_near_networks(own)))
+
+
+def _near_networks(own: Iterable[OwnAddress]) -> Iterator[Network]:
+    """The networks beside the private ones whose members are a household's.
+
+    A tunnel with a public address is a VPN provider's, and a modem's network is a provider's: who
+    else is in there is a stranger. Of a tunnel only addresses count that cannot be reached from
+    outside it; beside the private ones that is the carrier range, where a tailnet's members are.
+    """
+    for address in own:
+        network = address.interface.network
+        if address.link in (Link.LOCAL_NETWORK, Link.CONTAINERS):
+            if network.prefixlen >= _WIDEST_PREFIX[network.version]:
+                yield network
+        elif (
+            address.link is Link.TUNNEL
+            and isinstance(network, IPv4Network)
+            and network.subnet_of(_CARRIER)
+        ):
+            # Tailscale gives an interface a network of one address, so its peers never seem to be
+            # in it; NetBird gives the network they are in.
+            yield _CARRIER if network.prefixlen == network.max_prefixlen else network
 
 
 def peer_is_loopback(peer_ip: str | None) -> bool:

@@ -6,22 +6,18 @@ import argparse
 import asyncio
 import os
 import shutil
-import socket
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from inglenook.cli.output import note
 from inglenook.config import Config, load_config
+from inglenook.daemon.statefolder import held_state_folder, holder_of
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
 from inglenook.models.bounds import auto_disk_bytes
 from inglenook.units import format_bytes
-
-#: A daemon that runs takes a connection at once; the kernel does it.
-_CONNECT_S = 1.0
 
 
 def list_(args: argparse.Namespace) -> None:
@@ -57,24 +53,17 @@ def empty_cache(state_dir: Path) -> int:
     Raises:
         StartupError: If it cannot be emptied.
     """
-    if _daemon_runs(state_dir):
+    holder = holder_of(state_dir)
+    if holder is not None and holder.is_daemon:
         return asyncio.run(_ask_daemon(state_dir))
-    try:
-        return purge_folder(state_dir / PREFIX_FOLDER)
-    except OSError as exc:
-        raise StartupError(f"{exc.filename}: cannot be removed: {exc.strerror}") from exc
-
-
-def _daemon_runs(state_dir: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_CONNECT_S)
+    if not state_dir.is_dir():
+        return 0
+    # A daemon that is started meanwhile waits for the end of this.
+    with held_state_folder(state_dir, "inglenook cache purge"):
         try:
-            probe.connect(os.fspath(state_dir / SOCKET_NAME))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except OSError:
-            pass  # one does, or may: asking it says what is wrong
-        return True
+            return purge_folder(state_dir / PREFIX_FOLDER)
+        except OSError as exc:
+            raise StartupError(f"{exc.filename}: cannot be removed: {exc.strerror}") from exc
 
 
 async def _ask_daemon(state_dir: Path) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
+from inglenook.gateway.control import SOCKET_NAME, control_path
 from inglenook.power.settings import ASLEEP_NAME
 
 
@@ -20,9 +20,9 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
     """Open a session whose requests all go to the daemon that uses ``state_dir``.
 
     Raises:
-        StartupError: If none is running there, or it belongs to somebody else.
+        StartupError: If none is running there, it does not answer, or it belongs to somebody else.
     """
-    path = state_dir / SOCKET_NAME
+    path = control_path(state_dir)
     connector = aiohttp.UnixConnector(os.fspath(path))
     # No limit in all: waiting for a person to pair takes as long as it takes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
@@ -30,18 +30,35 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
         try:
             yield session
         except aiohttp.ClientConnectorError as exc:
-            if isinstance(exc.os_error, PermissionError):
-                text = f"{path} belongs to another user; try it with sudo"
-            elif await asyncio.to_thread((state_dir / ASLEEP_NAME).exists):
-                text = (
-                    "the box is asleep, and its process gone (power.stop_after); whoever connects "
-                    "to it wakes it, such as a phone, its page or `inglenook chat`"
-                )
-            else:
-                text = (
-                    f"no daemon is running with the state in {state_dir}; "
-                    "start it with `inglenook up`, or name its settings with --config"
-                )
+            text = await asyncio.to_thread(_why_unreachable, state_dir, exc.os_error)
             raise StartupError(text) from exc
         except aiohttp.ClientError as exc:
             raise StartupError("the daemon went away in the middle of this") from exc
+
+
+def _why_unreachable(state_dir: Path, fault: OSError) -> str:
+    # Imported here: it takes longer than all else a command needs, and most need nothing of it.
+    from inglenook.daemon.statefolder import holder_of
+
+    path = state_dir / SOCKET_NAME
+    if isinstance(fault, PermissionError):
+        return f"{path} belongs to another user; try it with sudo"
+    try:
+        holder = holder_of(state_dir)
+    except StartupError as exc:
+        return str(exc)
+    if holder is not None and holder.is_daemon:
+        return (
+            f"a daemon is running with the state in {state_dir} ({holder}), but does not answer at"
+            f" {path}: it is starting or stopping, or the file was removed; try again in a moment,"
+            " and if that does not help, restart it"
+        )
+    if (state_dir / ASLEEP_NAME).exists():
+        return (
+            "the box is asleep, and its process gone (power.stop_after); whoever connects "
+            "to it wakes it, such as a phone, its page or `inglenook chat`"
+        )
+    return (
+        f"no daemon is running with the state in {state_dir}; "
+        "start it with `inglenook up`, or name its settings with --config"
+    )

@@ -7,11 +7,9 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
-import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +24,17 @@ from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
 from inglenook.cli.vitals import cores, examine, outlook
 from inglenook.config import Config, load_config
 from inglenook.daemon.loading import make_load, model_path
+from inglenook.daemon.statefolder import holder_of
 from inglenook.engine.prefix_files import folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
 from inglenook.governor.limits import Capacity
 from inglenook.models.board import read_board
 from inglenook.models.footprint import Running, footprint
 from inglenook.models.info import ModelInfo
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.tuning import Tuning, read_tuning
 from inglenook.units import format_bytes, mid_sentence
-
-#: A daemon that runs takes a connection at once; the kernel does it.
-_CONNECT_S = 1.0
-
-#: Linux's ``ucred``: process, user and group.
-_CREDENTIALS = struct.Struct("3i")
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -74,13 +66,13 @@ def _quiet() -> Iterator[None]:
 
 def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
     """Everything that is looked at; what takes longest comes last."""
-    root, daemon_pid = config.governor.root, _daemon_pid(config.state_dir)
-    state = None if daemon_pid is None else asyncio.run(ask_once(config.state_dir))
-    engine_pid = _engine_pid(daemon_pid) if daemon_pid else None
-    yield "Box", [_daemon(config, state), cores(root, engine_pid)]
+    root, daemon = config.governor.root, _ask_daemon(config.state_dir)
+    state, running = daemon.state, daemon.pid is not None
+    engine_pid = _engine_pid(daemon.pid) if daemon.pid else None
+    yield "Box", [_daemon(config, daemon), cores(root, engine_pid)]
     readings, lines = examine(root, lambda: engine_pid)
     yield "Sensors and memory", lines
-    info, lines = _model(config, state)
+    info, lines = _model(config, daemon)
     tuning = None if info is None else read_tuning(config.state_dir, info, read_board())
     yield "Model", [*lines, _tuning(config, tuning)]
     yield "Limits", [_limits(config, state)]
@@ -91,33 +83,48 @@ def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
         )
     kept_bytes = sum(folder_bytes(config.state_dir / PREFIX_FOLDER).values())
     yield "Sleep", sleep_lines(config)
-    yield "Disk", [disk(config), ok("cache", on_disk(config, kept_bytes))]
+    yield "Disk", [*disk(config), ok("cache", on_disk(config, kept_bytes))]
     yield (
         "Network",
-        [*ports(config, running=state is not None), mdns(config, running=state is not None)],
+        [*ports(config, running=running), mdns(config, running=running)],
     )
 
 
-def _daemon(config: Config, state: dict[str, Any] | None) -> Line:
+@dataclass(frozen=True, slots=True)
+class _Daemon:
+    """What can be known of the daemon.
+
+    Attributes:
+        pid: Its process id; None if none runs, 0 if it cannot be told.
+        state: What it says; None if it says nothing.
+        complaint: Why it says nothing though it runs; or why that cannot be told.
+    """
+
+    pid: int | None
+    state: dict[str, Any] | None = None
+    complaint: str = ""
+
+
+def _ask_daemon(state_dir: Path) -> _Daemon:
+    try:
+        holder = holder_of(state_dir)
+    except StartupError as exc:
+        return _Daemon(None, complaint=str(exc))
+    if holder is None or not holder.is_daemon:
+        return _Daemon(None)
+    try:
+        return _Daemon(holder.pid, asyncio.run(ask_once(state_dir)))
+    except StartupError as exc:
+        return _Daemon(holder.pid, complaint=str(exc))
+
+
+def _daemon(config: Config, daemon: _Daemon) -> Line:
     name = f"{config.name}, inglenook {__version__}"
-    if state is None:
+    if daemon.complaint:
+        return fix("daemon", f"{name}: {daemon.complaint}")
+    if daemon.pid is None:
         return warning("daemon", f"{name}, is not running; start it with `inglenook up`")
     return ok("daemon", f"{name}, runs with the state in {config.state_dir}")
-
-
-def _daemon_pid(state_dir: Path) -> int | None:
-    """The daemon's process id; None if none runs, 0 if it cannot be told."""
-    with socket.socket(socket.AF_UNIX) as caller:
-        caller.settimeout(_CONNECT_S)
-        try:
-            caller.connect(os.fspath(state_dir / SOCKET_NAME))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
-        except OSError:
-            return 0  # one does, or may: asking it says what is wrong
-        credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid: int = _CREDENTIALS.unpack(credentials)[0]
-    return pid
 
 
 def _engine_pid(daemon_pid: int) -> int | None:
@@ -130,14 +137,23 @@ def _engine_pid(daemon_pid: int) -> int | None:
     return None
 
 
-def _model(config: Config, state: dict[str, Any] | None) -> tuple[ModelInfo | None, list[Line]]:
+def _model(config: Config, daemon: _Daemon) -> tuple[ModelInfo | None, list[Line]]:
     try:
         info = inspect_model(model_path(config))
     except StartupError as exc:
         return None, [fix("model", str(exc))]
     what = f"{info.name}, {info.quantization}, {format_bytes(info.file_bytes)}"
     lines = [ok("model", what)]
-    if state is None:
+    if not can_map(info.path):
+        text = (
+            "its file system cannot map files, so it is read into memory, which takes longer; the"
+            " box's own disk can"
+        )
+        lines.append(warning("model file", text))
+    state = daemon.state
+    if state is None and daemon.pid is not None:
+        lines.append(warning("engine state", "cannot be told, as the daemon does not answer"))
+    elif state is None:
         lines.append(_preflight(config, info))
     elif state["engine"] == "missing":
         lines.append(fix("engine state", state["engine_why"]))

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
+import sqlite3
+import tempfile
 from pathlib import Path
 
 from inglenook.auth.identity import server_id
 from inglenook.cli.servicefiles import PORTS
 from inglenook.cli.systemctl import show
-from inglenook.cli.verdict import Line, fix, ok, warning
+from inglenook.cli.verdict import Line, Verdict, fix, ok, warning
 from inglenook.config import Config
+from inglenook.daemon.folderfaults import nearest_folder
+from inglenook.daemon.statefolder import keeps_files_private, try_state_folder
 from inglenook.discovery.browse import find_boxes
 from inglenook.errors import StartupError
 from inglenook.gateway.listen import bind
 from inglenook.gateway.settings import EVERYWHERE
+from inglenook.serving.journal import Journal
 from inglenook.units import format_bytes
 
 #: A daemon that runs takes a connection at once; the kernel does it.
@@ -29,13 +33,29 @@ _FIND_S, _TRY_S = 2.0, 0.2
 _DISK_LOW_BYTES, _DISK_FULL_BYTES = 1 << 30, 64 << 20
 
 
-def disk(config: Config) -> Line:
-    """Look whether the state folder can be written, and grow."""
-    folder = _nearest(config.state_dir)
-    free_bytes = shutil.disk_usage(folder).free
-    text = f"{config.state_dir} has {format_bytes(free_bytes)} free"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return fix("state_dir", f"{folder} may not be written by this user")
+def disk(config: Config) -> list[Line]:
+    """Try whether the state folder takes what a daemon does with it, and can grow."""
+    lines = [_folder(config.state_dir)]
+    if lines[0].verdict is Verdict.FIX:
+        return lines
+    if not keeps_files_private(config.state_dir):
+        text = "its file system keeps no permissions: others on this machine can read tokens there"
+        lines.append(warning("privacy", text))
+    if config.serving.journal and (fault := _journal_fault(config.state_dir)):
+        text = f"cannot be kept there ({fault}); what is being written when the box stops is lost"
+        lines.append(warning("answers", text))
+    return lines
+
+
+def _folder(state_dir: Path) -> Line:
+    try:
+        free_bytes = shutil.disk_usage(nearest_folder(state_dir)).free
+        try_state_folder(state_dir)
+    except OSError as exc:
+        return fix("state_dir", f"{state_dir}: cannot be looked at: {exc.strerror}")
+    except StartupError as exc:
+        return fix("state_dir", str(exc).removeprefix("state_dir: "))
+    text = f"{state_dir} has {format_bytes(free_bytes)} free"
     if free_bytes < _DISK_FULL_BYTES:
         return fix("state_dir", f"{text}, too little to keep answers; make room")
     if free_bytes < _DISK_LOW_BYTES:
@@ -43,9 +63,19 @@ def disk(config: Config) -> Line:
     return ok("state_dir", text)
 
 
-def _nearest(path: Path) -> Path:
-    """The folder itself, or before the first start the one it will be made in."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+def _journal_fault(state_dir: Path) -> str:
+    """Why no journal can be kept there, tried with one; empty if it can."""
+    try:
+        folder = nearest_folder(state_dir)
+        with tempfile.TemporaryDirectory(prefix=".try-", dir=folder) as trial:
+            journal = Journal(Path(trial) / "journal.db")
+            try:
+                journal.load()
+            finally:
+                journal.close()
+    except (OSError, sqlite3.Error) as exc:
+        return str(exc)
+    return ""
 
 
 def ports(config: Config, *, running: bool) -> list[Line]:

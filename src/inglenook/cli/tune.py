@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -18,12 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from inglenook.cli.output import note
 from inglenook.cli.table import print_table
 from inglenook.config import load_config
-from inglenook.daemon import make_private_folder
+from inglenook.daemon.statefolder import holder_of, make_private_folder
 from inglenook.engine.measure import Gauge
 from inglenook.engine.search import Result, Search
 from inglenook.engine.trial import STREAMS, Setting, Speed, Unusable
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
 from inglenook.models.board import read_board
 from inglenook.models.catalogue import resolve_model
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
@@ -31,9 +29,6 @@ from inglenook.models.tuning import Tuning, keep_tuning
 
 #: For all trials together, once the model is read.
 _BUDGET_S = 60.0
-
-#: A daemon that runs takes a connection at once; the kernel does it.
-_CONNECT_S = 1.0
 
 _COLUMNS = (
     "threads",
@@ -181,19 +176,12 @@ def _refuse_beside_daemon(state_dir: Path) -> None:
     Raises:
         StartupError: If one runs with this state, or it cannot be told.
     """
-    path = state_dir / SOCKET_NAME
-    with socket.socket(socket.AF_UNIX) as caller:
-        caller.settimeout(_CONNECT_S)
-        try:
-            caller.connect(os.fspath(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return
-        except OSError as exc:
-            raise StartupError(f"{path}: cannot tell whether the daemon runs: {exc}") from exc
-    raise StartupError(
-        f"the daemon is running with the state in {state_dir} and would spoil the figures; "
-        "stop it, tune, and start it again"
-    )
+    holder = holder_of(state_dir)
+    if holder is not None and holder.is_daemon:
+        raise StartupError(
+            f"the daemon is running with the state in {state_dir} and would spoil the figures; "
+            "stop it, tune, and start it again"
+        )
 
 
 class _Lines:

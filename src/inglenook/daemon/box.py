@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from inglenook import __version__
@@ -13,25 +15,27 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.identity import KeptHostName
 from inglenook.config import Config
 from inglenook.daemon.account import state_of, status_line
-from inglenook.daemon.doors import TlsDoor, control_door, front_door
+from inglenook.daemon.doors import control_door, front_door
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
+from inglenook.daemon.reload import Reload
 from inglenook.daemon.reloading import changed_keys
 from inglenook.daemon.resting import Resting, Ways
 from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
 from inglenook.daemon.start import Found, find, read_addresses
+from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock, TlsDoor, open_tls_door
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load
 from inglenook.engine.supervisor import Supervisor
-from inglenook.errors import ConfigError, StartupError
 from inglenook.gateway.app import PROTOCOLS, urls
 from inglenook.gateway.house import Addresses, House, Identity
 from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.governor.monitor import Pace
+from inglenook.models.workplace import in_thread
 from inglenook.power.waker import WakeTargets
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
@@ -62,6 +66,7 @@ class Daemon:
         *,
         systemd: Systemd = WITHOUT_SYSTEMD,
         reread: Callable[[], Config] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Take the settings.
 
@@ -71,6 +76,7 @@ class Daemon:
             pace: When the governor looks at the board.
             systemd: What it handed over, and hears of us.
             reread: Reads the settings anew, for `reload`; blocks, raises a ConfigError.
+            clock: By which the certificate is good or not.
         """
         self.stop = asyncio.Event()
         self.reload = asyncio.Event()
@@ -86,10 +92,11 @@ class Daemon:
         )
         self._metrics = Metrics(self._snapshot)
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
+        self._recorder = Recorder(journal)
         self._desk = Desk(
             config.serving,
             self._supervisor,
-            Recorder(journal),
+            self._recorder,
             max_active=config.engine.max_sequences,
             on_change=self._changed,
             on_over=self._metrics.answered,
@@ -109,7 +116,8 @@ class Daemon:
         )
         self._service = Service(systemd.notifier, self._supervisor)
         self._inherited = systemd.inherited
-        self._reread = reread
+        self._rereading = Reload(reread, self._service, self._take_up, self._renew_certificate)
+        self._clock = clock
         self._wake_targets = WakeTargets(config.wake)
         self._announcer: Announcer | None = None
         self._house: House | None = None
@@ -150,9 +158,20 @@ class Daemon:
         Raises:
             StartupError: If it cannot start; nothing is left behind then.
         """
-        found = await asyncio.to_thread(
-            find, self._config, self._allowlist, self._kept_name, self._inherited
-        )
+        held = ExitStack()
+        try:
+            # To its end, even when cancelled: or it would bind what nobody closes.
+            found = await in_thread(
+                partial(find, held, self._config, self._allowlist, self._kept_name, self._inherited)
+            )
+            await self._open(found, alongside)
+        finally:
+            await in_thread(held.close)
+
+    async def _open(
+        self, found: Found, alongside: Callable[[], Coroutine[Any, Any, None]] | None
+    ) -> None:
+        """Open the doors and serve; whatever was opened is closed again, even if a door is not."""
         self._welcome = _tokens(self._allowlist)
         log.info(
             "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
@@ -162,19 +181,23 @@ class Daemon:
             self._config.discovery, advert, last_host_name=found.last_host_name
         )
         self._house = self._make_house(found, self._announcer)
-        if found.certificate is not None:
-            self._tls = await asyncio.to_thread(TlsDoor, found.certificate)
-        await self._desk.restore(self._welcome.__contains__)
+        self._tls = await asyncio.to_thread(open_tls_door, found, self._config, self._clock)
         ways = self._ways(found)
-        # Before the doors open: who comes in at once must find that this counts.
-        self._resting.begin(ways)
-        async with (
-            front_door(found, self._house, self._phones, self._tls) as doorman,
-            control_door(found, self._house, self._purge),
-        ):
+        async with AsyncExitStack() as doors:
+            async with AsyncExitStack() as until_live:
+                until_live.push_async_callback(self._recorder.close)
+                await self._desk.restore(self._welcome.__contains__)
+                # Before the doors open: who comes in at once must find that this counts.
+                self._resting.begin(ways)
+                door = front_door(found, self._house, self._phones, self._tls)
+                doorman = await doors.enter_async_context(door)
+                await doors.enter_async_context(control_door(found, self._house, self._purge))
+                until_live.pop_all()  # from here on the desk closes its own journal
             self.ready.set()
-            beside = [doorman.run, *([alongside] if alongside else [])]
-            await self._live(found, ways, beside)
+            tasks = [doorman.run, *([alongside] if alongside else [])]
+            if self._tls is not None:
+                tasks.append(self._tls.run)
+            await self._live(found, ways, tasks)
 
     async def _live(
         self, found: Found, ways: Ways, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
@@ -187,7 +210,7 @@ class Daemon:
                 tasks.create_task(self._governing.run(), name="governor"),
                 tasks.create_task(self._resting.run(ways), name="rest"),
                 tasks.create_task(self._service.run(), name="systemd"),
-                tasks.create_task(self._reload_when_told(), name="reload"),
+                tasks.create_task(self._rereading.run(self.reload), name="reload"),
                 tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
                 tasks.create_task(self._spread_news(found), name="news"),
                 tasks.create_task(self._announcer.run(), name="mdns"),
@@ -293,22 +316,6 @@ class Daemon:
         held = ports <= self._inherited.tcp.keys()
         return Ways(found.asleep, held, found.ear, found.own_macs, model_path(self._config))
 
-    async def _reload_when_told(self) -> None:
-        """Read the settings anew, and take up what can be taken up without dropping anybody."""
-        while True:
-            await self.reload.wait()
-            self.reload.clear()
-            if self._reread is None:
-                continue
-            with self._service.reloading():
-                try:
-                    config = await asyncio.to_thread(self._reread)
-                except ConfigError as exc:
-                    log.error("the settings stay as they were: %s", exc)  # noqa: TRY400  # its words are for people
-                    continue
-                self._take_up(config)
-                await self._renew_certificate()
-
     def _take_up(self, config: Config) -> None:
         at_once, later = changed_keys(self._config, config)
         self._resting.take_up(config.power)
@@ -320,13 +327,8 @@ class Daemon:
             log.warning("changed, but only in force after a restart: %s", ", ".join(later))
 
     async def _renew_certificate(self) -> None:
-        """The box may have other addresses than when it was started."""
-        if self._tls is None:
-            return
-        try:
-            await self._tls.renew(self._config, self.identity.server_id)
-        except StartupError as exc:
-            log.error("the TLS certificate stays as it was: %s", exc)  # noqa: TRY400  # its words are for people
+        if self._tls is not None:
+            await self._tls.renew()
 
     def _devices_changed(self) -> None:
         # Who came in and was shut out between two looks at the list is in none of them.

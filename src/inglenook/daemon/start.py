@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
-import pwd
 import socket
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_interface
 from pathlib import Path
 
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
 from inglenook.auth.identity import KeptHostName, server_id
+from inglenook.auth.network import Link, OwnAddress
 from inglenook.config import Config
+from inglenook.daemon.folderfaults import folder_fault
+from inglenook.daemon.statefolder import bind_control, claim_state_folder, held_state_folder
 from inglenook.discovery.advert import host_name
-from inglenook.discovery.interfaces import list_addresses, own_macs, wired_macs
+from inglenook.discovery.interfaces import list_own_addresses, own_macs, wired_macs
 from inglenook.errors import StartupError
-from inglenook.gateway.control import bind_control_socket
+from inglenook.gateway.control import control_path
 from inglenook.gateway.house import Addresses, Identity
 from inglenook.gateway.listen import bind, raise_open_files_limit
 from inglenook.gateway.page_files import PageFile, read_pages
@@ -56,43 +59,51 @@ class Found:
 
 
 def find(
-    config: Config, allowlist: Allowlist, kept_name: KeptHostName, inherited: Inherited
+    held: ExitStack,
+    config: Config,
+    allowlist: Allowlist,
+    kept_name: KeptHostName,
+    inherited: Inherited,
 ) -> Found:
     """Read and bind everything a start needs, the allowlist too; blocks.
 
     Args:
+        held: Gets everything that is to be closed, at once or at the end, however far this comes.
         config: All the settings.
         allowlist: Is loaded.
         kept_name: The host name held before.
         inherited: Sockets that need not be bound.
 
     Raises:
-        StartupError: If something is missing or taken.
+        StartupError: If something is missing or taken, or another daemon uses the state folder.
     """
+    for sock in (*itertools.chain(*inherited.tcp.values()), inherited.udp):
+        if sock is not None:
+            held.enter_context(sock)
     raise_open_files_limit()
     claim_state_folder(config.state_dir)
-    asleep = _was_asleep(config.state_dir / ASLEEP_NAME)
+    # First of all that is done in there: whatever is found from here on is no living daemon's.
+    held.enter_context(held_state_folder(config.state_dir))
+    control = _control_socket(held, config.state_dir)
     allowlist.load()
     box_id = server_id(config.state_dir)
-    name = config.name
-    control = bind_control_socket(config.state_dir)
-    try:
-        plain, tls = bind(config.listen, inherited.tcp)
-    except StartupError:
-        control.close()
-        raise
-    certificate = current_certificate(config, box_id) if tls else None
+    plain, tls = bind(config.listen, inherited.tcp)
+    for sock in (*plain, *tls):
+        held.enter_context(sock)
+    certificate = _current_certificate(config, box_id) if tls else None
     identity = Identity(
         box_id,
-        name,
+        config.name,
         __version__,
         config.listen.host,
         config.listen.port,
         config.listen.tls_port,
         certificate.spki_sha256 if certificate else None,
     )
-    last = kept_name.read(host_name(name, box_id))
+    last = kept_name.read(host_name(config.name, box_id))
     ear = inherited.udp or _bind_ear(config.wake.udp_port)
+    if ear is not None:
+        held.enter_context(ear)
     return Found(
         identity=identity,
         certificate=certificate,
@@ -103,65 +114,62 @@ def find(
         ear=ear,
         macs=wired_macs(),
         own_macs=own_macs(),
-        asleep=asleep,
+        # Last: a start that fails leaves the box as asleep as it was.
+        asleep=_was_asleep(config.state_dir),
         last_host_name=last,
     )
 
 
-def current_certificate(config: Config, box_id: str) -> Certificate:
+def _control_socket(held: ExitStack, state_dir: Path) -> socket.socket:
+    control = bind_control(state_dir)
+    held.callback(_remove, control_path(state_dir))
+    return held.enter_context(control)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # the disk may have become read-only; the next start replaces it
+        path.unlink(missing_ok=True)
+
+
+def _current_certificate(config: Config, box_id: str) -> Certificate:
     """Give the TLS port's certificate, for the names and addresses the box has now; blocks.
 
     Raises:
         StartupError: If there is none and none can be made.
     """
+    subject = certificate_subject(config, box_id)
+    now = datetime.now(UTC).timestamp()
+    return ensure_certificate(config.state_dir, subject.names, subject.addresses, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a certificate is for."""
+
+    names: tuple[str, ...]
+    addresses: tuple[IPv4Address | IPv6Address, ...]
+
+
+def certificate_subject(config: Config, box_id: str) -> Subject:
+    """Say by which names and addresses phones may call the box now; blocks.
+
+    Raises:
+        StartupError: If the kernel does not list its addresses.
+    """
     own = [f"{host_name(config.name, box_id)}.local", socket.gethostname(), "localhost"]
     names = [*own, *(other for other in config.listen.names if other.isascii())]
-    addresses = [interface.ip for interface in read_addresses()]
-    now = datetime.now(UTC).timestamp()
-    return ensure_certificate(config.state_dir, names, addresses, now)
+    addresses = [own.interface.ip for own in read_addresses() if own.is_for_devices]
+    return Subject(tuple(sorted(names)), tuple(sorted(addresses, key=str)))
 
 
-def claim_state_folder(path: Path) -> None:
-    """Make the state folder if it is missing, and see that what is left there can be read again.
-
-    Raises:
-        StartupError: If it cannot be made, or this is root and it belongs to somebody else.
-    """
-    make_private_folder(path)
-    owner = path.stat().st_uid
-    if os.geteuid() == 0 != owner:
-        raise StartupError(
-            f"state_dir: {path} belongs to {_user_name(owner)}, who could not read what root leaves"
-            " there; run it as that user, or start the service that does"
-        )
-
-
-def _user_name(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
-
-
-def make_private_folder(path: Path) -> None:
-    """Make the state folder, for this user only, if it is missing.
-
-    Raises:
-        StartupError: If it cannot be made.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StartupError(f"state_dir: {path} cannot be made: {exc.strerror}") from exc
-
-
-def _was_asleep(marker: Path) -> bool:
+def _was_asleep(state_dir: Path) -> bool:
+    marker = state_dir / ASLEEP_NAME
     try:
         marker.unlink()
     except FileNotFoundError:
         return False
     except OSError as exc:
-        raise StartupError(f"{marker} cannot be removed: {exc.strerror}") from exc
+        raise folder_fault(state_dir, "remove a file", exc) from exc
     return True
 
 
@@ -176,5 +184,18 @@ def _bind_ear(port: int) -> socket.socket | None:
 
 
 def read_addresses() -> Addresses:
-    """Read the box's interface addresses; blocks."""
-    return [ip_interface(f"{a.address}/{a.prefix_length}") for a in list_addresses()]
+    """Read all of the box's addresses, those that are never announced too; blocks.
+
+    Raises:
+        StartupError: If the kernel does not list them.
+    """
+    try:
+        found = list_own_addresses()
+    except OSError as exc:
+        why = exc.strerror or str(exc)
+        raise StartupError(f"the addresses of this machine cannot be listed: {why}") from exc
+    return [
+        OwnAddress(ip_interface(f"{entry.address}/{entry.prefix_length}"), Link(own.kind.value))
+        for own in found
+        for entry in [own.entry]
+    ]

@@ -6,7 +6,9 @@ All of it blocks for a moment: call it in a thread.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,25 @@ _TUNNELS = ("tun", "tap", "wg", "tailscale", "zt")
 _NEEDED_FLAGS = {"up", "running", "multicast"}
 _ETHERNET = "1"  # ARPHRD_ETHER of linux/if_arp.h
 _NO_MAC = "00:00:00:00:00:00"
+_IFF_TUN = 0x1  # linux/if_tun.h: packets without Ethernet's head; a TAP has it, and is like a card
+
+
+class LinkKind(StrEnum):
+    """What is at the other end of an interface."""
+
+    LOCAL_NETWORK = "local network"
+    CONTAINERS = "containers"
+    TUNNEL = "tunnel"
+    POINT_TO_POINT = "point to point"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """An address of the box, whatever it is good for."""
+
+    entry: InterfaceAddress
+    kind: LinkKind
 
 
 class _Stats(Protocol):
@@ -30,7 +51,7 @@ class _Stats(Protocol):
 
 
 def list_addresses() -> list[InterfaceAddress]:
-    """List the addresses by which the local network can reach this box, sorted.
+    """List the addresses to announce: by which the local network can reach this box, sorted.
 
     Raises:
         OSError: If the kernel does not tell.
@@ -38,27 +59,77 @@ def list_addresses() -> list[InterfaceAddress]:
     return usable_addresses(ifaddr.get_adapters(), psutil.net_if_stats())
 
 
+def list_own_addresses(root: Path = Path("/")) -> list[OwnAddress]:
+    """List every address of this box on interfaces that are up and connected, sorted.
+
+    Args:
+        root: Where ``sys`` stands; a folder in tests.
+
+    Raises:
+        OSError: If the kernel does not tell.
+    """
+    return own_addresses(ifaddr.get_adapters(), psutil.net_if_stats(), root)
+
+
 def usable_addresses(
     adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
 ) -> list[InterfaceAddress]:
     """Keep the addresses of interfaces that are up, do multicast, and lead to people's devices."""
     usable: list[InterfaceAddress] = []
-    for adapter in adapters:
-        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
-        if adapter.index is None or name not in stats or name.startswith(_VIRTUAL + _TUNNELS):
+    for entry in _entries(adapters):
+        name = entry.interface
+        if name not in stats or name.startswith(_VIRTUAL + _TUNNELS):
             continue
         flags = set(stats[name].flags.split(","))
         if not flags >= _NEEDED_FLAGS or flags & {"loopback", "pointopoint"}:
             continue
+        if not ipaddress.ip_address(entry.address).is_loopback:
+            usable.append(entry)
+    return sorted(usable)
+
+
+def own_addresses(
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats], root: Path
+) -> list[OwnAddress]:
+    """Say of every address on a connected interface where that leads."""
+    kinds = {
+        name: _kind(name, set(stat.flags.split(",")), root / "sys/class/net" / name)
+        for name, stat in stats.items()
+        if {"up", "running"} <= set(stat.flags.split(","))
+    }
+    found = sorted(entry for entry in _entries(adapters) if entry.interface in kinds)
+    return [OwnAddress(entry, kinds[entry.interface]) for entry in found]
+
+
+def _entries(adapters: Iterable[ifaddr.Adapter]) -> Iterator[InterfaceAddress]:
+    for adapter in adapters:
+        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
+        if adapter.index is None:
+            continue
         for entry in adapter.ips:
             address = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            if not ipaddress.ip_address(address).is_loopback:
-                usable.append(
-                    InterfaceAddress(
-                        name, adapter.index, address, entry.network_prefix, entry.is_IPv6
-                    )
-                )
-    return sorted(usable)
+            yield InterfaceAddress(
+                name, adapter.index, address, entry.network_prefix, entry.is_IPv6
+            )
+
+
+def _kind(name: str, flags: set[str], sysfs: Path) -> LinkKind:
+    if "loopback" in flags:
+        return LinkKind.LOOPBACK
+    if name.startswith(_TUNNELS) or _is_tunnel(sysfs):
+        return LinkKind.TUNNEL
+    if "pointopoint" in flags:
+        return LinkKind.POINT_TO_POINT
+    return LinkKind.CONTAINERS if name.startswith(_VIRTUAL) else LinkKind.LOCAL_NETWORK
+
+
+def _is_tunnel(sysfs: Path) -> bool:
+    """Whether a program or WireGuard is behind it, whatever it is called; a modem's is none."""
+    try:
+        flags = int(_read(sysfs / "tun_flags") or "0", 16)
+    except ValueError:
+        flags = 0
+    return bool(flags & _IFF_TUN) or "DEVTYPE=wireguard" in _read(sysfs / "uevent").split()
 
 
 def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Literal
 from aiohttp import web
 
 from inglenook.auth.devices import Scope
+from inglenook.auth.network import Link
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
@@ -135,7 +136,9 @@ async def urls(house: House) -> list[str]:
     if host not in EVERYWHERE:
         return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
     found = [f"{scheme}://{house.host_name()}.local:{port}"]
-    for interface in await house.addresses():
+    usable = [address for address in await house.addresses() if address.is_for_devices]
+    # At home first: a tunnel's is for those who are away, and of no use to anybody else.
+    for interface in (a.interface for a in sorted(usable, key=lambda a: a.link is Link.TUNNEL)):
         if interface.version == 4:
             found.append(f"{scheme}://{interface.ip}:{port}")
         elif not interface.is_link_local:

@@ -44,34 +44,32 @@ def make_control_app(house: House, purge: Callable[[], Awaitable[int]]) -> web.A
     return app
 
 
-def bind_control_socket(state_dir: Path) -> socket.socket:
-    """Make the socket, for this user only.
+def control_path(state_dir: Path) -> Path:
+    """Where the socket of a state folder is.
 
     Raises:
-        StartupError: If another daemon uses the same state folder, or the path is no good.
+        StartupError: If the path is too long for one.
     """
     path = state_dir / SOCKET_NAME
     if len(os.fsencode(path)) > _PATH_BYTES_MAX:
         raise StartupError(f"state_dir: {state_dir} is too long a path for a socket; use a shorter")
+    return path
+
+
+def bind_control_socket(path: Path) -> socket.socket:
+    """Make the socket, for this user only; it takes the place of one that a dead daemon left.
+
+    Whether the one before it is dead, the caller knows: by the lock of the state folder.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    path.unlink(missing_ok=True)
     control = socket.socket(socket.AF_UNIX)
     try:
-        try:
-            control.connect(os.fspath(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            path.unlink(missing_ok=True)
-        else:
-            raise StartupError(
-                f"it is already running, with the state in {state_dir}; "
-                "`inglenook pair` lets a phone in, Ctrl-C in its terminal stops it"
-            )
-        control.close()
-        control = socket.socket(socket.AF_UNIX)
         control.bind(os.fspath(path))
         path.chmod(0o600)
-    except OSError as exc:
-        control.close()
-        raise StartupError(f"{path}: cannot make the control socket: {exc.strerror}") from exc
-    except StartupError:
+    except OSError:
         control.close()
         raise
     return control

@@ -21,7 +21,7 @@ from inglenook.auth.network import (
     peer_allowed,
     peer_is_loopback,
 )
-from inglenook.errors import Code, Problem
+from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
 
@@ -207,19 +207,22 @@ class _Neighbourhood:
             return False
         # The network may have changed since the last look, or this is the first.
         self._read_at = now
-        self._addresses = await house.addresses()
+        try:
+            self._addresses = await house.addresses()
+        except StartupError as exc:
+            log.warning("%s", exc)  # what was known before goes on counting
         return self._allows(request, house)
 
     def _allows(self, request: web.Request, house: House) -> bool:
         host = request.headers.get("Host")
         own = OwnNames(
-            frozenset({*(interface.ip for interface in self._addresses), *_called(request)}),
+            frozenset({*(own.interface.ip for own in self._addresses), *_called(request)}),
             socket.gethostname(),
             house.host_name(),
             house.names,
         )
         return (
-            peer_allowed(request.remote, (interface.network for interface in self._addresses))
+            peer_allowed(request.remote, self._addresses)
             and host_allowed(host, own)
             and origin_allowed(
                 request.headers.get("Origin"),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
 from aiohttp import web
 
 from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.network import OwnAddress
 from inglenook.engine.orders import EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.serving.desk import Desk
 
-Addresses = list[IPv4Interface | IPv6Interface]
+Addresses = list[OwnAddress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class House:
         asleep: Says whether the model is away until somebody needs it.
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
         metrics: Gives what ``GET /metrics`` answers.
-        addresses: Reads the box's interface addresses anew.
+        addresses: Reads all of the box's addresses anew, those that are never announced too.
         host_name: Gives the announced name, without ``.local``.
         names: More host names that requests may be addressed to.
         origins: More pages that may call in.

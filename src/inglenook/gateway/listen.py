@@ -153,11 +153,15 @@ async def serve(
         handle_signals=False,
         shutdown_timeout=_LAST_WORDS_S,
     )
-    await runner.setup()
-    for sock in plain:
-        await web.SockSite(runner, sock, backlog=_BACKLOG).start()
-    for sock in tls:
-        await web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG).start()
+    try:
+        await runner.setup()
+        for sock in plain:
+            await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+        for sock in tls:
+            await web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
     return runner
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
+from inglenook.lockfile import LockFile
 from inglenook.models.download import DOWNLOAD_S
 
 T = TypeVar("T")
@@ -30,9 +30,10 @@ async def only_pull(models_dir: Path, waiting: Callable[[], None]) -> AsyncItera
         TimeoutError: If the other holds it for longer than a download may take.
         OSError: If the directory cannot be written.
     """
-    lock = _Lock(models_dir / ".pull.lock")
+    lock = LockFile(models_dir / ".pull.lock")
     try:
         async with asyncio.timeout(DOWNLOAD_S):
+            await in_thread(lambda: models_dir.mkdir(parents=True, exist_ok=True))
             while not await in_thread(lock.try_acquire):
                 waiting()
                 await asyncio.sleep(_LOOK_S)
@@ -81,25 +82,3 @@ async def in_thread(function: Callable[[], T], on_cancel: Callable[[], None] | N
         running.exception()  # asyncio would log one that nobody looked at
         raise
     return running.result()
-
-
-class _Lock:
-    """An advisory lock on a file, which stays: removing it would let in a second holder."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-
-    def try_acquire(self) -> bool:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()

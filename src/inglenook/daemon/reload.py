@@ -1,0 +1,59 @@
+"""Takes up changed settings while the box runs. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from inglenook.config import Config
+from inglenook.daemon.service import Service
+from inglenook.errors import ConfigError, StartupError
+
+log = logging.getLogger(__name__)
+
+
+class Reload:
+    """Reads the settings anew, and takes up what can be taken up without dropping anybody."""
+
+    def __init__(
+        self,
+        reread: Callable[[], Config] | None,
+        service: Service,
+        take_up: Callable[[Config], None],
+        renew_certificate: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Nothing happens before `run`.
+
+        Args:
+            reread: Reads the settings; blocks, raises a ConfigError. None where there are none.
+            service: Tells systemd of it.
+            take_up: Makes them count.
+            renew_certificate: The box may have other names or addresses than at its start; raises a
+                StartupError if there is no certificate for them.
+        """
+        self._reread = reread
+        self._service = service
+        self._take_up = take_up
+        self._renew_certificate = renew_certificate
+
+    async def run(self, told: asyncio.Event) -> None:
+        """Reload whenever ``told`` is set, until cancelled."""
+        while True:
+            await told.wait()
+            told.clear()
+            if self._reread is not None:
+                with self._service.reloading():
+                    await self._reload(self._reread)
+
+    async def _reload(self, reread: Callable[[], Config]) -> None:
+        try:
+            config = await asyncio.to_thread(reread)
+        except ConfigError as exc:
+            log.error("the settings stay as they were: %s", exc)  # noqa: TRY400  # its words are for people
+            return
+        self._take_up(config)
+        try:
+            await self._renew_certificate()
+        except StartupError as exc:
+            log.error("the TLS certificate stays as it was: %s", exc)  # noqa: TRY400  # its words are for people
