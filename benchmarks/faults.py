@@ -27,6 +27,7 @@ from benchmarks.scenarios import (
     power_cuts,
     same_key,
 )
+from benchmarks.scenarios_start import overlapping_starts
 from inglenook.units import format_bytes
 
 #: Bounds on the notes; docs/limits.md promises them.
@@ -51,10 +52,11 @@ class Plan:
     long_run_s: float
     idle_rounds: int
     card_s: int
+    starts: int
 
 
-_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600)
-_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360)
+_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600, starts=20)
+_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360, starts=4)
 
 #: What is counted does not depend on speed, and other programs want the other cores.
 _THREADS = 1
@@ -77,6 +79,7 @@ def main() -> int:
         (lambda box: crowd(box, 20, 3, places=8, tokens=32), 8),
         (lambda box: long_run(box, plan.long_run_s), 2),
         (lambda box: flood(box, idle=200, deaf=8, tokens=60, rounds=plan.idle_rounds), 8),
+        (lambda box: overlapping_starts(box, plan.starts), 8),
     ]
     tallies = []
     for scenario, places in runs:

@@ -65,20 +65,20 @@ class House:
     """A `Box` in a temporary folder."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.state_dir = folder / "state"
+        self.port = settings.get("listen", {}).get("port") or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state_dir = Path(settings.get("state_dir", folder / "state"))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        model = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
+        self.model = Path(settings.get("model", {}).get("path") or _starter())
         everything = {
             "state_dir": str(self.state_dir),
             "discovery": {"enabled": False},
-            "model": {"path": str(model)},
             **settings,
+            "model": {**settings.get("model", {}), "path": str(self.model)},
             "listen": {
                 "host": "127.0.0.1",
-                "port": self._port,
+                "port": self.port,
                 "tls_port": 0,
                 **settings.get("listen", {}),
             },
@@ -135,6 +135,11 @@ class House:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(_STOP_S)
 
+    def exit_code(self) -> int | None:
+        """How it ended; None if it lives."""
+        assert self._process is not None
+        return self._process.poll()
+
     def give_up(self) -> None:
         """End it, whatever it is doing."""
         if self._process is not None and self._process.poll() is None:
@@ -143,22 +148,36 @@ class House:
 
     def pair(self, name: str) -> str:
         """Pair a new device; returns its token."""
-        control = http.client.HTTPConnection("box", timeout=_STOP_S)
-        control.sock = socket.socket(socket.AF_UNIX)
-        control.sock.connect(os.fspath(self.state_dir / "control.sock"))
-        control.request("POST", "/pair/open")
-        code = json.loads(control.getresponse().read())["code"]
-        control.close()
-        front = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_STOP_S)
+        code = self._control("POST", "/pair/open")["code"]
+        front = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_STOP_S)
         body = json.dumps({"code": code, "device_name": name, "platform": "benchmark"})
         front.request("POST", "/pair", body, {"Content-Type": "application/json"})
         token: str = json.loads(front.getresponse().read())["token"]
         front.close()
         return token
 
+    def state(self) -> dict[str, Any]:
+        """What it says of itself to its owner, by the control socket; raises OSError if nothing."""
+        return self._control("GET", "/state")
+
+    def is_ready(self) -> bool:
+        """Whether it would answer a question now."""
+        return self._status() == 200
+
     def log(self) -> str:
         """Everything it has said."""
         return (self._folder / "log").read_text(errors="replace")
+
+    def _control(self, method: str, path: str) -> dict[str, Any]:
+        control = http.client.HTTPConnection("box", timeout=_STOP_S)
+        control.sock = socket.socket(socket.AF_UNIX)
+        try:
+            control.sock.connect(os.fspath(self.state_dir / "control.sock"))
+            control.request(method, path)
+            said: dict[str, Any] = json.loads(control.getresponse().read())
+            return said
+        finally:
+            control.close()
 
     def _engines(self) -> list[psutil.Process]:
         return [child for child in psutil.Process(self.pid).children() if _is_engine(child)]
@@ -169,7 +188,7 @@ class House:
         return self._status() == 200
 
     def _status(self) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_STOP_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_STOP_S)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status
@@ -177,6 +196,10 @@ class House:
             return 0
         finally:
             connection.close()
+
+
+def _starter() -> Path:
+    return asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
@@ -190,12 +213,19 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 @contextmanager
 def running_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
     """Run a daemon until the end of the block."""
+    with made_house(settings) as house:
+        house.start()
+        house.wait_ready()
+        yield house
+
+
+@contextmanager
+def made_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
+    """Make a daemon's settings without starting it; ends it at the end of the block."""
     # The control socket's path may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="house") as folder:
         house = House(Path(folder), settings or {})
         try:
-            house.start()
-            house.wait_ready()
             yield house
         finally:
             house.give_up()
