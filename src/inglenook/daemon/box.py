@@ -22,7 +22,7 @@ from inglenook.daemon.reload import Reload
 from inglenook.daemon.reloading import changed_keys
 from inglenook.daemon.resting import Resting, Ways
 from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
-from inglenook.daemon.start import Found, find, read_addresses
+from inglenook.daemon.start import Found, find, forget_sleep, read_addresses
 from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock, TlsDoor, open_tls_door
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.announcer import Announcer
@@ -192,6 +192,7 @@ class Daemon:
                 door = front_door(found, self._house, self._phones, self._tls)
                 doorman = await doors.enter_async_context(door)
                 await doors.enter_async_context(control_door(found, self._house, self._purge))
+                await asyncio.to_thread(forget_sleep, self._config.state_dir)
                 until_live.pop_all()  # from here on the desk closes its own journal
             self.ready.set()
             tasks = [doorman.run, *([alongside] if alongside else [])]

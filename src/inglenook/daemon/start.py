@@ -114,8 +114,7 @@ def find(
         ear=ear,
         macs=wired_macs(),
         own_macs=own_macs(),
-        # Last: a start that fails leaves the box as asleep as it was.
-        asleep=_was_asleep(config.state_dir),
+        asleep=(config.state_dir / ASLEEP_NAME).exists(),
         last_host_name=last,
     )
 
@@ -162,15 +161,16 @@ def certificate_subject(config: Config, box_id: str) -> Subject:
     return Subject(tuple(sorted(names)), tuple(sorted(addresses, key=str)))
 
 
-def _was_asleep(state_dir: Path) -> bool:
-    marker = state_dir / ASLEEP_NAME
+def forget_sleep(state_dir: Path) -> None:
+    """Remove the note that the box sleeps; the last thing that a start does, as it may fail before.
+
+    Raises:
+        StartupError: If it cannot be removed.
+    """
     try:
-        marker.unlink()
-    except FileNotFoundError:
-        return False
+        (state_dir / ASLEEP_NAME).unlink(missing_ok=True)
     except OSError as exc:
         raise folder_fault(state_dir, "remove a file", exc) from exc
-    return True
 
 
 def _bind_ear(port: int) -> socket.socket | None:
