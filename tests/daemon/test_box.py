@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,10 +18,12 @@ from inglenook.config import Config, load_config
 from inglenook.daemon.box import Daemon
 from inglenook.daemon.service import Systemd
 from inglenook.daemon.statefolder import holder_of
+from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock
 from inglenook.errors import StartupError
 from inglenook.lockfile import locked
 from inglenook.power.settings import ASLEEP_NAME
 from inglenook.systemd import Inherited, Notifier
+from tests.daemon.settime import Time, shown
 from tests.parts.box import free_port
 
 SOON_S = 60.0
@@ -55,9 +58,9 @@ class Start:
         )
         return load_config(path, {})
 
-    def daemon(self) -> Daemon:
+    def daemon(self, clock: Clock = SYSTEM_CLOCK) -> Daemon:
         """One with these settings, that has not begun."""
-        return Daemon(self.config, systemd=Systemd(Notifier({}), self.inherited))
+        return Daemon(self.config, systemd=Systemd(Notifier({}), self.inherited), clock=clock)
 
     def take(self, port: int) -> None:
         """Have another program listen there."""
@@ -167,3 +170,26 @@ async def test_a_box_that_ends_leaves_nothing_behind(start: Start, cancelled: bo
     assert await asyncio.to_thread(open_files) == before
     assert not await asyncio.to_thread((start.state_dir / "control.sock").exists)
     assert await asyncio.to_thread(holder_of, start.state_dir) is None
+
+
+async def test_a_running_box_takes_up_a_certificate_when_its_clock_is_set(start: Start) -> None:
+    """The one of the start is as old as the clock was wrong; whoever connects sees another."""
+    now = datetime.now(UTC)
+    time = Time((now + timedelta(days=1000)).timestamp())
+    daemon = await asyncio.to_thread(start.daemon, time.clock)
+
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(daemon.run(), name="daemon")
+        await daemon.ready.wait()
+        before = await shown(start.ports[2])
+        await time.pass_by()
+        ahead = await shown(start.ports[2])
+        time.set(now.timestamp())
+        await time.pass_by()
+        after = await shown(start.ports[2])
+        daemon.stop.set()
+
+    assert before.not_valid_before_utc < now
+    assert ahead.not_valid_before_utc > now
+    assert after.not_valid_before_utc < now < after.not_valid_after_utc
+    assert before.public_key() == ahead.public_key() == after.public_key()
