@@ -1,32 +1,33 @@
-"""A start claims the folder its state is in."""
+"""What a start finds: of the box's addresses, all."""
 
 from __future__ import annotations
 
-import os
+from ipaddress import ip_interface
 from pathlib import Path
 
-import pytest
-
-from inglenook.daemon.statefolder import claim_state_folder
-from inglenook.errors import StartupError
-
-
-def test_a_folder_is_made_for_nobody_else(tmp_path: Path) -> None:
-    """With those above it; one that is there is taken as it is."""
-    folder = tmp_path / "a" / "b"
-    for _start in range(2):
-        claim_state_folder(folder)
-
-    assert folder.stat().st_mode & 0o777 == 0o700
+from inglenook.auth.network import Link, OwnAddress
+from inglenook.config import Config
+from inglenook.daemon.start import certificate_subject, read_addresses
+from inglenook.discovery.interfaces import LinkKind, list_own_addresses
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
-@pytest.mark.parametrize(("owner", "name"), [(65534, "nobody"), (61234, "user 61234")])
-def test_root_leaves_nothing_in_a_folder_of_somebody_elses(
-    tmp_path: Path, owner: int, name: str
-) -> None:
-    """As the service's, which could not read it."""
-    os.chown(tmp_path, owner, owner)
+def test_the_guard_gets_every_address_of_the_machine() -> None:
+    """Not those that are announced: of these the loopback is none."""
+    found = read_addresses()
 
-    with pytest.raises(StartupError, match=f"state_dir: .* belongs to {name}, who could not read"):
-        claim_state_folder(tmp_path)
+    assert OwnAddress(ip_interface("127.0.0.1/8"), Link.LOOPBACK) in found
+    assert len(found) == len(list_own_addresses())
+
+
+def test_every_kind_of_interface_has_its_rule() -> None:
+    """Rooms do not know each other's words; here they are the same."""
+    assert [kind.value for kind in LinkKind] == [link.value for link in Link]
+
+
+def test_the_certificate_is_for_what_devices_may_call() -> None:
+    """Its name, and addresses at home and in tunnels; no container's."""
+    subject = certificate_subject(Config("Kitchen", Path("/state")), "ab12cd34")
+
+    assert "kitchen-ab12.local" in subject.names
+    usable = {own.interface.ip for own in read_addresses() if own.is_for_devices}
+    assert set(subject.addresses) == usable

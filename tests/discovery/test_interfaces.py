@@ -8,7 +8,10 @@ import pytest
 
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.interfaces import (
+    LinkKind,
     list_addresses,
+    list_own_addresses,
+    own_addresses,
     own_macs,
     usable_addresses,
     wired_mac,
@@ -83,6 +86,68 @@ def test_an_interface_that_vanishes_while_being_listed_is_skipped() -> None:
 def test_this_machines_loopback_is_never_listed() -> None:
     """Against the real kernel: a phone cannot reach 127.0.0.1."""
     assert all(entry.interface != "lo" for entry in list_addresses())
+
+
+def sysfs(root: Path, name: str, **files: str) -> None:
+    """Make an interface as sysfs shows it."""
+    folder = root / "sys" / "class" / "net" / name
+    folder.mkdir(parents=True)
+    for file, text in files.items():
+        (folder / file).write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "files", "kind"),
+    [
+        ("eth0", "up,broadcast,running,multicast", {}, LinkKind.LOCAL_NETWORK),
+        ("br-lan", "up,broadcast,running,multicast", {}, LinkKind.CONTAINERS),
+        ("docker0", "up,broadcast,running,multicast", {}, LinkKind.CONTAINERS),
+        ("lo", "up,loopback,running", {}, LinkKind.LOOPBACK),
+        ("tailscale0", "up,pointopoint,running,noarp,multicast", {}, LinkKind.TUNNEL),
+        ("wg0", "up,pointopoint,running,noarp", {}, LinkKind.TUNNEL),
+        # Called as their owners like: a program's, and WireGuard's.
+        ("home", "up,pointopoint,running", {"tun_flags": "0x1001"}, LinkKind.TUNNEL),
+        (
+            "wt0",
+            "up,pointopoint,running",
+            {"uevent": "DEVTYPE=wireguard\nINTERFACE=wt0"},
+            LinkKind.TUNNEL,
+        ),
+        # As a rootless container's card is made.
+        ("eth0", "up,broadcast,running,multicast", {"tun_flags": "0x1002"}, LinkKind.LOCAL_NETWORK),
+        ("eth0", "up,broadcast,running", {"tun_flags": "?"}, LinkKind.LOCAL_NETWORK),
+        ("ppp0", "up,pointopoint,running,multicast", {}, LinkKind.POINT_TO_POINT),
+        ("wwan0", "up,pointopoint,running", {"uevent": "DEVTYPE=wwan"}, LinkKind.POINT_TO_POINT),
+    ],
+)
+def test_every_address_is_listed_with_what_it_leads_to(
+    tmp_path: Path, name: str, flags: str, files: dict[str, str], kind: LinkKind
+) -> None:
+    """Also those that are never announced."""
+    sysfs(tmp_path, name, **files)
+    adapters = [adapter(name, ip("100.64.1.2", 32), ip("fd7a::5", 128))]
+
+    found = own_addresses(adapters, {name: Stats(flags)}, tmp_path)
+
+    assert [(own.entry.address, own.entry.prefix_length) for own in found] == [
+        ("100.64.1.2", 32),
+        ("fd7a::5", 128),
+    ]
+    assert {own.kind for own in found} == {kind}
+
+
+@pytest.mark.parametrize("flags", ["broadcast,running", "up,broadcast,multicast"])
+def test_an_interface_that_is_down_has_no_addresses(tmp_path: Path, flags: str) -> None:
+    """Nobody comes in by it."""
+    assert own_addresses([adapter("eth0", ip("10.0.0.1"))], {"eth0": Stats(flags)}, tmp_path) == []
+
+
+def test_this_machines_own_addresses_hold_all_that_are_announced() -> None:
+    """Against the real kernel; and its loopback besides."""
+    own = list_own_addresses()
+
+    assert ("127.0.0.1", LinkKind.LOOPBACK) in [(o.entry.address, o.kind) for o in own]
+    assert {o.entry for o in own} >= set(list_addresses())
 
 
 def card(root: Path, name: str, **files: str | None) -> None:
