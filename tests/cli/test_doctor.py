@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inglenook.daemon.statefolder import held_state_folder
 from inglenook.engine.cores import placement_order
 from tests.cli.conftest import Inglenook
 from tests.parts import board
@@ -297,3 +298,43 @@ def test_another_program_on_the_port_is_to_be_fixed(box: Box, starter_model: Pat
     verdict, text = said(ran)["ports"]
     assert verdict == "fix"
     assert "is taken by another program" in text
+
+
+def test_a_path_too_long_for_a_daemon_is_one_line_among_all(
+    inglenook: Inglenook, settings: Path, tmp_path: Path
+) -> None:
+    """In the daemon's own words; everything else is looked at as ever."""
+    board.pi_5(tmp_path / "root")
+    written = yaml.safe_load(settings.read_text())
+    written["state_dir"] = str(tmp_path / ("long" * 40))
+    settings.write_text(yaml.safe_dump(written))
+    words = f"{written['state_dir']} is too long a path for a socket; use a shorter"
+
+    ran = inglenook("doctor")
+
+    lines = said(ran)
+    assert ran.returncode == 1
+    assert lines["state_dir"] == ("fix", words)
+    assert lines["daemon"][0] == "warning"
+    assert lines["ports"][0] == "ok"
+    for command in (("status", "--once"), ("pair",), ("run",)):
+        assert inglenook(*command).err == f"inglenook: state_dir: {words}\n"
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_daemon_that_does_not_answer_is_one_line_among_all(
+    inglenook: Inglenook, tmp_path: Path
+) -> None:
+    """It runs, so its ports are not free and its model's memory is not missing."""
+    board.pi_5(tmp_path / "root")
+    (tmp_path / "state").mkdir()
+    with held_state_folder(tmp_path / "state"):
+        ran = inglenook("doctor")
+
+    lines = said(ran)
+    assert ran.returncode == 1
+    assert lines["daemon"][0] == "fix"
+    assert "does not answer at" in lines["daemon"][1]
+    assert lines["engine state"][0] == "warning"
+    assert "memory for it" not in lines
+    assert lines["state_dir"][0] != "fix"

@@ -70,29 +70,6 @@ def can_map(path: Path) -> bool:
     return True
 
 
-def can_map(path: Path) -> bool:
-    """Whether the kernel maps this file into memory; tried, as no file system can be asked.
-
-    Some cannot: 9p, a few network mounts, and FUSE drivers that ask for direct I/O (``ENODEV``).
-    llama.cpp maps by default, and does not load a model from there unless it is told to read it.
-
-    Args:
-        path: A model that `inspect_model` has read. Of one that has gone meanwhile the loader tells
-            more than could be told here, so it counts as one that can be mapped.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True
-    try:
-        mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ).close()
-    except (OSError, ValueError):  # ValueError: of an empty file
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise BadModelError("is a directory", "name the .gguf file inside it")
