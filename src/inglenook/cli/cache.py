@@ -12,7 +12,6 @@ from typing import Any
 
 from inglenook.cli.output import note
 from inglenook.config import Config, load_config
-from inglenook.daemon.statefolder import held_state_folder, holder_of
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.errors import StartupError
@@ -53,6 +52,9 @@ def empty_cache(state_dir: Path) -> int:
     Raises:
         StartupError: If it cannot be emptied.
     """
+    # Imported here: it brings the daemon, which takes longer than all else these commands need.
+    from inglenook.daemon.statefolder import held_state_folder, holder_of
+
     holder = holder_of(state_dir)
     if holder is not None and holder.is_daemon:
         return asyncio.run(_ask_daemon(state_dir))

@@ -116,7 +116,9 @@ class Daemon:
         )
         self._service = Service(systemd.notifier, self._supervisor)
         self._inherited = systemd.inherited
-        self._rereading = Reload(reread, self._service, self._take_up, self._renew_certificate)
+        self._rereading = Reload(
+            reread, self._service.reloading, self._take_up, self._renew_certificate
+        )
         self._clock = clock
         self._wake_targets = WakeTargets(config.wake)
         self._announcer: Announcer | None = None

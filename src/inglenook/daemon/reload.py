@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 
 from inglenook.config import Config
-from inglenook.daemon.service import Service
 from inglenook.errors import ConfigError, StartupError
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class Reload:
     def __init__(
         self,
         reread: Callable[[], Config] | None,
-        service: Service,
+        reloading: Callable[[], AbstractContextManager[None]],
         take_up: Callable[[Config], None],
         renew_certificate: Callable[[], Awaitable[None]],
     ) -> None:
@@ -27,13 +27,13 @@ class Reload:
 
         Args:
             reread: Reads the settings; blocks, raises a ConfigError. None where there are none.
-            service: Tells systemd of it.
+            reloading: Tells systemd when it begins and ends.
             take_up: Makes them count.
             renew_certificate: The box may have other names or addresses than at its start; raises a
                 StartupError if there is no certificate for them.
         """
         self._reread = reread
-        self._service = service
+        self._reloading = reloading
         self._take_up = take_up
         self._renew_certificate = renew_certificate
 
@@ -43,7 +43,7 @@ class Reload:
             await told.wait()
             told.clear()
             if self._reread is not None:
-                with self._service.reloading():
+                with self._reloading():
                     await self._reload(self._reread)
 
     async def _reload(self, reread: Callable[[], Config]) -> None:
