@@ -30,7 +30,7 @@ from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load
 from inglenook.engine.supervisor import Supervisor
 from inglenook.gateway.app import PROTOCOLS, urls
-from inglenook.gateway.house import Addresses, House, Identity
+from inglenook.gateway.house import House, Identity
 from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
@@ -244,7 +244,7 @@ class Daemon:
             wake=self._wake,
             snapshot=self._snapshot,
             metrics=self._metrics.text,
-            addresses=_addresses,
+            addresses=partial(asyncio.to_thread, read_addresses),
             host_name=lambda: announcer.host_name,
             names=self._config.listen.names,
             origins=self._config.listen.origins,
@@ -371,7 +371,3 @@ class Daemon:
 
 def _tokens(allowlist: Allowlist) -> dict[str, str]:
     return {device.device_id: device.token_sha256 for device in allowlist.devices}
-
-
-async def _addresses() -> Addresses:
-    return await asyncio.to_thread(read_addresses)
