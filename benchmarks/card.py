@@ -9,7 +9,8 @@ from pathlib import Path
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import ChatMessage, Sampling, Start
 from inglenook.serving.journal import Journal, Opening
-from inglenook.serving.recorder import SYNC_EVERY_S
+from inglenook.serving.moments import Moment
+from inglenook.serving.recorder import LOG_STEP_BYTES, SYNC_EVERY_S
 from inglenook.serving.response import Change, Ending, Outcome, Piece, Status
 from inglenook.serving.settings import ServingSettings
 
@@ -50,19 +51,22 @@ def write_hour(folder: Path, *, frames_s: int, duration_s: int = 3600) -> Writte
         shown_bytes = place = 0
         for frame in range(frames_s * duration_s):
             now = frame / frames_s
+            moment = Moment(now, now, "boot")
             response_id = f"r_{frame // _ANSWER_FRAMES:016d}"
             place = frame % _ANSWER_FRAMES
             if place == 0:
-                journal.write([_opening(response_id)], [], now)
-            journal.write([], [_change(response_id, place)], now)
+                journal.write([_opening(response_id)], [], moment)
+            journal.write([], [_change(response_id, place)], moment)
             shown_bytes += len(_TOKEN)
             if place == _ANSWER_FRAMES - 1:
                 kept.append((now, response_id))
             # As the desk does, which looks for old answers once a second.
             if frame % frames_s == 0 and kept and now - kept[0][0] > resume_ttl_s:
                 journal.forget([kept.pop(0)[1]])
-            if frame % round(SYNC_EVERY_S * frames_s) == 0:
-                journal.sync()
+            # As the recorder does, on a card that is quick enough between two frames.
+            if frame % round(SYNC_EVERY_S * frames_s) == 0 and journal.sync() >= LOG_STEP_BYTES:
+                journal.checkpoint()
+                journal.truncate()
         journal.sync()
         handed_after, card_after = _written()
         journal.close()

@@ -10,7 +10,7 @@ from inglenook.config import Config, load_config
 from inglenook.daemon import Daemon
 from inglenook.daemon.loading import make_load, read_budget
 from inglenook.engine.orders import Load, PrefixCache
-from inglenook.engine.supervisor import NotNow
+from inglenook.engine.troubles import NotNow
 from inglenook.models.board import read_board
 from inglenook.models.inspect import inspect_model
 from inglenook.models.preflight import Memory

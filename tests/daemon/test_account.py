@@ -27,8 +27,9 @@ def told(
     load: Load = ONE,
     engine: EngineState = READY,
     stage: str = "busy",
+    journal_error: str | None = None,
 ) -> dict[str, Any]:
-    return state_of(governor, load, engine, stage)
+    return state_of(governor, load, engine, stage, journal_error)
 
 
 def test_a_model_on_its_way_says_how_far_it_has_come() -> None:
@@ -51,6 +52,11 @@ def test_a_model_on_its_way_says_how_far_it_has_come() -> None:
             "smol unloaded, 0 of 8 answers, 51 °C, asleep (unloaded)",
         ),
         (told(engine=EngineState(Phase.MISSING)), "no model, 1 of 8 answers, 51 °C"),
+        (
+            told(journal_error="No space left on device"),
+            "smol ready, 1 of 8 answers, 51 °C, answers are not kept on disk: No space left on"
+            " device",
+        ),
     ],
 )
 def test_one_line_says_what_matters(state: dict[str, Any], line: str) -> None:

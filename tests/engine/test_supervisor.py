@@ -14,7 +14,7 @@ import pytest
 from inglenook.engine import child
 from inglenook.engine.orders import PIPE_VERSION, EngineState, Load, Phase
 from inglenook.engine.patience import Patience
-from inglenook.engine.supervisor import NotNow
+from inglenook.engine.troubles import NotNow
 from inglenook.errors import EngineError
 from tests.engine.watched import (
     DEADLINE_S,

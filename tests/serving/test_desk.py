@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -495,20 +496,61 @@ async def test_while_the_engine_needs_long_phones_are_sent_away() -> None:
     assert problem.value.retry_after_s == 25.6
 
 
-async def test_without_a_model_everything_that_waits_fails_and_so_does_what_comes() -> None:
-    """Nobody knows when the owner will put one there."""
+async def test_while_the_model_is_missing_what_was_begun_waits_and_what_comes_is_refused() -> None:
+    """Its drive may come a moment later, or its file be replaced; phones hear why they wait."""
     engine = FakeEngine()
-    async with open_desk(engine) as desk:
+    async with open_desk(engine, max_active=1) as desk:
         running = desk.submit("ada", ask())
-        engine.step()
+        engine.step(3)
+        await until_shown(running, "abc")
         engine.die()
         waiting = desk.submit("ben", ask())
-        engine.tell(Phase.MISSING)
-        await until_over(running, waiting)
-        assert code(running) is code(waiting) is Code.MODEL_MISSING
+        engine.tell(Phase.MISSING, retry_in_s=1.0)
+        await until(waiting, lambda: waiting.place is not None)
+        assert waiting.place is not None
+        assert waiting.place.reason is Reason.LOADING
         with pytest.raises(Problem) as problem:
             desk.submit("ada", ask())
-    assert problem.value.code is Code.MODEL_MISSING
+        assert (problem.value.code, problem.value.retry_after_s) == (Code.MODEL_MISSING, 1.0)
+        engine.come_back()
+        engine.step(60)
+        await until_over(running, waiting)
+    assert (answer(running), answer(waiting)) == (ALPHABET, ALPHABET)
+    assert running.status is waiting.status is Status.COMPLETED
+
+
+@pytest.mark.usefixtures("quick_tidying")
+async def test_what_nobody_reads_does_not_wait_for_a_missing_model_for_ever() -> None:
+    """It has its grace, like any other."""
+    engine = FakeEngine()
+    async with open_desk(engine, settings=ServingSettings(unread_grace_s=0.05)) as desk:
+        unread, read = desk.submit("ada", ask()), desk.submit("ben", ask())
+        read.subscribe(lambda: None)
+        engine.step()
+        engine.die()
+        engine.tell(Phase.MISSING)
+        await eventually(lambda: unread.status.over)
+        assert (unread.status, read.status.over) == (Status.CANCELLED, False)
+        desk.cancel(read)
+
+
+async def test_an_answer_cannot_go_on_with_another_file_of_the_same_name() -> None:
+    """Its tokens would mean something else; one without any is simply answered by the new file."""
+    engine = FakeEngine()
+    engine.state = replace(engine.state, model_id="one")
+    async with open_desk(engine, max_active=1) as desk:
+        begun, fresh = desk.submit("ada", ask()), desk.submit("ben", ask())
+        engine.step(2)
+        await until_shown(begun, "ab")
+        engine.die()
+        engine.state = replace(engine.state, model_id="other")
+        engine.come_back()
+        engine.step(27)
+        await until_over(begun, fresh)
+    assert (answer(begun), code(begun)) == ("ab", Code.MODEL_MISSING)
+    assert begun.outcome is not None
+    assert "was replaced" in str(begun.outcome.problem)
+    assert answer(fresh) == ALPHABET
 
 
 async def test_an_answer_cannot_go_on_with_another_model() -> None:
@@ -1091,17 +1133,25 @@ def quick_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_answer_that_nobody_reads_is_cancelled_after_its_grace(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """And the log says so; one that is read goes on."""
+    """And the log says so once, however long the engine takes; one that is read goes on."""
     caplog.set_level("INFO")
-    engine = FakeEngine()
+    engine, looks = FakeEngine(), 0
+
+    def count() -> None:
+        nonlocal looks
+        looks += 1
+
     async with open_desk(engine, settings=ServingSettings(unread_grace_s=0.05)) as desk:
         read, unread = desk.submit("ada", ask()), desk.submit("ada", ask())
         read.subscribe(lambda: None)
         await eventually(lambda: any(job.cancelled for job in engine.running.values()))
+        desk._places.forget_idle = count  # type: ignore[method-assign]
+        await eventually(lambda: looks > 5)
+        assert len(engine.cancels) == 1
         engine.step(27)
         await until_over(read, unread)
     assert (read.status, unread.status) == (Status.COMPLETED, Status.CANCELLED)
-    assert f"answer {unread.response_id} is cancelled: nobody reads it" in caplog.text
+    assert caplog.text.count(f"answer {unread.response_id} is cancelled: nobody reads it") == 1
 
 
 @pytest.mark.usefixtures("quick_tidying")

@@ -16,13 +16,15 @@ from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import ChatMessage, Sampling, Start
 from inglenook.errors import Code, Problem
 from inglenook.serving.journal import Journal, Opening, Saved
+from inglenook.serving.moments import Moment
 from inglenook.serving.response import Change, Ending, Outcome, Piece, Status
 
 ANSWER, THINKING = Channel.ANSWER, Channel.THINKING
 
 SAMPLING = Sampling(0.7, 40, 0.9, 0.05, 1.1, 0.0, 0.0, 64, 7)
 
-NOW = 1_700_000_000.0
+NOW = Moment(1_700_000_000.0, 5000.0, "this boot")
+LATER = NOW.before(-5)
 
 
 def opening(response_id: str = "r1", device_id: str = "ada", question: str = "Why?") -> Opening:
@@ -58,6 +60,12 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("journal.db*"))
 
 
+def emptied(journal: Journal) -> None:
+    """Have what was forgotten leave the log, too."""
+    journal.checkpoint()
+    assert journal.truncate()
+
+
 def raw(folder: Path) -> bytes:
     """Every byte that the journal has on disk."""
     return b"".join(path.read_bytes() for path in files(folder))
@@ -83,7 +91,7 @@ def test_what_was_written_is_read_back_whole(tmp_path: Path) -> None:
         first = Piece(1, THINKING, 0, "hm\0é"), Piece(2, ANSWER, 0, "a")
         journal.write([], [change("r1", *first, tokens=(1, 2))], NOW)
         second = Piece(7, ANSWER, 1, "b")
-        journal.write([], [change("r1", second, tokens=(3,), ending=ending)], NOW + 5)
+        journal.write([], [change("r1", second, tokens=(3,), ending=ending)], LATER)
     with opened(tmp_path) as (_journal, saved):
         [one, two] = saved
 
@@ -93,7 +101,7 @@ def test_what_was_written_is_read_back_whole(tmp_path: Path) -> None:
     assert two.opening == opening("r2", "ben")
     assert one.pieces == (*first, second)
     assert one.tokens == (1, 2, 3)
-    assert one.ended_at == NOW + 5
+    assert one.ended_at == LATER
     assert one.ending is not None
     assert str(one.ending.outcome.problem) == str(problem)
     assert one.ending.seq == 9
@@ -135,6 +143,7 @@ def test_a_change_of_a_response_that_was_forgotten_is_not_kept(tmp_path: Path) -
         journal.write([opening()], [], NOW)
         journal.forget(["r1", "unknown"])
         journal.write([], [change("r1", Piece(1, ANSWER, 0, "secret"))], NOW)
+        emptied(journal)
         assert b"secret" not in raw(tmp_path)
 
 
@@ -197,9 +206,11 @@ def test_what_was_purged_is_in_none_of_its_bytes(tmp_path: Path, seed: int) -> N
             )
         assert b"secret-ada" in raw(tmp_path)
         journal.forget([r for r, owner in owners.items() if owner == "ada"], purge=True)
+        emptied(journal)
 
         assert b"secret-ada" not in raw(tmp_path)
         journal.forget([r for r, owner in owners.items() if owner != "ada"])
+        emptied(journal)
         assert b"secret" not in raw(tmp_path)
     assert (tmp_path / "journal.db").stat().st_size <= 8 * 1024
 
@@ -217,15 +228,25 @@ def test_forgetting_some_keeps_the_others(tmp_path: Path) -> None:
 
 def test_it_says_when_it_was_last_written(tmp_path: Path) -> None:
     """So a restarted daemon knows for how long nobody could go on."""
-    journal = Journal(tmp_path / "journal.db")
-    assert journal.load()[1] == 0.0
-    journal.write([opening()], [], NOW)
-    journal.close()
-    written_at = (tmp_path / "journal.db").stat().st_mtime
+    with opened(tmp_path) as (journal, _saved):
+        journal.write([opening()], [], NOW)
+        # Too soon after to be worth a page of the card.
+        journal.write([], [change("r1", Piece(1, ANSWER, 0, "a"))], NOW.before(-4))
+    assert last_written(tmp_path) == NOW
+    with opened(tmp_path) as (journal, _saved):
+        journal.write([], [change("r1", Piece(2, ANSWER, 1, "b"))], NOW.before(-9))
+    assert last_written(tmp_path) == NOW.before(-9)
+    with opened(tmp_path) as (journal, _saved):
+        journal.note(NOW.before(-99))
+    assert last_written(tmp_path) == NOW.before(-99)
 
-    again = Journal(tmp_path / "journal.db")
-    assert again.load()[1] == written_at
-    again.close()
+
+def last_written(folder: Path) -> Moment:
+    """What a journal says of that."""
+    journal = Journal(folder / "journal.db")
+    _saved, last = journal.load()
+    journal.close()
+    return last
 
 
 def filled(folder: Path) -> Path:
@@ -240,7 +261,7 @@ def filled(folder: Path) -> Path:
             journal.write([], changes, NOW)
             if seq == 30:
                 # Half in the file, half in the log.
-                journal._opened().execute("PRAGMA wal_checkpoint")
+                emptied(journal)
         return copied(folder, "killed")
 
 

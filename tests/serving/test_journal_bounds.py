@@ -6,6 +6,7 @@ from pathlib import Path
 
 from inglenook.engine.orders import ChatMessage, Sampling, Start
 from inglenook.serving.journal import Journal, Opening
+from inglenook.serving.moments import Moment
 from inglenook.serving.response import Change, Ending, Outcome, Status
 
 SECRET = "what the phone asked, " * 1000
@@ -31,7 +32,7 @@ def test_a_question_that_was_taken_back_at_once_is_not_kept(tmp_path: Path) -> N
     journal.load()
     before = size(tmp_path)
     for number in range(100):
-        journal.write([opening(number)], [ending(number)], now=0.0)
+        journal.write([opening(number)], [ending(number)], now=Moment(0.0))
 
     assert size(tmp_path) - before < len(SECRET) * 20
     journal.close()
@@ -43,8 +44,8 @@ def test_an_answered_question_leaves_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.load()
     for number in range(100):
-        journal.write([opening(number)], [], now=0.0)
-        journal.write([], [ending(number)], now=0.0)
+        journal.write([opening(number)], [], now=Moment(0.0))
+        journal.write([], [ending(number)], now=Moment(0.0))
     journal.close()
 
     assert (tmp_path / "journal.db").stat().st_size < len(SECRET) * 10

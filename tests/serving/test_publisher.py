@@ -52,7 +52,7 @@ async def running(folder: Path) -> AsyncIterator[Press]:
     """A publisher at work with a journal; stopped at the end."""
     recorder, shelf = Recorder(Journal(folder / "journal.db")), Shelf(600.0, 60.0)
     await recorder.load()
-    publisher = Publisher(recorder, shelf, lambda: 0.0)
+    publisher = Publisher(recorder, shelf, lambda: 0.0, lambda _saved, _last: [])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publisher.run(), name="publisher")
         try:

@@ -4,14 +4,15 @@ import asyncio
 import logging
 import resource
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from inglenook.chat.thinking import Channel
-from inglenook.serving.journal import Journal
+from inglenook.serving import recorder as recorder_module
+from inglenook.serving.journal import Journal, Saved
 from inglenook.serving.recorder import Recorder
 from inglenook.serving.response import Change, Piece
 from tests.serving.test_journal import change, files, opened, opening
@@ -26,6 +27,34 @@ async def recorder_in(folder: Path) -> AsyncIterator[Recorder]:
         yield recorder
     finally:
         await recorder.close()
+
+
+@asynccontextmanager
+async def at_work(
+    recorder: Recorder, *, writing: bool = False, on_due: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """A recorder that looks after the disk until the end of the block."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(
+            recorder.run(
+                writing=lambda: writing,
+                unfinished=lambda: True,
+                on_due=on_due,
+                resume_ttl_s=600.0,
+            ),
+            name="recorder",
+        )
+        try:
+            yield
+        finally:
+            running.cancel()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(30.0):
+        while not condition():  # noqa: ASYNC110 a file tells nobody
+            await asyncio.sleep(0.005)
 
 
 @contextmanager
@@ -43,6 +72,12 @@ def seqs_in(folder: Path) -> list[int]:
     """The numbers of the pieces of the one response in a journal."""
     with opened(folder) as (_journal, [saved]):
         return [piece.seq for piece in saved.pieces]
+
+
+def read_back(folder: Path) -> list[Saved]:
+    """Everything a journal holds."""
+    with opened(folder) as (_journal, saved):
+        return saved
 
 
 def said(seq: int, text: str = "x" * 100) -> Change:
@@ -64,22 +99,24 @@ async def test_without_a_journal_it_keeps_nothing_and_does_nothing() -> None:
     """For an owner who wants no answers on disk."""
     recorder = Recorder(None)
     assert not recorder.keeps
-    assert await recorder.load() == ([], 0.0)
+    assert (await recorder.load())[0] == []
     await recorder.write([opening()], [said(1)])
-    await recorder.forget(["r1"], purge=True)
+    recorder.forget(["r1"], purge=True)
     await recorder.close()
 
 
 async def test_a_full_disk_is_told_once_and_answers_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The write fails, the one after it is not even tried."""
+    """The write fails, the one after it is not even tried; whoever asks is told why."""
     async with recorder_in(tmp_path) as recorder:
         await recorder.write([opening()], [said(1)])
+        assert recorder.error is None
         with full_disk():
             await recorder.write([], [said(2)])
             await recorder.write([], [said(3)])
         assert not recorder.keeps
+        assert recorder.error == "disk I/O error"
         await recorder.write([], [said(4)])
     [record] = caplog.records
     assert "no longer kept" in record.getMessage()
@@ -103,8 +140,9 @@ async def test_text_is_purged_from_a_journal_that_can_no_longer_be_written(tmp_p
         with full_disk():
             await recorder.write([], [said(2)])
         assert files(tmp_path)
-        await recorder.forget(["r1"], purge=True)
-        assert not files(tmp_path)
+        async with at_work(recorder):
+            recorder.forget(["r1"], purge=True)
+            await eventually(lambda: not files(tmp_path))
 
 
 async def test_purging_on_a_full_disk_still_purges(tmp_path: Path) -> None:
@@ -112,8 +150,9 @@ async def test_purging_on_a_full_disk_still_purges(tmp_path: Path) -> None:
     async with recorder_in(tmp_path) as recorder:
         await recorder.write([opening()], [said(1)])
         with full_disk():
-            await recorder.forget(["r1"], purge=True)
-        assert not files(tmp_path)
+            async with at_work(recorder):
+                recorder.forget(["r1"], purge=True)
+                await eventually(lambda: not files(tmp_path))
 
 
 async def test_a_journal_that_cannot_be_opened_is_told_and_done_without(
@@ -123,10 +162,10 @@ async def test_a_journal_that_cannot_be_opened_is_told_and_done_without(
     (tmp_path / "journal.db").write_bytes(b"")
     (tmp_path / "journal.db-wal").mkdir()
     recorder = Recorder(Journal(tmp_path / "journal.db"))
-    assert await recorder.load() == ([], 0.0)
+    assert (await recorder.load())[0] == []
     assert not recorder.keeps
     await recorder.write([opening()], [said(1)])
-    await recorder.forget(["r1"], purge=True)
+    recorder.forget(["r1"], purge=True)
     await recorder.close()
 
     assert files(tmp_path)
@@ -142,8 +181,9 @@ async def test_nothing_of_it_runs_on_the_loops_own_thread(tmp_path: Path) -> Non
         def write(self, *args: object) -> None:
             threads.add(threading.get_ident())
 
-        def sync(self) -> None:
+        def sync(self) -> int:
             threads.add(threading.get_ident())
+            return 0
 
     recorder = Recorder(Watched(tmp_path / "journal.db"))
     await recorder.load()
@@ -152,3 +192,90 @@ async def test_nothing_of_it_runs_on_the_loops_own_thread(tmp_path: Path) -> Non
 
     assert threads
     assert threading.get_ident() not in threads
+
+
+async def test_once_the_disk_has_room_again_everything_is_kept_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says so; what is kept is what there is then, not what the file held."""
+    caplog.set_level("INFO")
+    changes: list[str | None] = []
+    recorder = Recorder(Journal(tmp_path / "journal.db"), lambda: changes.append(recorder.error))
+    await recorder.load()
+    await recorder.write([opening("gone")], [])
+    with full_disk():
+        await recorder.write([opening()], [said(1)])
+        assert await recorder.reopen() is None
+        assert recorder.error
+    found = await recorder.reopen()
+    assert found is not None
+    assert found[0] == []
+    assert not recorder.keeps
+    pieces = tuple(Piece(seq, Channel.ANSWER, seq - 1, "x") for seq in (1, 2, 3))
+    await recorder.rewrite([Saved(opening(), pieces, (7, 8, 9), None, None, "file")])
+    assert recorder.keeps
+    await recorder.write([], [change("r1", Piece(9, Channel.ANSWER, 3, "y"), tokens=(1,))])
+    await recorder.close()
+
+    assert [bool(error) for error in changes] == [True, False]
+    [lost, back] = [record.getMessage() for record in caplog.records]
+    assert "no longer kept" in lost
+    assert back == "answers are kept on disk again"
+    [saved] = await asyncio.to_thread(read_back, tmp_path)
+    assert (saved.opening, saved.model_id) == (opening(), "file")
+    assert [piece.seq for piece in saved.pieces] == [1, 2, 3, 9]
+    assert saved.tokens == (7, 8, 9, 1)
+
+
+async def test_a_journal_that_failed_is_due_at_a_question_and_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not at every question of a phone that asks and asks."""
+    now = asyncio.get_running_loop().time()
+    async with recorder_in(tmp_path) as recorder:
+        with monkeypatch.context() as clock:
+            clock.setattr(asyncio.get_running_loop(), "time", lambda: now)
+            assert not recorder.due(asked=True)
+            with full_disk():
+                await recorder.write([opening()], [])
+            due = {}
+            for later_s in (0.5, 2.0, 61.0):
+                clock.setattr(asyncio.get_running_loop(), "time", lambda s=later_s: now + s)
+                due[later_s] = (recorder.due(asked=True), recorder.due(asked=False))
+    assert due == {0.5: (False, False), 2.0: (True, False), 61.0: (True, True)}
+
+
+async def test_a_journal_that_failed_is_tried_again_though_nobody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that run for long are to be safe, too."""
+    monkeypatch.setattr(recorder_module, "RETRY_EVERY_S", 0.01)
+    due = asyncio.Event()
+    async with recorder_in(tmp_path) as recorder, at_work(recorder, on_due=due.set):
+        with full_disk():
+            await recorder.write([opening()], [])
+        async with asyncio.timeout(30.0):
+            await due.wait()
+
+
+@pytest.mark.parametrize("writing", [False, True])
+async def test_the_log_is_emptied_in_a_pause_and_when_it_has_grown_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: bool
+) -> None:
+    """Or the disk would fill up with it."""
+    monkeypatch.setattr(recorder_module, "SYNC_EVERY_S", 0.01)
+    monkeypatch.setattr(recorder_module, "LOG_BYTES_MAX", 200_000)
+    monkeypatch.setattr(recorder_module, "LOG_STEP_BYTES", 100_000)
+    wal = tmp_path / "journal.db-wal"
+    async with recorder_in(tmp_path) as recorder, at_work(recorder, writing=writing):
+        await recorder.write([opening()], [])
+        most_bytes = 0
+        for seq in range(1, 300):
+            await recorder.write([], [said(seq, "x" * 4000)])
+            most_bytes = max(most_bytes, wal.stat().st_size)
+            await asyncio.sleep(0.002)
+        if not writing:
+            await eventually(lambda: wal.stat().st_size == 0)
+    # 300 texts of 4000 bytes would be above 1.2 MB.
+    assert 5_000 < most_bytes < 800_000
+    assert len(await asyncio.to_thread(seqs_in, tmp_path)) == 299

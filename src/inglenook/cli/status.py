@@ -127,6 +127,8 @@ def plain_lines(state: Mapping[str, Any], bounds: Bounds) -> list[tuple[str, str
     ]
     if state["sentence"] or state["engine_why"]:
         lines.append(("limits", _limits(state)))
+    if state.get("journal_error"):
+        lines.append(("journal", _journal(state)))
     return lines
 
 
@@ -147,7 +149,8 @@ def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> Re
         style = _REASON_STYLES.get(state["reason"], _level_style(state))
     said = Text(_limits(state), style)
     charts = _charts(past, bounds, columns)
-    return Padding(Group(_title(state, bounds), *charts, axis, "", said, ""), (0, 0, 0, 1))
+    lost = [Text(_journal(state), "red")] if state.get("journal_error") else []
+    return Padding(Group(_title(state, bounds), *charts, axis, "", said, *lost, ""), (0, 0, 0, 1))
 
 
 def bars(
@@ -238,6 +241,14 @@ def _memory(state: Mapping[str, Any], bounds: Bounds) -> tuple[str, str]:
     if left_bytes is None:
         return "unknown", ""
     return format_bytes(left_bytes), "" if all_bytes is None else f"of {format_bytes(all_bytes)}"
+
+
+def _journal(state: Mapping[str, Any]) -> str:
+    """What is wrong with the journal, and what would change that."""
+    return (
+        f"Answers are not kept on disk: {state['journal_error']}. They would be lost if the box"
+        " were restarted now. It tries again every minute."
+    )
 
 
 def _limits(state: Mapping[str, Any]) -> str:

@@ -10,7 +10,11 @@ from inglenook.serving.places import Load
 
 
 def state_of(
-    governor: Mapping[str, Any], load: Load, engine: EngineState, stage: str
+    governor: Mapping[str, Any],
+    load: Load,
+    engine: EngineState,
+    stage: str,
+    journal_error: str | None,
 ) -> dict[str, Any]:
     """Put the ``state`` of docs/protocol.md together.
 
@@ -19,6 +23,7 @@ def state_of(
         load: Of the desk.
         engine: The engine's state.
         stage: How deep the box sleeps.
+        journal_error: Why answers are not kept on disk just now; None if they are, or need not be.
     """
     return {
         **governor,
@@ -29,6 +34,7 @@ def state_of(
         "engine": engine.phase,
         "loaded": engine.progress if engine.phase is Phase.LOADING else None,
         "sleep": stage,
+        "journal_error": journal_error,
     }
 
 
@@ -41,5 +47,6 @@ def status_line(state: Mapping[str, Any]) -> str:
         "" if state["cpu_c"] is None else f"{state['cpu_c']} °C",
         state["sentence"] if state["reason"] != "none" else "",
         f"asleep ({state['sleep']})" if state["sleep"] not in ("busy", "idle") else "",
+        f"answers are not kept on disk: {state['journal_error']}" if state["journal_error"] else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -92,7 +92,7 @@ class Daemon:
         )
         self._metrics = Metrics(self._snapshot)
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
-        self._recorder = Recorder(journal)
+        self._recorder = Recorder(journal, self._changed)
         self._desk = Desk(
             config.serving,
             self._supervisor,
@@ -188,7 +188,7 @@ class Daemon:
         async with AsyncExitStack() as doors:
             async with AsyncExitStack() as until_live:
                 until_live.push_async_callback(self._recorder.close)
-                await self._desk.restore(self._welcome.__contains__)
+                await self._desk.restore(lambda device_id: device_id in self._welcome)
                 # Before the doors open: who comes in at once must find that this counts.
                 self._resting.begin(ways)
                 door = front_door(found, self._house, self._phones, self._tls)
@@ -353,6 +353,7 @@ class Daemon:
                 self._desk.load,
                 self._supervisor.state,
                 self._resting.stage,
+                self._desk.journal_error,
             )
             if latest != told:
                 told = latest
@@ -365,7 +366,11 @@ class Daemon:
 
     def _snapshot(self) -> dict[str, Any]:
         return state_of(
-            self._governing.state(), self._desk.load, self._supervisor.state, self._resting.stage
+            self._governing.state(),
+            self._desk.load,
+            self._supervisor.state,
+            self._resting.stage,
+            self._desk.journal_error,
         )
 
 

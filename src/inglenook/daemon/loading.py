@@ -10,7 +10,7 @@ from inglenook.config import Config
 from inglenook.engine.orders import Load, PrefixCache
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.engine.supervisor import NotNow
+from inglenook.engine.troubles import NotNow
 from inglenook.errors import StartupError
 from inglenook.governor.cgroup import find_groups
 from inglenook.governor.memory import read_memory

@@ -181,12 +181,14 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
         request_tokens_max: Longest prompt plus answer of one request.
         threads: Compute threads in use.
         load_s: How long loading took, warm-up included.
+        model_id: See `EngineState.model_id`.
     """
 
     context_tokens: int
     request_tokens_max: int
     threads: int
     load_s: float
+    model_id: str = ""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -319,9 +321,11 @@ class EngineState:
         why: For `Phase.RESTARTING` and `Phase.MISSING`, one sentence for the operator; for
             `Phase.UNLOADED` too if it is to be loaded and cannot be yet, else empty.
         progress: How far loading has come, 0 to 1.
-        retry_in_s: For `Phase.RESTARTING`, how long until the next attempt.
+        retry_in_s: For `Phase.RESTARTING` and `Phase.MISSING`, how long until the next attempt.
         request_tokens_max: Longest prompt plus answer; 0 until it is ready.
         threads: Compute threads it was loaded with; 0 until it is ready.
+        model_id: Tells one model file from another by what is in it, whatever it is called; empty
+            until it is ready. Tokens of one file mean nothing to another.
     """
 
     phase: Phase
@@ -331,6 +335,7 @@ class EngineState:
     retry_in_s: float = 0.0
     request_tokens_max: int = 0
     threads: int = 0
+    model_id: str = ""
 
 
 class Sink(Protocol):

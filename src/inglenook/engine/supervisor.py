@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
-from inglenook.engine.backoff import restart_delay_s, still_counting
+from inglenook.engine.backoff import recheck_delay_s, restart_delay_s, still_counting
 from inglenook.engine.child import Child, WorkerExited
 from inglenook.engine.frames import BadFrame
 from inglenook.engine.orders import (
@@ -35,13 +35,14 @@ from inglenook.engine.orders import (
     Step,
 )
 from inglenook.engine.patience import Patience
+from inglenook.engine.troubles import ModelUnloadable, NotNow, WorkerSilent
 from inglenook.errors import EngineError, StartupError
 
 log = logging.getLogger(__name__)
 
 WORKER = (sys.executable, "-m", "inglenook.engine.worker")
 
-#: How often a missing or refused model is looked at again, seconds: its owner may be copying it.
+#: How often it is seen whether there is room for the model by now, seconds.
 _RECHECK_S = 5.0
 
 #: A silent engine is killed at once; if it is not so much later, its supervisor hangs, seconds.
@@ -51,25 +52,6 @@ _OVERDUE_S = 10.0
 _TIMER_SLACK = 0.02
 
 _PATIENCE = Patience()
-
-
-class WorkerSilent(EngineError):
-    """The engine said nothing for longer than its phase allows."""
-
-    def __init__(self, patience_s: float) -> None:
-        super().__init__(patience_s)
-        self.patience_s = patience_s
-
-    def __str__(self) -> str:
-        return f"the engine was silent for {self.patience_s:g} s and was killed"
-
-
-class ModelUnloadable(EngineError):
-    """The engine is well but cannot load this model; trying again at once would not help."""
-
-
-class NotNow(StartupError):
-    """The model is well, but cannot be loaded just now; waiting helps."""
 
 
 class Supervisor:
@@ -115,6 +97,7 @@ class Supervisor:
         self._borne_s = 0.0
         self._deaths: list[float] = []
         self._complaint = ""
+        self._missed = 0
         self._state = EngineState(Phase.LOADING, model)
 
     @property
@@ -236,7 +219,7 @@ class Supervisor:
         try:
             await self._converse(child, name, load)
         except ModelUnloadable as exc:
-            return max(self._without_model(name, str(exc)), self._delay_s())
+            return self._without_model(name, str(exc), at_least_s=self._delay_s())
         except EngineError as exc:
             # Phones hear of it now, not after its burial.
             child.kill()
@@ -257,13 +240,18 @@ class Supervisor:
         self._lose_jobs(killed=isinstance(why, WorkerExited) and why.killed)
         return delay_s
 
-    def _without_model(self, name: str, why: str) -> float:
+    def _without_model(self, name: str, why: str, *, at_least_s: float = 0.0) -> float:
+        """Wait for a model whose file is gone or wrong: its owner may be moving or copying it."""
         if self._complaint != why:
             log.error("no model: %s", why)
             self._complaint = why
-        self._tell(EngineState(Phase.MISSING, name, why))
-        self._lose_jobs()
-        return _RECHECK_S
+        delay_s = max(recheck_delay_s(self._missed), at_least_s)
+        self._missed += 1
+        self._tell(EngineState(Phase.MISSING, name, why, retry_in_s=delay_s))
+        # That says nothing about the jobs.
+        for sink in self._take_sinks():
+            sink.unloaded()
+        return delay_s
 
     def _without_room(self, why: str) -> float:
         # The numbers in it change from one look to the next.
@@ -334,12 +322,17 @@ class Supervisor:
             case Ready():
                 size = f"{event.context_tokens} tokens of context, {event.threads} threads"
                 log.info("model %s ready: %s, loaded in %.1f s", name, size, event.load_s)
-                self._complaint = ""
+                self._complaint, self._missed = "", 0
                 if self._limits != Limits():
                     child.send(self._limits)
-                tokens_max, threads = event.request_tokens_max, event.threads
                 self._tell(
-                    EngineState(Phase.READY, name, request_tokens_max=tokens_max, threads=threads)
+                    EngineState(
+                        Phase.READY,
+                        name,
+                        request_tokens_max=event.request_tokens_max,
+                        threads=event.threads,
+                        model_id=event.model_id,
+                    )
                 )
                 self._send_purge()
             case LoadFailed():

@@ -97,6 +97,8 @@ class _Now(Collector):
         yield _gauge("engine_ready", "Whether an answer can start at once.", ready)
         yield _gauge("active_answers", "Answers being written.", state["active"])
         yield _gauge("queued_answers", "Questions that wait for a place.", state["queued"])
+        what = "Whether answers would survive the daemon's death; 1 too if they need not."
+        yield _gauge("journal_ok", what, int(state["journal_error"] is None))
         what = "Answers that may be written at once now."
         yield _gauge("active_answers_limit", what, state["max_active"])
         what = "Of the sensor nearest to its limit."

@@ -30,7 +30,8 @@ def problem_of(state: EngineState) -> Problem:
     """Say to a person why an engine without a model, or one that fails again and again, is none."""
     if state.phase is Phase.MISSING:
         text = "This box has no usable model right now; its log says why."
-        return Problem(Code.MODEL_MISSING, text)
+        retry_after_s = round(state.retry_in_s, 1) or None
+        return Problem(Code.MODEL_MISSING, text, retry_after_s=retry_after_s)
     text = "The model keeps failing on this box; its log says why."
     return Problem(Code.ENGINE_FAILED, text, retry_after_s=round(state.retry_in_s, 1))
 

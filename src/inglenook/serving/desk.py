@@ -7,25 +7,24 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
-
-import msgspec
 
 from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.engine.orders import Engine, EngineState, Phase
 from inglenook.errors import Code, Problem
-from inglenook.serving.admission import check_request, problem_of, raise_if
+from inglenook.serving.admission import check_request, raise_if
 from inglenook.serving.ahead import Preparation, ReadAhead
 from inglenook.serving.job import Job
 from inglenook.serving.journal import Opening, Saved
 from inglenook.serving.limits import ServingLimits
+from inglenook.serving.moments import Moment, read_moment
 from inglenook.serving.order import prepare_order, start_order
 from inglenook.serving.places import Load, Places
 from inglenook.serving.publisher import Publisher
 from inglenook.serving.recorder import Recorder
-from inglenook.serving.response import Change, Outcome, Response, Status
+from inglenook.serving.response import Outcome, Response, Status
+from inglenook.serving.restorer import Restorer
 from inglenook.serving.settings import ServingSettings
 from inglenook.serving.shelf import Shelf
 
@@ -35,12 +34,6 @@ log = logging.getLogger(__name__)
 WAITING_PER_DEVICE_MAX = 16
 
 _TIDY_S = 1.0
-
-#: When an answer goes on after a restart, so many frame numbers at most are left out, and half as
-#: many at least. Text shown between the last sync and a power cut had numbers too; they must not
-#: come back with other text, not even if the power is cut again before the next sync. So how many
-#: is drawn at random. JavaScript counts exactly up to 2**53, which leaves a million restarts.
-_SKIPPED_SEQS_MAX = 2**33
 
 
 class Desk:
@@ -75,7 +68,9 @@ class Desk:
         self._shelf = Shelf(settings.resume_ttl_s, settings.unread_grace_s)
         self._numbers = itertools.count(1)
         self._ahead = ReadAhead(engine, self._numbers)
-        self._publisher = Publisher(recorder, self._shelf, self._now)
+        self._publisher = Publisher(recorder, self._shelf, self._now, self._everything)
+        self._restorer = Restorer(self._shelf, self, self._now, settings.resume_ttl_s)
+        self._is_welcome: Callable[[str], bool] = lambda _device_id: True
         self._occupied = asyncio.Event()
         self._closed = False
         self._pumping = False
@@ -89,6 +84,11 @@ class Desk:
     def preparing(self) -> int:
         """For how many devices prompts are read ahead, or are to be."""
         return len(self._ahead.devices)
+
+    @property
+    def journal_error(self) -> str | None:
+        """Why answers are not kept on disk just now, though they should be; else None."""
+        return self._recorder.error
 
     @property
     def refusal(self) -> Problem | None:
@@ -126,9 +126,12 @@ class Desk:
         response = Response(response_id, device_id, model, self._now())
         start = start_order(request, profile_for(model), secrets.randbits(32))
         self._publisher.opening(Opening(response_id, device_id, idempotency_key, model, start))
-        self._keep(response, idempotency_key)
+        self._shelf.add(response, idempotency_key)
+        self._occupied.set()
         self._ahead.asked(device_id)
-        self._places.put(Job(start, response, self._now, self), weight=weight)
+        job = Job(start, response, self._now, self)
+        self._restorer.add(job)
+        self._places.put(job, weight=weight)
         self._pump()
         return response
 
@@ -175,16 +178,18 @@ class Desk:
         """The response of that id, if it is kept and belongs to that device."""
         return self._shelf.find(device_id, response_id)
 
-    def cancel(self, response: Response) -> None:
-        """End a response soon; nothing happens if it has ended."""
+    def cancel(self, response: Response) -> bool:
+        """End a response soon; says whether it was still wanted until now."""
         active = self._places.active.get(response.response_id)
         if active is not None:
-            active.unwanted = True
-            self._engine.cancel(active.start.job)
-            return
+            wanted, active.unwanted = not active.unwanted, True
+            if wanted:
+                self._engine.cancel(active.start.job)
+            return wanted
         waiting = self._places.take_waiting(response)
         if waiting is not None:
             waiting.cancelled()
+        return waiting is not None
 
     def forget_device(self, device_id: str) -> None:
         """Cancel and drop everything of a device that is no longer welcome.
@@ -200,9 +205,10 @@ class Desk:
         self._engine.purge()
 
     def engine_changed(self, state: EngineState) -> None:
-        """The engine has a new state."""
-        if state.phase is Phase.MISSING:
-            self._fail_waiting(problem_of(state))
+        """The engine has a new state.
+
+        What was begun waits, whatever that is: a model's file that is gone may come back.
+        """
         self._pump()
 
     async def restore(self, is_welcome: Callable[[str], bool]) -> None:
@@ -212,33 +218,18 @@ class Desk:
             is_welcome: Says of a device's id whether it is still paired. What belonged to others
                 is removed: they may have been shut out while nobody was here to hear of it.
         """
-        saved, written_at = await self._recorder.load()
-        wall = datetime.now(UTC).timestamp()
-        down_s = max(wall - written_at, 0.0)
-        for item in saved:
-            age_s = down_s if item.ended_at is None else max(wall - item.ended_at, 0.0)
-            opening = item.opening
-            if age_s > self._settings.resume_ttl_s:
-                self._publisher.dropped(opening.response_id)
-            elif not is_welcome(opening.device_id):
-                self._publisher.dropped(opening.response_id)
-                self._publisher.purge()
-                self._engine.purge()
-            else:
-                self._bring_back(item, self._now() - age_s)
-        unfinished = self.load.queued
-        if unfinished:
-            log.info("%d unfinished answers go on", unfinished)
+        self._is_welcome = is_welcome
+        self._take_back(*await self._recorder.load())
 
     async def run(self) -> None:
         """Show news and tidy up until `stop`."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tidy = tasks.create_task(self._tidy_up(), name="desk-tidy")
-                sync = tasks.create_task(self._recorder.run(), name="desk-sync")
+                disk = tasks.create_task(self._look_after_disk(), name="desk-disk")
                 await self._publisher.run()
                 tidy.cancel()
-                sync.cancel()
+                disk.cancel()
         finally:
             await self._recorder.close()
 
@@ -331,32 +322,48 @@ class Desk:
     def _begin(self, job: Job) -> None:
         response, model = job.response, self._engine.state.model
         response.model = response.model or model
+        model_id = self._engine.state.model_id
         if response.model != model:
             text = f"The box now runs '{model}', which cannot go on with this answer."
             job.fail(Problem(Code.MODEL_MISSING, text))
             return
+        if not job.can_go_on_with(model_id):
+            text = f"The file of '{model}' was replaced; the new one cannot go on with this answer."
+            job.fail(Problem(Code.MODEL_MISSING, text))
+            return
         self._places.active[response.response_id] = job
-        self._engine.start(job.attempt(next(self._numbers)), job)
+        self._engine.start(job.attempt(next(self._numbers), model_id), job)
 
-    def _bring_back(self, item: Saved, seen_at: float) -> None:
-        opening = item.opening
-        response = Response(opening.response_id, opening.device_id, opening.model, self._now())
-        begun = bool(item.pieces) or (
-            item.ending is not None and item.ending.status not in (Status.CANCELLED, Status.FAILED)
+    def _take_back(self, saved: list[Saved], last: Moment) -> None:
+        """Go on with what a journal holds of an earlier life."""
+        restored = self._restorer.bring_back(saved, last, read_moment(), self._is_welcome)
+        for response_id in restored.dropped:
+            self._publisher.dropped(response_id)
+        if restored.unwelcome:
+            self._publisher.purge()
+            self._engine.purge()
+        for job in restored.jobs:
+            self._places.returns(job)
+        if len(self._shelf):
+            self._occupied.set()
+        if restored.jobs:
+            count = len(restored.jobs)
+            log.info("%d unfinished answer%s", count, " goes on" if count == 1 else "s go on")
+
+    def _everything(self, saved: list[Saved], last: Moment) -> list[Saved]:
+        """All that readers have been shown, for a journal that begins anew; see `Publisher`."""
+        if saved:
+            self._take_back(saved, last)
+            self._pump()
+        return self._restorer.everything(read_moment())
+
+    async def _look_after_disk(self) -> None:
+        await self._recorder.run(
+            writing=lambda: bool(self._places.active),
+            unfinished=lambda: self.load.active + self.load.queued > 0,
+            on_due=self._publisher.wake,
+            resume_ttl_s=self._settings.resume_ttl_s,
         )
-        change = Change(opening.response_id, begun, item.pieces, item.tokens, item.ending)
-        response.apply(change, seen_at)
-        response.opened = True
-        self._keep(response, opening.idempotency_key)
-        if item.ending is None:
-            skipped = _SKIPPED_SEQS_MAX // 2 + secrets.randbelow(_SKIPPED_SEQS_MAX // 2)
-            response.skip_to(response.next_seq + skipped)
-            start = msgspec.structs.replace(opening.start, produced=item.tokens)
-            self._places.returns(Job(start, response, self._now, self, returning=True))
-
-    def _keep(self, response: Response, idempotency_key: str | None) -> None:
-        self._shelf.add(response, idempotency_key)
-        self._occupied.set()
 
     def _drop(self, response: Response) -> None:
         self._shelf.drop(response)
@@ -375,9 +382,10 @@ class Desk:
             for response in self._shelf.outdated(now):
                 self._drop(response)
             for response in self._shelf.abandoned(now, crowded=self._places.crowded):
-                log.info("answer %s is cancelled: nobody reads it", response.response_id)
-                self.cancel(response)
+                if self.cancel(response):
+                    log.info("answer %s is cancelled: nobody reads it", response.response_id)
             self._places.forget_idle()
+            self._restorer.tidy()
             if not len(self._shelf):
                 self._occupied.clear()
 

@@ -44,6 +44,7 @@ class Job:
         unwanted: Somebody cancelled it; should its engine die before it hears of that, it is over.
         makes_way: It was asked to let another device's answer go first.
         advance_tokens: What its device was charged for it when it was taken from the queue.
+        model_id: Which model file its tokens are of, see `EngineState.model_id`; empty if unknown.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Job:
         desk: JobOwner,
         *,
         returning: bool = False,
+        model_id: str = "",
     ) -> None:
         """Take the order; ``desk`` hears how it goes."""
         self.response = response
@@ -64,6 +66,7 @@ class Job:
         self.unwanted = False
         self.makes_way = False
         self.advance_tokens = 0.0
+        self.model_id = self._told_model_id = model_id
         self._now = now
         self._desk = desk
         self._arrived_at = now()
@@ -98,6 +101,11 @@ class Job:
         return self._prompt_tokens + len(self._produced) if self._begun else 0
 
     @property
+    def told_tokens(self) -> tuple[int, ...]:
+        """Tokens of the changes taken so far; with the response's text, what it takes to go on."""
+        return tuple(self._produced[: len(self._produced) - len(self._untold_tokens)])
+
+    @property
     def ending(self) -> tuple[Status, Outcome] | None:
         """How it ended; None before, and once it was taken by `take_change`."""
         return self._ending
@@ -107,11 +115,17 @@ class Job:
         """Whether what is to be taken should not wait: its end, or the first text anybody sees."""
         return self._ending is not None or (bool(self._parts) and self.response.last_seq == 0)
 
-    def attempt(self, number: int) -> Start:
+    def can_go_on_with(self, model_id: str) -> bool:
+        """Whether a model file has the vocabulary its tokens are of; see `EngineState.model_id`."""
+        known = self._produced and self.model_id and model_id
+        return not known or self.model_id == model_id
+
+    def attempt(self, number: int, model_id: str = "") -> Start:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:
             self.begun_at = self._now()
         self.makes_way = False
+        self.model_id = model_id or self.model_id
         self.start = msgspec.structs.replace(self.start, job=number, produced=tuple(self._produced))
         return self.start
 
@@ -220,8 +234,12 @@ class Job:
         # Tokens without text are of no use to a reader, nor to a later engine: they can wait.
         tokens = tuple(self._untold_tokens) if pieces else ()
         ending = None if self._ending is None else Ending(seq, *self._ending)
-        change = Change(self.response.response_id, self._begins, tuple(pieces), tokens, ending)
+        model_id = "" if self.model_id == self._told_model_id else self.model_id
+        change = Change(
+            self.response.response_id, self._begins, tuple(pieces), tokens, ending, model_id
+        )
         self._begins = False
+        self._told_model_id = self.model_id
         self._parts = []
         if pieces:
             self._untold_tokens = []

@@ -157,7 +157,8 @@ class Places:
     def tell_places(self, *, loading: bool) -> None:
         """Tell all that wait where they stand; ``loading`` says that they wait for an engine."""
         reason = Reason.LOADING if loading else self.limits.reason
-        for position, job in enumerate(self._queue.in_order(self._pace.answer_tokens), start=1):
+        in_order = (*self._returning, *self._queue.in_order(self._pace.answer_tokens))
+        for position, job in enumerate(in_order, start=1):
             eta_s = self._pace.eta_s(position, self.limits.max_active)
             job.response.wait_at(Place(position, eta_s, reason))
 

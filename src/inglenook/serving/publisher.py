@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 
 from inglenook.serving.job import Job
-from inglenook.serving.journal import Opening
+from inglenook.serving.journal import Opening, Saved
+from inglenook.serving.moments import Moment
 from inglenook.serving.recorder import Recorder
 from inglenook.serving.shelf import Shelf
 
@@ -24,8 +25,24 @@ _EARLY_S = _FRAME_S / 3
 class Publisher:
     """What happened to responses, on its way to the disk and to their readers."""
 
-    def __init__(self, recorder: Recorder, shelf: Shelf, now: Callable[[], float]) -> None:
-        """Write to ``recorder`` what is told here, and then show it on ``shelf``."""
+    def __init__(
+        self,
+        recorder: Recorder,
+        shelf: Shelf,
+        now: Callable[[], float],
+        everything: Callable[[list[Saved], Moment], list[Saved]],
+    ) -> None:
+        """Write to ``recorder`` what is told here, and then show it on ``shelf``.
+
+        Args:
+            recorder: Keeps it.
+            shelf: Where readers find it.
+            now: Monotonic seconds.
+            everything: Called when a journal that failed can be written again. It is given what
+                stands in there of an earlier life, and when that was written; it gives all that
+                readers have been shown, to be written anew.
+        """
+        self._everything = everything
         self._recorder = recorder
         self._shelf = shelf
         self._now = now
@@ -74,6 +91,10 @@ class Publisher:
         finally:
             self._cancel_timer()
 
+    def wake(self) -> None:
+        """Look now whether there is anything to do, for the journal too."""
+        self._wake.set()
+
     def stop(self) -> None:
         """End `run` soon, once what was told until then is published."""
         self._closed = True
@@ -97,6 +118,9 @@ class Publisher:
     async def _publish(self) -> None:
         openings, self._openings = self._openings, []
         with_news, self._with_news = self._with_news, {}
+        if self._recorder.due(asked=bool(openings)):
+            # Before anything is taken from the jobs: they and the responses agree now.
+            await self._revive()
         told = [(job.response, job.take_change()) for job in with_news]
         changes = [(response, change) for response, change in told if change is not None]
         if openings or changes:
@@ -110,4 +134,10 @@ class Publisher:
         dropped, self._dropped = self._dropped, []
         purge, self._purge = self._purge, False
         if dropped or purge:
-            await self._recorder.forget(dropped, purge=purge)
+            self._recorder.forget(dropped, purge=purge)
+
+    async def _revive(self) -> None:
+        """Have the journal begin anew with everything there is, if it works again."""
+        found = await self._recorder.reopen()
+        if found is not None:
+            await self._recorder.rewrite(self._everything(*found))

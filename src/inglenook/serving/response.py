@@ -123,6 +123,7 @@ class Change:
         pieces: Text, numbered.
         tokens: The tokens it was made of; those of held-back text may be among them.
         ending: Set if nothing follows.
+        model_id: Which model file writes it, see `EngineState.model_id`, if that is news.
     """
 
     response_id: str
@@ -130,6 +131,7 @@ class Change:
     pieces: tuple[Piece, ...]
     tokens: tuple[int, ...]
     ending: Ending | None
+    model_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,11 @@ class Response:
         if self.outcome is not None:
             return self._next_seq - 1
         return self._pieces[-1].seq if self._pieces else 0
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All text so far, as it was added."""
+        return tuple(self._pieces)
 
     def text(self, channel: Channel) -> str:
         """All text of a channel so far."""

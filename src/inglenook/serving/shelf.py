@@ -52,6 +52,11 @@ class Shelf:
         """The response that a device's earlier request with this key made."""
         return self._responses.get(self._by_key.get((device_id, idempotency_key), ""))
 
+    def key_of(self, response: Response) -> str | None:
+        """The idempotency key that a response was asked for with."""
+        key = self._key_of.get(response.response_id)
+        return None if key is None else key[1]
+
     def drop(self, response: Response) -> None:
         """Keep a response no longer."""
         del self._responses[response.response_id]

@@ -95,6 +95,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
                 return False
         return True
 
+    model_id = _read_model_id(load.path)
     model = Model(load.path, tell, use_mmap=load.use_mmap)
     prompts = PromptMaker(model, load.chat_template)
     prefix = load.prefix
@@ -121,7 +122,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
         speculate=load.speculate,
     )
     load_s = time.perf_counter() - started_s
-    pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s))
+    pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s, model_id))
     return Work(
         pipe,
         batcher,
@@ -133,6 +134,14 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
         load=load,
         threads=threads,
     )
+
+
+def _read_model_id(path: str) -> str:
+    """Tell the file from others; before it is loaded, which brings most of it into memory."""
+    try:
+        return fingerprint(Path(path)).hex()
+    except OSError as exc:
+        raise ModelRefused(f"it cannot be read: {exc.strerror}") from exc
 
 
 def _make_context(model: Model, load: Load, threads: int) -> Context:
