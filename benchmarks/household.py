@@ -57,6 +57,9 @@ class Box(Protocol):
     def pair(self, name: str) -> str:
         """Pair a new device; returns its token."""
 
+    def state(self) -> dict[str, Any]:
+        """What ``inglenook status`` shows."""
+
     def log(self) -> str:
         """Everything it has said."""
 
@@ -64,7 +67,13 @@ class Box(Protocol):
 class House:
     """A `Box` in a temporary folder."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environ = dict(environ or {})
         self.port = settings.get("listen", {}).get("port") or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state_dir = Path(settings.get("state_dir", folder / "state"))
@@ -95,7 +104,8 @@ class House:
         """Start it; returns at once."""
         words = (sys.executable, "-m", "inglenook", "run", "--config", self._folder / "config.yaml")
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(words, stdout=log, stderr=log)
+            environ = {**os.environ, **self._environ}
+            self._process = subprocess.Popen(words, stdout=log, stderr=log, env=environ)
 
     def wait_ready(self) -> None:
         """Wait until its model is loaded.
@@ -211,20 +221,24 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 
 @contextmanager
-def running_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
-    """Run a daemon until the end of the block."""
-    with made_house(settings) as house:
+def running_house(
+    settings: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Iterator[House]:
+    """Run a daemon until the end of the block, with ``environ`` beside this process's own."""
+    with made_house(settings, environ) as house:
         house.start()
         house.wait_ready()
         yield house
 
 
 @contextmanager
-def made_house(settings: Mapping[str, Any] | None = None) -> Iterator[House]:
+def made_house(
+    settings: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Iterator[House]:
     """Make a daemon's settings without starting it; ends it at the end of the block."""
     # The control socket's path may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="house") as folder:
-        house = House(Path(folder), settings or {})
+        house = House(Path(folder), settings or {}, environ)
         try:
             yield house
         finally:

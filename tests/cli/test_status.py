@@ -24,6 +24,7 @@ STATE: dict[str, Any] = {
     "model": "tiny",
     "engine": "ready",
     "engine_why": "",
+    "journal_error": None,
     "loaded": None,
     "cpu_c": 79,
     "mem_available_bytes": 2 * GIB,
@@ -96,6 +97,16 @@ def test_a_model_that_cannot_be_loaded_is_what_is_said() -> None:
     state = {**STATE, "engine": "missing", "engine_why": "there is no such file"}
 
     assert dict(plain_lines(state, BOUNDS))["limits"] == "No answers now: there is no such file."
+
+
+def test_a_journal_that_fails_is_said_in_the_lines_and_in_the_picture() -> None:
+    """With its reason, and what would come of a restart now."""
+    state = {**STATE, "journal_error": "No space left on device"}
+
+    said = dict(plain_lines(state, BOUNDS))["journal"]
+    assert said.startswith("Answers are not kept on disk: No space left on device. They would be")
+    assert said in " ".join(" ".join(drawn([state], 80)).split())
+    assert "journal" not in dict(plain_lines(STATE, BOUNDS))
 
 
 def test_loading_says_how_far_it_is() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -315,8 +317,9 @@ async def test_a_model_the_engine_cannot_load_is_missing_until_it_can(
         state = await engine.until(Phase.MISSING)
         await engine.until(Phase.READY)
 
-    assert state == EngineState(Phase.MISSING, "model", "/models/model.gguf: not enough memory")
-    assert engine.slept_s == pytest.approx([5.0, 5.0, 5.0, 5.0, 5.0, 6.4, 12.8])
+    why = "/models/model.gguf: not enough memory"
+    assert state == EngineState(Phase.MISSING, "model", why, retry_in_s=1.0)
+    assert engine.slept_s == pytest.approx([1.0, 1.0, 1.0, 1.6, 3.2, 6.4, 12.8])
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert errors == ["no model: /models/model.gguf: not enough memory"]
 
@@ -324,20 +327,31 @@ async def test_a_model_the_engine_cannot_load_is_missing_until_it_can(
 async def test_without_a_model_nothing_is_started_until_there_is_one(
     script: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The reason is shown, logged once, and looked at again every five seconds."""
+    """The reason is shown, logged once, and looked at again: every second, later every five."""
     engine = Engine(fake(script, []))
     engine.missing = "model.path: /models/none.gguf does not exist"
     async with engine.running():
         state = await engine.until(Phase.MISSING)
         assert engine.supervisor.pid is None
-        await until(lambda: len(engine.slept_s) >= 5)
+        await until(lambda: len(engine.slept_s) >= 20)
         engine.missing = None
         await engine.until(Phase.READY)
+        first_s = engine.slept_s[:20]
+        engine.missing = "gone again"
+        assert engine.supervisor.pid is not None
+        os.kill(engine.supervisor.pid, signal.SIGKILL)
+        await until(lambda: len(engine.slept_s) >= 30)
 
-    assert state == EngineState(Phase.MISSING, "", "model.path: /models/none.gguf does not exist")
-    assert set(engine.slept_s) == {5.0}
+    why = "model.path: /models/none.gguf does not exist"
+    assert state == EngineState(Phase.MISSING, "", why, retry_in_s=1.0)
+    assert first_s == [1.0] * 15 + [5.0] * 5
+    # A model that was there meanwhile is looked for as often again, after the first new start.
+    assert engine.slept_s[-5:] == [1.0] * 5
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
-    assert errors == ["no model: model.path: /models/none.gguf does not exist"]
+    assert errors == [
+        "no model: model.path: /models/none.gguf does not exist",
+        "no model: gone again",
+    ]
 
 
 _EXITS_3 = "the engine ended with exit code 3"
@@ -392,7 +406,7 @@ async def test_jobs_hear_of_the_unloading_before_the_engine_is_buried(script: Pa
     [
         ("hangs in load", EngineState(Phase.LOADING, "model", progress=0.5)),
         ("exits 3", EngineState(Phase.RESTARTING, "model", _EXITS_3, retry_in_s=0.2)),
-        ("load failed", EngineState(Phase.MISSING, "model", _NO_MEMORY)),
+        ("load failed", EngineState(Phase.MISSING, "model", _NO_MEMORY, retry_in_s=1.0)),
     ],
 )
 async def test_an_engine_can_be_unloaded_at_any_time(

@@ -23,6 +23,7 @@ STATE: Mapping[str, Any] = {
     "engine": "ready",
     "cpu_c": 71,
     "mem_available_bytes": 3_000_000_000,
+    "journal_error": None,
 }
 
 #: What a request through a proxy on this machine says of itself.
@@ -48,6 +49,7 @@ def test_the_state_becomes_gauges() -> None:
     assert told["inglenook_active_answers_limit"] == 4
     assert told["inglenook_cpu_temperature_celsius"] == 71
     assert told["inglenook_memory_available_bytes"] == 3_000_000_000
+    assert told["inglenook_journal_ok"] == 1
     assert [name for name in told if "heat_level" in name and told[name]] == [
         "inglenook_heat_level[warm]"
     ]
@@ -62,6 +64,13 @@ def test_what_cannot_be_told_is_left_out() -> None:
 
     assert "inglenook_cpu_temperature_celsius" not in told
     assert "inglenook_memory_available_bytes" not in told
+
+
+def test_a_journal_that_fails_is_seen() -> None:
+    """So that somebody makes room before an answer is lost."""
+    told = values(Metrics(lambda: {**STATE, "journal_error": "No space left on device"}).text())
+
+    assert told["inglenook_journal_ok"] == 0
 
 
 def test_answers_are_counted_as_they_end() -> None:

@@ -164,6 +164,11 @@ class Box:
         finally:
             connection.close()
 
+    def state(self) -> dict[str, Any]:
+        """What ``inglenook status`` shows."""
+        state: dict[str, Any] = self.control("GET", "/state")
+        return state
+
     def pairing_code(self) -> str:
         """Open a pairing window; returns the code to type."""
         code: str = self.control("POST", "/pair/open")["code"]
