@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from benchmarks.card import write_hour
 from benchmarks.flood import flood
-from benchmarks.household import House, running_house
+from benchmarks.household import MODELS_DIR, House, running_house
 from benchmarks.scenarios import (
     OVERTAKEN_MAX,
     Tally,
@@ -27,7 +28,10 @@ from benchmarks.scenarios import (
     power_cuts,
     same_key,
 )
+from benchmarks.scenarios_disk import full_disk, model_gone, slow_card
 from benchmarks.scenarios_start import overlapping_starts
+from benchmarks.slow_card import SlowCard
+from inglenook.models.starter import pull_starter
 from inglenook.units import format_bytes
 
 #: Bounds on the notes; docs/limits.md promises them.
@@ -36,6 +40,7 @@ _BOUNDS: dict[str, Callable[[Any], bool]] = {
     "overtaken": lambda count: count <= OVERTAKEN_MAX,
     "jain": lambda index: index >= 0.95,
     "rss_growth_bytes": lambda count: count < 30_000_000,
+    "late frames while the card was busy": lambda count: count == 0,
 }
 
 _CARD_DIR = Path(__file__).parents[1] / ".state"
@@ -53,13 +58,19 @@ class Plan:
     idle_rounds: int
     card_s: int
     starts: int
+    full_disks: int
+    models_gone: int
+    slow_card_s: float
 
 
-_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600, starts=20)
-_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360, starts=4)
+_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600, 20, 10, 10, 120.0)
+_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360, 4, 2, 2, 30.0)
 
 #: What is counted does not depend on speed, and other programs want the other cores.
 _THREADS = 1
+
+#: What a slow SD card takes for a sync beside other writes.
+_SYNC_S = 0.7
 
 
 def main() -> int:
@@ -78,6 +89,7 @@ def main() -> int:
         (lambda box: same_key(box, 3, 32), 8),
         (lambda box: crowd(box, 20, 3, places=8, tokens=32), 8),
         (lambda box: long_run(box, plan.long_run_s), 2),
+        (lambda box: full_disk(box, plan.full_disks, tokens=120, seed=4), 8),
         (lambda box: flood(box, idle=200, deaf=8, tokens=60, rounds=plan.idle_rounds), 8),
         (lambda box: overlapping_starts(box, plan.starts), 8),
     ]
@@ -87,8 +99,34 @@ def main() -> int:
         with running_house({"engine": engine}) as house:
             tallies.append(asyncio.run(scenario(house)))
         _print(tallies[-1])
+    for tally in (_model_gone(plan.models_gone), _slow_card(plan.slow_card_s)):
+        tallies.append(tally)
+        _print(tally)
     _print_card(plan.card_s)
     return 0 if all(_holds(tally) for tally in tallies) else 1
+
+
+def _model_gone(times: int) -> Tally:
+    """Its model is a link in a folder of its own, which may be moved away."""
+    with tempfile.TemporaryDirectory(prefix="drive") as folder:
+        starter = asyncio.run(pull_starter(MODELS_DIR, progress=lambda _text, _fraction: None))
+        model = Path(folder) / starter.name
+        model.symlink_to(starter)
+        engine = {"threads": _THREADS, "max_sequences": 8}
+        with running_house({"engine": engine, "model": {"path": str(model)}}) as house:
+            return asyncio.run(model_gone(house, model, times, tokens=120, seed=5))
+
+
+def _slow_card(duration_s: float) -> Tally:
+    """Each sync of a file of the daemon's takes 0.7 s longer."""
+    with tempfile.TemporaryDirectory(prefix="card") as folder:
+        card = SlowCard(Path(folder), "/", delay_s=_SYNC_S)
+        settings = {
+            "engine": {"threads": _THREADS, "max_sequences": 8},
+            "serving": {"resume_ttl": "5s"},
+        }
+        with running_house(settings, card.environ) as house:
+            return asyncio.run(slow_card(house, card, duration_s, tokens=100))
 
 
 def _print(tally: Tally) -> None:

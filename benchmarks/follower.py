@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ class Told:
     Attributes:
         seq: Last frame it has.
         deltas: Every piece of text: its last frame, its channel and the text.
+        came_at: When each of these came, monotonic seconds.
         breaches: Where the box did not keep to the protocol, in words.
     """
 
@@ -43,6 +45,7 @@ class Told:
     gone: bool = False
     texts: dict[str, str] = field(default_factory=lambda: {"answer": "", "thinking": ""})
     deltas: list[tuple[int, str, str]] = field(default_factory=list)
+    came_at: list[float] = field(default_factory=list)
     ends: list[Message] = field(default_factory=list)
     error: Message | None = None
     breaches: list[str] = field(default_factory=list)
@@ -94,6 +97,7 @@ class Told:
         self.texts[message["channel"]] = text[: message["offset"]] + message["text"]
         self.seq = message["seq"]
         self.deltas.append((self.seq, message["channel"], message["text"]))
+        self.came_at.append(time.monotonic())
         self.frames += 1
 
     def _check(self, fits: bool, breach: str) -> None:  # noqa: FBT001 an assertion that is counted
