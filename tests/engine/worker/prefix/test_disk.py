@@ -331,6 +331,35 @@ def test_a_full_disk_is_told_once_and_done_without(
         until(lambda: files(tmp_path) == [])
 
 
+@pytest.fixture
+def looked_for_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look whether a lost disk is back all the time."""
+    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+
+
+@pytest.mark.usefixtures("looked_for_often")
+def test_a_disk_that_has_room_again_is_used_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what is there; it is told once that it was lost, however often it is looked at."""
+    with looked_round(tmp_path) as disk:
+        disk.written(FIRST)
+        with full_disk():
+            disk.write(SECOND)
+            assert disk.news() == Lost()
+            # It looks, in vain, and goes on looking.
+            until(lambda: disk.exchange._look_at is None)
+            until(lambda: disk.exchange._look_at is not None)
+        found = disk.news()
+        assert isinstance(found, Found)
+        assert [kept.block.key for kept in found.kept] == [FIRST.key]
+        assert disk.written(SECOND)
+        assert files(tmp_path) == sorted([disk.path(FIRST), disk.path(SECOND)])
+    [lost_at, back] = [record.getMessage() for record in caplog.records]
+    assert "no longer kept on disk" in lost_at
+    assert "kept on disk again" in back
+
+
 def test_a_read_only_folder_is_told_once_and_done_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -513,6 +513,25 @@ def test_a_full_disk_leaves_memory(
     assert len(caplog.records) == 1
 
 
+def test_a_disk_that_is_back_is_written_to_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came in meanwhile is in memory only; what comes after that is kept for the next life."""
+    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+    with opened(tmp_path) as store:
+        keep(store, prompt(10, seed=1))
+        written(store, tmp_path, 1)
+        with full_disk():
+            keep(store, prompt(10, seed=2))
+            wait_until(store, lambda: store.disk_used_bytes == 0)
+        wait_until(store, lambda: store.disk_used_bytes > 0)
+        keep(store, prompt(10, seed=3))
+        written(store, tmp_path, 2)
+    with opened(tmp_path) as store:
+        wait_until(store, lambda: store.blocks == 2)
+        assert [store.match(prompt(10, seed=seed)) for seed in (1, 2, 3)] == [10, 0, 10]
+
+
 def test_a_disk_that_is_lost_ends_fetches_with_what_came(tmp_path: Path) -> None:
     """Nobody waits for ever."""
     with opened(tmp_path) as store:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from inglenook.engine.prefix_files import BLOCK_SUFFIX, purge_folder
+from inglenook.engine.prefix_files import BLOCK_SUFFIX, TEMPORARY_SUFFIX, purge_folder
 from inglenook.engine.worker.prefix.blockfile import (
     Damaged,
     file_bytes,
@@ -20,12 +20,13 @@ from inglenook.engine.worker.prefix.blockfile import (
     write_block,
 )
 from inglenook.engine.worker.prefix.blocks import Block
-from inglenook.engine.worker.prefix.exchange import Exchange
+from inglenook.engine.worker.prefix.exchange import LOOK_EVERY_S, Exchange
 from inglenook.engine.worker.prefix.folder import Stranger, room_bytes, survey
 from inglenook.engine.worker.prefix.wishes import (
     Came,
     Delete,
     Found,
+    Look,
     Purge,
     Read,
     Touch,
@@ -61,6 +62,7 @@ class Disk:
         self._exchange = exchange
         self._strangers: deque[Stranger] = deque()
         self._writing: tuple[Write, Generator[None]] | None = None
+        self._lost = False
         #: How large the files of other models are.
         self.strangers_bytes = 0
         # At the common priority: at the lowest, a second's reading took ten on a busy box, and who
@@ -88,15 +90,18 @@ class Disk:
             self._lose()
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """Do without the disk from its first error on; only a damaged block is none."""
+        """Do without the disk for a while after an error; a damaged block is none."""
         try:
             work()
         except OSError as exc:
-            log.warning(
-                "what was read is no longer kept on disk (%s); make room, or see to the folder, "
-                "and load the model again",
-                exc,
-            )
+            if not self._lost:
+                log.warning(
+                    "what was read is no longer kept on disk (%s); make room, or see to the folder;"
+                    " it is tried again every %g s",
+                    exc,
+                    LOOK_EVERY_S,
+                )
+            self._lost = True
             self._lose()
 
     def _do(self, wish: Wish) -> None:
@@ -116,11 +121,26 @@ class Disk:
                 self._write_on()
             case Purge():
                 self._purge()
+            case Look():
+                self._look_again()
+
+    def _look_again(self) -> None:
+        """See whether it can be used after all, by writing to it."""
+        self._make_folders()
+        probe = self._own / f"probe{TEMPORARY_SUFFIX}"
+        try:
+            probe.write_bytes(b"\0")
+        finally:
+            probe.unlink(missing_ok=True)
+        self._lost = False
+        self._exchange.find()
+        self._look_round()
+        log.warning("what was read is kept on disk again")
 
     def _look_round(self) -> None:
         self._make_folders()
         kept, strangers = survey(self._folder, self._own.name)
-        self._strangers.extend(strangers)
+        self._strangers = deque(strangers)
         self.strangers_bytes = sum(stranger.file_bytes for stranger in strangers)
         self._make_way(sum(file.file_bytes for file in kept), 0)
         self._exchange.post(Found(kept, self._room_bytes()))

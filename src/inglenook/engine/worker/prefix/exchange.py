@@ -17,6 +17,7 @@ from typing import Final
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.wishes import (
     Delete,
+    Look,
     Lost,
     News,
     Purge,
@@ -29,6 +30,9 @@ from inglenook.engine.worker.prefix.wishes import (
 
 #: How long a piece waits for a pause: a box that never pauses gets half a MiB a second written.
 PATIENCE_S: Final = 2.0
+
+#: How often a disk that was lost is looked at again.
+LOOK_EVERY_S: Final = 60.0
 
 
 class Exchange:
@@ -49,6 +53,7 @@ class Exchange:
         self._impatient_at: float | None = None
         self._ends_at: float | None = None
         self._lost = False
+        self._look_at: float | None = None
         self._news: list[News] = []
         # A purge begins a new era; news of what was begun in the one before is void.
         self._era = self._wish_era = 0
@@ -160,13 +165,19 @@ class Exchange:
                 os.eventfd_write(self._bell, 1)
 
     def lose(self) -> None:
-        """For the disk's thread: no wish can be fulfilled any more, but for a purge."""
+        """For the disk's thread: no wish can be fulfilled for now, but for a purge and a look."""
         with self._changed:
+            self._look_at = time.monotonic() + LOOK_EVERY_S
             if not self._lost:
                 self._lost = True
                 self._clear()
                 self._news.append(Lost())
                 os.eventfd_write(self._bell, 1)
+
+    def find(self) -> None:
+        """For the disk's thread: wishes can be fulfilled again."""
+        with self._changed:
+            self._lost = False
 
     def _due(self, *, writing: bool) -> Wish | None:
         now = time.monotonic()
@@ -175,6 +186,9 @@ class Exchange:
             return Purge()
         if self._ends_at is not None and now >= self._ends_at:
             return None
+        if self._look_at is not None and now >= self._look_at:
+            self._look_at = None
+            return Look()
         for wishes in (self._reads, self._chores):
             if wishes:
                 return wishes.pop(next(iter(wishes)))
@@ -189,9 +203,8 @@ class Exchange:
         return WriteOn() if writing else self._writes.pop(next(iter(self._writes)))
 
     def _patience_s(self) -> float | None:
-        if self._impatient_at is None:
-            return None
-        return max(self._impatient_at - time.monotonic(), 0.0)
+        moments = [at for at in (self._impatient_at, self._look_at) if at is not None]
+        return max(min(moments) - time.monotonic(), 0.0) if moments else None
 
     def _clear(self) -> None:
         self._reads.clear()

@@ -53,7 +53,7 @@ class Tiers:
         self._whole = whole
         #: Bound of what is in memory; change it by `set_ram_bytes`.
         self.ram_bytes = ram_bytes
-        self._disk_bytes = disk_bytes
+        self._disk_bytes = self._disk_bytes_max = disk_bytes
         self._disk_room_bytes = disk_bytes
         self.forget_all()
 
@@ -161,12 +161,17 @@ class Tiers:
         self._learn_room(room_bytes)
 
     def found(self, kept: Iterable[Kept], room_bytes: int) -> None:
-        """Take in what an earlier life left on the disk."""
+        """Take in what is on the disk: what an earlier life left, or what is left of our own."""
+        self._disk_bytes = self._disk_bytes_max
         mine = list(self.ram)
         there = sorted(kept, key=lambda file: (file.block.start, file.used_ns))
         for file in there:
             key = file.block.key
             if key in self.disk:
+                continue
+            if key in self.index:
+                # In memory since before the disk was lost.
+                self.disk.put(key, file.file_bytes)
                 continue
             if not self.index.is_reachable(file.block) or self.index.covers(file.block):
                 self._doomed.append(key)
@@ -186,7 +191,7 @@ class Tiers:
         self._trim()
 
     def lose_disk(self) -> None:
-        """There is no disk any more; memory keeps what it has."""
+        """There is no disk until it is `found` again; memory keeps what it has."""
         self._disk_bytes = 0
         for key in list(self.disk):
             self._leave_disk(key)

@@ -50,8 +50,13 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """See whether a disk that was lost can be used again, and what is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """What was there at the start, and how much more may be written."""
+    """What is there when the disk can be used, and how much more may be written."""
 
     kept: list[Kept]
     room_bytes: int
@@ -76,8 +81,8 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The disk cannot be used any more."""
+    """The disk cannot be used, until it is `Found` again."""
 
 
-Wish: TypeAlias = Read | Touch | Delete | Write | WriteOn | Purge
+Wish: TypeAlias = Read | Touch | Delete | Write | WriteOn | Purge | Look
 News: TypeAlias = Found | Came | Written | Lost
