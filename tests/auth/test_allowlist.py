@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -266,6 +267,26 @@ def test_last_seen_is_written_at_most_every_ten_minutes(path: Path) -> None:
     assert seen_in_file_after(LATER + TOUCH_EVERY_S) == LATER + TOUCH_EVERY_S
     # A clock that was ahead does not keep "last seen" in the future.
     assert seen_in_file_after(LATER - 5 * TOUCH_EVERY_S) == LATER - 5 * TOUCH_EVERY_S
+
+
+def test_who_comes_while_another_visit_is_written_does_not_wait(path: Path) -> None:
+    """There is one thread for it at most; the visit is noted the next time."""
+    allowlist = opened(path)
+    anna, _ = allowlist.add("Anna", CHAT)
+    ben, _ = allowlist.add("Ben", CHAT)
+    with locked(path, 5.0):
+        # Waits for the lock.
+        allowlist.touch_soon(anna.device_id, LATER)
+        allowlist.touch_soon(ben.device_id, LATER)
+        assert [thread.name for thread in threading.enumerate()].count("last-seen") == 1
+        [writer] = [thread for thread in threading.enumerate() if thread.name == "last-seen"]
+    writer.join(30.0)
+    assert [device.last_seen_at for device in opened(path).devices] == [LATER, None]
+    allowlist.touch_soon(ben.device_id, LATER)
+    for thread in threading.enumerate():
+        if thread.name == "last-seen":
+            thread.join(30.0)
+    assert [device.last_seen_at for device in opened(path).devices] == [LATER, LATER]
 
 
 def test_touching_a_device_another_process_revoked_brings_it_not_back(path: Path) -> None:

@@ -66,6 +66,21 @@ def test_a_kept_host_name_of_another_box_name_is_not_used(tmp_path: Path) -> Non
     assert KeptHostName(tmp_path).read("attic-ab12") is None
 
 
+def test_a_host_name_that_could_not_be_kept_is_kept_once_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk may just have been full; it is said once all the same."""
+    folder = tmp_path / "missing"
+    kept = KeptHostName(folder)
+    for _ in range(3):
+        kept.keep("kitchen-ab12-2")
+    assert len(caplog.records) == 1
+    folder.mkdir()
+    kept.keep("kitchen-ab12-2")
+
+    assert KeptHostName(folder).read("kitchen-ab12") == "kitchen-ab12-2"
+
+
 def test_a_host_name_that_cannot_be_kept_is_no_failure(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,6 +144,20 @@ async def go_on(talkers: Talkers, card: SlowCard, end: str) -> None:
     assert not talkers.breaches
 
 
+async def test_a_phone_is_let_in_and_answered_while_it_is_noted_that_it_was_here(
+    slow_box: Box, card: SlowCard
+) -> None:
+    """That is written to the card; neither it nor whoever comes after it waits for that."""
+    tokens = [await asyncio.to_thread(slow_box.pair, name) for name in ("Ada's phone", "Ben's")]
+    card.hold("/state")
+    for token in (*tokens, *tokens):
+        async with asyncio.timeout(_SOON_S):
+            told = await Follower(slow_box.url, token, long_chat(5)).follow()
+        assert told.ends
+    assert any(s.path.endswith("/state") and s.ended_at is None for s in card.syncs())
+    card.let_go()
+
+
 async def test_what_is_lost_with_the_power_is_no_more_than_before(
     slow_box: Box, card: SlowCard
 ) -> None:

@@ -60,6 +60,7 @@ class KeptHostName:
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "host_name"
         self._name: str | None = None
+        self._unwritten: str | None = None
 
     def read(self, derived: str) -> str | None:
         """Give the name kept, if it is ``derived`` or a variant of it; None otherwise."""
@@ -71,11 +72,17 @@ class KeptHostName:
         return name if name == derived or name.startswith(f"{derived}-") else None
 
     def keep(self, name: str) -> None:
-        """Keep another name. A disk that cannot costs no more than a changed link, one day."""
+        """Keep another name. A disk that cannot costs no more than a changed link, one day.
+
+        It is tried again whenever this is called, and said once.
+        """
         if name == self._name:
             return
-        self._name = name
         try:
             write_private(self._path, name.encode())
         except OSError as exc:
-            logger.warning("%s cannot be written: %s", self._path, exc.strerror)
+            if name != self._unwritten:
+                logger.warning("%s cannot be written: %s", self._path, exc.strerror)
+            self._unwritten = name
+        else:
+            self._name, self._unwritten = name, None

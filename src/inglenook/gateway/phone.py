@@ -145,7 +145,7 @@ class Phone:
             await self._refuse(verdict)
         else:
             await self._welcome(verdict, auth)
-            await asyncio.to_thread(self._house.allowlist.touch, verdict.device_id, now)
+            self._house.allowlist.touch_soon(verdict.device_id, now)
 
     async def _welcome(self, device: Device, auth: Auth) -> None:
         self.device = device
