@@ -16,7 +16,7 @@ from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
-from inglenook.serving.desk import WAITING_PER_DEVICE_MAX
+from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
 from inglenook.serving.shelf import KEPT_BYTES_MAX
 
@@ -88,7 +88,11 @@ def test_every_error_code_is_documented_with_its_http_status() -> None:
 def test_every_metric_is_documented() -> None:
     """And no other."""
     state = dict.fromkeys(("engine", "active", "queued", "max_active", "level", "reason"), 0)
-    text = Metrics(lambda: {**state, "cpu_c": 0, "mem_available_bytes": 0}).text().decode()
+    text = (
+        Metrics(lambda: {**state, "cpu_c": 0, "mem_available_bytes": 0, "journal_error": None})
+        .text()
+        .decode()
+    )
     table = OPERATIONS.split("## Metrics")[1].split("\n## ")[0]
     rows = "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
 

@@ -15,7 +15,8 @@ from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase, Prepare, PrepareSink, Sink, Start
 from inglenook.errors import Code, Problem
 from inglenook.serving import desk as desk_module
-from inglenook.serving.desk import WAITING_PER_DEVICE_MAX, Desk
+from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
+from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.places import Load

@@ -13,7 +13,7 @@ from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.engine.orders import Engine, EngineState, Phase
 from inglenook.errors import Code, Problem
-from inglenook.serving.admission import check_request, raise_if
+from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.ahead import Preparation, ReadAhead
 from inglenook.serving.job import Job
 from inglenook.serving.journal import Opening, Saved
@@ -29,9 +29,6 @@ from inglenook.serving.settings import ServingSettings
 from inglenook.serving.shelf import Shelf
 
 log = logging.getLogger(__name__)
-
-#: One device's share of the queue: a family of four can fill it, one phone cannot.
-WAITING_PER_DEVICE_MAX = 16
 
 _TIDY_S = 1.0
 
@@ -120,7 +117,7 @@ class Desk:
                 return known
         request = parse_chat_request(body)
         self._check(request)
-        self._check_queue(device_id)
+        check_queue(self._places, device_id, self._settings.queue)
         model = self._engine.state.model
         response_id = f"r_{secrets.token_urlsafe(12)}"
         response = Response(response_id, device_id, model, self._now())
@@ -241,7 +238,7 @@ class Desk:
         """End `run` soon. What is unfinished stays on disk for the next life, or ends here."""
         self._closed = True
         if not self._recorder.keeps:
-            problem = _shutting_down()
+            problem = shutting_down()
             self._fail_waiting(problem)
             for job in list(self._places.active.values()):
                 job.fail(problem)
@@ -280,16 +277,9 @@ class Desk:
 
     def _check(self, request: ChatRequest) -> None:
         if self._closed:
-            raise _shutting_down()
+            raise shutting_down()
         check_request(request, self._engine.state)
         raise_if(self._places.limits.refuse)
-
-    def _check_queue(self, device_id: str) -> None:
-        places = self._places
-        full = places.load.queued >= self._settings.queue
-        if full or places.waiting(device_id) >= WAITING_PER_DEVICE_MAX:
-            text = "Too many questions are waiting already. Please try again later."
-            raise Problem(Code.BUSY, text, retry_after_s=places.retry_after_s)
 
     def _pump(self) -> None:
         """Give the engine what it may have, and tell the rest where they stand."""
@@ -391,7 +381,3 @@ class Desk:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _shutting_down() -> Problem:
-    return Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)

@@ -3,11 +3,8 @@
 A SQLite file in WAL mode. A write is a system call and no more: it survives the death of this
 process, however sudden, but not that of the machine until `Journal.sync`.
 
-No write may wait for the card. SQLite's usual way to empty its log would: a commit that finds it
-long enough copies it into the file, with two syncs, and the first commit after every such copy
-syncs the log's new head. So the writing connection never syncs and never copies. Another one
-copies, in another thread, and the log is emptied only when all of it is safe in the file: an old
-head could make old pages good again after a power cut.
+No write may wait for the card: the writing connection never syncs, and never empties SQLite's log;
+`JournalLog` does both.
 
 Every method blocks. `write`, `rewrite`, `forget`, `note` and `truncate` are for the writing thread,
 the others for the one that may wait for the card; no two of the latter at once.
@@ -26,17 +23,17 @@ from pathlib import Path
 
 import msgspec
 
+from inglenook.serving.journal_log import JournalLog, connect
 from inglenook.serving.journal_rows import (
-    VERSION,
     Opening,
     Saved,
     append,
     insert,
-    make_tables,
     note_written,
     read_all,
     read_written,
 )
+from inglenook.serving.journal_schema import VERSION, make_tables
 from inglenook.serving.moments import Moment
 from inglenook.serving.response import Change
 
@@ -71,15 +68,11 @@ class Journal:
         """Nothing is opened before `load`."""
         self._path = path
         self._writer: sqlite3.Connection | None = None
-        self._copier: sqlite3.Connection | None = None
-        # A reader keeps SQLite from beginning the log anew under it.
-        self._reader: sqlite3.Connection | None = None
+        self._log: JournalLog | None = None
         self._numbers: dict[str, int] = {}
-        self._wal: int | None = None
         self._noted_s = -math.inf
         # Rises at the begin and at the end of every write.
         self._writes = 0
-        self._copied_writes = -1
 
     def load(self) -> tuple[list[Saved], Moment]:
         """Open the file and read it, oldest response first; a bad one is started afresh.
@@ -163,7 +156,7 @@ class Journal:
             database.executemany("DELETE FROM response WHERE number = ?", numbers)
         if purge or not self._numbers:
             self._writes += 1
-            _opened(self._writer).execute("VACUUM")
+            self._opened().execute("VACUUM")
 
     def note(self, now: Moment) -> None:
         """Keep when there was last a daemon to go on with what is unfinished.
@@ -184,10 +177,7 @@ class Journal:
         Raises:
             OSError: If the disk fails.
         """
-        if self._wal is None:
-            return 0
-        os.fdatasync(self._wal)
-        return os.fstat(self._wal).st_size
+        return 0 if self._log is None else self._log.sync()
 
     def checkpoint(self) -> None:
         """Copy the log into the file, for `truncate`; writes go on meanwhile.
@@ -195,12 +185,8 @@ class Journal:
         Raises:
             OSError, sqlite3.Error: If the disk fails.
         """
-        reader = _opened(self._reader)
-        _end_reading(reader)
-        self._copied_writes = self._writes
-        reader.execute("BEGIN")
-        reader.execute("SELECT 1 FROM response LIMIT 1").fetchone()
-        _opened(self._copier).execute("PRAGMA wal_checkpoint(PASSIVE)")
+        assert self._log is not None
+        self._log.checkpoint(self._writes)
 
     def truncate(self, *, force: bool = False) -> bool:
         """Empty the log if nothing was written since `checkpoint`; costs no sync then.
@@ -214,15 +200,8 @@ class Journal:
         Raises:
             OSError, sqlite3.Error: If the disk fails.
         """
-        _end_reading(_opened(self._reader))
-        if self._writes != self._copied_writes and not force:
-            return False
-        query = "PRAGMA wal_checkpoint(TRUNCATE)"
-        [held, _pages, _copied] = _opened(self._copier).execute(query).fetchone()
-        # If another program is reading the file, SQLite may begin the log anew at the next write.
-        # That is the one time when a write has to sync.
-        _opened(self._writer).execute(f"PRAGMA synchronous = {'NORMAL' if held else 'OFF'}")
-        return not held
+        assert self._log is not None
+        return self._log.truncate(self._writes, self._opened(), force=force)
 
     def delete(self) -> None:
         """Close the file and remove it, with all that it holds.
@@ -243,19 +222,20 @@ class Journal:
         """
         self._numbers.clear()
         self._noted_s = -math.inf
-        with contextlib.ExitStack() as closing:
-            # Last in, first out: the last to close copies the log, and must be one that syncs.
-            for database in (self._copier, self._reader, self._writer):
-                if database is not None:
-                    closing.callback(database.close)
-            if self._wal is not None:
-                closing.callback(os.close, self._wal)
-            self._writer = self._copier = self._reader = self._wal = None
+        writer, self._writer = self._writer, None
+        journal_log, self._log = self._log, None
+        try:
+            if writer is not None:
+                writer.close()
+        finally:
+            # Last: whoever closes the file last copies the log, and must sync.
+            if journal_log is not None:
+                journal_log.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction, all or nothing."""
-        database = _opened(self._writer)
+        database = self._opened()
         self._writes += 1
         try:
             with database:
@@ -268,7 +248,7 @@ class Journal:
         # The log and the index that SQLite puts beside it take their permissions from this file.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._path.chmod(0o600)
-        database = self._writer = self._connect()
+        database = self._writer = connect(self._path)
         database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA secure_delete = ON")
@@ -284,19 +264,12 @@ class Journal:
         database.execute(f"PRAGMA user_version = {VERSION}")
         # Only now: the head of the log, which this write may have made, is on the disk.
         database.execute("PRAGMA synchronous = OFF")
-        self._copier, self._reader = self._connect(), self._connect()
-        # The first question to a connection reads the schema, which could find the file damaged.
-        self._reader.execute("SELECT 1 FROM response LIMIT 1").fetchone()
-        self._wal = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        self._log = JournalLog(self._path)
         return saved, last
 
-    def _connect(self) -> sqlite3.Connection:
-        # Opened in one thread and used in another, but never in two at once.
-        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA wal_autocheckpoint = 0")
-        # In WAL mode this syncs where it keeps the file whole, and not at every commit.
-        database.execute("PRAGMA synchronous = NORMAL")
-        return database
+    def _opened(self) -> sqlite3.Connection:
+        assert self._writer is not None
+        return self._writer
 
     def _files(self) -> list[Path]:
         return [self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm")]
@@ -307,16 +280,6 @@ class Journal:
             with contextlib.suppress(FileNotFoundError):
                 moments.append(path.stat().st_mtime)
         return max(moments)
-
-
-def _opened(database: sqlite3.Connection | None) -> sqlite3.Connection:
-    assert database is not None
-    return database
-
-
-def _end_reading(reader: sqlite3.Connection) -> None:
-    if reader.in_transaction:
-        reader.execute("ROLLBACK")
 
 
 def _tells_of_damage(exc: sqlite3.Error) -> bool:
