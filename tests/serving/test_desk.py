@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -734,19 +735,41 @@ async def test_without_a_journal_a_stop_ends_what_is_unfinished(tmp_path: Path, 
     """It says that the box is going, rather than leave phones waiting."""
     engine = FakeEngine()
     folder = tmp_path if disk == "full" else None
-    async with open_desk(engine, folder, max_active=1) as desk:
-        running = desk.submit("ada", ask())
-        waiting = desk.submit("ben", ask())
-        engine.step()
-        await until_shown(running, "a")
-        if disk == "full":
-            with full_disk():
+    with contextlib.ExitStack() as stack:
+        async with open_desk(engine, folder, max_active=1) as desk:
+            running = desk.submit("ada", ask())
+            waiting = desk.submit("ben", ask())
+            engine.step()
+            await until_shown(running, "a")
+            if disk == "full":
+                stack.enter_context(full_disk())
                 engine.step()
                 await until_shown(running, "ab")
     assert code(running) is code(waiting) is Code.SHUTTING_DOWN
     assert running.outcome is not None
     assert running.outcome.problem is not None
     assert running.outcome.problem.retry_after_s is not None
+
+
+async def test_a_stop_tries_a_journal_that_failed_once_more(tmp_path: Path) -> None:
+    """If the disk has room by then, answers go on in the next life."""
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        response = desk.submit("ada", ask(), "key")
+        engine.step()
+        await until_shown(response, "a")
+        with full_disk():
+            engine.step(2)
+            await until_shown(response, "abc")
+            await eventually(lambda: desk.journal_error)
+    assert not response.status.over
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        again = desk.submit("ada", ask(), "key")
+        assert (again.response_id, answer(again)) == (response.response_id, "abc")
+        engine.step(27)
+        await until_over(again)
+    assert answer(again) == ALPHABET
 
 
 async def test_a_stopping_desk_takes_nothing_more() -> None:

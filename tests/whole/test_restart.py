@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.follower import Follower, whole_text
 from tests.parts.box import READY_S, Box, made_box, running_box
 from tests.parts.phone import STORY, chat, connected, knocking, long_chat
+from tests.parts.wall_clock import wall_clock
 from tests.whole.conftest import TokensIn
 
 
@@ -113,3 +115,24 @@ def test_ctrl_c_ends_it_before_the_model_is_loaded_too(starter_model: Path) -> N
 
         assert box.wait_ended() == 0
         assert "Traceback" not in box.log()
+
+
+@pytest.mark.parametrize("set_s", [-300_000_000, 300_000_000])
+async def test_a_clock_that_is_set_between_two_starts_costs_no_answer(
+    fresh_box: Box, tmp_path: Path, set_s: int, tokens_in: TokensIn
+) -> None:
+    """By ten years: boards without a battery clock begin like that. Ended and unended answers."""
+    token = fresh_box.pair("Ada")
+    tokens = tokens_in(1.5)
+    ended = await Follower(fresh_box.url, token, long_chat(3)).follow()
+    phone = Follower(fresh_box.url, token, long_chat(tokens))
+    await phone.follow(lambda told: told.frames >= 3)
+    assert not phone.told.over
+    await asyncio.to_thread(fresh_box.kill)
+    fresh_box.extra_environ = await asyncio.to_thread(wall_clock, tmp_path, set_s)
+    await asyncio.to_thread(fresh_box.restart)
+
+    assert await whole_text(fresh_box.url, token, ended.response_id) == ended.text != ""
+    told = await phone.follow()
+    assert (told.breaches, told.gone, len(told.ends)) == ([], False, 1)
+    assert told.ends[0]["usage"]["completion_tokens"] == tokens

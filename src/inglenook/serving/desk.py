@@ -225,6 +225,8 @@ class Desk:
                 tidy = tasks.create_task(self._tidy_up(), name="desk-tidy")
                 disk = tasks.create_task(self._look_after_disk(), name="desk-disk")
                 await self._publisher.run()
+                if not self._recorder.keeps:
+                    await self._end_all(shutting_down())
                 tidy.cancel()
                 disk.cancel()
         finally:
@@ -237,11 +239,6 @@ class Desk:
     def stop(self) -> None:
         """End `run` soon. What is unfinished stays on disk for the next life, or ends here."""
         self._closed = True
-        if not self._recorder.keeps:
-            problem = shutting_down()
-            self._fail_waiting(problem)
-            for job in list(self._places.active.values()):
-                job.fail(problem)
         self._publisher.stop()
 
     # What jobs tell; see `JobOwner`.
@@ -359,9 +356,11 @@ class Desk:
         self._shelf.drop(response)
         self._publisher.dropped(response.response_id)
 
-    def _fail_waiting(self, problem: Problem) -> None:
-        for job in self._places.take_all_waiting():
+    async def _end_all(self, problem: Problem) -> None:
+        """End everything that is unfinished, and say so."""
+        for job in [*self._places.take_all_waiting(), *self._places.active.values()]:
             job.fail(problem)
+        await self._publisher.publish()
 
     async def _tidy_up(self) -> None:
         """Drop old responses and cancel unread ones; asleep while there are none."""

@@ -86,8 +86,8 @@ class Publisher:
                 self._wake.clear()
                 self._cancel_timer()
                 self._published_at = self._now()
-                await self._publish()
-            await self._publish()
+                await self.publish()
+            await self.publish(last=True)
         finally:
             self._cancel_timer()
 
@@ -115,10 +115,12 @@ class Publisher:
             self._timer.cancel()
             self._timer = None
 
-    async def _publish(self) -> None:
+    async def publish(self, *, last: bool = False) -> None:
+        """Publish what there is; ``last`` tries a journal that failed once more."""
         openings, self._openings = self._openings, []
         with_news, self._with_news = self._with_news, {}
-        if self._recorder.due(asked=bool(openings)):
+        failing = self._recorder.error is not None
+        if self._recorder.due(asked=bool(openings)) or (last and failing):
             # Before anything is taken from the jobs: they and the responses agree now.
             await self._revive()
         told = [(job.response, job.take_change()) for job in with_news]
