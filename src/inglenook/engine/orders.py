@@ -237,6 +237,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         detail: For `Refusal.TEMPLATE`, the template's own words; for `Refusal.SCHEMA`, where and
             why; for `Refusal.SCHEMA_UNTRIED`, why it could not be tried just then; else empty.
+        at_least: The prompt was not read to its end; it has ``prompt_tokens`` at least.
     """
 
     job: int
@@ -244,6 +245,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     prompt_tokens: int = 0
     request_tokens_max: int = 0
     detail: str = ""
+    at_least: bool = False
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):

@@ -69,9 +69,10 @@ def problem_of(refused: Refused) -> Problem:
     if refused.why is Refusal.SCHEMA_UNTRIED:
         text = f"The box could not try the JSON schema just now: {refused.detail}. Ask again."
         return Problem(Code.BUSY, text, retry_after_s=_UNTRIED_RETRY_S)
+    length = f"{'at least ' if refused.at_least else ''}{refused.prompt_tokens}"
     return Problem(
         Code.CONTEXT_TOO_LONG,
-        f"The conversation is {refused.prompt_tokens} tokens long; this box can hold "
+        f"The conversation is {length} tokens long; this box can hold "
         f"{refused.request_tokens_max}, answer included. Start a new one or shorten it.",
     )
 

@@ -9,6 +9,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,6 +19,10 @@ _PR_SET_PDEATHSIG = 1
 
 #: Any number above the daemon's own makes the kernel take this process first; 1000 is most.
 _OOM_SCORE_ADJ = 800
+
+#: The library's recursion while it makes tokens takes up to 4 MB, see `prompting`. Only what is
+#: used of it is ever memory; and threads go by what the limit was when this process began.
+_STACK_BYTES = 64 * 2**20
 
 
 def _die_with(parent_pid: int) -> None:
@@ -36,11 +41,20 @@ def _die_first() -> None:
         logging.getLogger(__name__).warning("oom_score_adj stays as it is: %s", exc)
 
 
+def _raise_stack() -> None:
+    """Let the stack grow as far as the administrator's own limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    wanted = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(_STACK_BYTES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
+
+
 def main() -> int:
     """Serve on the socket whose number is the first argument; the parent's pid is the second."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     _die_with(int(sys.argv[2]))
     _die_first()
+    _raise_stack()
     # Ctrl-C goes to the whole terminal group; the daemon decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from inglenook.engine.worker.batch import Batch, Output
 from inglenook.engine.worker.librarylog import library_log
+from inglenook.engine.worker.tokenizer import Tokenizer
 from inglenook.errors import EngineError
 
 #: One of the library's own pointers; the binding ships no types for them.
@@ -48,7 +49,12 @@ class Model:
     """A loaded model and its vocabulary."""
 
     def __init__(
-        self, path: str, on_progress: Callable[[float], bool], *, use_mmap: bool = True
+        self,
+        path: str,
+        on_progress: Callable[[float], bool],
+        *,
+        use_mmap: bool = True,
+        vocab_only: bool = False,
     ) -> None:
         """Load the file.
 
@@ -56,12 +62,14 @@ class Model:
             path: The GGUF file.
             on_progress: Hears 0 to 1, and may answer False to give up.
             use_mmap: Let the library map it; else the weights are read into memory of its own.
+            vocab_only: The weights stay where they are, and nothing can be computed.
 
         Raises:
             ModelRefused: If the library does not know the model or runs out of memory.
         """
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
+        params.vocab_only = vocab_only
         if not use_mmap:
             # By itself the library does not read what it cannot map: it fails.
             params.load_mode = lib.LLAMA_LOAD_MODE_NONE
@@ -73,6 +81,7 @@ class Model:
         if not self._model:
             raise ModelRefused(f"llama.cpp could not load it ({library_log.first_error})")
         self._vocab = lib.llama_model_get_vocab(self._model)
+        self.tokenizer = Tokenizer(self._vocab)
         self.vocab_tokens = int(lib.llama_vocab_n_tokens(self._vocab))
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
@@ -86,18 +95,9 @@ class Model:
         """The library's own pointer, for `Context`."""
         return self._model
 
-    def tokenize(self, text: str) -> list[int]:
-        """Turn a rendered prompt into tokens; special tokens in it count, none are added."""
-        # A template can make half a surrogate pair, which is no text.
-        data = text.encode(errors="replace")
-        # No token is shorter than a byte, but some vocabularies put a space before the first word.
-        room = len(data)
-        while True:
-            tokens = (lib.llama_token * room)()
-            count = lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, True)
-            if count >= 0:
-                return list(tokens[:count])
-            room = -count
+    def tokenize(self, text: str, *, continued: bool = False) -> list[int]:
+        """See `Tokenizer.tokens`."""
+        return self.tokenizer.tokens(text, continued=continued)
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; empty for control tokens and for what is no token."""

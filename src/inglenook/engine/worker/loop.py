@@ -30,6 +30,7 @@ from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import fingerprint
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.prompting import Prompting
 from inglenook.engine.worker.work import Work
 
 #: A loading bar needs no more; each is a system call on both sides.
@@ -121,12 +122,14 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
         durable=prefix is not None and prefix.disk_bytes > 0,
         speculate=load.speculate,
     )
+    prompts.tokens_max = batcher.request_tokens_max
     load_s = time.perf_counter() - started_s
     pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s, model_id))
     return Work(
         pipe,
         batcher,
-        prompts,
+        # Slow cores do as well, and nothing computes there.
+        Prompting(prompts, (allowed - cores) or allowed),
         context=context,
         budget=budget,
         store=store,

@@ -2,21 +2,26 @@
 
 The template is a program out of a downloaded file. It runs in llama-cpp-python's immutable Jinja
 sandbox, and in this process, which may hang or die without taking the daemon along.
+
+Only what the template writes may act. See `markers` for how what people say is kept from it, and
+docs/decisions/0009-outside-text-is-never-structure.md for what else was thought of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import jinja2
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.known import KnownPieces
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.markers import THINK_OPEN, Markers, StandIns, unused
+from inglenook.engine.worker.pieces import is_one_piece, pieces
 from inglenook.engine.worker.pool import common_tokens
 from inglenook.errors import EngineError
-
-_THINK_OPEN = "<think>"
 
 # A template can raise anything a Python expression can, beside Jinja's own errors and the
 # ValueError of its `raise_exception`; and it can be too much for Python's compiler.
@@ -35,6 +40,10 @@ _TEMPLATE_FAULTS = (
 #: Of what a template says, so much is passed on: it may quote itself, or the conversation.
 _WHY_CHARACTERS_MAX = 200
 
+#: No vocabulary has longer tokens than this that say something: the longest are runs of a hundred
+#: or more of one sign. Shorter prompts are not worth looking through the vocabulary for.
+_WORTH_COUNTING_BYTES = 16
+
 
 class TemplateRefused(EngineError):
     """The template would not take this conversation, or is none; ``why`` is its own words."""
@@ -47,8 +56,37 @@ class TemplateRefused(EngineError):
         return f"the model's chat template does not work: {self.why}"
 
 
+class PromptTooLong(EngineError):
+    """It cannot be answered here; it has ``tokens`` tokens at least, and was not read further."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(tokens)
+        self.tokens = tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """What a template made of a conversation.
+
+    Attributes:
+        text: The prompt.
+        cuts: Where it must be cut, so that nothing acts that is not the template's.
+        turns: Where what acts begins; only of a prompt that may be cut there.
+        thinking: It ends inside a ``<think>`` that the template opened.
+    """
+
+    text: str
+    cuts: Sequence[int]
+    turns: Sequence[int]
+    thinking: bool
+
+
 class PromptMaker:
-    """Renders and tokenises conversations for one model."""
+    """Renders and tokenises conversations for one model; several threads may do so at once.
+
+    Attributes:
+        tokens_max: A prompt with so many is too long; None until that is known.
+    """
 
     def __init__(self, model: Model, template: str) -> None:
         """Compile the template.
@@ -56,7 +94,9 @@ class PromptMaker:
         Raises:
             TemplateRefused: If it is not valid Jinja.
         """
+        self.tokens_max: int | None = None
         self._model = model
+        self._template = template
         self._bos = model.special_text("bos")
         try:
             self._formatter = Jinja2ChatFormatter(
@@ -64,6 +104,13 @@ class PromptMaker:
             )
         except _TEMPLATE_FAULTS as exc:
             raise _refused(exc) from exc
+        special = model.tokenizer.special_tokens
+        self._markers = Markers(
+            (token.text for token in special if token.control),
+            (token.text for token in special if not token.control),
+            template,
+        )
+        self._known = KnownPieces()
 
     def beginning(self, messages: Iterable[ChatMessage]) -> tuple[list[int], int]:
         """Find what the prompt will begin with when its last message has been typed to its end.
@@ -74,13 +121,13 @@ class PromptMaker:
 
         Raises:
             TemplateRefused: As `tokens`.
+            PromptTooLong: As `tokens`.
         """
         *earlier, last = messages
         if last.role != "user":
             # A conversation that was only opened: a question comes next.
             earlier, last = [*earlier, last], ChatMessage("user", "")
-        now, _thinking = self.tokens([*earlier, last])
-        later, _thinking = self.tokens([*earlier, ChatMessage("user", last.content + "a")])
+        now, later = map(self._tokens, self._typing([*earlier, last]))
         return now[: common_tokens(now, later)], len(now)
 
     def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
@@ -92,19 +139,123 @@ class PromptMaker:
         Raises:
             TemplateRefused: If the template raises, as many do when roles do not alternate, or
                 makes no prompt at all.
+            PromptTooLong: If it is known to be before all of it is read.
         """
+        rendered = self._settle(*self._run(list(messages)))
+        return self._tokens(rendered), rendered.thinking
+
+    def forget(self) -> None:
+        """Keep nothing of what was said."""
+        self._known = KnownPieces()
+
+    def _typing(self, messages: Sequence[ChatMessage]) -> tuple[_Rendered, _Rendered]:
+        """A prompt as it is, and as it would be with a letter more; the template runs once."""
+        cursor = next(unused([*(message.content for message in messages), self._template]))
+        text, stand_ins = self._run(messages, cursor)
+        if text.count(cursor) == 1:
+            now, later = text.replace(cursor, ""), text.replace(cursor, "a")
+            return self._settle(now, stand_ins), self._settle(later, stand_ins)
+        # The template did something with it.
+        return self._settle(*self._run(messages)), self._settle(*self._run(messages, "a"))
+
+    def _run(self, messages: Sequence[ChatMessage], typed: str = "") -> tuple[str, StandIns | None]:
+        """Run the template, so that it can be told what of the prompt it wrote.
+
+        Args:
+            messages: The conversation.
+            typed: Put behind the last message; nothing of it may act.
+
+        Returns:
+            The prompt, and what stands in it for brackets that are not the template's.
+        """
+        acting = [self._markers.may_act(message.content) for message in messages]
+        *earlier, last = messages
+        messages = [*earlier, ChatMessage(last.role, last.content + typed)]
+        if not any(acting):
+            return self._write(messages), None
+        contents = [message.content for message in messages]
+        stand_ins = StandIns(self._markers.brackets, [*contents, self._template])
+        hidden = [
+            ChatMessage(message.role, stand_ins.hide(message.content)) if acts else message
+            for message, acts in zip(messages, acting, strict=True)
+        ]
+        return self._without_thoughts(messages, hidden, stand_ins), stand_ins
+
+    def _settle(self, text: str, stand_ins: StandIns | None) -> _Rendered:
+        """See what acts in what the template wrote."""
+        if self._model.adds_bos and not text.startswith(self._bos):
+            text = self._bos + text
+        # Only one right at the end was opened by the template; others are somebody's words.
+        thinking = text.rstrip().endswith(THINK_OPEN)
+        turns = () if is_one_piece(text) else tuple(self._markers.turns(text))
+        if stand_ins is None:
+            return _Rendered(text, (), turns, thinking)
+        text, outside = stand_ins.show(text)
+        return _Rendered(text, self._markers.cuts(text, outside), turns, thinking)
+
+    def _without_thoughts(
+        self,
+        messages: Sequence[ChatMessage],
+        hidden: Sequence[ChatMessage],
+        stand_ins: StandIns,
+    ) -> str:
+        """The prompt of what is hidden; without earlier thoughts, if the template takes them out.
+
+        For that it must see their tags. It has taken them out, or put its own in their place, if
+        what acts is the same then.
+        """
+        text = self._write(hidden)
+        tags = self._markers.thinking
+        told = [
+            ChatMessage(message.role, stand_ins.hide(message.content, tags))
+            if message.role == "assistant" and any(tag in message.content for tag in tags)
+            else other
+            for message, other in zip(messages, hidden, strict=True)
+        ]
+        if told == list(hidden):
+            return text
+        other_text = self._write(told)
+        same = self._markers.acting(other_text) == self._markers.acting(text)
+        return other_text if same else text
+
+    def _write(self, messages: Iterable[ChatMessage]) -> str:
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            prompt = self._formatter(messages=plain).prompt
+            return str(self._formatter(messages=plain).prompt)
         except _TEMPLATE_FAULTS as exc:
             raise _refused(exc) from exc
-        if self._model.adds_bos and not prompt.startswith(self._bos):
-            prompt = self._bos + prompt
-        tokens = self._model.tokenize(prompt)
+
+    def _tokens(self, rendered: _Rendered) -> list[int]:
+        text = rendered.text
+        self._check_length(text)
+        if not rendered.cuts and is_one_piece(text):
+            tokens = self._model.tokenize(text)
+        else:
+            tokens = self._join(rendered)
         if not tokens:
             raise TemplateRefused("it made an empty prompt")
-        # Only one right at the end was opened by the template; others are somebody's words.
-        return tokens, prompt.rstrip().endswith(_THINK_OPEN)
+        return tokens
+
+    def _join(self, rendered: _Rendered) -> list[int]:
+        known, model = self._known, self._model
+        tokens: list[int] = []
+        for piece in pieces(rendered.text, rendered.cuts, rendered.turns):
+            found = known.get(piece)
+            if found is None:
+                found = model.tokenize(piece.text, continued=piece.continued)
+                known.add(piece, found)
+            tokens += found
+            if self.tokens_max is not None and len(tokens) > self.tokens_max:
+                raise PromptTooLong(len(tokens))
+        return tokens
+
+    def _check_length(self, text: str) -> None:
+        """Refuse by its bytes what cannot fit, before any of it is read."""
+        if self.tokens_max is None or len(text) <= self.tokens_max * _WORTH_COUNTING_BYTES:
+            return
+        least = -(-len(text.encode(errors="replace")) // self._model.tokenizer.longest_bytes)
+        if least > self.tokens_max:
+            raise PromptTooLong(least)
 
 
 def _refused(fault: BaseException) -> TemplateRefused:

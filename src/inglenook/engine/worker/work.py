@@ -29,7 +29,8 @@ from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
-from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.prompt import PromptTooLong, TemplateRefused
+from inglenook.engine.worker.prompting import Made, Prompting
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Work:
         self,
         pipe: Pipe,
         batcher: Batcher,
-        prompts: PromptMaker,
+        prompting: Prompting,
         *,
         context: Context,
         budget: StepBudget,
@@ -62,7 +63,7 @@ class Work:
         """Take everything over; ``load`` and ``threads`` are what it was loaded with."""
         self._pipe = pipe
         self._batcher = batcher
-        self._prompts = prompts
+        self._prompting = prompting
         self._context = context
         self._budget = budget
         self._store = store
@@ -71,11 +72,11 @@ class Work:
         self._threads = threads
         self._duty = 1.0
         self._orders: deque[Order] = deque()
-        self._newcomers: deque[Start | Prepare] = deque()
         self._step_s = 0.0
         self._held: list[Output] = []
         self._told_at = 0.0
         self._computing = False
+        pipe.attend(prompting, prompting.poll)
         if store is not None:
             pipe.attend(store, store.poll)
 
@@ -89,10 +90,12 @@ class Work:
             self._orders.extend(self._pipe.orders(self._wait_s()))
             while self._orders:
                 self._take(self._orders.popleft())
-            self._newcomers += self._grammars.advance()
-            if self._newcomers:
-                # One a step: to tokenise a long prompt takes a tenth of a second, and others read.
-                self._pipe.send(*self._begin(self._newcomers.popleft()))
+            for start in self._grammars.advance():
+                self._prompting.add(start)
+            # One a step, as others read.
+            made = self._prompting.take()
+            if made is not None:
+                self._pipe.send(*self._begin(made))
             self._advance()
 
     def close(self, deadline_s: float) -> None:
@@ -104,6 +107,7 @@ class Work:
         until_s = time.perf_counter() + deadline_s
         self._note_computing(False)
         self._grammars.close()
+        self._prompting.close(deadline_s / 2)
         self._batcher.close()
         if any(isinstance(order, Purge) for order in (*self._orders, *self._pipe.last_orders())):
             # It went before that was heard: whoever is to be forgotten may be among them.
@@ -128,7 +132,7 @@ class Work:
 
     def _wait_s(self) -> float | None:
         """How long to wait for orders before the next step; None is until there are some."""
-        if self._newcomers or self._grammars.pressing:
+        if self._prompting.pressing or self._grammars.pressing:
             return 0.0
         if self._batcher.busy:
             if self._duty and not self._batcher.blocked:
@@ -141,7 +145,7 @@ class Work:
             case Start(schema=str()):
                 self._grammars.ask(order)
             case Start() | Prepare():
-                self._newcomers.append(order)
+                self._prompting.add(order)
             case Cancel():
                 self._cancel(order.job)
             case Limits():
@@ -152,6 +156,7 @@ class Work:
                 ended = self._batcher.take_ended()
                 self._batcher.pool.purge()
                 self._grammars.purge()
+                self._prompting.forget()
                 if ended:
                     self._tell(*ended)
             case Load():
@@ -169,31 +174,33 @@ class Work:
 
     def _cancel(self, job: int) -> None:
         untried = self._grammars.forget(job)
-        for newcomer in self._newcomers:
-            if newcomer.job == job:
-                self._newcomers.remove(newcomer)
-                self._pipe.send(_never_begun(newcomer))
-                return
-        if untried is not None:
-            self._pipe.send(_never_begun(untried))
+        unmade = self._prompting.cancel(job) or untried
+        if unmade is not None:
+            self._pipe.send(_never_begun(unmade))
             return
         self._batcher.cancel(job)
 
-    def _begin(self, newcomer: Start | Prepare) -> list[Started | Refused | Step]:
+    def _begin(self, made: Made) -> list[Started | Refused | Step]:
+        request, job = made.request, made.request.job
         try:
-            if isinstance(newcomer, Start):
-                tokens, thinking = self._prompts.tokens(newcomer.messages)
-                guide = self._grammars.guide(newcomer, thinking=thinking)
-                return self._batcher.submit(newcomer, tokens, thinking=thinking, guide=guide)
-            tokens, prompt_tokens = self._prompts.beginning(newcomer.messages)
+            prompt = made.prompt.result()
+            if isinstance(request, Start):
+                guide = self._grammars.guide(request, thinking=prompt.thinking)
+                thinking = prompt.thinking
+                return self._batcher.submit(request, prompt.tokens, thinking=thinking, guide=guide)
         except TemplateRefused as exc:
-            self._grammars.forget(newcomer.job)
-            return [Refused(newcomer.job, Refusal.TEMPLATE, detail=exc.why)]
+            self._grammars.forget(job)
+            return [Refused(job, Refusal.TEMPLATE, detail=exc.why)]
+        except PromptTooLong as exc:
+            self._grammars.forget(job)
+            most = self._batcher.request_tokens_max
+            why = Refusal.CONTEXT_TOO_LONG
+            return [Refused(job, why, exc.tokens, most, at_least=True)]
         except SchemaRefused as exc:
-            return [Refused(newcomer.job, Refusal.SCHEMA, detail=exc.why)]
+            return [Refused(job, Refusal.SCHEMA, detail=exc.why)]
         except SchemaUntried as exc:
-            return [Refused(newcomer.job, Refusal.SCHEMA_UNTRIED, detail=exc.why)]
-        refused = self._batcher.read_ahead(newcomer.job, tokens, prompt_tokens)
+            return [Refused(job, Refusal.SCHEMA_UNTRIED, detail=exc.why)]
+        refused = self._batcher.read_ahead(job, prompt.tokens, prompt.total)
         return [refused] if refused else []
 
     def _step(self) -> None:
@@ -206,7 +213,7 @@ class Work:
         self._held += outputs
         # Whether that is nearer now than after another step like this.
         due = now - self._told_at + self._step_s / 2 > _TOLD_EVERY_S
-        if ended or due or not self._batcher.steady or self._newcomers:
+        if ended or due or not self._batcher.steady or self._prompting:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             self._tell(*ended)
         if ended and not self._batcher.busy:

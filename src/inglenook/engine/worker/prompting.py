@@ -1,0 +1,196 @@
+"""Requests whose prompts are not made yet: short ones at once, long ones in a thread. Kind: hands.
+
+A long conversation takes a slow board half a second to render and turn into tokens. Both happen in
+a thread of its own, one conversation at a time, while steps go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import Final, NamedTuple
+
+from inglenook.engine.cores import pin_to
+from inglenook.engine.orders import Prepare, Start
+from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.errors import EngineError
+
+#: A conversation of so many characters is made into tokens between two steps: 3 ms of an x86 core.
+_SHORT_CHARACTERS: Final = 8192
+
+#: A main thread has less stack than that only where an administrator has said so; all prompts are
+#: made in the other thread then.
+_MAIN_STACK_BYTES: Final = 8 * 2**20
+
+#: Address space for the thread's stack. The library's recursion takes 4 MB of it for the longest
+#: piece there can be, see `pieces`; the rest is for a library or a processor that takes more.
+STACK_BYTES: Final = 64 * 2**20
+
+#: How long one conversation may take, seconds; a small board takes one or two. A template can loop
+#: for ever, and the steps that go on meanwhile would hide that from the daemon.
+_DEADLINE_S: Final = 60.0
+
+
+class Prompt(NamedTuple):
+    """A conversation in tokens.
+
+    Attributes:
+        tokens: The prompt; to a `Prepare`, what can be relied on of it.
+        total: How many tokens the whole prompt has.
+        thinking: It ends inside an open ``<think>``.
+    """
+
+    tokens: list[int]
+    total: int
+    thinking: bool
+
+
+class Made(NamedTuple):
+    """A request, and its prompt or why it has none."""
+
+    request: Start | Prepare
+    prompt: Future[Prompt]
+
+
+class Prompting:
+    """Makes prompts in the order in which they are asked for; a short one does not wait for a long.
+
+    All methods belong to the engine's one thread.
+    """
+
+    def __init__(
+        self, prompts: PromptMaker, cores: set[int], *, deadline_s: float = _DEADLINE_S
+    ) -> None:
+        """Make them with ``prompts``, long ones on ``cores``."""
+        self._prompts = prompts
+        self._cores = cores
+        self._deadline_s = deadline_s
+        stack_bytes, _hard = resource.getrlimit(resource.RLIMIT_STACK)
+        enough = stack_bytes == resource.RLIM_INFINITY or stack_bytes >= _MAIN_STACK_BYTES
+        self._short_characters = _SHORT_CHARACTERS if enough else -1
+        self._short: deque[Start | Prepare] = deque()
+        self._long: deque[Start | Prepare] = deque()
+        self._making: Made | None = None
+        self._cancelled = False
+        self._thread: threading.Thread | None = None
+        self._began_s = 0.0
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __len__(self) -> int:
+        """How many have no prompt yet."""
+        return len(self._short) + len(self._long) + (self._making is not None)
+
+    def fileno(self) -> int:
+        """The file number that is readable when `poll` has something to do."""
+        return self._bell
+
+    def poll(self) -> None:
+        """Hear the bell; `take` has something then."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether `take` has something to do now, and not only when the thread is done."""
+        if self._making is None:
+            return bool(self._short or self._long)
+        return bool(self._short) or self._making.prompt.done()
+
+    def add(self, request: Start | Prepare) -> None:
+        """Make its prompt when its turn has come."""
+        size = sum(len(message.content) for message in request.messages)
+        (self._short if size <= self._short_characters else self._long).append(request)
+
+    def cancel(self, job: int) -> Start | Prepare | None:
+        """Give back a request that has no prompt yet, if there is such a one."""
+        for waiting in (self._short, self._long):
+            for request in waiting:
+                if request.job == job:
+                    waiting.remove(request)
+                    return request
+        if self._making is not None and self._making.request.job == job and not self._cancelled:
+            # The thread cannot be stopped; nobody wants what it makes.
+            self._cancelled = True
+            return self._making.request
+        return None
+
+    def take(self) -> Made | None:
+        """One request whose prompt is made now, or cannot be; also begins the next long one.
+
+        Raises:
+            EngineError: If one takes longer than any template should; nothing can stop it but the
+                end of this process.
+        """
+        done = self._done()
+        if self._making is None and self._long:
+            self._begin(self._long.popleft())
+        if done is None and self._short:
+            done = Made(self._short.popleft(), Future())
+            self._make(done)
+        return done
+
+    def forget(self) -> None:
+        """Keep nothing of what was said, but for requests that still wait."""
+        self._prompts.forget()
+
+    def close(self, deadline_s: float) -> None:
+        """Wait for what is being made, but no longer than that."""
+        if self._thread is not None:
+            self._thread.join(deadline_s)
+        if self._thread is None or not self._thread.is_alive():
+            os.close(self._bell)
+
+    def _done(self) -> Made | None:
+        """What the thread has made, if it has and somebody wants it."""
+        making = self._making
+        if making is None:
+            return None
+        if not making.prompt.done():
+            if time.monotonic() - self._began_s > self._deadline_s:
+                raise EngineError(f"a prompt was not made within {self._deadline_s:.0f} s")
+            return None
+        self._making = None
+        return None if self._cancelled else making
+
+    def _begin(self, request: Start | Prepare) -> None:
+        self._making = made = Made(request, Future())
+        self._cancelled = False
+        self._began_s = time.monotonic()
+        before = threading.stack_size(STACK_BYTES)
+        try:
+            self._thread = threading.Thread(
+                target=self._run, args=(made,), name="prompt", daemon=True
+            )
+            self._thread.start()
+        except RuntimeError:
+            # No room for another thread, or for its stack: others wait for once.
+            self._thread = None
+            self._make(made)
+        finally:
+            threading.stack_size(before)
+
+    def _run(self, made: Made) -> None:
+        # This thread was begun on the core of the first compute thread.
+        with contextlib.suppress(OSError):
+            pin_to(self._cores)
+        self._make(made)
+        os.eventfd_write(self._bell, 1)
+
+    def _make(self, made: Made) -> None:
+        request = made.request
+        try:
+            if isinstance(request, Start):
+                tokens, thinking = self._prompts.tokens(request.messages)
+                prompt = Prompt(tokens, len(tokens), thinking)
+            else:
+                tokens, total = self._prompts.beginning(request.messages)
+                prompt = Prompt(tokens, total, thinking=False)
+        except BaseException as exc:  # noqa: BLE001 raised again where it is taken
+            made.prompt.set_exception(exc)
+        else:
+            made.prompt.set_result(prompt)
