@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import settings
 from inglenook.errors import StartupError
 from tests.parts.box import Box, running_box
 from tests.parts.starter import starter_model_path
+from tests.parts.vocabularies import vocabulary_folder
 
 # A busy machine makes any single example slow; pytest's own timeout is the deadline.
 # The same examples each time: what one finds by luck is not lost on whoever changed something else.
@@ -28,12 +30,15 @@ _GOING_S = 20.0
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Fetch the model, if it is needed, before any test's time runs: that may take minutes."""
+    """Fetch models, if any is needed, before any test's time runs: that may take minutes."""
     names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if names & {"starter_model", "starter_path"} and not session.config.option.collectonly:
         # The tests that need it will say why there is none.
         with contextlib.suppress(StartupError):
             starter_model_path()
+    if "vocabularies" in names and not session.config.option.collectonly:
+        with contextlib.suppress(subprocess.SubprocessError):
+            vocabulary_folder()
 
 
 @pytest.fixture(autouse=True)

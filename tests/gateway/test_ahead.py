@@ -42,6 +42,7 @@ async def test_the_older_is_over_when_a_newer_comes(home: Home) -> None:
         newer = await phone.prepare("Why is")
         await eventually(lambda: home.engine.cancels)
         home.engine.step()
+        await eventually(lambda: home.jobs)
         home.engine.have_read(home.jobs[0])
         await phone.finish(older, newer)
 
@@ -69,6 +70,7 @@ async def test_a_thousand_prepares_a_second_cost_the_engine_next_to_nothing(home
         assert len(home.engine.prepares) == 1
         assert len(home.engine.cancels) == 1
         home.engine.step()
+        await eventually(lambda: home.jobs)
         home.engine.have_read(home.jobs[0])
         await fast.finish(*fast.ahead.values())
         await eventually(lambda: home.engine.running)
@@ -90,7 +92,7 @@ async def test_a_phone_that_goes_is_read_for_no_longer(home: Home) -> None:
         await phone.prepare("Why is")
         await eventually(lambda: home.engine.cancels)
         home.engine.step()
-        assert len(home.jobs) == 1
+        await eventually(lambda: len(home.jobs) == 1)
     await eventually(lambda: len(home.engine.cancels) == 2)
     home.engine.step()
 
@@ -111,7 +113,7 @@ async def test_a_connection_that_goes_leaves_its_devices_other_connection_alone(
             await goes.finish(older)
         await stays.send({"type": "ping"})
         await stays.until("pong")
-        assert len(home.jobs) == 1
+        await eventually(lambda: len(home.jobs) == 1)
         home.engine.have_read(home.jobs[0])
         await stays.finish(ahead)
 

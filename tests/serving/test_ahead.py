@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
 from inglenook.engine.orders import ChatMessage, Phase, Prepare, Refusal, Refused
 from inglenook.errors import Code
-from inglenook.serving.ahead import Preparation, ReadAhead
+from inglenook.serving.ahead import PACE_S, Preparation, ReadAhead
 from tests.fakes.engine import PROMPT_TOKENS, FakeEngine
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._due: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> None:
+        self._due.append((self._now + delay, callback))
+
+    def go_on(self, seconds: float) -> None:
+        self._now += seconds
+        due = [callback for at, callback in self._due if at <= self._now]
+        self._due = [(at, callback) for at, callback in self._due if at > self._now]
+        for callback in due:
+            callback()
 
 
 class Typing:
@@ -19,7 +38,8 @@ class Typing:
         self.engine = FakeEngine()
         self.engine.tell(phase)
         self.over: list[Preparation] = []
-        self.ahead = ReadAhead(self.engine, itertools.count(1))
+        self.clock = Clock()
+        self.ahead = ReadAhead(self.engine, itertools.count(1), lambda: self.clock)
         self.ahead.allow(devices_max)
 
     def types(self, device_id: str, text: str = "Why") -> Preparation:
@@ -62,6 +82,7 @@ def test_a_newer_one_ends_the_older_which_keeps_what_it_has() -> None:
     assert typing.texts == ["Wh"]
     assert typing.engine.cancels == [older.order.job]
     typing.engine.step()
+    typing.clock.go_on(PACE_S)
 
     assert older.over
     assert older.cached_tokens == PROMPT_TOKENS // 2
@@ -76,10 +97,27 @@ def test_a_thousand_newer_ones_cost_the_engine_two_orders_and_one_cancel() -> No
     assert all(preparation.over for preparation in typed[1:-1])
     assert len(typing.engine.cancels) == 1
     typing.engine.step()
+    typing.clock.go_on(PACE_S)
 
     assert typing.texts == ["0", "999"]
     assert {preparation.cached_tokens for preparation in typed[1:-1]} == {0}
     assert typing.over == [*typed[1:-1], typed[0]]
+
+
+def test_however_often_a_device_sends_its_latest_is_read_at_a_steady_pace() -> None:
+    """Also where each is over at once, as what is too long is; another device need not wait."""
+    typing = Typing()
+    texts = [str(number) for number in range(31)]
+    for text in texts:
+        preparation = typing.types("ada", text)
+        if preparation.order.job:
+            preparation.refused(Refused(0, Refusal.CONTEXT_TOO_LONG, 5000, 4096))
+        typing.clock.go_on(PACE_S / 10)
+        for job in list(typing.engine.reading):
+            typing.engine.have_read(job, tokens=0)
+    typing.types("ben", "Why")
+
+    assert typing.texts == ["0", "9", "19", "29", "Why"]
 
 
 def test_devices_do_not_disturb_each_other() -> None:

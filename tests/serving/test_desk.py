@@ -928,6 +928,7 @@ async def test_what_is_no_longer_wanted_is_read_no_further() -> None:
         newer = desk.prepare("ada", half_typed(), lambda: None)
         desk.stop_preparing(older)
         engine.step()
+        await eventually(lambda: engine.reading)
         assert [order.job for order in engine.prepares] == [older.order.job, newer.order.job]
         desk.stop_preparing(newer)
         engine.step()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from typing import Final, Protocol
 
 import msgspec
 
 from inglenook.engine.orders import Engine, Phase, Prepare, Prepared, Refused
 from inglenook.errors import Problem
 from inglenook.serving.order import problem_of
+
+
+#: From one order to read for a device to the next: as often as somebody pauses. Each has the engine
+#: render the conversation and make tokens of what is new in it.
+PACE_S: Final = 0.3
+
+
+class Clock(Protocol):
+    """What is needed of an event loop."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object:
+        """Call back once, after ``delay`` seconds."""
 
 
 class Preparation:
@@ -78,10 +92,18 @@ class ReadAhead:
     the engine's cache, where the next finds it.
     """
 
-    def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        numbers: Iterator[int],
+        clock: Callable[[], Clock] = asyncio.get_running_loop,
+    ) -> None:
         """Give orders to ``engine``, under ``numbers`` that answers use as well."""
         self._engine = engine
         self._numbers = numbers
+        self._clock = clock
+        #: Devices for which something was begun just now.
+        self._lately: set[str] = set()
         self._devices_max = 0
         self._reading: dict[str, Preparation] = {}
         self._next: dict[str, Preparation] = {}
@@ -162,7 +184,8 @@ class ReadAhead:
         """Give the engine what it may have."""
         if self._engine.state.phase is not Phase.READY:
             return
-        for device_id in [d for d in self._next if d not in self._reading]:
+        lately = self._reading.keys() | self._lately
+        for device_id in [d for d in self._next if d not in lately]:
             if len(self._reading) >= self._devices_max:
                 # Those that were stopped still have their place, until the engine says so.
                 return
@@ -170,4 +193,15 @@ class ReadAhead:
             order = msgspec.structs.replace(preparation.order, job=next(self._numbers))
             preparation.order = order
             self._reading[device_id] = preparation
+            self._pace(device_id)
             self._engine.prepare(order, preparation)
+
+    def _pace(self, device_id: str) -> None:
+        """Let a while pass before the next of this device."""
+        self._lately.add(device_id)
+
+        def due() -> None:
+            self._lately.discard(device_id)
+            self._begin()
+
+        self._clock().call_later(PACE_S, due)

@@ -13,6 +13,7 @@ from tests.engine.worker.toy import (
     write_recurrent_toy_model,
     write_toy_model,
 )
+from tests.parts.vocabularies import vocabulary_folder
 
 
 def _go_on(_fraction: float) -> bool:
@@ -64,3 +65,9 @@ def either_toy(
     model = Model(str(path), _go_on)
     yield model
     model.close()
+
+
+@pytest.fixture(scope="session")
+def vocabularies() -> Path:
+    """Real vocabularies, without models."""
+    return vocabulary_folder()

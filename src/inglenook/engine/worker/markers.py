@@ -163,11 +163,13 @@ def unused(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _is_marker(text: str) -> bool:
-    """Whether a text that an author defined is more than common text: a name in brackets."""
+    """Whether a text that an author defined is more than common text: something in brackets."""
     element = _ELEMENT.fullmatch(text)
     if element and element[1] in _HTML:
         return False
     text = text.replace("\u2581", " ").strip()
+    if len(text) > 2 and text[0] == "<" and text[-1] == ">":
+        return True
     return any(map(str.isalnum, text)) and not (text[0].isalnum() or text[-1].isalnum())
 
 
