@@ -1,4 +1,4 @@
-"""Real vocabularies: llama.cpp keeps some without their models, and PyPI has them in its source."""
+"""Real vocabularies and chat templates: llama.cpp keeps some, and PyPI has them in its source."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _PREFIX = "ggml-vocab-"
 
 
 def vocabulary_folder() -> Path:
-    """Where ``NAME.gguf`` of each is; fetched once, and safe to call from several runs at once."""
-    target = _STATE_DIR / _REQUIREMENT.replace("==", "-")
+    """Where ``NAME.gguf`` and ``templates/NAME.jinja`` of each are.
+
+    Fetched once; safe to call from several test runs at once.
+    """
+    target = _STATE_DIR / f"vocabularies-{_REQUIREMENT.replace('==', '-')}"
     if not target.exists():
         _STATE_DIR.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_STATE_DIR) as directory:
@@ -40,13 +43,18 @@ def _download(directory: Path) -> Path:
 
 
 def _unpack(source: Path, directory: Path) -> Path:
-    directory.mkdir()
+    (directory / "templates").mkdir(parents=True)
     with tarfile.open(source) as archive:
         for member in archive:
-            name = Path(member.name).name
-            if name.startswith(_PREFIX) and name.endswith(".gguf"):
-                file = archive.extractfile(member)
-                assert file is not None
-                with file, (directory / name.removeprefix(_PREFIX)).open("wb") as there:
-                    shutil.copyfileobj(file, there)
+            name = Path(member.name)
+            if name.suffix == ".gguf" and name.name.startswith(_PREFIX):
+                target = directory / name.name.removeprefix(_PREFIX)
+            elif name.suffix == ".jinja" and name.parts[-3:-1] == ("models", "templates"):
+                target = directory / "templates" / name.name
+            else:
+                continue
+            file = archive.extractfile(member)
+            assert file is not None
+            with file, target.open("wb") as there:
+                shutil.copyfileobj(file, there)
     return directory

@@ -113,3 +113,35 @@ def write_recurrent_toy_model(path: Path) -> None:
         writer.ones(f"{block}.ssm_d", INNER)
         writer.weights(f"{block}.ssm_out.weight", WIDTH, INNER)
     writer.finish()
+
+
+def write_toy_vocabulary(path: Path, control: Sequence[str], defined: Sequence[str]) -> None:
+    """Write only a vocabulary: one token a byte, as GPT-2 writes bytes, and special ones."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(TRAINED_TOKENS)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    # Bytes that are no visible characters are written as those from U+0100 on.
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in visible]
+    each_byte = [*map(chr, visible), *(chr(0x100 + place) for place in range(len(others)))]
+    writer.add_token_list([*each_byte, "<end>", *control, *defined])
+    kinds = gguf.TokenType
+    kinds_of = {
+        kinds.NORMAL: 256,
+        kinds.CONTROL: 1 + len(control),
+        kinds.USER_DEFINED: len(defined),
+    }
+    writer.add_token_types([kind for kind, count in kinds_of.items() for _ in range(count)])
+    writer.add_token_merges(["a a"])
+    writer.add_bos_token_id(256)
+    writer.add_eos_token_id(256)
+    writer.add_add_bos_token(False)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()

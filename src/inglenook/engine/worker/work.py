@@ -213,7 +213,7 @@ class Work:
         self._held += outputs
         # Whether that is nearer now than after another step like this.
         due = now - self._told_at + self._step_s / 2 > _TOLD_EVERY_S
-        if ended or due or not self._batcher.steady or self._prompting:
+        if ended or due or not self._batcher.steady or self._prompting.pressing:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             self._tell(*ended)
         if ended and not self._batcher.busy:
