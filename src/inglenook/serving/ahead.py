@@ -12,7 +12,6 @@ from inglenook.engine.orders import Engine, Phase, Prepare, Prepared, Refused
 from inglenook.errors import Problem
 from inglenook.serving.order import problem_of
 
-
 #: From one order to read for a device to the next: as often as somebody pauses. Each has the engine
 #: render the conversation and make tokens of what is new in it.
 PACE_S: Final = 0.3

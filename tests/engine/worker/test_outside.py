@@ -152,13 +152,17 @@ def test_no_text_of_its_own_vocabulary_acts(vocabulary: Vocabulary) -> None:
         check(vocabulary, conversation(texts, texts, texts, f"x{'x'.join(some[:10])} {texts}"))
 
 
-def test_a_part_of_one_does_not_act_beside_what_the_template_writes(
-    vocabulary: Vocabulary,
-) -> None:
-    """A message may end as one begins, or begin as one ends."""
+def test_parts_of_one_do_not_act_where_a_template_joins_messages(vocabulary: Vocabulary) -> None:
+    """One message ends as a marker begins, and the next goes on with it."""
+    joined = PromptMaker(
+        vocabulary.model, "{% for message in messages %}{{ message.content }}{% endfor %}."
+    )
+    begun = vocabulary.acts(joined.tokens(conversation("a", "b"))[0])
     for text in vocabulary.texts[:20]:
         for at in range(1, len(text)):
-            check(vocabulary, conversation(text[:at], f"{text[at:]} {text[:at]}"))
+            tokens, _thinking = joined.tokens(conversation(f"x{text[:at]}", f"{text[at:]}x"))
+            assert vocabulary.acts(tokens) == begun
+            assert f"x{text}x." in vocabulary.said(tokens)
 
 
 ORDINARY = (

@@ -42,6 +42,10 @@ _REWRITES: Final = re.compile(
 _PRIVATE: Final = (range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFD))
 
 
+#: So many characters are enough to know a text that acts; real ones have forty at most.
+_ENOUGH: Final = 64
+
+
 class Markers:
     """The texts that act, of one vocabulary and one template.
 
@@ -62,7 +66,7 @@ class Markers:
         # SentencePiece writes a space in its own way.
         tokens |= {text.replace("\u2581", " ") for text in tokens}
         # A single character cannot be broken, and white space is no one's.
-        self._tokens = frozenset(text for text in tokens if len(text.strip()) > 1)
+        self._tokens = frozenset(text[:_ENOUGH] for text in tokens if len(text.strip()) > 1)
         texts = self._tokens | set(_THINKING)
         self.brackets = frozenset(text.strip()[end] for text in texts for end in (0, -1))
         self.thinking = [text for text in texts if _THOUGHT.search(text) and text in template]
@@ -175,12 +179,7 @@ def _is_marker(text: str) -> bool:
 
 def _one_of(texts: Iterable[str]) -> re.Pattern[str]:
     """A pattern for the longest of the texts at a place; many take hardly longer than few."""
-    words = sorted(texts)
-    try:
-        return re.compile(_branches(words))
-    except RecursionError:
-        # Thousands that each begin with the one before.
-        return re.compile("|".join(re.escape(word) for word in reversed(words)))
+    return re.compile(_branches(sorted(texts)))
 
 
 def _branches(words: Sequence[str]) -> str:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import llama_cpp.llama_cpp as lib
 
-#: What the library looks for in a text before anything else, whatever stands around it. The middle
-#: one also with ``parse_special`` off.
-_SPECIAL: Final = (
-    lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
-)
+_CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+
+#: What the library looks for in a text before anything else, whatever stands around it; what its
+#: author defined even with ``parse_special`` off.
+_SPECIAL: Final = _CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 #: No token of any vocabulary has it, so it joins nothing that follows: it becomes single bytes, or
 #: the unknown token.
@@ -64,7 +64,7 @@ class Tokenizer:
         return [
             SpecialToken(
                 lib.llama_vocab_get_text(self._vocab, token).decode(errors="replace"),
-                not attribute & lib.LLAMA_TOKEN_ATTR_USER_DEFINED,
+                bool(attribute & _CONTROL),
             )
             for token, attribute in enumerate(attributes)
             if attribute & _SPECIAL
