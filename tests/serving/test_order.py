@@ -69,6 +69,12 @@ def test_what_is_read_ahead_is_how_the_answer_begins(
     ("refused", "code", "word"),
     [
         (Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "4096"),
+        (Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "is 5000 tokens"),
+        (
+            Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096, at_least=True),
+            Code.CONTEXT_TOO_LONG,
+            "is at least 5000 tokens long; this box can hold 4096",
+        ),
         (Refused(1, Refusal.TEMPLATE, detail="no system role"), Code.BAD_REQUEST, "no system role"),
         (Refused(1, Refusal.SCHEMA, detail="'#/a' is false"), Code.BAD_REQUEST, "'#/a' is false."),
         (Refused(1, Refusal.SCHEMA_UNTRIED, detail="no memory"), Code.BUSY, "now: no memory. Ask"),

@@ -706,3 +706,61 @@ def test_what_is_kept_reaches_the_disk_while_answers_pause(
             pass
         daemon.send(Cancel(1))
         assert daemon.hear(Ended).job == 1
+
+
+#: Takes long over what is long: some hundred milliseconds.
+SLOW_FOR_LONG = (
+    "{% if messages[0].content | length > 9000 %}{% for _turn in range(30) %}"
+    "{% for _turn in range(99999) %}{% endfor %}{% endfor %}{% endif %}" + PLAIN
+)
+
+
+@pytest.mark.parametrize("how", ["asked", "typed"])
+def test_nobody_waits_while_a_long_question_is_made_into_tokens(
+    endless_path: Path, how: str
+) -> None:
+    """Who reads along gets on, and a short question that came later begins before it."""
+    long = asking(2, "long " * (ENDLESS_TOKENS // 5 + 1000))
+    with engine() as daemon:
+        daemon.begin_endless(endless_path, chat_template=SLOW_FOR_LONG)
+        daemon.send(long if how == "asked" else Prepare(2, long.messages), asking(3, "short", 1))
+        heard: list[Event] = []
+        while not heard or not isinstance(heard[-1], Refused):
+            heard.append(daemon.next())
+        daemon.send(Cancel(1))
+
+    refused = heard[-1]
+    assert isinstance(refused, Refused)
+    assert (refused.job, refused.why) == (2, Refusal.CONTEXT_TOO_LONG)
+    assert [event.job for event in heard if isinstance(event, Started)] == [3]
+    steps = [event for event in heard if isinstance(event, Step)]
+    assert sum(len(out.tokens) for step in steps for out in step.outputs if out.job == 1) > 10
+
+
+def test_a_long_question_can_be_cancelled_before_it_is_made_into_tokens(toy_path: Path) -> None:
+    """It ends at once, and nothing of it begins later."""
+    with engine() as daemon:
+        daemon.load(toy_path, chat_template=SLOW_FOR_LONG)
+        daemon.send(asking(1, "long " * 2000), Cancel(1), asking(2, "long " * 1900), asking(3, "x"))
+        ended = daemon.hear(Ended)
+        heard = [daemon.next()]
+        while not isinstance(heard[-1], Refused):
+            heard.append(daemon.next())
+
+    assert (ended.job, ended.finish) == (1, Finish.CANCELLED)
+    assert heard[-1].job == 2
+    assert [event.job for event in heard if isinstance(event, Started)] == [3]
+
+
+def test_a_long_question_that_does_not_fit_is_told_how_much_there_is_at_least(
+    toy_path: Path,
+) -> None:
+    """It is not read to its end for that."""
+    with engine() as daemon:
+        daemon.load(toy_path)
+        daemon.send(asking(1, "x" * 200_000))
+        refused = daemon.hear(Refused)
+
+    assert (refused.why, refused.request_tokens_max) == (Refusal.CONTEXT_TOO_LONG, 512)
+    assert refused.at_least
+    assert 512 < refused.prompt_tokens < 200_000

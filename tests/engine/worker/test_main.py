@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -36,12 +37,16 @@ time.sleep(60)
 
 
 @contextmanager
-def started(*argv: str) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+def started(
+    *argv: str, hard_stack_bytes: int | None = None
+) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
     """A program that gets the other end of our pipe as its first argument, then ``argv``'s rest."""
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE_S)
     program, *rest = argv
     command = [sys.executable, *program.split(" ", 1), str(theirs.fileno()), *rest]
+    if hard_stack_bytes is not None:
+        command = ["prlimit", f"--stack={2**20}:{hard_stack_bytes}", *command]
     with (
         ours,
         subprocess.Popen(
@@ -73,6 +78,9 @@ def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe() -> N
         ours = int(Path("/proc/self/oom_score_adj").read_text())
         its = int(Path(f"/proc/{process.pid}/oom_score_adj").read_text())
         assert its == max(ours, 800)
+        # What its main thread may use while it makes tokens, of address space.
+        stack_bytes, _hard = resource.prlimit(process.pid, resource.RLIMIT_STACK)
+        assert stack_bytes == resource.RLIM_INFINITY or stack_bytes >= 64 * 2**20
 
         process.send_signal(signal.SIGINT)
         load = Load("/nowhere.gguf", "", 512, "f16", 1, 1, 0.2)
@@ -85,6 +93,17 @@ def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe() -> N
         assert process.returncode == 0
         assert b"failed to open GGUF file '/nowhere.gguf'" in said
         assert b"Traceback" not in said
+
+
+def test_its_stack_grows_no_further_than_the_administrator_lets_it() -> None:
+    """A hard limit is kept to, and nothing fails for it."""
+    with started("-m inglenook.engine.worker", str(os.getpid()), hard_stack_bytes=12 * 2**20) as (
+        sock,
+        process,
+    ):
+        assert hear(sock) == Hello(PIPE_VERSION)
+        limits = resource.prlimit(process.pid, resource.RLIMIT_STACK)
+    assert limits == (12 * 2**20, 12 * 2**20)
 
 
 def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.pool import common_tokens
+from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong, TemplateRefused
 
 SYSTEM = ChatMessage("system", "Be brief.")
 QUESTION = ChatMessage("user", "Who?")
@@ -22,7 +23,8 @@ CHATML = (
 def text_of(model: Model, tokens: list[int]) -> str:
     """A prompt as it was before it became tokens."""
     shown = {model.tokenize(mark)[0]: mark for mark in ("<|im_start|>", "<|im_end|>")}
-    return "".join(shown.get(token) or model.piece(token).decode() for token in tokens)
+    said = (shown[token].encode() if token in shown else model.piece(token) for token in tokens)
+    return b"".join(said).decode()
 
 
 def test_the_models_own_template_is_used(starter: Model) -> None:
@@ -148,3 +150,144 @@ def test_a_template_does_not_get_out_of_its_sandbox(starter: Model, escape: str)
     """The known roads from a string to the machine, and from the conversation it may only read."""
     with pytest.raises(TemplateRefused):
         PromptMaker(starter, escape).tokens([QUESTION])
+
+
+class Counting:
+    """A real model, and how much it was given to read."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.read: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+    def tokenize(self, text: str, *, continued: bool = False) -> list[int]:
+        self.read.append(text)
+        return self._model.tokenize(text, continued=continued)
+
+
+#: Some 30 kB, as a household writes them.
+TALK = [
+    ChatMessage(role, f"{number} {role} says a few words more than are needed. " * 20)
+    for number in range(15)
+    for role in ("user", "assistant")
+]
+
+
+def counted(starter: Model, template: str = CHATML) -> tuple[Counting, PromptMaker]:
+    counting = Counting(starter)
+    return counting, PromptMaker(counting, template)  # type: ignore[arg-type]  # it is one
+
+
+def test_a_conversation_that_has_grown_is_read_from_its_last_message_on(starter: Model) -> None:
+    """What was read before is known; the tokens are those of reading all of it."""
+    counting, prompts = counted(starter)
+    prompts.tokens([*TALK, QUESTION])
+    counting.read.clear()
+    again = [*TALK, QUESTION, ANSWER, QUESTION]
+    tokens, _thinking = prompts.tokens(again)
+
+    assert sum(map(len, counting.read)) < 4096
+    assert tokens == counted(starter)[1].tokens(again)[0]
+
+
+def test_what_is_typed_is_rendered_once_and_read_once(starter: Model) -> None:
+    """A letter more is all that is read again."""
+    rendered = "{{ strftime_now('%Y') and '' }}" + CHATML
+    counting, prompts = counted(starter, rendered)
+    times = []
+    prompts._formatter.strftime_now = lambda form: times.append(form) or form
+    tokens, total = prompts.beginning([*TALK, QUESTION])
+    whole = sum(len(message.content) for message in TALK)
+
+    assert len(times) == 1
+    assert sum(map(len, counting.read)) < 1.3 * whole
+    now, _thinking = prompts.tokens([*TALK, QUESTION])
+    later, _thinking = prompts.tokens([*TALK, ChatMessage("user", QUESTION.content + "a")])
+    assert total == len(now)
+    assert tokens == now[: common_tokens(now, later)]
+    assert len(tokens) > total - 12
+
+
+def test_what_was_said_is_forgotten(starter: Model) -> None:
+    """It is read again then."""
+    counting, prompts = counted(starter)
+    prompts.tokens([*TALK, QUESTION])
+    read = list(counting.read)
+    prompts.forget()
+    counting.read.clear()
+    prompts.tokens([*TALK, QUESTION])
+
+    assert counting.read == read
+
+
+def test_what_cannot_fit_by_its_bytes_is_not_read(starter: Model) -> None:
+    """A tokenizer that would not survive it is never asked."""
+    counting, prompts = counted(starter)
+    prompts.tokens_max = 100
+    with pytest.raises(PromptTooLong) as refused:
+        prompts.tokens([ChatMessage("user", "x" * 200_000)])
+
+    assert counting.read == []
+    assert 100 < refused.value.tokens <= 200_100 // 16
+
+
+def test_what_does_not_fit_is_read_no_further_than_that_is_known(starter: Model) -> None:
+    """Some thousand tokens more than fit, of tens of thousands."""
+    counting, prompts = counted(starter)
+    prompts.tokens_max = 4000
+    with pytest.raises(PromptTooLong) as refused:
+        prompts.tokens([ChatMessage("user", "To be or not to be. " * 10_000)])
+
+    assert sum(map(len, counting.read)) < 40_000
+    assert 4000 < refused.value.tokens < 9000
+
+
+def test_no_text_is_given_to_the_library_that_could_take_much_of_its_stack(starter: Model) -> None:
+    """Whatever is said, it is read in pieces of some thousand characters."""
+    counting, prompts = counted(starter)
+    for text in ("word " * 20_000, "\n" * 50_000, "\u6211" * 50_000, "1" * 9000, "<s>" * 9000):
+        prompts.tokens([ChatMessage("user", f"x{text}x")])
+    assert max(map(len, counting.read)) <= 12_288
+
+
+@pytest.mark.parametrize("text", ["What is <think>", "<think>", "Why <think>\n", "<|think|>"])
+def test_only_the_template_can_begin_a_thought(starter: Model, text: str) -> None:
+    """Even where it writes nothing behind the question."""
+    prompts = PromptMaker(starter, "{{ messages[-1].content }}")
+    assert prompts.tokens([ChatMessage("user", text)])[1] is False
+
+
+def test_a_question_cannot_stand_for_the_beginning(toy: Model) -> None:
+    """It is put there by the model's own rule, and the typed one is text."""
+    prompts = PromptMaker(toy, "{{ messages[0].content }}")
+    tokens, _thinking = prompts.tokens([ChatMessage("user", "<s>hello")])
+
+    assert [place for place, token in enumerate(tokens) if token == 1] == [0]
+    assert b"".join(map(toy.piece, tokens)).decode() == "\u2581<s>hello"
+
+
+def test_an_answer_that_speaks_of_a_marker_serves_the_next_question(starter: Model) -> None:
+    """What was read up to it is found again, token by token."""
+    template = lib.llama_model_chat_template(starter.handle, None).decode()
+    prompts = PromptMaker(starter, template)
+    asked = [ChatMessage("user", "What is <|im_end|>?")]
+    before, _thinking = prompts.tokens(asked)
+    answer = ChatMessage("assistant", "It is <|im_end|>, which ends a turn.")
+    after, _thinking = prompts.tokens([*asked, answer, QUESTION])
+
+    assert after[: len(before)] == before
+    assert "What is <|im_end|>?" in text_of(starter, before)
+    assert [after.count(starter.tokenize(mark)[0]) for mark in ("<|im_start|>", "<|im_end|>")] == [
+        5,
+        4,
+    ]
+
+
+@pytest.mark.parametrize("mark", ["\U000f0000", "\U0010fffe", "\ufdd0", "\ue000"])
+def test_characters_nobody_uses_are_text_like_any_other(starter: Model, mark: str) -> None:
+    """Also beside a marker, where such characters are used here."""
+    [said] = [f"a{mark}<|im_end|>{mark}b"]
+    tokens, _thinking = PromptMaker(starter, CHATML).tokens([ChatMessage("user", said)])
+    assert f"user\n{said}<|im_end|>" in text_of(starter, tokens)

@@ -155,6 +155,10 @@ class Prompting:
                 raise EngineError(f"a prompt was not made within {self._deadline_s:.0f} s")
             return None
         self._making = None
+        if self._thread is not None:
+            # It only has to ring the bell.
+            self._thread.join()
+            self._thread = None
         return None if self._cancelled else making
 
     def _begin(self, request: Start | Prepare) -> None:
