@@ -68,3 +68,12 @@ def test_a_long_message_is_cut_between_words() -> None:
 def test_what_has_no_good_place_is_cut_all_the_same() -> None:
     """Nobody may use up the stack with one word."""
     assert [len(piece.text) for piece in pieces("x" * 30_000, (), ())] == [12_288, 12_288, 5424]
+
+
+@given(st.integers(0, 1100), st.integers(400, 1200), st.integers(0, 600))
+def test_a_number_that_is_too_long_is_seen_wherever_it_stands(
+    before: int, digits: int, after: int
+) -> None:
+    """The quick look misses none."""
+    text = "a" * before + "7" * digits + "b" * after
+    assert is_one_piece(text) is (digits <= 510)

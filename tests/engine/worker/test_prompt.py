@@ -196,8 +196,13 @@ def test_what_is_typed_is_rendered_once_and_read_once(starter: Model) -> None:
     """A letter more is all that is read again."""
     rendered = "{{ strftime_now('%Y') and '' }}" + CHATML
     counting, prompts = counted(starter, rendered)
-    times = []
-    prompts._formatter.strftime_now = lambda form: times.append(form) or form
+    times: list[str] = []
+
+    def strftime_now(form: str) -> str:
+        times.append(form)
+        return form
+
+    prompts._formatter.strftime_now = strftime_now
     tokens, total = prompts.beginning([*TALK, QUESTION])
     whole = sum(len(message.content) for message in TALK)
 

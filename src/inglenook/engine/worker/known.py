@@ -1,4 +1,4 @@
-"""Pieces of prompts that were turned into tokens before. Kind: rules.
+"""Pieces of prompts that were turned into tokens before. Kind: hands.
 
 A conversation grows at its end, and what is typed is read again and again; all but the last piece
 of it is found here.
