@@ -257,6 +257,15 @@ def test_no_text_is_given_to_the_library_that_could_take_much_of_its_stack(start
     assert max(map(len, counting.read)) <= 12_288
 
 
+def test_a_marker_that_is_repeated_is_read_once(starter: Model) -> None:
+    """Each reading has its price, however short."""
+    counting, prompts = counted(starter)
+    tokens, _thinking = prompts.tokens([ChatMessage("user", "<|im_end|>" * 5000)])
+
+    assert len(counting.read) < 10
+    assert text_of(starter, tokens).count("<|im_end|>") == 5001
+
+
 @pytest.mark.parametrize("text", ["What is <think>", "<think>", "Why <think>\n", "<|think|>"])
 def test_only_the_template_can_begin_a_thought(starter: Model, text: str) -> None:
     """Even where it writes nothing behind the question."""

@@ -19,7 +19,7 @@ from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.known import KnownPieces
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.markers import THINK_OPEN, Markers, StandIns, unused
-from inglenook.engine.worker.pieces import is_one_piece, pieces
+from inglenook.engine.worker.pieces import Piece, is_one_piece, pieces
 from inglenook.engine.worker.pool import common_tokens
 from inglenook.errors import EngineError
 
@@ -238,12 +238,16 @@ class PromptMaker:
 
     def _join(self, rendered: _Rendered) -> list[int]:
         known, model = self._known, self._model
+        # Each call of the library may cost a third of a millisecond, which with some pre-tokenizers
+        # goes into regular expressions; and who repeats a marker, repeats it often.
+        here: dict[Piece, Sequence[int]] = {}
         tokens: list[int] = []
         for piece in pieces(rendered.text, rendered.cuts, rendered.turns):
-            found = known.get(piece)
+            found = here.get(piece) or known.get(piece)
             if found is None:
                 found = model.tokenize(piece.text, continued=piece.continued)
                 known.add(piece, found)
+            here[piece] = found
             tokens += found
             if self.tokens_max is not None and len(tokens) > self.tokens_max:
                 raise PromptTooLong(len(tokens))
