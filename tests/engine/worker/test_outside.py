@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.template import TemplateRefused
 from tests.engine.worker.toy import write_toy_vocabulary
 
 CHATML = ("<|im_start|>", "<|im_end|>")
@@ -176,11 +177,12 @@ ORDINARY = (
 def test_ordinary_text_keeps_its_tokens(vocabulary: Vocabulary) -> None:
     """Brackets, tags, code, numbers, white space, other scripts: as the library reads the whole."""
     messages = conversation(*ORDINARY)
-    rendered = vocabulary.prompts._formatter(
+    template = vocabulary.prompts._template
+    rendered = template._formatter(
         messages=[{"role": message.role, "content": message.content} for message in messages]
     ).prompt
-    if vocabulary.model.adds_bos and not rendered.startswith(vocabulary.prompts._bos):
-        rendered = vocabulary.prompts._bos + rendered
+    if vocabulary.model.adds_bos and not rendered.startswith(template._bos):
+        rendered = template._bos + rendered
 
     assert vocabulary.prompts.tokens(messages)[0] == vocabulary.model.tokenize(rendered)
 
@@ -194,7 +196,7 @@ def test_a_long_conversation_keeps_its_tokens_though_it_is_read_in_pieces(
     parts = ["\n".join(lines[at : at + 12]) for at in range(0, len(lines), 12)]
     for contents in ((*parts, "And?"), (text, text * 2, "Well.", ORDINARY[3] * 300)):
         messages = conversation(*contents)
-        prompt = vocabulary.prompts._settle(*vocabulary.prompts._run(messages)).text
+        prompt = vocabulary.prompts._template.render(messages).text
         assert len(prompt) > 16_000
 
         assert vocabulary.prompts.tokens(messages)[0] == vocabulary.model.tokenize(prompt)

@@ -8,7 +8,8 @@ import pytest
 from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pool import common_tokens
-from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong, TemplateRefused
+from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong
+from inglenook.engine.worker.template import TemplateRefused
 
 SYSTEM = ChatMessage("system", "Be brief.")
 QUESTION = ChatMessage("user", "Who?")
@@ -202,7 +203,7 @@ def test_what_is_typed_is_rendered_once_and_read_once(starter: Model) -> None:
         times.append(form)
         return form
 
-    prompts._formatter.strftime_now = strftime_now
+    prompts._template._formatter.strftime_now = strftime_now
     tokens, total = prompts.beginning([*TALK, QUESTION])
     whole = sum(len(message.content) for message in TALK)
 

@@ -14,8 +14,8 @@ import pytest
 
 from inglenook.engine.orders import ChatMessage, Prepare, Start
 from inglenook.engine.worker import prompting as prompting_module
-from inglenook.engine.worker.prompt import TemplateRefused
 from inglenook.engine.worker.prompting import STACK_BYTES, Made, Prompting
+from inglenook.engine.worker.template import TemplateRefused
 from inglenook.errors import EngineError
 from tests.engine.worker.writing import order
 

@@ -29,8 +29,9 @@ from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRe
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import fingerprint
 from inglenook.engine.worker.prefix.store import Store
-from inglenook.engine.worker.prompt import PromptMaker, TemplateRefused
+from inglenook.engine.worker.prompt import PromptMaker
 from inglenook.engine.worker.prompting import Prompting
+from inglenook.engine.worker.template import TemplateRefused
 from inglenook.engine.worker.work import Work
 
 #: A loading bar needs no more; each is a system call on both sides.

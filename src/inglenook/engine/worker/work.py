@@ -29,9 +29,10 @@ from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
-from inglenook.engine.worker.prompt import PromptTooLong, TemplateRefused
+from inglenook.engine.worker.prompt import PromptTooLong
 from inglenook.engine.worker.prompting import Made, Prompting
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
+from inglenook.engine.worker.template import TemplateRefused
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
@@ -92,9 +93,7 @@ class Work:
                 self._take(self._orders.popleft())
             for start in self._grammars.advance():
                 self._prompting.add(start)
-            # One a step, as others read.
-            made = self._prompting.take()
-            if made is not None:
+            if (made := self._prompting.take()) is not None:  # one a step, as others read
                 self._pipe.send(*self._begin(made))
             self._advance()
 
@@ -177,24 +176,23 @@ class Work:
         unmade = self._prompting.cancel(job) or untried
         if unmade is not None:
             self._pipe.send(_never_begun(unmade))
-            return
-        self._batcher.cancel(job)
+        else:
+            self._batcher.cancel(job)
 
     def _begin(self, made: Made) -> list[Started | Refused | Step]:
         request, job = made.request, made.request.job
         try:
             prompt = made.prompt.result()
             if isinstance(request, Start):
-                guide = self._grammars.guide(request, thinking=prompt.thinking)
-                thinking = prompt.thinking
-                return self._batcher.submit(request, prompt.tokens, thinking=thinking, guide=guide)
+                tokens, _total, thinking = prompt
+                guide = self._grammars.guide(request, thinking=thinking)
+                return self._batcher.submit(request, tokens, thinking=thinking, guide=guide)
         except TemplateRefused as exc:
             self._grammars.forget(job)
             return [Refused(job, Refusal.TEMPLATE, detail=exc.why)]
         except PromptTooLong as exc:
             self._grammars.forget(job)
-            most = self._batcher.request_tokens_max
-            why = Refusal.CONTEXT_TOO_LONG
+            most, why = self._batcher.request_tokens_max, Refusal.CONTEXT_TOO_LONG
             return [Refused(job, why, exc.tokens, most, at_least=True)]
         except SchemaRefused as exc:
             return [Refused(job, Refusal.SCHEMA, detail=exc.why)]
