@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import parse_scopes
 from inglenook.auth.identity import server_id
 from inglenook.cli.servicebefore import callers_environ, earlier_box, require_stopped
+from inglenook.daemon.statefolder import held_state_folder
 from inglenook.errors import StartupError
 from tests.cli.conftest import Inglenook
 
@@ -68,12 +68,11 @@ def test_a_box_that_runs_has_to_be_stopped_first(used: Path, tmp_path: Path) -> 
     assert earlier is not None
     require_stopped(earlier)
 
-    (used / "control.sock").unlink()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(used / "control.sock"))
-        listener.listen()
-        with pytest.raises(StartupError, match=f"still runs with the state in {used}; stop it"):
-            require_stopped(earlier)
+    with (
+        held_state_folder(used),
+        pytest.raises(StartupError, match=f"still runs with the state in {used}; stop it"),
+    ):
+        require_stopped(earlier)
 
 
 @AS_ROOT

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 from inglenook.auth.devicefile import decode
 from inglenook.auth.files import read_private
 from inglenook.cli.placing import acting_as
+from inglenook.daemon.statefolder import holder_of
 from inglenook.errors import StartupError
-from inglenook.gateway.control import SOCKET_NAME
 
 _DEVICES, _ID = "devices.json", "server_id"
 
@@ -26,9 +25,6 @@ _COMES_ALONG = (
     *(_DEVICES, "host_name", "tls.key", "tls.crt", "tls.json"),
     *("tuning.json", "suspend-test.json", _ID),
 )
-
-#: A daemon that runs takes a connection at once; the kernel does it.
-_CONNECT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +101,9 @@ def require_stopped(earlier: Earlier) -> None:
     Raises:
         StartupError: If it is.
     """
-    with socket.socket(socket.AF_UNIX) as caller:
-        caller.settimeout(_CONNECT_S)
-        try:
-            caller.connect(os.fspath(earlier.folder / SOCKET_NAME))
-        except OSError:
-            return
+    holder = holder_of(earlier.folder)
+    if holder is None or not holder.is_daemon:
+        return
     raise StartupError(
         f"the box still runs with the state in {earlier.folder}; stop it, with Ctrl-C in its "
         "terminal, and install again: its paired devices come along"
