@@ -13,6 +13,7 @@ import pytest
 
 from inglenook.cli import main
 from tests.parts.box import Ran
+from tests.parts.standin import StandIn, stand_in
 
 #: Runs ``inglenook`` with these arguments, and settings whose state is in a folder of its own.
 Inglenook = Callable[..., Ran]
@@ -85,3 +86,10 @@ def inglenook(
         return Ran(returncode, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[StandIn]:
+    """Something that says what the test wants."""
+    with stand_in("0123abcd", tmp_path / "box", tls_port=0) as standing:
+        yield standing

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from inglenook.cli import bench as bench_module
-from inglenook.cli.bench import Heard, _bench
+from inglenook.cli.bench import Choice, Heard, _bench
+from inglenook.cli.route import Route
 from inglenook.errors import StartupError
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port
@@ -106,7 +107,7 @@ async def test_a_server_of_openais_protocol_is_measured(usage: bool) -> None:
     """Whether or not it counts tokens; it is asked for the first model it has."""
     server = OpenAIServer(usage=usage)
     async with serving(server) as url:
-        rows = await _bench(url, arguments())
+        rows = await _bench(Choice(Route(url), None, is_box=False), arguments())
 
     assert [what for what, _ in rows] == MEASURED
     assert {body["model"] for body in server.asked} == {"tiny"}
@@ -122,7 +123,7 @@ async def test_answers_too_short_to_measure_are_a_sentence(pieces: int, words: s
     """Rather than a division by zero."""
     async with serving(OpenAIServer(pieces=pieces)) as url:
         with pytest.raises(StartupError, match=words):
-            await _bench(url, arguments())
+            await _bench(Choice(Route(url), None, is_box=False), arguments())
 
 
 def test_speed_is_counted_from_the_first_text_on() -> None:

@@ -37,7 +37,7 @@ def test_on_the_box_itself_it_pairs_by_itself_and_remembers(box: Box) -> None:
     devices = box.run("devices").out
     kept = json.loads((box.folder / ".local/share/inglenook/tokens.json").read_text())
     # The daemon hears of it a moment later, and would end the third answer in the middle.
-    box.revoke("Terminal on " + _host(devices), *kept.values())
+    box.revoke("Terminal on " + _host(devices), *(key["token"] for key in kept["entries"].values()))
     third = box.run("chat", stdin=CAPITAL)
 
     assert (first.returncode, second.returncode) == (0, 0)
@@ -144,10 +144,19 @@ def test_a_machine_with_a_long_name_is_let_in_too(
     assert (ran.returncode, ran.out, ran.err) == (0, "", "")
 
 
-def test_ctrl_c_at_the_prompt_ends_it(box: Box, token: str) -> None:
-    """At once, as every program at a prompt does."""
+def test_ctrl_c_twice_at_the_prompt_ends_it(box: Box, token: str) -> None:
+    """The first may have been meant for an answer that has just ended; it says so."""
     words = ["chat", "--url", box.url, "--token", token]
     with terminal(words, box.environ()) as talk:
+        talk.wait_for("> ")
+        talk.type("half a quest\x03")
+        talk.wait_for("Ctrl-C again ends this, and so does Ctrl-D.")
+        talk.wait_for("> ")
+        talk.type("/new\n")
+        talk.wait_for("A new conversation.")
+        talk.wait_for("> ")
+        talk.type("\x03")
+        talk.wait_for("Ctrl-C again ends this")
         talk.wait_for("> ")
         talk.type("\x03")
 

@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> KeptFile:
 def test_what_is_written_is_read(kept: KeptFile, path: Path) -> None:
     """From nothing at all; nobody else can read the file."""
     assert kept.read() == {}
-    kept.write({"one": [1, "zwei"]})
+    kept.change(lambda _entries: {"one": [1, "zwei"]})
 
     assert kept.read() == {"one": [1, "zwei"]}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -44,15 +44,18 @@ def test_the_file_stands_where_data_of_users_does(
 ) -> None:
     """As the XDG base directories say."""
     given = {name: value.format(tmp_path) for name, value in environ.items()}
-    KeptFile(given, "things.json", "").write({})
+    KeptFile(given, "things.json", "").change(dict)
 
     assert (tmp_path / place / "things.json").exists()
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"\xff", b""])
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"null", b"\xff", b"", b"[" * 100_000, b'{"version": 2, "entries": []}'],
+)
 def test_a_damaged_file_is_a_sentence(kept: KeptFile, path: Path, content: bytes) -> None:
     """With what to do about it."""
-    kept.write({})
+    kept.change(dict)
     path.write_bytes(content)
 
     with pytest.raises(StartupError, match="delete it to begin again"):
@@ -64,4 +67,4 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(kept: KeptFile, path: Path) 
     path.parent.write_text("")
 
     with pytest.raises(StartupError):
-        kept.write({})
+        kept.change(dict)

@@ -155,11 +155,19 @@ def test_a_damaged_file_is_a_sentence(known: KnownBoxes, path: Path, content: by
         known.all()
 
 
+def test_boxes_of_the_first_version_are_known(known: KnownBoxes, path: Path) -> None:
+    """Its file had no version."""
+    known.learn([KITCHEN])
+    path.write_text(json.dumps(json.loads(path.read_text())["entries"]))
+
+    assert known.all() == [KITCHEN]
+
+
 def test_a_card_that_is_none_is_damage(known: KnownBoxes, path: Path) -> None:
     """Somebody wrote it by hand."""
     known.learn([KITCHEN])
     content = json.loads(path.read_text())
-    content["ab12cd34"]["macs"] = ["dc:a6"]
+    content["entries"]["ab12cd34"]["macs"] = ["dc:a6"]
     path.write_text(json.dumps(content))
 
     with pytest.raises(StartupError, match="is damaged"):

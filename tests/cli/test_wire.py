@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from inglenook.cli import wire as wire_module
+from inglenook.cli.route import Route
 from inglenook.cli.wire import Wire
 from inglenook.errors import Code, Problem, StartupError
 from tests.parts.box import Box, free_port
@@ -135,7 +136,7 @@ def text(messages: list[dict[str, Any]]) -> str:
 async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
     """Cut again and again, nothing is missing and nothing comes twice."""
     async with relay_to(box, losses=3) as relay:
-        wire = Wire(relay.url, token)
+        wire = Wire(Route(relay.url), token)
         await wire.open()
 
         messages = await told(wire)
@@ -151,7 +152,7 @@ async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
 async def test_a_question_lost_on_its_way_is_asked_once(box: Box, token: str) -> None:
     """The connection was gone before it was sent; its key makes sending it again safe."""
     async with relay_to(box) as relay:
-        wire = Wire(relay.url, token)
+        wire = Wire(Route(relay.url), token)
         await wire.open()
         relay.cut()
 
@@ -164,7 +165,7 @@ async def test_a_question_lost_on_its_way_is_asked_once(box: Box, token: str) ->
 
 async def test_an_answer_can_be_stopped(box: Box, token: str) -> None:
     """Its end still comes."""
-    wire = Wire(box.url, token)
+    wire = Wire(Route(box.url), token)
     await wire.open()
 
     async def stop(count: int) -> None:
@@ -210,9 +211,9 @@ async def test_a_wish_to_stop_is_told_as_soon_as_it_can_be_and_after_every_loss(
 @pytest.mark.usefixtures("no_waits")
 async def test_a_box_that_stays_away_is_given_up(box: Box, token: str) -> None:
     """With a sentence."""
-    wire = Wire(box.url, token)
+    wire = Wire(Route(box.url), token)
     async with relay_to(box) as relay:
-        wire = Wire(relay.url, token)
+        wire = Wire(Route(relay.url), token)
         await wire.open()
 
     with pytest.raises(StartupError, match="did not come back"):
@@ -222,7 +223,7 @@ async def test_a_box_that_stays_away_is_given_up(box: Box, token: str) -> None:
 async def test_a_device_removed_meanwhile_hears_so(box: Box) -> None:
     """It does not try to come back."""
     token = box.pair("Short visit")
-    wire = Wire(box.url, token)
+    wire = Wire(Route(box.url), token)
     await wire.open()
     box.revoke("Short visit", token)
 
@@ -248,7 +249,7 @@ async def saying(speech: Speech) -> AsyncIterator[Wire]:
 
     async with serve(talk, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        wire = Wire(f"http://127.0.0.1:{port}", "token")
+        wire = Wire(Route(f"http://127.0.0.1:{port}"), "token")
         await wire.open()
         yield wire
         await wire.close()
@@ -329,7 +330,7 @@ async def test_after_a_power_cut_it_reads_on_from_where_the_box_still_is() -> No
 
     async with serve(talk, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        wire = Wire(f"http://127.0.0.1:{port}", "token")
+        wire = Wire(Route(f"http://127.0.0.1:{port}"), "token")
         await wire.open()
         await told(wire)
         await wire.close()
@@ -349,4 +350,4 @@ async def test_something_else_at_the_address_is_no_box(said: str) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(StartupError, match="no box answers"):
-            await Wire(f"http://127.0.0.1:{port}", "token").open()
+            await Wire(Route(f"http://127.0.0.1:{port}"), "token").open()

@@ -430,6 +430,10 @@ class Terminal:
         """Press keys."""
         os.write(self._ours, text.encode())
 
+    def modes(self) -> list[Any]:
+        """How the terminal is set, as `termios.tcgetattr` tells."""
+        return termios.tcgetattr(self._ours)
+
     def wait_for(self, words: str) -> str:
         """Wait until ``words`` are shown behind those of the last call; returns what came first."""
         deadline_s = time.monotonic() + READY_S

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+from inglenook.cli.ending import cause, end_of_output, flush_output
 from inglenook.cli.output import LineFormatter, note
 from inglenook.cli.parser import make_parser
 from inglenook.errors import ConfigError, InglenookError, Problem
@@ -31,6 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    try:
+        try:
+            return _run(argv)
+        finally:
+            flush_output()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (OSError, BaseExceptionGroup) as exc:
+        return end_of_output(exc)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = make_parser()
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help()
@@ -42,16 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int | None] = getattr(module, args.function)
     try:
         return run(args) or _OK
-    except InglenookError as exc:
-        if args.debug:
+    except (InglenookError, BaseExceptionGroup) as exc:
+        found = cause(exc)
+        if isinstance(found, KeyboardInterrupt):
+            return _INTERRUPTED
+        if args.debug or not isinstance(found, InglenookError):
             raise
-        return _complain(exc)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `| head` does; the rest is of no interest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
+        return _complain(found)
 
 
 def _complain(exc: InglenookError) -> int:

@@ -8,6 +8,7 @@ import contextlib
 import math
 import os
 import secrets
+import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,13 +16,16 @@ from statistics import median
 from typing import Any
 
 import aiohttp
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import WebSocketException
 
+from inglenook.cli.hello import who_answers
+from inglenook.cli.introduce import Wanted, key_of, wanted
 from inglenook.cli.keyring import Keyring
 from inglenook.cli.output import note
+from inglenook.cli.route import Route, parse_url, refused, route_to_box, route_to_server
 from inglenook.cli.servers import Body, Box, OpenAI, Server
 from inglenook.cli.table import print_table
-from inglenook.config import load_config
+from inglenook.cli.terminal import read_secret
 from inglenook.errors import StartupError
 
 #: What one question may take in all; a board reads some 50 tokens a second.
@@ -71,26 +75,65 @@ class Heard:
         return [end - begin for begin, end in ends if after_s < end <= until_s]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is measured.
+
+    Attributes:
+        is_box: Rather than a server of OpenAI's protocol.
+    """
+
+    route: Route
+    token: str | None
+    is_box: bool
+
+    def server(self, session: aiohttp.ClientSession) -> Server:
+        """What to ask it with."""
+        if self.is_box:
+            return Box(self.route, self.token or "")
+        return OpenAI(self.route, self.token, session)
+
+
 def bench(args: argparse.Namespace) -> None:
     """Measure, and print a table."""
-    url = args.url or f"http://127.0.0.1:{load_config(args.config, os.environ).listen.port}"
-    url = (url if "://" in url else f"http://{url}").rstrip("/")
+    wish = wanted(args, read_secret(args.token, "Token"))
+    url = parse_url(args.url or f"http://127.0.0.1:{wish.config.listen.port}")
+    choice = choose_server(url, wish)
     try:
-        rows = asyncio.run(_bench(url, args))
-    except InvalidURI as exc:
-        raise StartupError(f"{url} is no address; write for example http://kitchen:8377") from exc
+        rows = asyncio.run(_bench(choice, args))
+    except (ssl.SSLCertVerificationError, aiohttp.ClientConnectorCertificateError) as exc:
+        raise refused(choice.route, exc) from exc
     except _GONE as exc:
         raise StartupError(f"nobody answers at {url}, or no longer ({exc})") from exc
     print_table(("what", "value"), rows)
 
 
-async def _bench(url: str, args: argparse.Namespace) -> list[tuple[str, str]]:
+def choose_server(url: str, wish: Wanted) -> Choice:
+    """Find out who answers there, and the way on which a token may go to it.
+
+    Raises:
+        StartupError: If there is no token for that box, or no way that is safe for it.
+    """
+    box = asyncio.run(who_answers(url, _ASK_S))
+    if box is None:
+        # A server that gets no secret may be anywhere.
+        insecure = wish.insecure or (wish.token is None and not url.startswith("https:"))
+        return Choice(route_to_server(url, insecure=insecure), wish.token, is_box=False)
+    key = key_of(wish, url, box, Keyring(os.environ))
+    if key is None:
+        text = "this terminal is not paired with that box; run `inglenook chat` once"
+        raise StartupError(f"{text}, or give a token in INGLENOOK_TOKEN or with --token -")
+    route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
+    return Choice(route, key.token, is_box=True)
+
+
+async def _bench(choice: Choice, args: argparse.Namespace) -> list[tuple[str, str]]:
     # No limit in all: each answer has its own.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ASK_S)
     # llama.cpp's server hangs up after each answer, also when it said that it would not.
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        server = await _server(url, args, session)
+        server = choice.server(session)
         # Not measured, only so that nothing is done for the first time in what follows.
         await _listen(server, _story(8))
         _say("one stream")
@@ -106,22 +149,6 @@ async def _bench(url: str, args: argparse.Namespace) -> list[tuple[str, str]]:
             rows.append((f"{args.streams} streams", f"{together:.1f} tokens/s together"))
         _say("one stream while a long text is read")
         return rows + await _stall(server)
-
-
-async def _server(url: str, args: argparse.Namespace, session: aiohttp.ClientSession) -> Server:
-    """Find out who answers there."""
-    try:
-        async with session.get(f"{url}/.well-known/inglenook") as reply:
-            box_id = str((await reply.json())["server_id"])
-    except (aiohttp.ContentTypeError, ValueError, KeyError, TypeError):
-        return OpenAI(url, args.token, session)
-    token = args.token or await asyncio.to_thread(Keyring(os.environ).get, box_id)
-    if token is None:
-        text = (
-            "this terminal is not paired with that box; run `inglenook chat` once, or give --token"
-        )
-        raise StartupError(text)
-    return Box(url, token)
 
 
 async def _hear(

@@ -3,232 +3,163 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
+import contextlib
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import wait
 from typing import Any
 
-import aiohttp
-
-from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
-from inglenook.auth.identity import server_id
-from inglenook.cli.hello import Hello, who_answers
-from inglenook.cli.keyring import Keyring
-from inglenook.cli.knownboxes import announced, paired, remember
+from inglenook.cli.answerview import AnswerView
+from inglenook.cli.chatcommands import After, run_command
+from inglenook.cli.conversation import Conversation, Message
+from inglenook.cli.interrupts import Interrupts
+from inglenook.cli.introduce import open_wire, wanted
+from inglenook.cli.loopthread import LoopThread
+from inglenook.cli.terminal import Terminal, read_secret
 from inglenook.cli.wire import Wire
-from inglenook.config import load_config
-from inglenook.discovery.browse import find_boxes
-from inglenook.errors import Code, InglenookError, Problem, StartupError
+from inglenook.cli.wordwrap import printable
+from inglenook.errors import Code, InglenookError, Problem
 
-_LOOK_S = 3.0
-_ASK_S = 10.0
+#: How long a box may take to hear that nobody is there any more.
+_GOODBYE_S = 3.0
 
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+#: A word that has not come to its end by then is shown as far as it is. Words take less.
+_PAUSE_S = 0.5
+
+#: What a shell reports for a program ended by Ctrl-C.
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def chat(args: argparse.Namespace) -> int:
     """Find a box, pair if need be, and talk until end of input."""
-    return asyncio.run(_chat(args))
+    wish = wanted(args, read_secret(args.token, "Token"))
+    with contextlib.ExitStack() as held:
+        terminal = held.enter_context(Terminal()) if sys.stdin.isatty() else None
+        loop = held.enter_context(LoopThread())
+        wire, greeting = open_wire(wish, loop, lambda: _code(terminal))
+        held.callback(_hang_up, wire, loop)
+        interrupts = held.enter_context(Interrupts(loop))
+        talk = Talk(wire, loop, interrupts, terminal)
+        if terminal is None:
+            return talk.answer_pipe()
+        model = printable(greeting["state"].get("model") or "the box")
+        print(
+            f"Talking to {model}. /help lists commands; Ctrl-C stops an answer, Ctrl-D ends.",
+            file=sys.stderr,
+        )
+        return talk.answer_person(terminal)
 
 
-async def _chat(args: argparse.Namespace) -> int:
-    url = _with_scheme(args.url) if args.url else await _find(args)
-    wire = Wire(url, args.token or "")
-    if args.token:
-        hello = await wire.open()
-    else:
-        wire, hello = await _open_paired(url, args)
-    try:
-        if sys.stdin.isatty():
-            model = hello["state"].get("model") or "the box"
-            print(f"Talking to {model}. Ctrl-C stops an answer, Ctrl-D ends.", file=sys.stderr)
-        return await _converse(wire)
-    finally:
-        await wire.close()
+class Talk:
+    """Questions and answers over one line."""
 
+    def __init__(
+        self, wire: Wire, loop: LoopThread, interrupts: Interrupts, terminal: Terminal | None
+    ) -> None:
+        self._wire = wire
+        self._loop = loop
+        self._interrupts = interrupts
+        self._terminal = terminal
+        self._conversation = Conversation()
 
-def _with_scheme(url: str) -> str:
-    return (url if "://" in url else f"http://{url}").rstrip("/")
+    def answer_pipe(self) -> int:
+        """Take all that is piped in as one question; returns the exit code."""
+        with self._interrupts.asking():
+            question = sys.stdin.buffer.read().decode(errors="replace").strip()
+        return self._answer(question) if question else 0
 
+    def answer_person(self, terminal: Terminal) -> int:
+        """Take a line a question until there are no more; returns the exit code."""
+        code = 0
+        for line in _lines(terminal, self._interrupts):
+            after, text = run_command(line, self._conversation)
+            if after is After.QUIT:
+                break
+            if after is After.NEXT_LINE:
+                print(text, file=sys.stderr)
+                continue
+            with terminal.holding_keys():
+                code = self._answer(text)
+                if code == 0:
+                    # Without its thoughts the answer is new to the model, and there is time now.
+                    self._loop.call(self._wire.prepare(self._conversation.messages))
+        return code
 
-async def _find(args: argparse.Namespace) -> str:
-    """This machine's own box if one runs here, else the first on the network."""
-    config = await asyncio.to_thread(load_config, args.config, os.environ)
-    local = f"http://127.0.0.1:{config.listen.port}"
-    if config.listen.port and await who_answers(local, _ASK_S) is not None:
-        return local
-    boxes = await find_boxes(_LOOK_S, until=lambda _box: True)
-    if not boxes:
-        raise StartupError("no box found on this network; name one with --url")
-    await asyncio.to_thread(remember, os.environ, map(announced, boxes))
-    print(f"found {boxes[0].name} at {boxes[0].url}", file=sys.stderr)
-    return boxes[0].url
-
-
-async def _open_paired(url: str, args: argparse.Namespace) -> tuple[Wire, dict[str, Any]]:
-    """Connect with the token kept for that box; get one first if there is none."""
-    box = await who_answers(url, _ASK_S)
-    if box is None:
-        raise StartupError(f"no box answers at {url}")
-    keyring = Keyring(os.environ)
-    token = await asyncio.to_thread(keyring.get, box.server_id)
-    if token is not None:
+    def _answer(self, question: str) -> int:
+        """Ask, and show what comes; returns the exit code if it is the last question."""
+        view = AnswerView()
+        asked = self._conversation.asking(question)
         try:
-            wire = Wire(url, token)
-            return wire, await wire.open()
-        except Problem as exc:
-            print(exc.text, file=sys.stderr)
-            await asyncio.to_thread(keyring.drop, box.server_id)
-    token = await _pair(url, box, args)
-    await asyncio.to_thread(keyring.put, box.server_id, token)
-    wire = Wire(url, token)
-    return wire, await wire.open()
-
-
-async def _pair(url: str, box: Hello, args: argparse.Namespace) -> str:
-    """Get a token: on the box itself from its device list, elsewhere for a code somebody types."""
-    # A host's name may be as long as a device's alone.
-    name = f"Terminal on {socket.gethostname()}"[:NAME_CHARACTERS_MAX]
-    token = await asyncio.to_thread(_let_oneself_in, box.server_id, name, args)
-    if token is not None:
-        return token
-    if not sys.stdin.isatty():
-        text = "this terminal is not paired; give --token, or run `inglenook chat` by hand once"
-        raise StartupError(text)
-    print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
-    code = await _type("Code: ") or ""
-    body = {"code": code, "device_name": name, "platform": "terminal"}
-    timeout = aiohttp.ClientTimeout(total=_ASK_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(f"{url}/pair", json=body) as answer,
-        ):
-            result = await answer.json()
-    except (aiohttp.ClientError, TimeoutError) as exc:
-        raise StartupError(f"the box at {url} went away in the middle of this") from exc
-    if "error" in result:
-        raise Problem(Code(result["error"]["code"]), result["error"]["message"])
-    await asyncio.to_thread(remember, os.environ, [paired(box.name, result)])
-    return str(result["token"])
-
-
-def _let_oneself_in(box_id: str, name: str, args: argparse.Namespace) -> str | None:
-    """On the box itself, whoever may write its device list needs no code; None elsewhere."""
-    state_dir = load_config(args.config, os.environ).state_dir
-    try:
-        if not state_dir.is_dir() or server_id(state_dir) != box_id:
-            return None
-        allowlist = Allowlist(state_dir / "devices.json")
-        allowlist.load()
-        return allowlist.add(name, (Scope.CHAT,), platform="terminal")[1]
-    except (StartupError, OSError):
-        return None
-
-
-async def _converse(wire: Wire) -> int:
-    messages: list[dict[str, str]] = []
-    ended_well = True
-    async for text in _lines():
-        messages.append({"role": "user", "content": text})
-        try:
-            answer, ended_well = await _show_answer(wire, messages)
-            messages.append({"role": "assistant", "content": answer})
-            if sys.stdin.isatty():
-                # Without its thoughts the answer is new to the model, and there is time now.
-                await wire.prepare(messages)
-        except Problem as exc:
-            messages.pop()
-            ended_well = False
-            print(exc.text, file=sys.stderr)
-    return 0 if ended_well else 1
-
-
-async def _lines() -> AsyncIterator[str]:
-    """What the person types, a line a question; or all that is piped in, as one."""
-    if not sys.stdin.isatty():
-        data = await asyncio.to_thread(sys.stdin.buffer.read)
-        text = data.decode(errors="replace").strip()
-        if text:
-            yield text
-        return
-    while (text_or_end := await _type("> ")) is not None:
-        if text_or_end:
-            yield text_or_end
-    print(file=sys.stderr)
-
-
-async def _type(prompt: str) -> str | None:
-    """Ask for a line; None at the end of input. Ctrl-C ends the program, unlike with `input`.
-
-    A terminal hands out whole lines, so the read itself does not wait.
-    """
-    print(prompt, end="", flush=True)
-    loop = asyncio.get_running_loop()
-    typed = asyncio.Event()
-    loop.add_reader(sys.stdin, typed.set)
-    try:
-        await typed.wait()
-    finally:
-        loop.remove_reader(sys.stdin)
-    line = sys.stdin.readline()
-    return line.strip() if line else None
-
-
-async def _show_answer(wire: Wire, messages: list[dict[str, str]]) -> tuple[str, bool]:
-    """Print an answer as it comes; Ctrl-C ends the answer, not the program."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    answer: list[str] = []
-    done: dict[str, Any] = {}
-    trouble: InglenookError | None = None
-    async with asyncio.TaskGroup() as tasks:
-        stopper = tasks.create_task(_cancel_on(stop, wire), name="stopper")
-        try:
-            async for message in wire.ask(messages):
-                _show(message)
-                if message["type"] == "response.done":
-                    done = message
-                elif message["type"] == "response.rewound":
-                    answer = ["".join(answer)[: message["offsets"]["answer"]]]
-                elif message.get("channel") == "answer":
-                    answer.append(message["text"])
+            with self._interrupts.answering(lambda: self._loop.start(self._wire.cancel())):
+                self._follow(asked, view)
         except InglenookError as exc:
-            trouble = exc
-        finally:
-            stopper.cancel()
-            loop.remove_signal_handler(signal.SIGINT)
-    if trouble is not None:
-        raise trouble
-    return "".join(answer), done["status"] != "failed"
+            view.end()
+            print(printable(exc.text if isinstance(exc, Problem) else str(exc)), file=sys.stderr)
+            self._advise(exc.code if isinstance(exc, Problem) else None)
+            return 1
+        except BaseException:
+            # Nobody reads it any more; else the box would write on for a while.
+            with contextlib.suppress(Exception):
+                self._loop.call(self._wire.cancel(), _GOODBYE_S)
+            raise
+        self._conversation.answered(asked, view.answer)
+        self._advise((view.done["error"] or {}).get("code"))
+        if view.done["status"] == "cancelled" and self._terminal is None:
+            return _INTERRUPTED
+        return 1 if view.done["status"] == "failed" else 0
+
+    def _follow(self, asked: list[Message], view: AnswerView) -> None:
+        answer = self._wire.ask(asked)
+        while True:
+            coming = self._loop.start(_next(answer))
+            if wait([coming], _PAUSE_S).not_done:
+                view.pause()
+            message = coming.result()
+            if message is None:
+                return
+            view.show(message)
+
+    def _advise(self, code: str | None) -> None:
+        """What to do about a conversation that has become too long for the model."""
+        if code != Code.CONTEXT_TOO_LONG or self._terminal is None:
+            return
+        if self._conversation.messages:
+            print("The question is left out again; /new starts anew.", file=sys.stderr)
+        else:
+            print("Ask something shorter.", file=sys.stderr)
 
 
-def _show(message: dict[str, Any]) -> None:
-    match message["type"]:
-        case "response.queued":
-            waiting = f"{message['position']} in line, about {message['eta_s']:.0f} s"
-            print(waiting, file=sys.stderr)
-        case "response.delta" if message["channel"] == "answer":
-            print(message["text"], end="", flush=True)
-        case "response.delta" if sys.stderr.isatty():
-            thought = f"{_DIM}{message['text']}{_PLAIN}"
-            print(thought, end="", file=sys.stderr, flush=True)
-        case "response.rewound":
-            print("\n(the box lost its power; its last words come again)", file=sys.stderr)
-        case "response.done":
-            print()
-            if message["error"] is not None:
-                print(message["error"]["message"], file=sys.stderr)
-        case _:
-            # What is thought is of no interest to a pipe, and the rest to nobody.
-            pass
+def _lines(terminal: Terminal, interrupts: Interrupts) -> Iterator[str]:
+    """What the person types, until the end of input, or Ctrl-C twice in a row."""
+    interrupted = False
+    while True:
+        try:
+            with interrupts.asking():
+                line = terminal.ask("> ")
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            if interrupted:
+                raise
+            interrupted = True
+            print("Ctrl-C again ends this, and so does Ctrl-D.", file=sys.stderr)
+            continue
+        interrupted = False
+        if line is None:
+            print(file=sys.stderr)
+            return
+        if line:
+            yield line
 
 
-async def _cancel_on(stop: asyncio.Event, wire: Wire) -> None:
-    await stop.wait()
-    await wire.cancel()
+def _code(terminal: Terminal | None) -> str | None:
+    return None if terminal is None else terminal.ask("Code: ", recall=False)
+
+
+async def _next(answer: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(answer, None)
+
+
+def _hang_up(wire: Wire, loop: LoopThread) -> None:
+    with contextlib.suppress(Exception):
+        loop.call(wire.close(), _GOODBYE_S)

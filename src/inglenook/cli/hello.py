@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import aiohttp
 import msgspec
 
+from inglenook.discovery.advert import clean_text
+
+#: A box says some 300 bytes; more is none.
+_BYTES_MAX = 65_536
+
+_PIN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a box says of itself to anybody.
+    """What a box says of itself to anybody, and anybody can say of themselves.
 
     Attributes:
         server_id: What it is recognised by.
         name: As people see it.
+        tls_port: Where it speaks TLS; 0 is nowhere.
+        spki_sha256: Fingerprint of its TLS key, 43 characters of base64url.
     """
 
     server_id: str
     name: str
+    tls_port: int = 0
+    spki_sha256: str | None = None
+
+
+class _Ports(msgspec.Struct, frozen=True):
+    tls: _Port = 0
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """The answer as it is on the wire."""
+
+    server_id: str
+    name: str
+    ports: _Ports = _Ports()
+    spki_sha256: str | None = None
 
 
 async def who_answers(url: str, timeout_s: float) -> Hello | None:
@@ -30,8 +58,24 @@ async def who_answers(url: str, timeout_s: float) -> Hello | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{url}/.well-known/inglenook", ssl=False) as answer,
+            session.get(f"{url}/.well-known/inglenook", ssl=False, allow_redirects=False) as answer,
         ):
-            return msgspec.json.decode(await answer.read(), type=Hello)
+            said = msgspec.json.decode(await read_bounded(answer, _BYTES_MAX), type=_Said)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
+    pin = said.spki_sha256 if said.spki_sha256 and _PIN.fullmatch(said.spki_sha256) else None
+    return Hello(said.server_id, clean_text(said.name), said.ports.tls, pin)
+
+
+async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """Read what a stranger answers.
+
+    Raises:
+        ValueError: If it is longer than ``bytes_max``.
+    """
+    data = bytearray()
+    async for chunk in answer.content.iter_chunked(bytes_max):
+        data += chunk
+        if len(data) > bytes_max:
+            raise ValueError(f"longer than {bytes_max} bytes")
+    return bytes(data)

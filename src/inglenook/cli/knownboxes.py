@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from inglenook.cli.kept import KeptFile
+from inglenook.cli.kept import Entries, KeptFile
 from inglenook.cli.output import note
 from inglenook.discovery.advert import MAC, clean_text
 from inglenook.discovery.box import Box
@@ -87,7 +87,7 @@ class KnownBoxes:
         Raises:
             StartupError: If the file cannot be read.
         """
-        return list(self._read().values())
+        return list(self._boxes(self._file.read()).values())
 
     def learn(self, boxes: Iterable[KnownBox]) -> None:
         """Keep what is known of these now, beside older addresses of theirs.
@@ -95,19 +95,24 @@ class KnownBoxes:
         Raises:
             StartupError: If the file cannot be read or written.
         """
-        kept = self._read()
-        for box in boxes:
-            before = kept.pop(box.server_id, box)
-            # A box that was set up anew has another id, and is the same machine.
-            kept = {id_: other for id_, other in kept.items() if not {*other.macs} & {*box.macs}}
-            macs, urls = (*box.macs, *before.macs), (*box.urls, *before.urls)
-            kept[box.server_id] = replace(box, macs=_latest(macs), urls=_latest(urls))
-        latest = list(kept.values())[-_BOXES_MAX:]
-        self._file.write({box.server_id: asdict(box) for box in latest})
+        met = list(boxes)
 
-    def _read(self) -> dict[str, KnownBox]:
+        def learnt(entries: Entries) -> dict[str, Any]:
+            kept = self._boxes(entries)
+            for box in met:
+                before = kept.pop(box.server_id, box)
+                # A box that was set up anew has another id, and is the same machine.
+                kept = {name: old for name, old in kept.items() if not {*old.macs} & {*box.macs}}
+                macs, urls = (*box.macs, *before.macs), (*box.urls, *before.urls)
+                kept[box.server_id] = replace(box, macs=_latest(macs), urls=_latest(urls))
+            latest = list(kept.values())[-_BOXES_MAX:]
+            return {box.server_id: asdict(box) for box in latest}
+
+        self._file.change(learnt)
+
+    def _boxes(self, entries: Entries) -> dict[str, KnownBox]:
         try:
-            return msgspec.convert(self._file.read(), dict[str, KnownBox])
+            return msgspec.convert(entries, dict[str, KnownBox])
         except msgspec.ValidationError as exc:
             raise self._file.damaged() from exc
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inglenook import __version__
+from inglenook.cli.options import add_token_options
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,7 +28,10 @@ def make_parser() -> argparse.ArgumentParser:
     _cache(command)
     chat = command("chat", "chat", "talk to a box from this terminal")
     chat.add_argument("--url", help="the box's address, such as http://kitchen-ab12.local:8377")
-    chat.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="a device's token")
+    chat.add_argument(
+        "--pair", action="store_true", help="pair anew, such as with a box that has a new key"
+    )
+    add_token_options(chat)
     find = command("find", "find", "look for boxes on this network")
     find.add_argument(
         "--timeout", type=_look_s, default=2.0, metavar="SECONDS", help="how long to look (2)"
@@ -110,7 +114,7 @@ def _doctor(command: _Commands) -> None:
 def _bench(command: _Commands) -> None:
     bench = command("bench", "bench", "measure how fast a box answers, or another server")
     bench.add_argument("--url", help="a box, or any server of OpenAI's protocol (this daemon)")
-    bench.add_argument("--token", default=os.environ.get("INGLENOOK_TOKEN"), help="token or key")
+    add_token_options(bench)
     bench.add_argument(
         "--streams", type=_count(1), default=4, metavar="N", help="answers at once, 1 to 1024 (4)"
     )

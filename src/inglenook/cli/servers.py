@@ -7,14 +7,11 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import aiohttp
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
 from inglenook import __version__
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.protocol.messages import SUBPROTOCOL
-
-_CONNECT_S = 10.0
+from inglenook.cli.route import Route
+from inglenook.cli.wire import connect_to_box, problem
+from inglenook.errors import StartupError
 
 #: An OpenAI chat body.
 Body = dict[str, Any]
@@ -35,14 +32,13 @@ class Server(Protocol):
 class Box:
     """A box, over its WebSocket."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url.replace("http", "ws", 1) + "/ws"
+    def __init__(self, route: Route, token: str) -> None:
+        self._route = route
         self._token = token
 
     async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
         """See `Server.ask`."""
-        options: dict[str, Any] = {"subprotocols": [Subprotocol(SUBPROTOCOL)], "compression": None}
-        async with connect(self._url, proxy=None, open_timeout=_CONNECT_S, **options) as socket:
+        async with connect_to_box(self._route) as socket:
             await socket.recv()
             client = {"name": "inglenook bench", "version": __version__}
             await socket.send(json.dumps({"type": "auth", "token": self._token, "client": client}))
@@ -70,15 +66,19 @@ class Box:
 def _raise_refusal(message: dict[str, Any]) -> None:
     fault = message if message["type"] in ("error", "auth_invalid") else message.get("error")
     if fault is not None:
-        raise Problem(Code(fault["code"]), fault["message"])
+        raise problem(fault)
 
 
 class OpenAI:
     """A server that speaks OpenAI's protocol over HTTP."""
 
-    def __init__(self, url: str, token: str | None, session: aiohttp.ClientSession) -> None:
-        self._url = url if url.endswith("/v1") else f"{url}/v1"
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def __init__(self, route: Route, token: str | None, session: aiohttp.ClientSession) -> None:
+        self._url = route.url if route.url.endswith("/v1") else f"{route.url}/v1"
+        # A redirection could lead the key to another server.
+        self._options: dict[str, Any] = {"allow_redirects": False}
+        if route.tls is not None:
+            self._options["ssl"] = route.tls
+        self._options["headers"] = {"Authorization": f"Bearer {token}"} if token else {}
         self._session = session
         self._model: str | None = None
 
@@ -88,7 +88,7 @@ class OpenAI:
             self._model = await self._first_model()
         options = {"stream": True, "stream_options": {"include_usage": True}, "model": self._model}
         url = f"{self._url}/chat/completions"
-        async with self._session.post(url, json=body | options, headers=self._headers) as reply:
+        async with self._session.post(url, json=body | options, **self._options) as reply:
             if reply.status != 200:
                 said = (await reply.text())[:200]
                 raise StartupError(f"{url} answers with status {reply.status}: {said}")
@@ -103,7 +103,7 @@ class OpenAI:
                     yield event["usage"]["completion_tokens"]
 
     async def _first_model(self) -> str:
-        async with self._session.get(f"{self._url}/models", headers=self._headers) as reply:
+        async with self._session.get(f"{self._url}/models", **self._options) as reply:
             try:
                 return str((await reply.json())["data"][0]["id"])
             except (aiohttp.ContentTypeError, ValueError, KeyError, TypeError, IndexError) as exc:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
 
 from inglenook import __version__
+from inglenook.cli.route import Route, refused
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.messages import SUBPROTOCOL
@@ -24,15 +25,40 @@ _HANDSHAKE_S = 15.0
 #: Waits between attempts to come back, seconds; then it gives up.
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
+#: A box that is there takes part in closing at once.
+_CLOSE_S = 2.0
+
 _LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
+
+
+class Connect(connect):
+    """A connection that goes where it was told: a redirection is an answer, no new address."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Give the error back, whatever it says."""
+        return exc
+
+
+def connect_to_box(route: Route) -> Connect:
+    """Open a box's WebSocket, as ``async with`` or with ``await``; the token comes after."""
+    return Connect(
+        route.websocket_url,
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        compression=None,
+        # As everywhere else here: boxes are at home, not behind what a variable names.
+        proxy=None,
+        ssl=route.tls,
+        open_timeout=_HANDSHAKE_S,
+        close_timeout=_CLOSE_S,
+    )
 
 
 class Wire:
     """One device's line to a box. One answer at a time."""
 
-    def __init__(self, url: str, token: str) -> None:
-        """Take the page's address, ``http://…``, and a device's token."""
-        self._ws_url = url.rstrip("/").replace("http", "ws", 1) + "/ws"
+    def __init__(self, route: Route, token: str) -> None:
+        """Take the way to the box, and a device's token for it."""
+        self._route = route
         self._token = token
         self._socket: ClientConnection | None = None
         self._response_id: str | None = None
@@ -43,17 +69,13 @@ class Wire:
 
         Raises:
             Problem: If the box does not know this token.
-            StartupError: If there is no box, or something else, at that address.
+            StartupError: If there is no box, or something else, at that address, or it has another
+                TLS key; then it did not get the token.
         """
         try:
-            parse_uri(self._ws_url)
-        except (InvalidURI, ValueError) as exc:
-            text = f"{self._ws_url} is no address; write for example http://kitchen-ab12.local:8377"
-            raise StartupError(text) from exc
-        try:
             return await self._connect()
-        except _LOST as exc:
-            raise StartupError(f"no box answers at {self._ws_url}") from exc
+        except (*_LOST, InvalidURI) as exc:
+            raise StartupError(f"no box answers at {self._route.url}") from exc
 
     async def ask(self, messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
         """Send a conversation; yield its ``response.*`` messages, ``response.done`` last.
@@ -81,7 +103,7 @@ class Wire:
                 await self._come_back(request, seq)
                 continue
             if message["type"] == "error" and message.get("id", request["id"]) == request["id"]:
-                raise Problem(Code(message["code"]), message["message"])
+                raise problem(message)
             if message["type"] == "resume_gone":
                 raise StartupError("the box no longer has this answer; please ask again")
             if self._response_id is None and "response_id" in message:
@@ -121,17 +143,13 @@ class Wire:
             await self._socket.close()
 
     async def _connect(self) -> dict[str, Any]:
-        socket = await connect(
-            self._ws_url,
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
-            compression=None,
-            # As everywhere else here: boxes are at home, not behind what a variable names.
-            proxy=None,
-            open_timeout=_HANDSHAKE_S,
-        )
+        try:
+            socket = await connect_to_box(self._route)
+        except ssl.SSLCertVerificationError as exc:
+            raise refused(self._route, exc) from exc
         try:
             answer = await self._introduce(socket)
-        except (Problem, TimeoutError, asyncio.CancelledError):
+        except BaseException:
             await socket.close()
             raise
         # Not before: until the box knows who we are, nothing else may be said.
@@ -146,12 +164,16 @@ class Wire:
                 auth = {"type": "auth", "token": self._token, "client": client}
                 await socket.send(_frame(auth), text=True)
                 answer: dict[str, Any] = json.loads(await socket.recv())
+            if answer["type"] != "auth_ok":
+                raise problem(answer)
         except ConnectionClosed as exc:
             if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
                 raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
             raise
-        if answer["type"] != "auth_ok":
-            raise Problem(Code(answer["code"]), answer["message"])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise StartupError(
+                f"what answers at {self._route.url} speaks another protocol"
+            ) from exc
         return answer
 
     async def _come_back(self, request: dict[str, Any], seq: int) -> None:
@@ -190,12 +212,21 @@ class Wire:
         await self._socket.send(_frame(message), text=True)
 
 
+def problem(message: dict[str, Any]) -> Problem:
+    """What the box said went wrong; a newer box may have codes that are not known here."""
+    try:
+        code = Code(message["code"])
+    except ValueError:
+        code = Code.INTERNAL
+    return Problem(code, str(message["message"]))
+
+
 def _frame(message: dict[str, Any]) -> bytes:
     # "replace": an argument that is not UTF-8 has characters which cannot be encoded.
     frame = json.dumps(message, ensure_ascii=False).encode(errors="replace")
     if len(frame) > FRAME_BYTES_MAX:
-        text = "This is too long to send; shorten it or start a new conversation."
-        raise Problem(Code.BAD_REQUEST, text)
+        text = "This is too long to send; shorten it."
+        raise Problem(Code.CONTEXT_TOO_LONG, text)
     return frame
 
 

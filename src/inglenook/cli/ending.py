@@ -1,0 +1,82 @@
+"""How a command ends when something it did not expect ends it: quietly, or with one line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from inglenook.errors import InglenookError
+
+_FAILED = 1
+
+#: What a file or pipe says that takes no more, beside that it has gone (EPIPE).
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+_EXPECTED = (InglenookError, OSError, KeyboardInterrupt)
+
+
+def cause(exc: BaseException) -> BaseException:
+    """What a task group, or one within another, has wrapped; a fault of ours stays as it is."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return exc
+    leaves = list(_leaves(exc))
+    if not all(isinstance(leaf, _EXPECTED) for leaf in leaves):
+        return exc
+    # A sentence for people says more than what followed from it.
+    return next((leaf for leaf in leaves if isinstance(leaf, InglenookError)), leaves[0])
+
+
+def end_of_output(exc: BaseException) -> int:
+    """Give the exit code if it is our output that cannot be written; a full disk gets a line.
+
+    Raises:
+        BaseException: The same, if it is not that.
+    """
+    found = cause(exc)
+    if not isinstance(found, OSError) or found.filename is not None:
+        raise exc
+    if found.errno != errno.EPIPE and found.errno not in _FULL:
+        raise exc
+    lost = next((s for s in (sys.stdout, sys.stderr) if s and _is_lost(s)), None)
+    if lost is None:
+        raise exc
+    # Or what is still held back would fail once more, and with a trace, at the very end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), lost.fileno())
+    # Whoever read our output has gone, as `| head` does: then the rest is of no interest.
+    if found.errno != errno.EPIPE:
+        with contextlib.suppress(OSError):
+            print(f"inglenook: the output cannot be written: {found.strerror}", file=sys.stderr)
+    return _FAILED
+
+
+def flush_output() -> None:
+    """Write what is held back while a fault can still be told.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _is_lost(stream: TextIO) -> bool:
+    with contextlib.suppress(ValueError):  # it is closed
+        try:
+            # What has been refused may not be held back any more; an empty line is.
+            stream.write("\n")
+            stream.flush()
+        except OSError:
+            return True
+    return False
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup):
+            yield from _leaves(exc)
+        else:
+            yield exc

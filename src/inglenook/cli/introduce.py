@@ -1,0 +1,172 @@
+"""Finding a box, and a token for it that goes to that box alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from inglenook.cli.hello import Hello, who_answers
+from inglenook.cli.keyring import Key, Keyring
+from inglenook.cli.knownboxes import announced, remember
+from inglenook.cli.loopthread import LoopThread
+from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
+from inglenook.cli.route import on_this_machine, parse_url, route_to_box, route_to_pair
+from inglenook.cli.tls_pin import is_pin, short_pin
+from inglenook.cli.wire import Wire
+from inglenook.config import Config, load_config
+from inglenook.discovery.box import Box
+from inglenook.discovery.browse import find_boxes
+from inglenook.errors import Code, Problem, StartupError
+
+_LOOK_S = 3.0
+_ASK_S = 10.0
+
+#: What a box says to a token it does not take, now or ever again.
+_NO_TOKEN = (Code.NOT_PAIRED, Code.REVOKED)
+
+#: Asks the person for the pairing code; None if there is none.
+AskCode = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which box, and how.
+
+    Attributes:
+        config: This machine's settings: of the box here, if there is one.
+        url: As the user wrote it; None: any that is found.
+        token: As the user gave it; None: the one kept.
+        pin: Fingerprint of the box's TLS key, as the user gave it.
+        insecure: Send what is secret wherever the address leads.
+        pair: Pair, although there may be a token.
+    """
+
+    config: Config
+    url: str | None = None
+    token: str | None = None
+    pin: str | None = None
+    insecure: bool = False
+    pair: bool = False
+
+
+def wanted(args: argparse.Namespace, token: str | None) -> Wanted:
+    """Read the options that `chat` and `bench` have in common.
+
+    Raises:
+        Problem: If the fingerprint is none.
+    """
+    if args.fingerprint is not None and not is_pin(args.fingerprint):
+        text = "--fingerprint: must be 16 to 43 characters, as `inglenook pair` on the box shows it"
+        raise Problem(Code.BAD_REQUEST, text)
+    config = load_config(args.config, os.environ)
+    pair = getattr(args, "pair", False)
+    return Wanted(config, args.url, token, args.fingerprint, args.insecure, pair)
+
+
+def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, dict[str, Any]]:
+    """Connect to the box; pair first if need be. Returns the line, and the box's ``auth_ok``.
+
+    Raises:
+        Problem: If the box takes neither token nor code.
+        StartupError: If there is no such box, or no way on which a token is safe.
+    """
+    keyring = Keyring(os.environ)
+    url = parse_url(wish.url) if wish.url else _find(wish.config, keyring, loop)
+    box = loop.call(who_answers(url, _ASK_S))
+    if box is None:
+        raise StartupError(f"no box answers at {url}")
+    if wish.token is not None:
+        return _open(key_of(wish, url, box, keyring), url, box, wish, loop)
+    key = None if wish.pair else key_of(wish, url, box, keyring)
+    if key is not None:
+        try:
+            return _open(key, url, box, wish, loop)
+        except Problem as exc:
+            if exc.code not in _NO_TOKEN:
+                raise
+            print(exc.text, file=sys.stderr)
+            keyring.drop(box.server_id, key.token)
+    key = _pair(wish, url, box, loop, ask_code)
+    keyring.put(box.server_id, key)
+    return _open(key, url, box, wish, loop)
+
+
+def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
+    """The token for a box, and the TLS key that it may go to; None if there is none.
+
+    One that was kept without a key is good on this machine only; elsewhere it would go to anybody
+    who says to be the box.
+    """
+    kept = keyring.get(box.server_id)
+    pin = wish.pin or (kept.spki_sha256 if kept else None)
+    if wish.pin is None and is_own_box(wish.config, box):
+        # Whoever can read the box's own folder sees its key of today.
+        pin = own_key(wish.config)
+    if wish.token is not None:
+        return Key(wish.token, pin)
+    if kept is None:
+        return None
+    if pin is None and not wish.insecure and not on_this_machine(url):
+        text = "This terminal was paired without the box's TLS key, and has to pair once more."
+        print(text, file=sys.stderr)
+        return None
+    return Key(kept.token, pin)
+
+
+def _open(
+    key: Key | None, url: str, box: Hello, wish: Wanted, loop: LoopThread
+) -> tuple[Wire, dict[str, Any]]:
+    assert key is not None
+    route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
+    wire = Wire(route, key.token)
+    return wire, loop.call(wire.open())
+
+
+def _pair(wish: Wanted, url: str, box: Hello, loop: LoopThread, ask_code: AskCode) -> Key:
+    if is_own_box(wish.config, box):
+        # It would be of no use on a way that a token may not go.
+        route_to_box(url, box, own_key(wish.config), insecure=wish.insecure)
+        key = pair_with_own_box(wish.config)
+        if key is not None:
+            return key
+    if not sys.stdin.isatty():
+        raise StartupError(
+            "this terminal is not paired; run `inglenook chat` by hand once, or give a token in "
+            "INGLENOOK_TOKEN or with --token -"
+        )
+    route = route_to_pair(url, box, wish.pin, insecure=wish.insecure)
+    print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
+    if route.pin is not None and wish.pin is None:
+        print(f"It must show this key: {short_pin(route.pin)}", file=sys.stderr)
+    key, met = loop.call(pair_by_code(route, box, ask_code() or ""))
+    remember(os.environ, [met])
+    return key
+
+
+def _find(config: Config, keyring: Keyring, loop: LoopThread) -> str:
+    """This machine's own box if one runs here, else one on the network; a paired one first."""
+    listen = config.listen
+    port, scheme = (listen.port, "http") if listen.port else (listen.tls_port, "https")
+    local = f"{scheme}://127.0.0.1:{port}"
+    if port and loop.call(who_answers(local, _ASK_S)) is not None:
+        return local
+    paired = keyring.all()
+
+    def suits(box: Box) -> bool:
+        return not paired or box.server_id in paired
+
+    boxes = loop.call(_look(suits))
+    if not boxes:
+        raise StartupError("no box found on this network; name one with --url")
+    remember(os.environ, map(announced, boxes))
+    found = next(filter(suits, boxes), boxes[0])
+    print(f"found {found.name} at {found.url}", file=sys.stderr)
+    return found.url
+
+
+def _look(suits: Callable[[Box], bool]) -> Coroutine[Any, Any, list[Box]]:
+    return find_boxes(_LOOK_S, until=suits)

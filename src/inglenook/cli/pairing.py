@@ -1,0 +1,136 @@
+"""Getting a token for this terminal: from the box's own device list, elsewhere for a code."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Annotated, Any
+
+import aiohttp
+import msgspec
+
+from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
+from inglenook.auth.files import read_private
+from inglenook.auth.identity import server_id
+from inglenook.cli.hello import Hello, read_bounded
+from inglenook.cli.keyring import Key
+from inglenook.cli.knownboxes import KnownBox, paired
+from inglenook.cli.route import Route, refused
+from inglenook.cli.tls_pin import key_fingerprint
+from inglenook.config import Config
+from inglenook.errors import Code, Problem, StartupError
+
+_ASK_S = 10.0
+
+#: A pairing's answer has some 500 bytes.
+_BYTES_MAX = 65_536
+
+
+class _Paired(msgspec.Struct, frozen=True):
+    """What of ``POST /pair``'s answer a pairing cannot do without."""
+
+    token: str
+    server_id: str
+    spki_sha256: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{43}$")] | None = None
+
+
+def terminal_name() -> str:
+    """What this terminal is called in the box's device list."""
+    # A host's name may be as long as a device's alone.
+    return f"Terminal on {socket.gethostname()}"[:NAME_CHARACTERS_MAX]
+
+
+def is_own_box(config: Config, box: Hello) -> bool:
+    """Whether a box says it is the one whose state folder this user can read."""
+    try:
+        # Looked at first: asking for the id would make one.
+        known = (config.state_dir / "server_id").is_file()
+        return known and server_id(config.state_dir) == box.server_id
+    except (StartupError, OSError):
+        return False
+
+
+def own_key(config: Config) -> str | None:
+    """Fingerprint of the TLS key in the state folder; None if the box there speaks no TLS."""
+    if not config.listen.tls_port:
+        return None
+    try:
+        return key_fingerprint(read_private(config.state_dir / "tls.crt"))
+    except (OSError, ValueError):
+        return None
+
+
+def pair_with_own_box(config: Config) -> Key | None:
+    """Put this terminal on the device list itself; None if this user may not write it."""
+    try:
+        allowlist = Allowlist(config.state_dir / "devices.json")
+        allowlist.load()
+        token = allowlist.add(terminal_name(), (Scope.CHAT,), platform="terminal")[1]
+    except (StartupError, OSError):
+        return None
+    return Key(token, own_key(config))
+
+
+async def pair_by_code(route: Route, box: Hello, code: str) -> tuple[Key, KnownBox | None]:
+    """Offer the code that the box shows; returns the token with its key, and what wakes the box.
+
+    Raises:
+        Problem: If the code is not right.
+        StartupError: If the box goes away, does not answer as one, or has another TLS key.
+    """
+    answer = await _offer(route, code)
+    try:
+        said = msgspec.convert(answer, _Paired)
+    except msgspec.ValidationError as exc:
+        raise _no_box(route) from exc
+    if said.server_id != box.server_id:
+        raise StartupError(f"another box answers at {route.url} than a moment before; try again")
+    if route.pin is None:
+        # Nothing has shown that the key it names is its own.
+        return Key(said.token), paired(box.name, answer)
+    if not (said.spki_sha256 or "").startswith(route.pin):
+        raise StartupError(
+            f"the box says that its TLS key is another than the one shown at {route.url}, so "
+            "something stands between; use its own address, as `inglenook find` shows it"
+        )
+    return Key(said.token, said.spki_sha256), paired(box.name, answer)
+
+
+async def _offer(route: Route, code: str) -> dict[str, Any]:
+    body = {"code": code, "device_name": terminal_name(), "platform": "terminal"}
+    timeout = aiohttp.ClientTimeout(total=_ASK_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(
+                f"{route.url}/pair",
+                json=body,
+                ssl=True if route.tls is None else route.tls,
+                allow_redirects=False,
+            ) as reply,
+        ):
+            answer = json.loads(await read_bounded(reply, _BYTES_MAX))
+    except aiohttp.ClientConnectorCertificateError as exc:
+        raise refused(route, exc.certificate_error) from exc
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        raise StartupError(f"the box at {route.url} went away in the middle of this") from exc
+    except (ValueError, RecursionError) as exc:
+        raise _no_box(route) from exc
+    if not isinstance(answer, dict):
+        raise _no_box(route)
+    if "error" in answer:
+        raise _refusal(answer["error"])
+    return answer
+
+
+def _no_box(route: Route) -> StartupError:
+    return StartupError(f"what answers at {route.url} does not pair as a box does")
+
+
+def _refusal(error: Any) -> Problem:
+    """What the box said was wrong, in words for people whatever it is."""
+    fields = error if isinstance(error, dict) else {}
+    codes = {str(code): code for code in Code}
+    code = codes.get(str(fields.get("code")), Code.INTERNAL)
+    return Problem(code, str(fields.get("message", "The box refused to pair.")))

@@ -1,0 +1,85 @@
+"""TLS to the server that holds one certain key, as docs/protocol.md has apps pin it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+#: SHA-256 of the key in base64url without padding, or its first 16 characters (96 bits) at least,
+#: which is what the mDNS record and `inglenook pair` show.
+_PIN = re.compile(r"[A-Za-z0-9_-]{16,43}")
+
+_PIN_CHARACTERS_SHOWN = 16
+
+
+class WrongKey(ssl.SSLCertVerificationError):
+    """The server showed another key than the pinned one; nothing was sent to it."""
+
+
+def is_pin(text: str) -> bool:
+    """Whether this can be the fingerprint of a key."""
+    return _PIN.fullmatch(text) is not None
+
+
+def short_pin(spki_sha256: str) -> str:
+    """The part of a fingerprint that people compare."""
+    return spki_sha256[:_PIN_CHARACTERS_SHOWN]
+
+
+def key_fingerprint(certificate: bytes) -> str:
+    """SHA-256 of a certificate's SubjectPublicKeyInfo, base64url without padding.
+
+    Args:
+        certificate: DER or PEM.
+
+    Raises:
+        ValueError: If it is no certificate.
+    """
+    is_pem = certificate.startswith(b"-----")
+    load = x509.load_pem_x509_certificate if is_pem else x509.load_der_x509_certificate
+    key = load(certificate).public_key()
+    digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+
+
+def pinned_context(pin: str) -> ssl.SSLContext:
+    """Make a client's context whose handshakes fail with `WrongKey` for every other key.
+
+    The check is part of the handshake, so whatever library uses the context, no byte of the
+    application is sent before it. Names, dates and authorities are not looked at: the key alone
+    says who it is.
+    """
+    context = unchecked_context()
+    context.options |= ssl.OP_NO_RENEGOTIATION
+
+    class PinnedObject(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            _require_key(self.getpeercert(binary_form=True), pin)
+
+    context.sslobject_class = PinnedObject
+    return context
+
+
+def unchecked_context() -> ssl.SSLContext:
+    """Make a client's context that takes any key; for what is no secret."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _require_key(certificate: bytes | None, pin: str) -> None:
+    try:
+        shown = key_fingerprint(certificate or b"")
+    except ValueError as exc:
+        raise WrongKey("the server's certificate cannot be read") from exc
+    if not hmac.compare_digest(shown[: len(pin)].encode(), pin.encode()):
+        raise WrongKey("the server shows another key")
