@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -41,15 +42,21 @@ def end_of_output(exc: BaseException) -> int:
         raise exc
     if found.errno != errno.EPIPE and found.errno not in _FULL:
         raise exc
-    lost = next((s for s in (sys.stdout, sys.stderr) if s and _is_lost(s)), None)
-    if lost is None:
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+    lost = [stream for stream in streams if _holds_back(stream)]
+    if not lost:
+        # What has been refused may not be held back any more; an empty line would be.
+        lost = list(itertools.islice((s for s in streams if _holds_back(s, "\n")), 1))
+    if not lost:
         raise exc
-    # Or what is still held back would fail once more, and with a trace, at the very end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), lost.fileno())
+    for stream in lost:
+        _silence(stream)
     # Whoever read our output has gone, as `| head` does: then the rest is of no interest.
     if found.errno != errno.EPIPE:
-        with contextlib.suppress(OSError):
+        try:
             print(f"inglenook: the output cannot be written: {found.strerror}", file=sys.stderr)
+        except OSError:
+            _silence(sys.stderr)
     return _FAILED
 
 
@@ -63,15 +70,20 @@ def flush_output() -> None:
         sys.stdout.flush()
 
 
-def _is_lost(stream: TextIO) -> bool:
+def _holds_back(stream: TextIO, text: str = "") -> bool:
+    """Whether it cannot write what it has, or this."""
     with contextlib.suppress(ValueError):  # it is closed
         try:
-            # What has been refused may not be held back any more; an empty line is.
-            stream.write("\n")
+            stream.write(text)
             stream.flush()
         except OSError:
             return True
     return False
+
+
+def _silence(stream: TextIO) -> None:
+    """Or what is still held back would fail once more, and with a trace, at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

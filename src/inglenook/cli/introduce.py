@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from inglenook.cli.fingerprint import is_pin, short_pin
 from inglenook.cli.hello import Hello, who_answers
 from inglenook.cli.keyring import Key, Keyring
 from inglenook.cli.knownboxes import announced, remember
 from inglenook.cli.loopthread import LoopThread
 from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
 from inglenook.cli.route import on_this_machine, parse_url, route_to_box, route_to_pair
-from inglenook.cli.tls_pin import is_pin, short_pin
 from inglenook.cli.wire import Wire
 from inglenook.config import Config, load_config
 from inglenook.discovery.box import Box

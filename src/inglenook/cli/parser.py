@@ -96,7 +96,9 @@ def _wake(command: _Commands) -> None:
         metavar="NAME|MAC",
         help="a box, a machine of 'wake.targets', or a MAC address",
     )
-    wake.add_argument("--secure-on", metavar="PASSWORD", help="what its card wants to hear beside")
+    wake.add_argument(
+        "--secure-on", metavar="PASSWORD", help="what its card wants to hear beside; - to type it"
+    )
     wake.add_argument(
         "--timeout", type=_seconds, default=180.0, metavar="SECONDS", help="how long to wait (180)"
     )

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import segno
 
+from inglenook.cli.fingerprint import short_pin
 from inglenook.cli.output import columns_of
 
 #: White ground and black squares whatever the terminal's own colours, for phones' cameras.
@@ -70,7 +71,8 @@ def pairing_lines(
     link = f"{page}/#p={secret}&id={server_id}"
     if spki_sha256 is not None:
         link += f"&fp={spki_sha256}"
-    typed = [page, "and type the code", "", f"   {code}", "", "It works once, for 5 minutes."]
+    key = [] if spki_sha256 is None else ["", f"The key: {short_pin(spki_sha256)}"]
+    typed = [page, "and type the code", "", f"   {code}", "", "It works once, for 5 minutes.", *key]
     alone = ["Pair a phone: open", *typed]
     if not _shows_blocks():
         return _indented([*alone, "The QR code's link:", link])

@@ -62,22 +62,23 @@ class Bounds:
     memory_bytes: int | None
 
 
-def status(args: argparse.Namespace) -> None:
-    """Show it until Ctrl-C; once, as plain text, if nobody looks on."""
+def status(args: argparse.Namespace) -> int:
+    """Show it until Ctrl-C or its terminal goes; once, as plain text, if nobody looks on."""
     config = load_config(args.config, os.environ)
     memory = read_budget(config.governor.root)
-    bounds = Bounds(
-        config.name, config.engine.max_sequences, None if memory is None else memory.total_bytes
-    )
+    total_bytes = None if memory is None else memory.total_bytes
+    bounds = Bounds(config.name, config.engine.max_sequences, total_bytes)
     console = Console()
     # Not the console's own word: with FORCE_COLOR set it takes a pipe for a terminal.
     if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
         state = asyncio.run(ask_once(config.state_dir))
         for label, text in plain_lines(state, bounds):
             say(text, first=f"{label:{_LABEL}} ", rest="  ")
-        return
+        return 0
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_watch(config.state_dir, bounds, console))
+        return 1
+    return 0
 
 
 async def ask_once(state_dir: Path) -> dict[str, Any]:
@@ -94,7 +95,8 @@ async def _watch(state_dir: Path, bounds: Bounds, console: Console) -> None:
     past: deque[dict[str, Any]] = deque(maxlen=_PAST_S)
     async with control_session(state_dir) as session:
         with Live(console=console, auto_refresh=False) as live:
-            while True:
+            # The console writes nothing to a terminal that has gone, so it would never fail.
+            while os.isatty(console.file.fileno()):
                 past.append(await _ask(session))
                 live.update(picture(past, bounds, console.width), refresh=True)
                 await asyncio.sleep(_EVERY_S)

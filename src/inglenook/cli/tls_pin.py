@@ -5,31 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-#: SHA-256 of the key in base64url without padding, or its first 16 characters (96 bits) at least,
-#: which is what the mDNS record and `inglenook pair` show.
-_PIN = re.compile(r"[A-Za-z0-9_-]{16,43}")
-
-_PIN_CHARACTERS_SHOWN = 16
-
 
 class WrongKey(ssl.SSLCertVerificationError):
     """The server showed another key than the pinned one; nothing was sent to it."""
-
-
-def is_pin(text: str) -> bool:
-    """Whether this can be the fingerprint of a key."""
-    return _PIN.fullmatch(text) is not None
-
-
-def short_pin(spki_sha256: str) -> str:
-    """The part of a fingerprint that people compare."""
-    return spki_sha256[:_PIN_CHARACTERS_SHOWN]
 
 
 def key_fingerprint(certificate: bytes) -> str:
@@ -50,6 +33,8 @@ def key_fingerprint(certificate: bytes) -> str:
 
 def pinned_context(pin: str) -> ssl.SSLContext:
     """Make a client's context whose handshakes fail with `WrongKey` for every other key.
+
+    ``pin`` is its fingerprint or the start of it, see `fingerprint.is_pin`.
 
     The check is part of the handshake, so whatever library uses the context, no byte of the
     application is sent before it. Names, dates and authorities are not looked at: the key alone

@@ -14,6 +14,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from inglenook.auth.files import locked
 from inglenook.cli.output import note
 from inglenook.cli.table import print_table
 from inglenook.config import load_config
@@ -24,11 +25,15 @@ from inglenook.engine.trial import STREAMS, Setting, Speed, Unusable
 from inglenook.errors import StartupError
 from inglenook.models.board import read_board
 from inglenook.models.catalogue import resolve_model
+from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
 from inglenook.models.tuning import Tuning, keep_tuning
 
 #: For all trials together, once the model is read.
 _BUDGET_S = 60.0
+
+#: Keeping takes milliseconds.
+_LOCK_WAIT_S = 5.0
 
 _COLUMNS = (
     "threads",
@@ -56,7 +61,7 @@ def tune(args: argparse.Namespace) -> None:
         faults = run_search(search, gauge, display, _BUDGET_S)
     best = search.best
     tuning = Tuning(best.threads, best.ubatch_tokens, best.flash_attention, search.kv_type)
-    keep_tuning(config.state_dir, info, read_board(), tuning)
+    _keep(config.state_dir, info, tuning)
     print_table(_COLUMNS, [row(result) for result in search.results])
     for line in (*faults, *verdict(search)):
         note(line)
@@ -69,6 +74,15 @@ def tune(args: argparse.Namespace) -> None:
 
 def _gauge(model: Path, display: Display) -> Gauge:
     return Gauge(model, display.loading, use_mmap=can_map(model))
+
+
+def _keep(state_dir: Path, info: ModelInfo, tuning: Tuning) -> None:
+    """Keep it beside what others keep at the same time, for other models."""
+    try:
+        with locked(state_dir / "tuning.json", _LOCK_WAIT_S):
+            keep_tuning(state_dir, info, read_board(), tuning)
+    except OSError as exc:
+        raise StartupError(f"the result cannot be kept in {state_dir}: {exc.strerror}") from exc
 
 
 class Display(Protocol):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from inglenook.cli.hello import who_answers
 from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember
 from inglenook.cli.output import columns_of, note, say
+from inglenook.cli.terminal import read_secret
 from inglenook.config import load_config
 from inglenook.discovery.box import Box
 from inglenook.discovery.browse import find_boxes
@@ -74,7 +75,8 @@ async def _wake(args: argparse.Namespace) -> int:
         raise StartupError(f"{config.name} is this very machine, which is awake")
     sleeper = sleeper or await _found(args.name)
     if args.secure_on is not None:
-        sleeper = replace(sleeper, secure_on=_password(args.secure_on))
+        password = await asyncio.to_thread(read_secret, args.secure_on, "SecureOn password")
+        sleeper = replace(sleeper, secure_on=_password(password or ""))
     if sleeper.box is None or not sleeper.box.urls:
         count = await _call(sleeper, send_magic)
         say(

@@ -11,7 +11,7 @@
  *
  * @typedef {Object} Box
  * @property {string} url Of the WebSocket.
- * @property {string} serverId The token is shown to no other box.
+ * @property {string} serverId The token is shown to no box that says another id; on the plain port nothing proves it.
  * @property {string} token
  *
  * @typedef {Object} Events
