@@ -107,6 +107,21 @@ def test_a_token_given_by_hand_goes_to_the_key_that_was_named(tmp_path: Path, na
     assert other.told("by hand") is named
 
 
+@pytest.mark.parametrize("command", ["chat", "bench"])
+def test_a_key_that_nobody_vouches_for_gets_no_token(tmp_path: Path, command: str) -> None:
+    """Over TLS by address; what to do is said."""
+    environ = {"HOME": str(tmp_path), "INGLENOOK_TOKEN": "by hand"}
+    with stand_in("0123abcd", tmp_path / "other") as other:
+        words = (command, "--url", f"https://127.0.0.1:{other.tls_port}")
+        ran = run_inglenook(words, environ, stdin="Hi")
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert "nothing vouches for the TLS key" in ran.err
+    assert "--fingerprint" in ran.err
+    assert other.heard
+    assert not other.told("by hand")
+
+
 def test_a_fingerprint_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     """Nothing is asked of anybody."""
     words = ("chat", "--url", "http://127.0.0.1:1", "--token", "t", "--fingerprint", "short")

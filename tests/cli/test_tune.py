@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,44 @@ def test_settings_that_stand_against_it_are_named(
     config.write_text(config.read_text() + "engine: {threads: 1}\n")
 
     assert "engine.threads is set to 1, so" in inglenook("tune", "--model", str(model)).err
+
+
+def test_results_kept_at_once_are_all_kept(model: Path, tmp_path: Path) -> None:
+    """Of several models, by processes of their own that begin together."""
+    program = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from inglenook.cli.tune import _keep
+from inglenook.models.inspect import inspect_model
+from inglenook.models.tuning import Tuning
+info = inspect_model(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(5):
+    model = replace(info, name=f"{sys.argv[3]}-{number}")
+    _keep(Path(sys.argv[2]), model, Tuning(1, 512, "auto", "f16"))
+"""
+    words = [sys.executable, "-c", program, str(model), str(tmp_path)]
+    pipe = subprocess.PIPE
+    tuners = [
+        subprocess.Popen([*words, str(number)], stdin=pipe, stdout=pipe) for number in range(6)
+    ]
+    for tuner in tuners:
+        assert tuner.stdout is not None
+        assert tuner.stdout.readline() == b"ready\n"
+    for tuner in tuners:
+        assert tuner.stdin is not None
+        tuner.stdin.write(b"go\n")
+        tuner.stdin.flush()
+    for tuner in tuners:
+        with tuner:
+            assert tuner.wait(40) == 0
+
+    info = inspect_model(model)
+    names = [f"{tuner}-{number}" for tuner in range(6) for number in range(5)]
+    kept = [read_tuning(tmp_path, replace(info, name=name), read_board()) for name in names]
+    assert None not in kept
 
 
 def test_beside_a_running_daemon_it_refuses(

@@ -210,6 +210,15 @@ def test_what_cannot_be_is_a_sentence(
     assert "hush" not in ran.err
 
 
+@pytest.mark.parametrize("typed", [b"", b"hush"])
+def test_a_password_need_not_stand_on_the_command_line(inglenook: Inglenook, typed: bytes) -> None:
+    """It may come in a pipe; and is judged all the same."""
+    ran = inglenook("wake", "02:00:00:00:00:01", "--secure-on", "-", stdin=typed)
+
+    assert (ran.returncode, ran.out) == (1, "")
+    assert "that is not a SecureOn password" in ran.err
+
+
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None,
     reason="needs root for a network of its own",

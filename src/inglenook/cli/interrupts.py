@@ -43,9 +43,9 @@ class Interrupts:
         # Python's line editor looks for signals only if one interrupts its waiting. One that came
         # just before would be seen with the next key that ends a line; so it is made to look again.
         ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-            self._held.enter_context(end)
+        self._held.enter_context(ours)
+        self._held.enter_context(theirs)
+        theirs.setblocking(False)
         self._held.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno()))
         self._held.callback(self._loop.watch(ours, self._kick_for))
         return self

@@ -62,6 +62,7 @@ class LoopThread:
         """Have what comes in there told, in the loop's thread; returns what ends that."""
         assert self._loop is not None
         loop = self._loop
+        source.setblocking(False)
         loop.call_soon_threadsafe(loop.add_reader, source, lambda: hear(source.recv(4096)))
 
         async def end() -> None:
