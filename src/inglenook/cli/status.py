@@ -71,8 +71,7 @@ def status(args: argparse.Namespace) -> int:
     console = Console()
     # Not the console's own word: with FORCE_COLOR set it takes a pipe for a terminal.
     if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
-        state = asyncio.run(ask_once(config.state_dir))
-        for label, text in plain_lines(state, bounds):
+        for label, text in plain_lines(asyncio.run(ask_once(config.state_dir)), bounds):
             say(text, first=f"{label:{_LABEL}} ", rest="  ")
         return 0
     with contextlib.suppress(KeyboardInterrupt):
