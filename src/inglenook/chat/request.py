@@ -47,6 +47,7 @@ class ChatRequest:
         ignore_eos: Go on past the model's own end, for benchmarks.
         seed: Start of the random numbers, for an answer that can be had again.
         schema: JSON schema, as text, that the answer has to keep to; None leaves it free.
+        repetition_detection: End the answer when it repeats itself without end.
     """
 
     messages: tuple[Message, ...]
@@ -63,6 +64,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     schema: str | None = None
+    repetition_detection: bool = True
 
 
 def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
@@ -106,6 +108,8 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
         stop=_stops(body.get("stop")),
         ignore_eos=ignore_eos,
         schema=schema,
+        # What goes on past the model's own end repeats itself sooner or later, and is meant to.
+        repetition_detection=_flag(body, "repetition_detection", default=not ignore_eos),
     )
 
 
@@ -160,10 +164,12 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     raise _bad(f"'{name}' must be a string")
 
 
-def _flag(body: Mapping[str, Any], name: str) -> bool:
+def _flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
     value = body.get(name)
-    if value is None or isinstance(value, bool):
-        return bool(value)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
     raise _bad(f"'{name}' must be true or false")
 
 

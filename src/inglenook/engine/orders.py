@@ -108,6 +108,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
             on after them; their whole text comes first, as an `Output` without tokens.
         schema: JSON schema, as text, that the answer keeps to, once its thinking is over; None
             leaves it free.
+        repetition_detection: End the answer when it repeats itself without end.
     """
 
     job: int
@@ -118,6 +119,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     ignore_eos: bool
     produced: tuple[int, ...] = ()
     schema: str | None = None
+    repetition_detection: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -267,6 +269,7 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    REPETITION = "repetition"
     CANCELLED = "cancelled"
     FAILED = "failed"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,32 +9,25 @@ from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import Link
-from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
 from inglenook.gateway.body import read_json
+from inglenook.gateway.completing import complete
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
 from inglenook.gateway.house import HOUSE, House
+from inglenook.gateway.inference import WAITERS, Waiters, inference
 from inglenook.gateway.metrics import CONTENT_TYPE
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
 from inglenook.gateway.settings import EVERYWHERE
 from inglenook.gateway.wake import wake
-from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX
-from inglenook.serving.response import Response
 
 #: Which protocols this version serves, as ``/.well-known/inglenook`` and the mDNS record say.
 PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
 
 #: ``POST /pair`` needs a few hundred bytes.
 _PAIR_BYTES_MAX = 4096
-
-#: How often a request that waits for a whole answer looks whether its client and we are still
-#: there, seconds; less than what `listen.serve` leaves it at the end.
-_LOOK_UP_S = 0.25
-
-_STOPPING = web.AppKey("stopping", asyncio.Event)
 
 
 def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web.Application:
@@ -48,8 +40,8 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     """
     app = web.Application(client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages)))
     app[HOUSE] = house
-    app[_STOPPING] = asyncio.Event()
-    app.on_shutdown.append(_stop)
+    app[WAITERS] = Waiters()
+    app.on_shutdown.append(app[WAITERS].stop)
     app.router.add_get("/ws", phones.serve)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/.well-known/inglenook", well_known)
@@ -61,10 +53,6 @@ def make_app(house: House, phones: Phones, pages: Mapping[str, PageFile]) -> web
     for path, page in pages.items():
         app.router.add_get(path, page.serve)
     return app
-
-
-async def _stop(app: web.Application) -> None:
-    app[_STOPPING].set()
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -112,7 +100,7 @@ async def pair(request: web.Request) -> web.Response:
     body = await read_json(request)
     if len(await request.read()) > _PAIR_BYTES_MAX:
         raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
-    device, token = await house.door.pair(body)
+    device, token = await complete(house.door.pair(body))
     return web.json_response(
         {
             "device_id": device.device_id,
@@ -157,43 +145,3 @@ async def metrics(request: web.Request) -> web.Response:
         need_scope(request, Scope.METRICS)
     text = request.app[HOUSE].metrics()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
-
-
-async def inference(request: web.Request) -> web.Response:
-    """``POST /v1/inference``: one question, one answer, for the smallest of clients."""
-    device = need_scope(request, Scope.CHAT)
-    body = await read_json(request)
-    question = body.get("question") if isinstance(body, dict) else None
-    if not isinstance(question, str) or not question.strip():
-        raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'question'.")
-    desk = request.app[HOUSE].desk
-    body = {"messages": [{"role": "user", "content": question}]}
-    response = desk.submit(device.device_id, body, weight=weight_of(device))
-    try:
-        await _wait_for_end(response, request)
-    finally:
-        # If the client hung up, nobody will ever read this answer; else it has ended anyway.
-        desk.cancel(response)
-    assert response.outcome is not None
-    if response.outcome.problem is not None:
-        raise response.outcome.problem
-    return web.json_response({"answer": response.text(Channel.ANSWER)})
-
-
-async def _wait_for_end(response: Response, request: web.Request) -> None:
-    changed = asyncio.Event()
-    response.subscribe(changed.set)
-    try:
-        while not response.status.over:
-            changed.clear()
-            try:
-                async with asyncio.timeout(_LOOK_UP_S):
-                    await changed.wait()
-            except TimeoutError:
-                if request.transport is None or request.transport.is_closing():
-                    raise ConnectionResetError from None
-                if request.app[_STOPPING].is_set():
-                    text = "The box is shutting down."
-                    raise Problem(Code.SHUTTING_DOWN, text, retry_after_s=10.0) from None
-    finally:
-        response.unsubscribe(changed.set, asyncio.get_running_loop().time())

@@ -16,6 +16,7 @@ from aiohttp import web
 from inglenook.auth.devices import clean_name
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.app import urls
+from inglenook.gateway.completing import complete
 from inglenook.gateway.guard import problem_response
 from inglenook.gateway.house import HOUSE, House
 
@@ -113,7 +114,7 @@ async def _wait_for_pairing(request: web.Request) -> web.Response:
 async def _purge_cache(request: web.Request) -> web.Response:
     """Empty the prefix cache; returns how much was on the disk."""
     try:
-        freed_bytes = await request.app[_PURGE]()
+        freed_bytes = await complete(request.app[_PURGE]())
     except OSError as exc:
         text = f"{exc.filename} cannot be removed: {exc.strerror}"
         return problem_response(Problem(Code.INTERNAL, text))

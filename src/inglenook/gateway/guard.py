@@ -61,7 +61,7 @@ STATUS = {
 SPOKEN: WeakSet[asyncio.BaseTransport] = WeakSet()
 
 #: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -106,7 +106,7 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
             text = "Something went wrong on the box; its log says more."
             response = problem_response(Problem(Code.INTERNAL, text))
         if not response.prepared:
-            response.headers.update(_HEADERS)
+            response.headers.update(HEADERS)
         return response
 
     @web.middleware

@@ -151,6 +151,8 @@ async def serve(
         access_log=None,
         logger=_log,
         handle_signals=False,
+        # Who hangs up waits for nothing; what must be done all the same is `completing.complete`.
+        handler_cancellation=True,
         shutdown_timeout=_LAST_WORDS_S,
     )
     try:

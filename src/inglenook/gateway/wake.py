@@ -9,6 +9,7 @@ from aiohttp import web
 from inglenook.auth.devices import Scope
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.body import read_json
+from inglenook.gateway.completing import complete
 from inglenook.gateway.guard import need_scope, problem_response
 from inglenook.gateway.house import HOUSE
 
@@ -23,7 +24,7 @@ async def wake(request: web.Request) -> web.Response:
     if not isinstance(name, str):
         raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'name'.")
     try:
-        interfaces = await request.app[HOUSE].wake(name)
+        interfaces = await complete(request.app[HOUSE].wake(name))
     except LookupError:
         text = "This box wakes no machine of that name; its owner lists them in 'wake.targets'."
         return problem_response(Problem(Code.BAD_REQUEST, text), 404)

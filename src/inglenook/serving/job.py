@@ -24,6 +24,7 @@ _KILLED_STRIKE = 0.4
 _FINISHES = {
     Finish.STOP: (Status.COMPLETED, "stop"),
     Finish.LENGTH: (Status.INCOMPLETE, "length"),
+    Finish.REPETITION: (Status.INCOMPLETE, "repetition"),
     Finish.CANCELLED: (Status.CANCELLED, None),
     Finish.FAILED: (Status.FAILED, None),
 }

@@ -47,6 +47,7 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
         request.stop,
         request.ignore_eos,
         schema=request.schema,
+        repetition_detection=request.repetition_detection,
     )
 
 

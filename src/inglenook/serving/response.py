@@ -82,7 +82,8 @@ class Outcome:
     """How a response ended, and what it took.
 
     Attributes:
-        finish_reason: ``stop`` or ``length``, as OpenAI says; None if it did not end by itself.
+        finish_reason: ``stop`` or ``length`` as OpenAI says, ``repetition`` as vLLM does; None if
+            it did not end by itself.
         queued_s: From arrival to the engine.
         ttft_s: From arrival to the first text; None if there was none.
         prefill_tok_s, decode_tok_s: Speed; None where nothing was measured.

@@ -32,6 +32,7 @@ from inglenook.engine.worker.plan import (
     prefill_tokens,
 )
 from inglenook.engine.worker.pool import Pool
+from inglenook.engine.worker.repetition import RepetitionDetector
 from inglenook.engine.worker.sampler import Sampler
 from inglenook.engine.worker.sequence import Answer, Sequence
 from inglenook.engine.worker.text import TextAssembler
@@ -130,15 +131,16 @@ class Batcher:
         if start.max_tokens is not None:
             tokens_max = min(len(prompt) + start.max_tokens, tokens_max)
         chooser = sampler if guide is None else ConstrainedSampler(sampler, guide)
-        answer = Answer(start, chooser, TextAssembler(start.stop), tokens_max, guide)
+        repetition = RepetitionDetector() if start.repetition_detection else None
+        answer = Answer(start, chooser, TextAssembler(start.stop), tokens_max, guide, repetition)
         sequence = Sequence(start.job, tokens, len(prompt), answer)
         self._join(sequence)
         started = Started(start.job, len(prompt), thinking)
         if not start.produced:
             return [started]
-        pieces = [answer.text.push(self._model.piece(token)) for token in start.produced]
+        pieces = [answer.add(token, self._model.piece(token)) for token in start.produced]
         may_be = guide is None or guide.follow(start.produced)
-        self._note_end(sequence, answer)
+        sequence.note_end()
         if not may_be:
             # An engine of another release wrote it, which kept to schemas otherwise.
             sequence.finish = Finish.FAILED
@@ -373,13 +375,6 @@ class Batcher:
             sequence.finish = Finish.STOP
             return Output(sequence.job, "", ())
         sequence.tokens.append(token)
-        text = answer.text.push(self._model.piece(token))
-        self._note_end(sequence, answer)
+        text = answer.add(token, self._model.piece(token))
+        sequence.note_end()
         return Output(sequence.job, text, (token,))
-
-    def _note_end(self, sequence: Sequence, answer: Answer) -> None:
-        """See whether the newest token was the last."""
-        if answer.text.stopped or (answer.guide is not None and answer.guide.complete):
-            sequence.finish = Finish.STOP
-        elif len(sequence.tokens) >= answer.tokens_max:
-            sequence.finish = Finish.LENGTH

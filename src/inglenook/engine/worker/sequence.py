@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Ended, Finish, Prepared, Start
+from inglenook.engine.worker.repetition import RepetitionDetector
 from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Answer:
         start: The order it came with.
         tokens_max: How long prompt and answer may get together.
         guide: Keeps it to its schema, if it has one.
+        repetition: Sees when it repeats itself without end; None if that is as it should be.
+        runaway: It was seen to repeat itself without end.
         writing: It has its first token here.
         prefill_s: Time of steps it took part in before its first token here.
         decode_s: Time of steps it took part in after that, coming back from being parked included.
@@ -34,9 +37,17 @@ class Answer:
     text: TextAssembler
     tokens_max: int
     guide: Guide | None = None
+    repetition: RepetitionDetector | None = None
+    runaway: bool = False
     writing: bool = False
     prefill_s: float = 0.0
     decode_s: float = 0.0
+
+    def add(self, token: int, piece: bytes) -> str:
+        """Take the next token, and the bytes it stands for; return what can be shown now."""
+        if self.repetition is not None and self.repetition.add(token):
+            self.runaway = True
+        return self.text.push(piece)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +115,17 @@ class Sequence:
         else:
             answer.prefill_s += step_s
             answer.writing = self.written > 0
+
+    def note_end(self) -> None:
+        """See whether the newest token was the last."""
+        answer = self.answer
+        assert answer is not None
+        if answer.text.stopped or (answer.guide is not None and answer.guide.complete):
+            self.finish = Finish.STOP
+        elif len(self.tokens) >= answer.tokens_max:
+            self.finish = Finish.LENGTH
+        elif answer.runaway:
+            self.finish = Finish.REPETITION
 
     def over(self) -> Ended | Prepared:
         """The event that tells of its end."""
