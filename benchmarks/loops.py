@@ -26,7 +26,7 @@ from inglenook.models.starter import pull_starter
 
 _QUESTIONS = Path(__file__).with_name("loop_questions.txt")
 
-_TOKENS = 400
+_TOKENS = 256
 _AT_ONCE = 8
 
 #: Answers here are too short for the engine's own rule. What has come round three times at the end
@@ -143,9 +143,10 @@ async def _ask(house: House, model: Model, settings: Sequence[Mapping[str, Any]]
 
     answers: list[Answer] = []
     for how in settings:
-        print(f"asking with {json.dumps(how)}", file=sys.stderr)
         asked = [ask(question, how, seed) for seed, question in enumerate(questions())]
-        answers += await asyncio.gather(*asked)
+        found = await asyncio.gather(*asked)
+        print(*rows(found)[0], sep="\t", file=sys.stderr, flush=True)
+        answers += found
     return answers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp import web
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import Link, OwnAddress
 from inglenook.gateway.app import make_app
 from inglenook.gateway.house import Addresses, House, Identity
+from inglenook.gateway.listen import serve
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.serving.desk import Desk
@@ -41,7 +43,7 @@ def unharmed(box: Box) -> Iterator[None]:
 
 @dataclass
 class Home:
-    """A box without a model, and a token of each scope."""
+    """A box without a model, and a token of each scope; ``device_id`` is the first's."""
 
     url: str
     engine: FakeEngine
@@ -49,6 +51,8 @@ class Home:
     token: str
     other_token: str
     monitor_token: str
+    device_id: str
+    runner: web.AppRunner
 
     @property
     def jobs(self) -> list[int]:
@@ -68,8 +72,8 @@ async def nobody(name: str) -> int:
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """Everything but the engine is real."""
     allowlist = Allowlist(tmp_path / "devices.json")
-    tokens = [
-        (await asyncio.to_thread(allowlist.add, name, scopes))[1]
+    paired = [
+        await asyncio.to_thread(allowlist.add, name, scopes)
         for name, scopes in (
             ("Ada", (Scope.CHAT,)),
             ("Ben", (Scope.CHAT,)),
@@ -95,8 +99,14 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
             resume_ttl_s=600.0,
             wake=nobody,
         )
-        async with TestServer(make_app(house, Phones(lambda: None), {})) as server:
-            yield Home(str(server.make_url("")), engine, desk, *tokens)
+        door = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        runner = await serve(make_app(house, Phones(lambda: None), {}), [door], [], None)
+        tokens = (token for _device, token in paired)
+        try:
+            yield Home(url, engine, desk, *tokens, paired[0][0].device_id, runner)
+        finally:
+            await runner.cleanup()
 
 
 @asynccontextmanager

@@ -11,6 +11,12 @@ from inglenook.cli.wordwrap import WordWrap, printable
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
+#: What is said of an answer that is not whole though it did not fail, by its ``finish_reason``.
+_CUT_SHORT = {
+    "length": "(the answer was cut off at the length limit)",
+    "repetition": "(stopped: the answer only repeated itself; asking in other words often helps)",
+}
+
 
 class AnswerView:
     """Shows the messages of one answer, and holds what it said."""
@@ -49,6 +55,8 @@ class AnswerView:
                 self.end()
                 if message["error"] is not None:
                     print(printable(message["error"]["message"]), file=sys.stderr)
+                elif message["finish_reason"] in _CUT_SHORT:
+                    print(_CUT_SHORT[message["finish_reason"]], file=sys.stderr)
             case _:
                 # What is thought is of no interest to a pipe, and the rest to nobody.
                 pass

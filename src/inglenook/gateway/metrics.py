@@ -53,6 +53,8 @@ class Metrics:
             "cached_prompt_tokens", "Tokens of prompts that the cache had, so were not computed."
         )
         self._completion_tokens = self._counter("completion_tokens", "Tokens of answers.")
+        what = "Answers that were ended because they repeated themselves without end."
+        self._repetitions = self._counter("repetitions", what)
         self._restarts = self._counter("engine_restarts", "Deaths of the engine.")
         self._ttft = Histogram(
             "inglenook_time_to_first_token_seconds",
@@ -64,6 +66,7 @@ class Metrics:
     def answered(self, status: Status, outcome: Outcome) -> None:
         """An answer has ended."""
         self._answers.labels(status).inc()
+        self._repetitions.inc(outcome.finish_reason == "repetition")
         self._prompt_tokens.inc(outcome.prompt_tokens)
         self._cached_tokens.inc(outcome.cached_tokens)
         self._completion_tokens.inc(outcome.completion_tokens)

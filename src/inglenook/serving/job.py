@@ -294,12 +294,13 @@ class Job:
         self._ending = (status, outcome)
         self.over = True
         log.info(
-            "answer %s device=%s tokens=%d first_s=%s rate_tok_s=%s end=%s",
+            "answer %s device=%s tokens=%d first_s=%s rate_tok_s=%s finish=%s end=%s",
             self.response.response_id,
             self.response.device_id,
             outcome.completion_tokens,
             outcome.ttft_s,
             outcome.decode_tok_s,
+            finish_reason,
             problem.code if problem else status,
         )
         self._desk.over(self)

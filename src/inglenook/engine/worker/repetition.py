@@ -82,7 +82,7 @@ class RepetitionDetector:
             self.copied = 0
             self._misses += 1
             self._novel.append(place)
-        if place >= _KEY_TOKENS:
+        if place >= _KEY_TOKENS - 1:
             self._look(place)
         span = self.span
         if span >= rule.exact_tokens and span >= rule.rounds * self.distance:

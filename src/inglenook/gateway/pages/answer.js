@@ -19,6 +19,7 @@
  * @property {{position: number, etaS: number | null, reason: string} | null} queue
  * @property {number} trimmed How many of the oldest messages did not fit.
  * @property {string} problem Why it failed, one sentence.
+ * @property {string | null} [finishReason] Why it ended by itself; the protocol's word.
  * @property {number | null} tokens
  * @property {number | null} tokensPerS
  *
@@ -138,6 +139,7 @@ function rewind(answer, frame) {
 /** @param {Answer} answer @param {any} frame @returns {Change} */
 function finish(answer, frame) {
   answer.seq = frame.seq;
+  answer.finishReason = frame.finish_reason ?? null;
   answer.tokens = frame.usage?.completion_tokens ?? null;
   answer.tokensPerS = frame.timings?.decode_tok_s ?? null;
   return end(answer, frame.status, frame.error ? errorText(frame.error) : '');

@@ -60,7 +60,10 @@ function queueText({ position, etaS, reason }) {
 /** @param {Answer} answer */
 export function noteText(answer) {
   const ends = {
-    incomplete: 'Stopped at the length limit.',
+    incomplete:
+      answer.finishReason === 'repetition'
+        ? 'Stopped: the answer only repeated itself. Asking in other words often helps.'
+        : 'Stopped at the length limit.',
     cancelled: 'Stopped.',
     failed: answer.problem || 'The box could not answer. Try again.',
     cut: 'The rest of this answer is lost: the box no longer has it.',
