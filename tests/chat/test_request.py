@@ -65,6 +65,7 @@ def test_every_field_is_taken() -> None:
         seed=2**32 - 1,
         stop=("END",),
         ignore_eos=True,
+        repetition_detection=False,
     )
 
 
@@ -197,6 +198,8 @@ def test_numbers_have_bounds(name: str, number: float) -> None:
     ("field", "value"),
     [
         ("model", 5),
+        ("repetition_detection", "no"),
+        ("repetition_detection", {"max_pattern_size": 8, "min_count": 4}),
         ("ignore_eos", "yes"),
         ("ignore_eos", 1),
         ("stop", 5),
@@ -259,3 +262,22 @@ def test_no_json_at_all_does_more_than_be_refused(body: Any, messages: Any) -> N
             assert outcome.messages
         case Problem():
             assert outcome.code is Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("said", "ignore_eos", "expected"),
+    [
+        (None, False, True),
+        (True, False, True),
+        (False, False, False),
+        (None, True, False),
+        (True, True, True),
+    ],
+)
+def test_repetitions_end_an_answer_unless_they_are_wanted(
+    said: bool | None, ignore_eos: bool, expected: bool
+) -> None:
+    """Who goes on past the model's end wants so many tokens, whatever they say."""
+    body = {"messages": HI, "repetition_detection": said, "ignore_eos": ignore_eos}
+
+    assert parse_chat_request(body).repetition_detection is expected

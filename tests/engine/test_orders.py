@@ -68,6 +68,7 @@ EVENTS: list[Event] = [
     Step((Output(1, "é", (5, 6)), Output(2, "", (7,)))),
     Step(()),
     Ended(1, Finish.STOP, "", 12, 0, 0.5, 1.5),
+    Ended(1, Finish.REPETITION, "", 512, 0, 0.5, 1.5),
 ]
 
 

@@ -81,11 +81,15 @@ def test_answers_are_counted_as_they_end() -> None:
     metrics.answered(Status.COMPLETED, outcome)
     metrics.answered(Status.COMPLETED, outcome)
     metrics.answered(Status.FAILED, Outcome(prompt_tokens=5))
+    metrics.answered(Status.INCOMPLETE, Outcome("length"))
+    metrics.answered(Status.INCOMPLETE, Outcome("repetition"))
 
     told = values(metrics.text())
     assert told["inglenook_answers_total[completed]"] == 2
     assert told["inglenook_answers_total[failed]"] == 1
     assert told["inglenook_answers_total[cancelled]"] == 0
+    assert told["inglenook_answers_total[incomplete]"] == 2
+    assert told["inglenook_repetitions_total"] == 1
     assert told["inglenook_prompt_tokens_total"] == 205
     assert told["inglenook_cached_prompt_tokens_total"] == 160
     assert told["inglenook_completion_tokens_total"] == 40

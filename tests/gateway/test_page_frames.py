@@ -25,6 +25,7 @@ LAST = "document.querySelector('.turn:last-child')"
 TEXT = f"{LAST}.querySelector('.prose').textContent"
 NOTE = f"{LAST}.querySelector('.note').textContent"
 WAITING = f"{LAST}.querySelector('.waiting').innerText"
+REPETITION = "Stopped: the answer only repeated itself. Asking in other words often helps."
 QUESTION = "Tell me about the sea and the wind"
 READY = "!document.querySelector('#send').hidden && !document.querySelector('#send').disabled"
 
@@ -96,7 +97,13 @@ class ScriptedBox:
         )
         return question
 
-    async def done(self, seq: int, status: str = "completed", problem: str | None = None) -> None:
+    async def done(
+        self,
+        seq: int,
+        status: str = "completed",
+        problem: str | None = None,
+        finish_reason: str | None = "stop",
+    ) -> None:
         """End the answer ``r_1``."""
         error = None if problem is None else {"code": "engine_failed", "message": problem}
         await self.say(
@@ -104,7 +111,7 @@ class ScriptedBox:
             response_id="r_1",
             seq=seq,
             status=status,
-            finish_reason="stop",
+            finish_reason=finish_reason,
             usage={"prompt_tokens": 9, "completion_tokens": 42, "cached_tokens": 0},
             timings={"queued_s": 0, "ttft_s": 0.1, "prefill_tok_s": 90.0, "decode_tok_s": 12.34},
             error=error,
@@ -292,7 +299,8 @@ async def test_an_answer_the_box_no_longer_has_can_be_asked_again(browser: str) 
 @pytest.mark.parametrize(
     ("status", "problem", "note"),
     [
-        ("incomplete", None, "Stopped at the length limit."),
+        ("incomplete length", None, "Stopped at the length limit."),
+        ("incomplete repetition", None, REPETITION),
         ("cancelled", None, "Stopped."),
         ("failed", "The model stopped. Send it again.", "The model stopped. Send it again."),
     ],
@@ -305,7 +313,8 @@ async def test_every_end_says_why(
         await ask(page)
         await box.begin()
         await box.delta(1, 0, "So far")
-        await box.done(2, status, problem)
+        status, _, finish_reason = status.partition(" ")
+        await box.done(2, status, problem, finish_reason or None)
         await page.wait_for(READY)
         assert await page.evaluate(NOTE) == note
         figures = await page.evaluate(f"{LAST}.querySelector('.figures').textContent")

@@ -18,6 +18,7 @@ def test_the_order_takes_from_the_profile_what_the_request_leaves_open() -> None
 
     assert start.messages == (ChatMessage("system", "Be kind."), ChatMessage("user", "Why?"))
     assert start.sampling == Sampling(0.2, 7, 0.5, 0.1, 1.0, 0.0, 0.0, 64, 9)
+    assert start.repetition_detection
 
 
 def test_the_order_takes_what_the_request_says_zeros_included() -> None:
@@ -37,6 +38,7 @@ def test_the_order_takes_what_the_request_says_zeros_included() -> None:
         stop=("x",),
         ignore_eos=True,
         schema="{}",
+        repetition_detection=False,
     )
     start = start_order(request, Profile("Be kind."), seed=9)
 
@@ -44,6 +46,7 @@ def test_the_order_takes_what_the_request_says_zeros_included() -> None:
     assert start.sampling == Sampling(0.0, 0, 0.0, 0.0, 1.5, 0.5, 0.25, 64, 0)
     assert (start.max_tokens, start.stop, start.ignore_eos) == (5, ("x",), True)
     assert start.schema == "{}"
+    assert not start.repetition_detection
 
 
 @pytest.mark.parametrize(

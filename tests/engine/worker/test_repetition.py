@@ -50,14 +50,12 @@ def test_a_run_that_stops_in_time_ends_nothing(period: int) -> None:
     """One token less than it takes, then something else; and the count begins anew."""
     rounds = [*fresh(period, 1) * 600][: max(RULE.exact_tokens, 4 * period) - 1]
 
-    assert ended_after([*rounds, *fresh(period + 1), *rounds]) is None
+    assert ended_after([*rounds, *fresh(60), *rounds]) is None
 
 
 def _numbered(words: int) -> list[int]:
     """Items alike but for one token, their number."""
-    return [
-        token for number in range(200) for token in (500_000 + number % 50, *fresh(words - 1, 1))
-    ]
+    return [token for number in range(300) for token in (500_000 + number, *fresh(words - 1, 1))]
 
 
 @pytest.mark.parametrize("words", [32, 60, 200])
@@ -159,7 +157,7 @@ def test_text_that_was_asked_for_is_left_alone(starter: Model, what: str) -> Non
     """It repeats itself, for a while or in part, and is what somebody wanted."""
     tokens = starter.tokenize(_LEGITIMATE[what]())
 
-    assert len(tokens) > 80
+    assert len(tokens) >= 80
     assert ended_after(tokens) is None
 
 

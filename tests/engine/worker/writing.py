@@ -62,10 +62,20 @@ def order(
     stop: tuple[str, ...] = (),
     ignore_eos: bool = True,
     produced: Sequence[int] = (),
+    repetition_detection: bool = False,
 ) -> Start:
     """An order whose prompt is in tokens already; the toy model would end it at a random place."""
     how = sampling() if how is None else how
-    return Start(job, (), how, max_tokens, stop, ignore_eos, tuple(produced))
+    return Start(
+        job,
+        (),
+        how,
+        max_tokens,
+        stop,
+        ignore_eos,
+        tuple(produced),
+        repetition_detection=repetition_detection,
+    )
 
 
 class FixedBudget(StepBudget):

@@ -1,0 +1,96 @@
+"""An engine that ends answers which repeat themselves without end, and no others."""
+
+from __future__ import annotations
+
+import pytest
+
+from inglenook.engine.orders import Finish, Started
+from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.repetition import RULE, RepetitionDetector
+from tests.engine.worker.writing import alone, order, sampling, writing
+
+#: What was said often is the likelier to be said again: any model is in a loop before long.
+LOOPING = sampling(frequency_penalty=-2.0)
+
+PROMPT = list(range(10, 40))
+
+_MAX_TOKENS = 1500
+
+
+def test_a_runaway_answer_ends_by_itself(either_toy: Model) -> None:
+    """With the token at which the rule holds; without the rule it goes on to its bound."""
+    free = alone(either_toy, order(1, 900, how=LOOPING), PROMPT)
+    with writing(either_toy, cells=2048) as writer:
+        writer.submit(order(1, 900, how=LOOPING, repetition_detection=True), PROMPT)
+        ended = writer.finish()[1]
+
+    detector = RepetitionDetector()
+    expected = next(n for n, token in enumerate(free.tokens, 1) if detector.add(token))
+    assert ended.ended is not None
+    assert ended.ended.finish is Finish.REPETITION
+    assert ended.ended.completion_tokens == len(ended.tokens) == expected
+    assert RULE.exact_tokens <= expected < 900
+    assert free.ended is not None
+    assert free.ended.finish is Finish.LENGTH
+
+
+@pytest.mark.parametrize("produced", [1, 100, 511])
+def test_what_another_engine_wrote_counts(toy: Model, produced: int) -> None:
+    """An answer that goes on after a kill ends where it would have ended."""
+    with writing(toy, cells=2048) as writer:
+        first = order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True)
+        writer.submit(first, PROMPT)
+        whole = writer.finish()[1]
+        again = order(
+            2,
+            _MAX_TOKENS,
+            how=LOOPING,
+            produced=whole.tokens[:produced],
+            repetition_detection=True,
+        )
+        assert isinstance(writer.submit(again, PROMPT), Started)
+        second = writer.finish()[2]
+
+    assert second.ended is not None
+    assert second.ended.finish is Finish.REPETITION
+    assert second.ended.completion_tokens == len(whole.tokens)
+
+
+def test_an_answer_that_was_a_runaway_before_ends_at_once(toy: Model) -> None:
+    """An engine of another release may have let it pass."""
+    with writing(toy, cells=2048) as writer:
+        start = order(
+            1, _MAX_TOKENS, how=LOOPING, produced=[50, 51] * 300, repetition_detection=True
+        )
+        writer.submit(start, PROMPT)
+        answer = writer.finish()[1]
+
+    assert answer.ended is not None
+    assert answer.ended.finish is Finish.REPETITION
+    assert answer.tokens == []
+
+
+def test_others_go_on(toy: Model) -> None:
+    """Beside a runaway, an answer that varies is written to its own end."""
+    varied = sampling(temperature=2.0, seed=3)
+    with writing(toy, cells=4096) as writer:
+        writer.submit(order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True), PROMPT)
+        writer.submit(order(2, _MAX_TOKENS, how=varied, repetition_detection=True), PROMPT[:20])
+        answers = writer.finish()
+
+    ends = [answer.ended.finish for answer in answers.values() if answer.ended is not None]
+    assert ends == [Finish.REPETITION, Finish.LENGTH]
+    assert len(answers[2].tokens) == _MAX_TOKENS
+
+
+def test_guesses_that_are_right_do_not_hide_a_runaway(toy: Model) -> None:
+    """With speculation several tokens come at once; not one of them comes after the end."""
+    with writing(toy, cells=2048, speculate=True) as writer:
+        writer.submit(order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True), PROMPT)
+        answer = writer.finish()[1]
+
+    assert answer.ended is not None
+    assert answer.ended.finish is Finish.REPETITION
+    assert answer.ended.completion_tokens == len(answer.tokens)
+    detector = RepetitionDetector()
+    assert [detector.add(token) for token in answer.tokens].index(True) == len(answer.tokens) - 1
