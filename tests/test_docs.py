@@ -9,14 +9,17 @@ import msgspec
 import pytest
 
 from inglenook.chat.schema import SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX
+from inglenook.engine.worker.repetition import RULE
 from inglenook.errors import Code
 from inglenook.gateway.guard import STATUS
+from inglenook.gateway.inference import DEFAULT_MAX_TOKENS, DEFAULT_TIMEOUT_S, TIMEOUT_S_MAX
 from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
+from inglenook.serving.job import FINISHES
 from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
 from inglenook.serving.shelf import KEPT_BYTES_MAX
 
@@ -63,6 +66,40 @@ def test_what_a_phone_may_say_in_each_phase_is_documented() -> None:
     for phase, types in ALLOWED.items():
         tags = {tag_of(kind) for kind in types}
         assert said.get(phase, set()) == tags, phase
+
+
+def test_the_rule_of_repetition_is_the_codes() -> None:
+    """Both conditions, on both pages that have them."""
+    exact = f"{RULE.rounds} times and over at least {RULE.exact_tokens} tokens"
+    near = f"last {RULE.near_tokens:,} tokens at most {RULE.novel} are not a copy"
+    row = next(line for line in LIMITS.splitlines() if "repeats itself" in line)
+
+    assert exact in PROTOCOL
+    assert near in PROTOCOL
+    assert f"at most {RULE.near_distance} tokens before them" in PROTOCOL
+    assert f"{RULE.rounds} rounds and {RULE.exact_tokens} tokens of one run" in row
+    assert f"{RULE.near_tokens:,} tokens with at most {RULE.novel}" in row
+
+
+def test_every_reason_for_an_end_is_documented() -> None:
+    """Those of responses, and the one that only a door has."""
+    reasons = {reason for _status, reason in FINISHES.values() if reason is not None}
+    statuses = PROTOCOL.split("`status` is `completed`")[1].split("\n")[0]
+    door = PROTOCOL.split("### `POST /v1/inference`")[1].split("\n`finish_reason` is")[1]
+
+    assert reasons == {"stop", "length", "repetition"}
+    assert all(f"`{reason}`" in statuses for reason in reasons)
+    assert set(re.findall(r"`(\w+)`", door.split(", and then")[0])) == {*reasons, "timeout"}
+
+
+def test_the_bounds_of_the_smallest_door_are_the_codes() -> None:
+    """Without which a script may wait for ever."""
+    row = next(line for line in LIMITS.splitlines() if "an answer of `/v1/inference`" in line)
+    door = PROTOCOL.split("### `POST /v1/inference`")[1].split("### ")[0]
+
+    assert f"`max_tokens`, {DEFAULT_MAX_TOKENS:,}; `timeout_s`, {DEFAULT_TIMEOUT_S:.0f} s" in row
+    assert f"{DEFAULT_MAX_TOKENS} without it" in door
+    assert f"up to {TIMEOUT_S_MAX:.0f}, {DEFAULT_TIMEOUT_S:.0f} without it" in door
 
 
 def test_every_close_code_is_documented() -> None:

@@ -48,11 +48,11 @@ class Home:
     url: str
     engine: FakeEngine
     desk: Desk
+    device_id: str
+    runner: web.AppRunner
     token: str
     other_token: str
     monitor_token: str
-    device_id: str
-    runner: web.AppRunner
 
     @property
     def jobs(self) -> list[int]:
@@ -104,7 +104,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         runner = await serve(make_app(house, Phones(lambda: None), {}), [door], [], None)
         tokens = (token for _device, token in paired)
         try:
-            yield Home(url, engine, desk, *tokens, paired[0][0].device_id, runner)
+            yield Home(url, engine, desk, paired[0][0].device_id, runner, *tokens)
         finally:
             await runner.cleanup()
 

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 _STRIKES_MAX = 2.0
 _KILLED_STRIKE = 0.4
 
-_FINISHES = {
+#: How each end of an engine's job is told.
+FINISHES = {
     Finish.STOP: (Status.COMPLETED, "stop"),
     Finish.LENGTH: (Status.INCOMPLETE, "length"),
     Finish.REPETITION: (Status.INCOMPLETE, "repetition"),
@@ -164,7 +165,7 @@ class Job:
             return
         self._append(self._splitter.push(event.text))
         self._append(self._splitter.finish())
-        status, finish_reason = _FINISHES[event.finish]
+        status, finish_reason = FINISHES[event.finish]
         problem = None
         if status is Status.FAILED:
             problem = Problem(Code.ENGINE_FAILED, "The model could not go on with this answer.")
