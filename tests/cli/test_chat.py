@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.cli.chat import _show
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port, terminal
 from tests.parts.starter import CAPITAL, PARIS, POEM
@@ -183,3 +184,19 @@ def test_elsewhere_a_person_types_the_code(box: Box, tmp_path: Path) -> None:
         talk.wait_for("> ")
 
     assert "Code" not in talk.shown
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "said"),
+    [("stop", ""), ("length", "cut off at the length limit"), ("repetition", "repeated itself")],
+)
+def test_an_answer_that_is_not_whole_is_said_to_be(
+    capsys: pytest.CaptureFixture[str], finish_reason: str, said: str
+) -> None:
+    """On standard error: a pipe gets the answer's text and nothing else."""
+    _show({"type": "response.done", "finish_reason": finish_reason, "error": None})
+    shown = capsys.readouterr()
+
+    assert shown.out == "\n"
+    assert said in shown.err
+    assert bool(shown.err) is bool(said)

@@ -13,11 +13,20 @@ from inglenook.serving.order import prepare_order, problem_of, start_order
 
 def test_the_order_takes_from_the_profile_what_the_request_leaves_open() -> None:
     """And its system message, if the conversation has none."""
-    profile = Profile("Be kind.", temperature=0.2, top_k=7, top_p=0.5, min_p=0.1)
+    profile = Profile(
+        "Be kind.",
+        temperature=0.2,
+        top_k=7,
+        top_p=0.5,
+        min_p=0.1,
+        repeat_penalty=1.1,
+        presence_penalty=0.4,
+        frequency_penalty=0.3,
+    )
     start = start_order(ChatRequest((Message("user", "Why?"),)), profile, seed=9)
 
     assert start.messages == (ChatMessage("system", "Be kind."), ChatMessage("user", "Why?"))
-    assert start.sampling == Sampling(0.2, 7, 0.5, 0.1, 1.0, 0.0, 0.0, 64, 9)
+    assert start.sampling == Sampling(0.2, 7, 0.5, 0.1, 1.1, 0.4, 0.3, 64, 9)
     assert start.repetition_detection
 
 

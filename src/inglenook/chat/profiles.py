@@ -12,6 +12,7 @@ class Profile:
     Attributes:
         system: System message of a conversation that has none; None adds nothing.
         temperature, top_k, top_p, min_p: As in llama.cpp.
+        repeat_penalty, presence_penalty, frequency_penalty: As in llama.cpp.
     """
 
     system: str | None = None
@@ -19,6 +20,9 @@ class Profile:
     top_k: int = 40
     top_p: float = 0.95
     min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 #: llama.cpp's own defaults.

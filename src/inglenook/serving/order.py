@@ -33,9 +33,9 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
         top_k=_or(request.top_k, profile.top_k),
         top_p=_or(request.top_p, profile.top_p),
         min_p=_or(request.min_p, profile.min_p),
-        repeat_penalty=_or(request.repeat_penalty, 1.0),
-        presence_penalty=_or(request.presence_penalty, 0.0),
-        frequency_penalty=_or(request.frequency_penalty, 0.0),
+        repeat_penalty=_or(request.repeat_penalty, profile.repeat_penalty),
+        presence_penalty=_or(request.presence_penalty, profile.presence_penalty),
+        frequency_penalty=_or(request.frequency_penalty, profile.frequency_penalty),
         penalty_last_n=_PENALTY_LAST_N,
         seed=_or(request.seed, seed),
     )
