@@ -26,7 +26,6 @@ from inglenook.models.starter import pull_starter
 
 _QUESTIONS = Path(__file__).with_name("loop_questions.txt")
 
-_TOKENS = 256
 _AT_ONCE = 8
 
 #: Answers here are too short for the engine's own rule. What has come round three times at the end
@@ -113,14 +112,14 @@ def _share(those: Sequence[bool]) -> str:
     return f"{100 * sum(those) / max(len(those), 1):.1f} %"
 
 
-async def _ask(house: House, model: Model, settings: Sequence[Mapping[str, Any]]) -> list[Answer]:
+async def _ask(house: House, model: Model, args: argparse.Namespace) -> list[Answer]:
     token = await asyncio.to_thread(house.pair, "loops")
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(question: Question, how: Mapping[str, Any], seed: int) -> Answer:
         body = {
             "messages": [{"role": "user", "content": question.text}],
-            "max_tokens": _TOKENS,
+            "max_tokens": args.tokens,
             "seed": seed,
             **how,
         }
@@ -142,8 +141,9 @@ async def _ask(house: House, model: Model, settings: Sequence[Mapping[str, Any]]
         )
 
     answers: list[Answer] = []
-    for how in settings:
-        asked = [ask(question, how, seed) for seed, question in enumerate(questions())]
+    chosen = list(enumerate(questions()))[:: args.every]
+    for how in args.settings or _SETTINGS:
+        asked = [ask(question, how, seed) for seed, question in chosen]
         found = await asyncio.gather(*asked)
         print(*rows(found)[0], sep="\t", file=sys.stderr, flush=True)
         answers += found
@@ -154,6 +154,8 @@ def main() -> int:
     """Ask everything with every setting, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", nargs="*", type=json.loads, help="request fields as JSON")
+    parser.add_argument("--tokens", type=int, default=256, help="longest answer (256)")
+    parser.add_argument("--every", type=int, default=1, help="ask only every Nth question")
     parser.add_argument("--model", type=Path, help="a GGUF file; the starter model if none")
     parser.add_argument("--threads", type=int, help="of the engine; as many as it finds good")
     parser.add_argument("--answers", type=Path, help="write every answer to this file, as JSON")
@@ -165,7 +167,7 @@ def main() -> int:
     house_settings = {"model": {"path": str(path)}, "engine": engine, "cache": {"disk": 0}}
     model = Model(str(path), lambda _fraction: True)
     with running_house(house_settings) as house:
-        answers = asyncio.run(_ask(house, model, args.settings or _SETTINGS))
+        answers = asyncio.run(_ask(house, model, args))
     if args.answers:
         args.answers.write_text(json.dumps([asdict(a) for a in answers], ensure_ascii=False))
     heads = ("tokens chosen", "loop en", "loop zh", "cut en", "cut zh", "mean en", "mean zh")

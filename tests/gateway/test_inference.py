@@ -330,3 +330,17 @@ def test_a_real_stream_ends_with_its_last_chunk(box: Box, token: str) -> None:
     head, _, chunks = said.partition(b"\r\n\r\n")
     assert b"transfer-encoding: chunked" in head.lower()
     assert chunks.endswith(b"0\r\n\r\n")
+
+
+async def test_a_timeout_that_meets_the_end_is_no_timeout(client: Client) -> None:
+    """The engine ended the answer by itself before it heard that it need not go on."""
+    client.home.engine.scripts["Why?"] = [b"So", b"."]
+    asking = await client.begin(timeout_s=0.3)
+    client.home.engine.step()
+    await eventually(lambda: client.home.engine.cancels)
+    for writing in client.home.engine.running.values():
+        writing.cancelled = False
+    client.home.engine.step(2)
+
+    told = await (await asking.reply()).json()
+    assert (told["answer"], told["finish_reason"]) == ("So.", "stop")

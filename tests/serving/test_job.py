@@ -238,6 +238,7 @@ def test_the_end_has_the_number_after_the_last_text() -> None:
     [
         (Finish.STOP, Status.COMPLETED, "stop", None),
         (Finish.LENGTH, Status.INCOMPLETE, "length", None),
+        (Finish.REPETITION, Status.INCOMPLETE, "repetition", None),
         (Finish.CANCELLED, Status.CANCELLED, None, None),
         (Finish.FAILED, Status.FAILED, None, Code.ENGINE_FAILED),
     ],

@@ -182,18 +182,19 @@ def _result(response: Response, *, in_time: bool) -> dict[str, Any]:
         }
     return {
         "answer": response.text(Channel.ANSWER),
-        "finish_reason": _finish_reason(response) if in_time else "timeout",
+        "finish_reason": _finish_reason(response, in_time=in_time),
         "usage": usage,
     }
 
 
-def _finish_reason(response: Response) -> str:
+def _finish_reason(response: Response, *, in_time: bool) -> str:
     """Why an answer has ended that did not fail."""
-    assert response.outcome is not None
-    if response.outcome.finish_reason is None:
+    if response.outcome is not None and response.outcome.finish_reason is not None:
+        return response.outcome.finish_reason
+    if in_time:
         # Nobody else knows its id, so nobody else cancels it.
         raise Problem(Code.REVOKED, "This device is no longer paired with the box.")
-    return response.outcome.finish_reason
+    return "timeout"
 
 
 async def _stream(request: web.Request, watch: _Watch, until: float) -> web.StreamResponse:
