@@ -33,9 +33,9 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
         top_k: Keep the k likeliest; 0 keeps all.
         top_p: Keep the likeliest that together reach this probability; 1 keeps all.
         min_p: Drop what is less likely than this share of the likeliest; 0 drops nothing.
-        repeat_penalty: Divides the score of tokens seen lately; 1 is off.
-        presence_penalty: Taken off the score of tokens seen lately; 0 is off.
-        frequency_penalty: Taken off once for every time a token was seen lately; 0 is off.
+        repeat_penalty: Divides the score of tokens that the answer had lately; 1 is off.
+        presence_penalty: Taken off the score of tokens that the answer had lately; 0 is off.
+        frequency_penalty: Taken off once for every time it had a token lately; 0 is off.
         penalty_last_n: How many tokens back "lately" reaches.
         seed: Start of the random numbers, 0 to 2**32-1.
     """

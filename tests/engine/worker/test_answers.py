@@ -112,9 +112,24 @@ def test_penalties_end_a_loop(starter: Model) -> None:
     """Left alone, it goes on as it was begun; not if that is made unlikely."""
     tokens = starter.tokenize(" ".join(["The cat sat."] * 8))
 
-    assert ask(starter, tokens, 8, ignore_eos=True).whole == " The cat sat. The cat sat."
+    assert ask(starter, tokens, 32, ignore_eos=True).whole == " The cat sat." * 8
     how = sampling(repeat_penalty=1.5)
-    assert "cat" not in ask(starter, tokens, 8, how=how, ignore_eos=True).whole
+    assert ask(starter, tokens, 32, how=how, ignore_eos=True).whole.count("cat") < 3
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        sampling(repeat_penalty=1.3),
+        sampling(presence_penalty=2.0),
+        sampling(frequency_penalty=2.0),
+    ],
+)
+def test_penalties_leave_an_answer_the_words_of_its_question(
+    starter: Model, prompts: PromptMaker, how: Sampling
+) -> None:
+    """And its end: the prompt has those of all turns before it."""
+    assert ask(starter, question(prompts), 40, how=how).whole == PARIS
 
 
 @pytest.mark.parametrize(

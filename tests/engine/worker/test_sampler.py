@@ -101,7 +101,7 @@ def test_penalties_keep_from_saying_the_same_again(
 
 
 def test_penalties_count_what_was_seen_before(toy: Model, context: Context) -> None:
-    """The prompt, as llama.cpp's own tools do."""
+    """What was said by another engine, for one."""
     (likeliest,) = set(choose(toy, context, sampling()))
     how = sampling(presence_penalty=2.0)
     assert choose(toy, context, how, 1, seen=(likeliest,)) != [likeliest]

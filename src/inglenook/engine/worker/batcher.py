@@ -126,7 +126,9 @@ class Batcher:
             return [self._too_long(start.job, len(prompt))]
         tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
-        sampler.remember(tokens)
+        # Not the prompt, which has the question's words and the end of every turn: an answer that
+        # may not say those is no shorter, and wrong.
+        sampler.remember(start.produced)
         tokens_max = self.request_tokens_max
         if start.max_tokens is not None:
             tokens_max = min(len(prompt) + start.max_tokens, tokens_max)

@@ -46,7 +46,7 @@ class Sampler:
         return int(array.data[array.selected].id)
 
     def remember(self, tokens: Sequence[int]) -> None:
-        """Take tokens as seen, so that penalties count the prompt as llama.cpp's own tools do."""
+        """Take tokens as said, so that penalties count them."""
         for token in tokens[max(len(tokens) - self._memory_tokens, 0) :]:
             lib.llama_sampler_accept(self._chain, token)
 
