@@ -11,7 +11,7 @@ import pytest
 from inglenook.cli.chat import _show
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port, terminal
-from tests.parts.starter import CAPITAL, PARIS, POEM
+from tests.parts.starter import CAPITAL, PARIS, HISTORY
 
 
 def test_a_pipe_gets_the_answer_and_nothing_else(box: Box, token: str) -> None:
@@ -121,8 +121,8 @@ def test_a_person_talks_stops_an_answer_and_leaves(box: Box, token: str) -> None
     with terminal(words, box.environ()) as talk:
         talk.wait_for("Ctrl-D ends.")
         talk.wait_for("> ")
-        talk.type(f"{POEM}\n")
-        talk.wait_for(f"{POEM}\r\n")
+        talk.type(f"{HISTORY}\n")
+        talk.wait_for(f"{HISTORY}\r\n")
         talk.wait_for(" ")
         talk.type("\x03")
         talk.wait_for("\r\n> ")

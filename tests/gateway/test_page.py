@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 from tests.parts.box import Box, running_box
 from tests.parts.browser import DESKTOP, SMALL_PHONE, Page, open_page, run_chromium
-from tests.parts.starter import POEM
+from tests.parts.starter import HISTORY
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -222,7 +222,7 @@ async def test_an_answer_grows_while_it_is_written(browser: str, daemon: Box) ->
     """Text is seen growing twice before the end."""
     async with open_page(browser) as page:
         await pair(page, daemon)
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         first = await length_over(page, 0)
         await length_over(page, first)
         assert not await page.evaluate(OVER)
@@ -249,14 +249,14 @@ async def test_stop_ends_the_answer_and_keeps_what_was_said(browser: str, daemon
     """The button that was Send stops the answer; the next question can follow."""
     async with open_page(browser) as page:
         await pair(page, daemon)
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         await length_over(page, 20)
         await page.tap("#stop")
         await page.wait_for(f"{OVER} && {NOTE} === 'Stopped.'")
         kept = await page.evaluate(TEXT)
         assert len(kept) > 20
         assert (await newest_answer(page))["status"] == "cancelled"
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         await page.wait_for("document.querySelector('#turns').childElementCount === 2")
         await length_over(page, 0)
         await stop(page)
@@ -266,7 +266,7 @@ async def test_a_lost_connection_loses_no_text(browser: str, daemon: Box) -> Non
     """Wi-Fi goes in the middle of an answer and comes back: not a letter is missing or twice."""
     async with open_page(browser) as page, wifi_to(daemon.url) as wifi:
         await pair(page, daemon, wifi.url)
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         await length_over(page, 20)
         wifi.lose()
         await page.wait_for(f"{LAST}.querySelector('.waiting').innerText.includes('lost')")
@@ -290,7 +290,7 @@ async def test_many_short_losses_lose_no_text(browser: str, talkative: Box) -> N
     """A phone at the edge of the Wi-Fi: the connection is cut again and again."""
     async with open_page(browser) as page, wifi_to(talkative.url) as wifi:
         await pair(page, talkative, wifi.url)
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         length = 0
         for _ in range(4):
             length = await length_over(page, length)
@@ -320,7 +320,7 @@ async def test_a_reload_in_the_middle_goes_on(browser: str, daemon: Box) -> None
     """The running answer is remembered by the browser and picked up where it was left."""
     async with open_page(browser) as page:
         await pair(page, daemon)
-        await ask(page, POEM)
+        await ask(page, HISTORY)
         length = await length_over(page, 20)
         await page.reload()
         await length_over(page, length)
@@ -377,7 +377,7 @@ async def test_a_reader_who_scrolled_up_is_left_in_peace(browser: str, daemon: B
     """New text pulls the page down only for somebody who is already there."""
     async with open_page(browser, SMALL_PHONE) as page:
         await pair(page, daemon)
-        await ask(page, f"{'A tall question. ' * 60}{POEM}")
+        await ask(page, f"{'A tall question. ' * 60}{HISTORY}")
         scroller = "document.querySelector('#scroller')"
         room = f"{scroller}.scrollHeight - {scroller}.clientHeight"
         await page.wait_for(f"{room} > 200", ANSWER_S)

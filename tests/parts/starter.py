@@ -9,7 +9,7 @@ from inglenook.models.starter import pull_starter
 
 #: A question to which the starter has one answer, on any processor and however its words are drawn:
 #: each is likelier than all others together by far. Without the second sentence it sometimes begins
-#: in French, and goes on to the end of its context.
+#: in French.
 CAPITAL = "What is the capital of France? Answer with one word."
 PARIS = "The capital of France is Paris."
 
@@ -17,8 +17,8 @@ PARIS = "The capital of France is Paris."
 GERMANY = "What is the capital of Germany? Answer with one word."
 BERLIN = "The capital of Germany is Berlin."
 
-#: What it says to this goes on for hundreds of words, however they are drawn.
-POEM = "Write a poem of eight lines about the sea."
+#: What it says to this goes on for hundreds of words, however they are drawn, and is no loop.
+HISTORY = "Tell me the history of the world in one hundred chapters."
 
 _MODELS_DIR = Path(__file__).parents[2] / ".state" / "models"
 
