@@ -11,7 +11,7 @@ import pytest
 from inglenook.cli.chat import _show
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port, terminal
-from tests.parts.starter import CAPITAL, PARIS, HISTORY
+from tests.parts.starter import CAPITAL, HISTORY, PARIS
 
 
 def test_a_pipe_gets_the_answer_and_nothing_else(box: Box, token: str) -> None:
