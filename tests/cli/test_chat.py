@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.cli.chat import _show
+from inglenook.cli.answerview import AnswerView
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port, terminal
 from tests.parts.starter import CAPITAL, HISTORY, PARIS
@@ -194,7 +194,8 @@ def test_an_answer_that_is_not_whole_is_said_to_be(
     capsys: pytest.CaptureFixture[str], finish_reason: str, said: str
 ) -> None:
     """On standard error: a pipe gets the answer's text and nothing else."""
-    _show({"type": "response.done", "finish_reason": finish_reason, "error": None})
+    view = AnswerView()
+    view.show({"type": "response.done", "finish_reason": finish_reason, "error": None})
     shown = capsys.readouterr()
 
     assert shown.out == "\n"
