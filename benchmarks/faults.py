@@ -30,6 +30,7 @@ from benchmarks.scenarios import (
 )
 from benchmarks.scenarios_disk import full_disk, model_gone, slow_card
 from benchmarks.scenarios_start import overlapping_starts
+from benchmarks.scenarios_strangers import strangers
 from benchmarks.slow_card import SlowCard
 from inglenook.models.starter import pull_starter
 from inglenook.units import format_bytes
@@ -39,6 +40,7 @@ _BOUNDS: dict[str, Callable[[Any], bool]] = {
     "generations": lambda count: count == 1,
     "overtaken": lambda count: count <= OVERTAKEN_MAX,
     "jain": lambda index: index >= 0.95,
+    "refused": lambda count: count == 0,
     "rss_growth_bytes": lambda count: count < 30_000_000,
     "late frames while the card was busy": lambda count: count == 0,
 }
@@ -61,10 +63,11 @@ class Plan:
     full_disks: int
     models_gone: int
     slow_card_s: float
+    strangers_s: float
 
 
-_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600, 20, 10, 10, 120.0)
-_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360, 4, 2, 2, 30.0)
+_FULL = Plan(100, 50, 20, 5, 60.0, 6, 3600, 20, 10, 10, 120.0, 600.0)
+_QUICK = Plan(16, 4, 3, 1, 30.0, 2, 360, 4, 2, 2, 30.0, 20.0)
 
 #: What is counted does not depend on speed, and other programs want the other cores.
 _THREADS = 1
@@ -92,6 +95,7 @@ def main() -> int:
         (lambda box: full_disk(box, plan.full_disks, tokens=120, seed=4), 8),
         (lambda box: flood(box, idle=200, deaf=8, tokens=60, rounds=plan.idle_rounds), 8),
         (lambda box: overlapping_starts(box, plan.starts), 8),
+        (lambda box: strangers(box, plan.strangers_s), 8),
     ]
     tallies = []
     for scenario, places in runs:

@@ -33,6 +33,8 @@ class Told:
         seq: Last frame it has.
         deltas: Every piece of text: its last frame, its channel and the text.
         came_at: When each of these came, monotonic seconds.
+        refused: Attempts that did not get in, or connections that were lost.
+        entered_s: From the first attempt to ``auth_ok``, seconds.
         breaches: Where the box did not keep to the protocol, in words.
     """
 
@@ -41,6 +43,8 @@ class Told:
     created: int = 0
     frames: int = 0
     connections: int = 0
+    refused: int = 0
+    entered_s: float = 0.0
     rewinds: int = 0
     gone: bool = False
     texts: dict[str, str] = field(default_factory=lambda: {"answer": "", "thinking": ""})
@@ -137,9 +141,11 @@ class Follower:
         self._request = request
         self._on_asked = on_asked
         self._key = key or secrets.token_hex(8)
+        self._began_at = 0.0
 
     async def follow(self, until: Callable[[Told], bool] = lambda told: told.over) -> Told:
         """Read until ``until``, then cut the connection without a word; come back if it is lost."""
+        self._began_at = asyncio.get_running_loop().time()
         while not until(self.told):
             try:
                 async with connect(
@@ -152,6 +158,7 @@ class Follower:
                     await self._talk(socket, until)
                     socket.transport.abort()
             except (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage):
+                self.told.refused += 1
                 await asyncio.sleep(_AGAIN_S)
         return self.told
 
@@ -160,6 +167,8 @@ class Follower:
         await socket.send(json.dumps({"type": "auth", "token": self._token}))
         if json.loads(await socket.recv())["type"] != "auth_ok":
             raise AssertionError("this phone is not paired")
+        if not self.told.connections:
+            self.told.entered_s = asyncio.get_running_loop().time() - self._began_at
         self.told.connections += 1
         await socket.send(json.dumps(self._first_message()))
         self._on_asked()

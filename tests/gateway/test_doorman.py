@@ -55,32 +55,6 @@ async def test_a_silent_connection_is_dropped_and_a_used_one_stays(
         await runner.cleanup()
 
 
-async def test_of_too_many_silent_connections_the_newest_stay(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A flood pushes itself out, not the phone that is just about to speak."""
-    monkeypatch.setattr(listen, "SILENT_MAX", 3)
-    monkeypatch.setattr(listen, "_SWEEP_S", 0.05)
-    door = socket.create_server(("127.0.0.1", 0))
-    runner = await serve(web.Application(), [door], [], None)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            pipes = [await asyncio.open_connection(*door.getsockname()) for _ in range(8)]
-            sweeping = tasks.create_task(Doorman(runner).run())
-            assert runner.server is not None
-            async with asyncio.timeout(SOON_S):
-                # The oldest are dropped, so their streams end.
-                for reader, _writer in pipes[:5]:
-                    with contextlib.suppress(ConnectionResetError):
-                        assert await reader.read() == b""
-            assert len(runner.server.connections) == 3
-            sweeping.cancel()
-        for _reader, writer in pipes:
-            writer.close()
-    finally:
-        await runner.cleanup()
-
-
 def test_the_open_files_limit_is_raised() -> None:
     """To what the connections need, where the system allows it."""
     raise_open_files_limit()

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.flood import flood
 from benchmarks.scenarios import OVERTAKEN_MAX, Victim, crowd, cut_sockets, kills, same_key
+from benchmarks.scenarios_strangers import STRANGER, strangers
 from inglenook.chat.thinking import Channel
 from inglenook.engine.patience import Patience
 from inglenook.engine.supervisor import WORKER
@@ -61,6 +62,18 @@ async def test_a_phone_that_asks_twenty_times_does_not_keep_three_others_waiting
 
     assert tally.good, tally
     assert int(str(tally.notes["overtaken"])) <= OVERTAKEN_MAX
+
+
+@pytest.mark.parametrize("address", [STRANGER, "127.0.0.1"])
+async def test_strangers_who_keep_coming_cost_phones_nothing(box: Box, address: str) -> None:
+    """From another address or the phones' own, longer than a place of theirs lasts."""
+    # The ones before this were held for 10 s each, so fewer would not have filled the old bound.
+    tally = await strangers(box, 8.0, per_s=100, address=address, tokens=8)
+
+    assert tally.good, tally
+    assert tally.times > 400
+    assert tally.notes["refused"] == 0
+    assert tally.notes["log_lines"] == 0
 
 
 async def test_a_phone_sent_away_for_not_reading_gets_its_answer_later(

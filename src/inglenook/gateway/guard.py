@@ -8,7 +8,6 @@ import socket
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from aiohttp import ClientError, web
 from aiohttp.typedefs import Handler, Middleware
@@ -22,6 +21,7 @@ from inglenook.auth.network import (
     peer_is_loopback,
 )
 from inglenook.errors import Code, Problem, StartupError
+from inglenook.gateway.connections import CONNECTIONS
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
 
@@ -57,9 +57,6 @@ STATUS = {
     Code.INTERNAL: 500,
 }
 
-#: Connections that have sent a request; see `gateway.listen.Doorman`.
-SPOKEN: WeakSet[asyncio.BaseTransport] = WeakSet()
-
 #: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
 HEADERS = {
     "Content-Security-Policy": (
@@ -87,8 +84,9 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
 
     @web.middleware
     async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.transport is not None:
-            SPOKEN.add(request.transport)
+        connections = request.app.get(CONNECTIONS)
+        if connections is not None:
+            connections.spoke(request)
         try:
             response = await handler(request)
         except Problem as problem:
@@ -102,7 +100,8 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
             # The client went away, or sent a body that is not what its headers say.
             response = problem_response(Problem(Code.BAD_REQUEST, "The request is not whole."))
         except Exception:  # one of two places: a bug of ours must cost one request only
-            log.exception("%s %s failed", request.method, request.path)
+            # Both are the client's words, and the path may hold a line break.
+            log.exception("%s failed", ascii(f"{request.method} {request.path}"))
             text = "Something went wrong on the box; its log says more."
             response = problem_response(Problem(Code.INTERNAL, text))
         if not response.prepared:
@@ -126,7 +125,10 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
     async def check_token(request: web.Request, handler: Handler) -> web.StreamResponse:
         public = request.path in PUBLIC_PATHS or request.path in public_files
         if not public and not (request.path == METRICS_PATH and _is_local(request)):
-            request[DEVICE] = await _authenticate(request)
+            device = request[DEVICE] = await _authenticate(request)
+            connections = request.app.get(CONNECTIONS)
+            if connections is not None:
+                connections.authenticated(request, device.device_id)
         return await handler(request)
 
     return [speak_plainly, check_caller, check_token]

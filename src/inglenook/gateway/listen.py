@@ -9,16 +9,17 @@ import logging
 import resource
 import socket
 import ssl
+import sys
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
 
 from inglenook.errors import StartupError
-from inglenook.gateway.guard import SPOKEN
+from inglenook.gateway.connections import CONNECTIONS, Connections, Site
 from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 
 #: Where the library reports what our own handlers do not see.
@@ -33,15 +34,20 @@ _LAST_WORDS_S = 0.5
 #: A connection has so long to send the head of a request, seconds, from when it was first seen.
 FIRST_REQUEST_S = 10.0
 
-#: Connections that have not sent one; more are dropped, the oldest first.
-SILENT_MAX = 256
-
 _SWEEP_S = 2.0
 
-#: asyncio holds a buffer for each TLS connection as long as that lasts. With its own 256 KiB,
-#: 512 phones would cost 128 MiB; a TLS record has 16 (RFC 8446, section 5.1).
+#: A connection may wait so long for its next request, seconds; the library's own is an hour.
+_KEEP_ALIVE_S = 75.0
+
+#: After an answer, what still comes of the request is read for so long, seconds.
+_LINGERING_S = 2.0
+
+#: Bytes of a request body held for a handler that has not read them; the library holds up to twice
+#: as many.
+_READ_BYTES = 32 * 1024
+
+#: asyncio's buffer of a TLS connection; a TLS record has 16 KiB (RFC 8446, section 5.1).
 TLS_READ_BYTES = 32 * 1024
-SSLProtocol.max_size = TLS_READ_BYTES
 
 #: What a daemon inherits that systemd did not start by its sockets.
 NONE_INHERITED: Mapping[int, Sequence[socket.socket]] = MappingProxyType({})
@@ -97,46 +103,34 @@ def raise_open_files_limit() -> None:
 
 
 class Doorman:
-    """Drops connections that say nothing: each costs a file, and strangers have many."""
+    """Drops connections that stay silent; how many there may be is bounded as they come."""
 
     def __init__(self, runner: web.AppRunner) -> None:
-        """Watch the connections of ``runner``."""
-        self._runner = runner
-        self._first_seen: dict[RequestHandler, float] = {}
+        """Watch the connections of ``runner``, which `serve` made."""
+        self._connections = runner.app[CONNECTIONS]
 
     async def run(self) -> None:
         """Sweep now and then, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            self._sweep(loop.time())
+            self._connections.sweep(loop.time() - FIRST_REQUEST_S)
             await asyncio.sleep(_SWEEP_S)
 
-    def _sweep(self, now: float) -> None:
-        assert self._runner.server is not None
-        connections = self._runner.server.connections
-        silent = [c for c in connections if c.transport is not None and c.transport not in SPOKEN]
-        self._first_seen = {c: self._first_seen.get(c, now) for c in silent}
-        for index, connection in enumerate(reversed(silent)):
-            if index >= SILENT_MAX or now - self._first_seen[connection] > FIRST_REQUEST_S:
-                connection.force_close()
-                if connection.transport is not None:
-                    connection.transport.abort()
 
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """What the library logs, without the requests that are no HTTP: those have had their 400.
 
-def _is_rare(record: logging.LogRecord) -> bool:
-    """Whether it is anything but one more refused connection: those come by the thousand."""
-    return "out of system resource" not in record.getMessage()
+    Anybody may send such by the thousand, and each would be a line with a traceback.
+    """
 
-
-logging.getLogger("asyncio").addFilter(_is_rare)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether it is more than a stranger's request that is no HTTP, which has had its 400."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-_log.addFilter(_is_news)
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        error = options.get("exc_info")
+        if error is True:
+            error = sys.exc_info()
+        if isinstance(error, tuple):
+            error = error[1]
+        if not isinstance(error, HttpProcessingError):
+            super().log(level, msg, *args, **options)
 
 
 async def serve(
@@ -146,25 +140,61 @@ async def serve(
     context: ssl.SSLContext | None,
 ) -> web.AppRunner:
     """Answer on these sockets until the returned runner is cleaned up."""
+    connections = app[CONNECTIONS] = Connections()
     runner = web.AppRunner(
         app,
         access_log=None,
-        logger=_log,
+        logger=_ServerLog(_log, {}),
         handle_signals=False,
         # Who hangs up waits for nothing; what must be done all the same is `completing.complete`.
         handler_cancellation=True,
         shutdown_timeout=_LAST_WORDS_S,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        lingering_time=_LINGERING_S,
+        read_bufsize=_READ_BYTES,
     )
     try:
+        if tls:
+            bound_tls_buffers()
         await runner.setup()
         for sock in plain:
-            await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+            if sock.family == socket.AF_UNIX:
+                await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+            else:
+                await _site(runner, sock, connections, None).start()
         for sock in tls:
-            await web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG).start()
+            await _site(runner, sock, connections, context).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
+
+
+def bound_tls_buffers() -> None:
+    """Have asyncio hold `TLS_READ_BYTES` for each TLS connection instead of 256 KiB.
+
+    It fills its buffer with zeros when a connection begins and keeps it as long as that lasts, so
+    512 phones would take 128 MiB. There is no parameter for it: ``SSLProtocol.max_size`` is not
+    documented, and is set here for the whole process. Where a later Python has none, only memory
+    is lost; a test measures the buffer of a real connection.
+    """
+    SSLProtocol.max_size = TLS_READ_BYTES
+
+
+def _site(
+    runner: web.AppRunner,
+    sock: socket.socket,
+    connections: Connections,
+    context: ssl.SSLContext | None,
+) -> Site:
+    return Site(
+        runner,
+        sock,
+        connections,
+        backlog=_BACKLOG,
+        handshake_s=FIRST_REQUEST_S,
+        ssl_context=context,
+    )
 
 
 def _bind_one(host: str, port: int) -> socket.socket:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
+from inglenook.gateway.connections import CONNECTIONS
 from inglenook.gateway.house import HOUSE
 from inglenook.gateway.phone import Phone
 from inglenook.gateway.phone_socket import PhoneSocket
@@ -15,12 +17,10 @@ from inglenook.protocol.session import CloseCode
 
 log = logging.getLogger(__name__)
 
-#: Some 50 KiB each, so 25 MiB in all. One device, or an app that forgets to hang up, gets half.
+#: Of paired devices, some 50 KiB each, so 25 MiB in all. One device, or an app that forgets to hang
+#: up, gets half. Those that have not authenticated are bounded by `gateway.connections`.
 SOCKETS_MAX = 512
 SOCKETS_PER_DEVICE_MAX = 256
-
-#: Those who have not said who they are; each is gone after ten seconds.
-STRANGERS_MAX = 256
 
 
 class Phones:
@@ -59,12 +59,10 @@ class Phones:
         except ConnectionError:
             # It hung up in the middle of the handshake, as phones do.
             return socket
-        strangers = len(self._phones) - self.known
-        if self._stopping or len(self._phones) >= SOCKETS_MAX or strangers >= STRANGERS_MAX:
-            code = CloseCode.RESTARTING if self._stopping else CloseCode.TOO_MANY
-            await socket.close(code=code, message=b"too many connections")
+        if self._stopping:
+            await socket.close(code=CloseCode.RESTARTING, message=b"restarting")
             return socket
-        phone = Phone(request.app[HOUSE], socket, on_paired=self._paired)
+        phone = Phone(request.app[HOUSE], socket, on_paired=partial(self._paired, request))
         self._phones.add(phone)
         self._on_change()
         try:
@@ -107,9 +105,15 @@ class Phones:
         except TimeoutError:
             log.debug("%d connections did not close in time", len(self._phones))
 
-    def _paired(self, phone: Phone) -> None:
-        """Hold a device to its number of connections."""
+    def _paired(self, request: web.Request, phone: Phone) -> None:
+        """Hold devices to their number of connections, one and all."""
         assert phone.device is not None
+        connections = request.app.get(CONNECTIONS)
+        if connections is not None:
+            connections.became_phone(request)
+        if self.known > SOCKETS_MAX:
+            phone.close(CloseCode.TOO_MANY, "too many connections")
+            return
         device_id = phone.device.device_id
         own = [p for p in self._phones if p.device is not None and p.device.device_id == device_id]
         if len(own) > SOCKETS_PER_DEVICE_MAX:
