@@ -67,7 +67,7 @@ def test_where_every_address_has_few_the_oldest_of_all_goes() -> None:
 
 @pytest.mark.parametrize("addresses", [1, 2, 8, 300])
 @pytest.mark.parametrize("own", [True, False])
-def test_a_phone_has_a_second_to_authenticate(addresses: int, own: bool) -> None:  # noqa: FBT001 a parameter
+def test_a_phone_has_a_second_to_authenticate(addresses: int, own: bool) -> None:
     """While strangers come at 100 a second, from its own address or from others."""
     table: Table[str] = Table(UNAUTHENTICATED_MAX, UNAUTHENTICATED_SHARE)
     for number in range(1000):

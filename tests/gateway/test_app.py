@@ -109,7 +109,6 @@ def test_the_smallest_client_gets_its_answer(box: Box, token: str) -> None:
         b'{"question":5}',
         b'{"question":""}',
         b'{"question":"  "}',
-        b'{"question":"\\ud800"}',
         b'{"question":NaN}',
         b'{"question":"\xff"}',
         b"[" * 100_000,
@@ -126,6 +125,38 @@ def test_a_body_that_makes_no_sense_is_refused(
 
     assert (reply.status, reply.code) == (400, "bad_request")
     assert reply.json()["error"]["message"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"code":"\\ud83d"}', "Half of a surrogate pair in a text - at `$.code`"),
+        (b'{"code":"A","x":[{"\\ud83d":1}]}', "Half of a surrogate pair in a name - at `$.x[0]`"),
+        (b'{"code":1e400}', "Number out of range - at `$.code`"),
+        (b'{"code":1' + b"0" * 3000 + b"}", "must be what the box shows"),
+        (b'{"code":-Infinity}', "-Infinity is no JSON number - at `$.code`"),
+        (b'{"code":' + b"[" * 1900 + b"]" * 1900 + b"}", "More than 256 objects and arrays"),
+        (b'{"code":"\xff"}', "The body is not UTF-8."),
+        (b'{"code":', "The body is not JSON."),
+    ],
+)
+def test_a_body_with_one_bad_value_hears_which_it_is(box: Box, body: bytes, words: str) -> None:
+    """Not that all of it is no JSON, which would be looked for in the wrong place."""
+    reply = box.http("POST", "/pair", body=body)
+
+    assert (reply.status, reply.code) == (400, "bad_request")
+    assert words in reply.json()["error"]["message"]
+
+
+def test_half_an_emoji_in_a_question_or_a_name_is_replaced(box: Box, token: str) -> None:
+    """They are texts that people read, and a cut one is better than none."""
+    asked = box.http("POST", "/v1/inference", token=token, body=b'{"question":"Hi \\ud83d"}')
+    code = box.pairing_code()
+    body = b'{"code":"%s","device_name":"Anna\\ud83d"}' % code.encode()
+    paired = box.http("POST", "/pair", body=body)
+
+    assert (asked.status, paired.status) == (200, 200)
+    assert "Anna\ufffd" in box.run("devices", "list").out
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.auth.files import locked, read_private, write_private
 from inglenook.gateway import phone as one_phone
+from inglenook.gateway import phone_line
 from tests.gateway.conftest import SOON_S, Home, eventually
 from tests.parts.box import Box
 from tests.parts.phone import Answer, Message, Phone, chat, connected, knocking, long_chat
@@ -51,8 +52,10 @@ async def test_the_greeting_says_which_box_and_which_version(box: Box, token: st
     ("frame", "close_code"),
     [
         ("hello", 4400),
-        ("[" * 100_000, 4400),
-        ('{"type":"auth","token":"\\ud800"}', 4400),
+        ("[" * 4_000, 4400),
+        ("[" * 100_000, 4401),
+        ('{"type":"auth","token":"\\ud800"}', 4401),
+        ('{"type":"auth","token":1e400}', 4401),
         (b'{"type":"auth","token":"t"}', 4400),
         ('{"type":"generate","id":"c1","request":{}}', 4401),
         ('{"type":"ping"}', 4401),
@@ -155,8 +158,8 @@ async def test_who_comes_in_and_is_shut_out_between_two_looks_is_closed(box: Box
 
 async def test_patience_has_an_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds to say who one is, fifteen without taking a byte; nothing of either stays."""
-    assert (one_phone.AUTH_S, one_phone.SEND_S) == (10, 15)
-    monkeypatch.setattr(one_phone, "SEND_S", 0.6)
+    assert (one_phone.AUTH_S, phone_line.SEND_S) == (10, 15)
+    monkeypatch.setattr(phone_line, "SEND_S", 0.6)
     open_before = open_files(os.getpid())
 
     # For the stranger alone: on a busy machine even those who speak up take longer now and then.
@@ -204,15 +207,8 @@ def open_files(pid: int) -> int:
         ("", 4400),
         ('{"type":"ping"', 4400),
         ("[" * 100_000 + "]" * 100_000, 4400),
-        ('{"type":"generate","id":"c","request":{"a":' + "[" * 100_000, 4400),
-        ('{"type":"ping","t":NaN}', 4400),
-        ('{"type":"ping","t":Infinity}', 4400),
-        ('{"type":"ping","t":1' + "0" * 5000 + "}", 4400),
-        (
-            '{"type":"generate","id":"c","request":{"messages":[{"role":"user",'
-            '"content":"\\ud800"}]}}',
-            4400,
-        ),
+        ('{"type":"ping","t":01}', 4400),
+        ('["\\ud83d"]', 4400),
         (b'{"type":"ping"}', 4400),
         ('{"type":"auth","token":"again"}', 4400),
         ('{"type":"ping","t":"%s"}' % ("x" * 257 * 1024), 4413),

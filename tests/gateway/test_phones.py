@@ -49,13 +49,15 @@ async def test_a_phone_that_is_slow_to_authenticate_stays_while_strangers_come(
 ) -> None:
     """They push out their own."""
     async with knocking(box.url) as phone, AsyncExitStack() as open_until_end:
-        for _ in range(2 * UNAUTHENTICATED_MAX):
-            stranger = await open_until_end.enter_async_context(
+        strangers = [
+            await open_until_end.enter_async_context(
                 knocking(box.url, local_addr=("127.0.0.2", 0), close_timeout=0)
             )
+            for _ in range(2 * UNAUTHENTICATED_MAX)
+        ]
 
         assert (await phone.authenticate(token))["type"] == "auth_ok"
-        assert (await stranger.receive())["type"] == "auth_required"
+        assert (await strangers[-1].receive())["type"] == "auth_required"
 
 
 async def test_phones_have_their_places_whoever_else_knocks(

@@ -9,23 +9,51 @@ import msgspec
 from aiohttp import web
 
 from inglenook.errors import Code, Problem
+from inglenook.protocol.values import TOO_DEEP, NestedTooDeeplyError, find_fault, mended, read
 
 #: The bodies here are small; whoever takes longer to send one holds a connection and nothing else.
 _BODY_S = 10.0
+
+#: Members that people read, in which half an emoji is replaced by U+FFFD. Elsewhere it is refused.
+_PROSE = frozenset({"question", "device_name"})
 
 
 async def read_json(request: web.Request) -> Any:
     """Read the body as JSON.
 
     Raises:
-        Problem: `Code.BAD_REQUEST` if it does not come, or is none.
+        Problem: `Code.BAD_REQUEST` if it does not come, is no JSON, or has a value in it that
+            cannot be taken; the sentence says which.
     """
     try:
         async with asyncio.timeout(_BODY_S):
             body = await request.read()
-        # Not the standard library's, which lets lone surrogates and NaN pass.
-        return msgspec.json.decode(body)
     except TimeoutError:
         raise Problem(Code.BAD_REQUEST, "The body did not come in time.") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, web.RequestPayloadError):
+    except web.RequestPayloadError:
+        raise Problem(Code.BAD_REQUEST, "The body is not what the headers say.") from None
+    try:
+        # Not the standard library's, which lets lone surrogates and NaN pass.
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_again(body)
+
+
+def _read_again(body: bytes) -> Any:
+    """Read a body that the decoder does not take, to say why, or to mend what can be mended."""
+    try:
+        value = read(body.decode())
+    except UnicodeDecodeError:
+        raise Problem(Code.BAD_REQUEST, "The body is not UTF-8.") from None
+    except NestedTooDeeplyError:
+        raise Problem(Code.BAD_REQUEST, f"The body has a wrong value: {TOO_DEEP}.") from None
+    except ValueError:
         raise Problem(Code.BAD_REQUEST, "The body is not JSON.") from None
+    if isinstance(value, dict):
+        for name in _PROSE & value.keys():
+            if isinstance(value[name], str):
+                value[name] = mended(value[name])
+    fault = find_fault(value)
+    if fault is not None:
+        raise Problem(Code.BAD_REQUEST, f"The body has a wrong value: {fault}.")
+    return value

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from aiohttp import WSMessage, WSMsgType
-
 from inglenook.auth.devices import Device, Scope
 from inglenook.errors import Code, Problem
 from inglenook.gateway.house import House
-from inglenook.gateway.phone_socket import CLOSE_S, PhoneSocket
+from inglenook.gateway.phone_line import Leave, Line
+from inglenook.gateway.phone_socket import PhoneSocket
 from inglenook.gateway.reading import Reading
 from inglenook.gateway.weight import weight_of
 from inglenook.protocol.codec import FRAME_BYTES_MAX, BadMessage, decode, encode, id_of
@@ -44,14 +43,8 @@ log = logging.getLogger(__name__)
 
 AUTH_S = 10.0
 
-#: A phone that takes no byte for so long is gone or hostile; its answers wait for it in the desk.
-SEND_S = 15.0
-
-#: Turns of the loop the speaking task has to say what has gathered, before a connection is closed.
-_LAST_TURNS = 10
-
-#: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
-_REASON_BYTES_MAX = 123
+#: Of a first frame: what is longer is not read at all, since strangers send it.
+AUTH_CHARACTERS_MAX = 4096
 
 #: Pongs, errors and the like that wait for a phone which sends but does not read; and as many
 #: ends of what it had read ahead.
@@ -64,44 +57,32 @@ PING_CHARACTERS_MAX = 512
 READINGS_MAX = 64
 
 
-class _Leave(Exception):
-    """The connection is over; ends all its tasks."""
-
-
-class Phone:
+class Phone(Line):
     """A connection, from its first frame to its last."""
 
     def __init__(
         self, house: House, socket: PhoneSocket, *, on_paired: Callable[[Phone], None]
     ) -> None:
         """Take over a socket after its handshake; ``on_paired`` hears when `device` is known."""
+        super().__init__(socket)
         self.device: Device | None = None
         self._house = house
         self._on_paired = on_paired
-        self._socket = socket
         self._session = Session()
         self._readings: dict[str, Reading] = {}
         self._preparations: dict[str, Preparation] = {}
         self._outbox: deque[str] = deque()
-        self._wake = asyncio.Event()
         self._state_is_news = False
-        self._closing: Closing | None = None
-        self._leave = asyncio.Event()
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the connection is being closed."""
-        return self._closing is not None
 
     async def serve(self) -> None:
         """Talk until either side leaves. What is being written for the phone goes on without it."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._wait_for_leave(), name="phone-leave")
+                tasks.create_task(self.wait_for_leave(), name="phone-leave")
                 await self._greet()
                 tasks.create_task(self._listen(), name="phone-listen")
                 tasks.create_task(self._speak(), name="phone-speak")
-        except* _Leave:
+        except* Leave:
             pass
         finally:
             self._session.closed()
@@ -110,12 +91,7 @@ class Phone:
                 reading.response.unsubscribe(self._wake.set, now)
             for preparation in self._preparations.values():
                 self._house.desk.stop_preparing(preparation)
-            await self._hang_up()
-
-    def close(self, code: CloseCode, reason: str) -> None:
-        """End the connection soon, whatever it is doing."""
-        self._closing = Closing(code, reason)
-        self._leave.set()
+            await self.hang_up()
 
     def tell_state(self) -> None:
         """There is a new state of the box; the phone hears the latest when it is its turn."""
@@ -125,18 +101,24 @@ class Phone:
     async def _greet(self) -> None:
         """Ask who it is, and believe only a token."""
         identity = self._house.identity
-        await self._send(AuthRequired(identity.server_id, identity.name))
+        await self.send(AuthRequired(identity.server_id, identity.name))
         try:
             async with asyncio.timeout(AUTH_S):
                 message = await self._socket.receive()
         except TimeoutError:
-            self._part(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
+            self.part(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
         try:
-            auth = decode(self._text(message))
+            frame = self.text(message)
+            if len(frame) > AUTH_CHARACTERS_MAX:
+                raise Problem(Code.BAD_REQUEST, "An 'auth' is a short frame.")
+            auth = decode(frame)
             self._session.heard(auth)
         except BadMessage as problem:
-            self._part(CloseCode.BAD_MESSAGE, problem.text)
-        except (Problem, Closing):
+            self.part(CloseCode.BAD_MESSAGE, problem.text)
+        except Problem as problem:
+            text = f"The first message must be 'auth'. {problem.text}"
+            await self._refuse(Problem(Code.NOT_PAIRED, text))
+        except Closing:
             await self._refuse(Problem(Code.NOT_PAIRED, "The first message must be 'auth'."))
         assert isinstance(auth, Auth), "the session lets nothing else pass"
         now = datetime.now(UTC).timestamp()
@@ -164,24 +146,24 @@ class Phone:
             },
             self._house.snapshot(),
         )
-        await self._send(ok)
+        await self.send(ok)
 
     async def _refuse(self, problem: Problem) -> NoReturn:
-        await self._send(AuthInvalid(problem.code, problem.text))
-        self._part(CloseCode.NOT_AUTHORISED, problem.code)
+        await self.send(AuthInvalid(problem.code, problem.text))
+        self.part(CloseCode.NOT_AUTHORISED, problem.code)
 
     async def _listen(self) -> None:
         """Hear the phone out until it hangs up."""
         while True:
-            frame = self._text(await self._socket.receive())
+            frame = self.text(await self._socket.receive())
             try:
                 self._heard(frame)
             except BadMessage as problem:
-                self._part(CloseCode.BAD_MESSAGE, problem.text)
+                self.part(CloseCode.BAD_MESSAGE, problem.text)
             except Problem as problem:
                 self._say(_error(problem, id_of(frame)))
             except Closing as closing:
-                self._part(closing.code, closing.reason)
+                self.part(closing.code, closing.reason)
             # Frames that have come already are had without waiting; others have a turn too.
             await asyncio.sleep(0)
 
@@ -210,9 +192,9 @@ class Phone:
         assert self.device is not None
         known = self._house.allowlist.roster.get(self.device.device_id)
         if known is None or known.token_sha256 != self.device.token_sha256:
-            self._part(CloseCode.NOT_AUTHORISED, "revoked")
+            self.part(CloseCode.NOT_AUTHORISED, "revoked")
         if known.expires_at is not None and known.expires_at <= datetime.now(UTC).timestamp():
-            self._part(CloseCode.NOT_AUTHORISED, "expired")
+            self.part(CloseCode.NOT_AUTHORISED, "expired")
         self.device = known
 
     def _generate(self, message: Generate) -> None:
@@ -235,7 +217,7 @@ class Phone:
     def _prepare(self, message: Prepare) -> None:
         assert self.device is not None
         if len(self._preparations) >= OUTBOX_MAX:
-            self._part(CloseCode.OVERLOADED, "you send but do not read")
+            self.part(CloseCode.OVERLOADED, "you send but do not read")
         try:
             self._check_scope(self.device)
             preparation = self._house.desk.prepare(
@@ -290,7 +272,7 @@ class Phone:
 
     def _say(self, message: ToPhone) -> None:
         if len(self._outbox) >= OUTBOX_MAX:
-            self._part(CloseCode.OVERLOADED, "you send but do not read")
+            self.part(CloseCode.OVERLOADED, "you send but do not read")
         # As text: what a phone had us decode can be far larger as objects.
         self._outbox.append(encode(message))
         self._wake.set()
@@ -301,10 +283,10 @@ class Phone:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox:
-                await self._send_text(self._outbox.popleft())
+                await self.send_text(self._outbox.popleft())
             if self._state_is_news:
                 self._state_is_news = False
-                await self._send(State(self._house.snapshot()))
+                await self.send(State(self._house.snapshot()))
             for reading in list(self._readings.values()):
                 await self._tell(reading)
                 if reading.over and self._follows(reading):
@@ -313,72 +295,17 @@ class Phone:
                 if preparation.over:
                     del self._preparations[request_id]
                     self._session.answered(request_id)
-                    await self._send(_end_of(preparation, request_id))
+                    await self.send(_end_of(preparation, request_id))
 
     async def _tell(self, reading: Reading) -> None:
         for message in reading.take():
             # While the one before was sent, the phone may have asked to read from elsewhere.
             if not self._follows(reading):
                 return
-            await self._send(message)
+            await self.send(message)
 
     def _follows(self, reading: Reading) -> bool:
         return self._readings.get(reading.response.response_id) is reading
-
-    async def _send(self, message: ToPhone) -> None:
-        await self._send_text(encode(message))
-
-    async def _send_text(self, frame: str) -> None:
-        try:
-            if self._socket.takes(frame):
-                await self._socket.send_str(frame)
-            else:
-                async with asyncio.timeout(SEND_S):
-                    await self._socket.send_str(frame)
-        except TimeoutError:
-            self._socket.drop()
-            self._part(CloseCode.OVERLOADED, "you do not read")
-        except asyncio.CancelledError:
-            # It was waiting for a phone that takes nothing, so a close frame would wait as well.
-            self._socket.drop()
-            raise
-        except ConnectionError:
-            raise _Leave from None
-
-    async def _wait_for_leave(self) -> None:
-        await self._leave.wait()
-        # What was just added, such as the end of an answer, is still said if it can be at once.
-        for _turn in range(_LAST_TURNS):
-            if not self._wake.is_set():
-                break
-            await asyncio.sleep(0)
-        raise _Leave
-
-    def _text(self, message: WSMessage) -> str:
-        """The text of a frame.
-
-        Raises:
-            _Leave: If it is the end of the connection, or no text.
-        """
-        if message.type is WSMsgType.TEXT:
-            return str(message.data)
-        if message.type is WSMsgType.BINARY:
-            self._part(CloseCode.BAD_MESSAGE, "binary frames are not used")
-        raise _Leave
-
-    def _part(self, code: CloseCode, reason: str) -> NoReturn:
-        self._closing = Closing(code, reason)
-        raise _Leave
-
-    async def _hang_up(self) -> None:
-        """Close the socket with the code that was set, politely but not for long."""
-        closing = self._closing or Closing(CloseCode.GOING_AWAY, "")
-        reason = closing.reason.encode()[:_REASON_BYTES_MAX]
-        try:
-            async with asyncio.timeout(2 * CLOSE_S):
-                await self._socket.close(code=closing.code, message=reason)
-        except (TimeoutError, ConnectionError):
-            log.debug("a phone did not wait for the closing handshake")
 
 
 def _error(problem: Problem, request_id: str | None) -> Error:

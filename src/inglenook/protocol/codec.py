@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from inglenook.errors import Code, Problem
 from inglenook.protocol.messages import FromPhone, ToPhone
+from inglenook.protocol.values import (
+    NESTING_MAX,
+    TOO_DEEP,
+    NestedTooDeeplyError,
+    find_fault,
+    is_nested_too_deeply,
+    mended,
+    read,
+    read_leading,
+)
 
 #: A frame from a phone, bytes of UTF-8.
 FRAME_BYTES_MAX = 256 * 1024
@@ -22,7 +32,12 @@ _decode = msgspec.json.Decoder(FromPhone).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
-_TYPES = ("auth", "cancel", "generate", "ping", "prepare", "resume")
+#: What each type of message may have in it; the rest is ignored, whatever it holds.
+_FIELDS = {
+    str(info.tag): {info.tag_field, *(field.encode_name for field in info.fields)}
+    for info in (msgspec.inspect.type_info(kind) for kind in get_args(FromPhone))
+    if isinstance(info, msgspec.inspect.StructType)
+}
 
 
 class BadMessage(Problem):
@@ -32,25 +47,26 @@ class BadMessage(Problem):
 def decode(frame: str) -> FromPhone:
     """Read one frame.
 
+    Half an emoji is replaced by U+FFFD where it is text for people to read: in the contents of a
+    request's messages and in what the phone's program calls itself. Elsewhere it is refused.
+
     Raises:
         BadMessage: If it is not one JSON object; the connection should close with 4400.
         Problem: `Code.BAD_REQUEST` if it is one, but no message of ours; nothing else is harmed.
     """
     try:
-        data = frame.encode()
-    except UnicodeEncodeError:
-        raise BadMessage(Code.BAD_REQUEST, "The frame is not valid UTF-8 text.") from None
-    try:
-        message: FromPhone = _decode(data)
-    except msgspec.ValidationError as exc:
-        raise _explain(data, exc) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise BadMessage(Code.BAD_REQUEST, "The frame is not one JSON object.") from None
+        message: FromPhone = _decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as exc:
+        message = _decode_again(frame, exc)
     for name in ("id", "idempotency_key", "response_id"):
         value = getattr(message, name, None)
         if value is not None and not 0 < len(value) <= ID_CHARACTERS_MAX:
             text = f"'{name}' must have 1 to {ID_CHARACTERS_MAX} characters."
             raise Problem(Code.BAD_REQUEST, text)
+    # Few frames have so many brackets at all.
+    nests = frame.count("[") + frame.count("{") > NESTING_MAX
+    if nests and is_nested_too_deeply(getattr(message, "request", None)):
+        raise Problem(Code.BAD_REQUEST, f"{TOO_DEEP} - at `$.request`.")
     return message
 
 
@@ -62,19 +78,68 @@ def encode(message: ToPhone) -> str:
 def id_of(frame: str) -> str | None:
     """Find the id of a frame that could not be read as a message, so that its error can name it."""
     try:
-        value = _decode_object(frame.encode()).get("id")
+        value = _decode_object(frame).get("id")
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        value = read_leading(frame).get("id")
+    if not isinstance(value, str) or find_fault(value) is not None:
         return None
-    return value if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX else None
+    return value if 0 < len(value) <= ID_CHARACTERS_MAX else None
 
 
-def _explain(data: bytes, exc: msgspec.ValidationError) -> Problem:
+def _decode_again(frame: str, exc: Exception) -> FromPhone:
+    """Read a frame that the decoder does not take, to say why, or to mend what can be mended."""
     try:
-        kind = _decode_object(data).get("type")
-    except (msgspec.MsgspecError, RecursionError):
-        return BadMessage(Code.BAD_REQUEST, "The frame is not one JSON object.")
-    if kind not in _TYPES:
-        known = ", ".join(_TYPES)
-        return Problem(Code.BAD_REQUEST, f"'type' must be one of {known}.")
-    # msgspec's sentence names the field and the type it wants, and nothing of ours or theirs.
-    return Problem(Code.BAD_REQUEST, f"In '{kind}': {exc}.")
+        members = read(frame)
+    except NestedTooDeeplyError:
+        if not frame.lstrip().startswith("{"):
+            raise _not_ours() from None
+        raise Problem(Code.BAD_REQUEST, f"{TOO_DEEP}.") from None
+    except ValueError:
+        raise _not_ours() from None
+    if not isinstance(members, dict):
+        raise _not_ours()
+    kind = members.get("type")
+    fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        raise Problem(Code.BAD_REQUEST, f"'type' must be one of {', '.join(sorted(_FIELDS))}.")
+    members = _mended({name: value for name, value in members.items() if name in fields})
+    fault = find_fault(members)
+    if fault is not None:
+        raise Problem(Code.BAD_REQUEST, f"In '{kind}': {fault}.")
+    try:
+        message: FromPhone = msgspec.convert(members, FromPhone)
+    except msgspec.ValidationError as invalid:
+        # Its sentence names the field and the type it wants, and nothing of ours or theirs.
+        raise Problem(Code.BAD_REQUEST, f"In '{kind}': {invalid}.") from exc
+    return message
+
+
+def _not_ours() -> BadMessage:
+    return BadMessage(Code.BAD_REQUEST, "The frame is not one JSON object.")
+
+
+def _mended(members: dict[str, Any]) -> dict[str, Any]:
+    """The same with whole characters in the texts that people read."""
+    client, request = members.get("client"), members.get("request")
+    if isinstance(client, dict):
+        members["client"] = {name: _mended_text(value) for name, value in client.items()}
+    messages = request.get("messages") if isinstance(request, dict) else None
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and "content" in message:
+            message["content"] = _mended_content(message["content"])
+    return members
+
+
+def _mended_content(content: Any) -> Any:
+    if not isinstance(content, list):
+        return _mended_text(content)
+    return [
+        {name: _mended_text(value) if name == "text" else value for name, value in part.items()}
+        if isinstance(part, dict)
+        else part
+        for part in content
+    ]
+
+
+def _mended_text(value: Any) -> Any:
+    return mended(value) if isinstance(value, str) else value
