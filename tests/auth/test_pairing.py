@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inglenook.auth.pairing import (
     OPEN_S,
     TRIES,
+    TRIES_IN_ALL,
     Accepted,
     Closed,
     PairingWindow,
@@ -90,16 +91,36 @@ def test_a_window_lets_one_phone_in(window: PairingWindow) -> None:
     assert attempt(after, window.code, OPENED) == (after, Closed(Why.USED))
 
 
-def test_five_wrong_tries_close_the_window(window: PairingWindow) -> None:
-    """Each says how many are left; then even the right code is too late."""
+def test_after_five_wrong_tries_the_code_does_not_count_from_there(window: PairingWindow) -> None:
+    """Each says how many are left; the secret, which nobody guesses, still lets a phone in."""
     left = []
-    for _ in range(TRIES):
-        window, verdict = attempt(window, "wrong", OPENED)
+    for _ in range(TRIES + 1):
+        window, verdict = attempt(window, "wrong", OPENED, "stranger")
         assert isinstance(verdict, Wrong)
         left.append(verdict.tries_left)
 
-    assert left == [4, 3, 2, 1, 0]
-    assert attempt(window, window.code, OPENED) == (window, Closed(Why.TOO_MANY_TRIES))
+    assert left == [4, 3, 2, 1, 0, 0]
+    assert attempt(window, window.code, OPENED, "stranger") == (window, Wrong(0))
+    assert attempt(window, window.secret, OPENED, "stranger")[1] == Accepted()
+
+
+def test_wrong_tries_of_one_address_cost_another_none(window: PairingWindow) -> None:
+    """A stranger on the network cannot keep a phone out by guessing."""
+    for _ in range(10 * TRIES):
+        window, _verdict = attempt(window, "wrong", OPENED, "stranger")
+
+    assert window.tries_left("phone") == TRIES
+    assert attempt(window, window.code, OPENED, "phone")[1] == Accepted()
+
+
+def test_from_many_addresses_there_are_a_thousand_tries(window: PairingWindow) -> None:
+    """One chance in a billion; then the code is worth nothing from anywhere, the secret is."""
+    for number in range(2 * TRIES_IN_ALL):
+        window, _verdict = attempt(window, "wrong", OPENED, f"stranger {number}")
+
+    assert sum(window.wrong.values()) == TRIES_IN_ALL
+    assert attempt(window, window.code, OPENED, "phone")[1] == Wrong(0)
+    assert attempt(window, window.secret, OPENED, "phone")[1] == Accepted()
 
 
 def test_four_wrong_tries_do_not(window: PairingWindow) -> None:
@@ -133,7 +154,7 @@ def test_a_window_is_open_for_five_minutes(
     )
 )
 def test_no_sequence_of_tries_gets_more_than_one_phone_in(tries: list[tuple[str, float]]) -> None:
-    """Never twice, never after five minutes, never after five wrong tries."""
+    """Never twice, never after five minutes, never by the code after five wrong tries."""
     window = PairingWindow.open(OPENED, lambda count: b"\x5a" * count)
     now, accepted, wrong = OPENED, 0, 0
     for kind, delay_s in tries:
@@ -147,7 +168,7 @@ def test_no_sequence_of_tries_gets_more_than_one_phone_in(tries: list[tuple[str,
         assert closed_before is None
         assert now < OPENED + OPEN_S
         assert accepted == 0
-        assert wrong < TRIES
+        assert wrong < TRIES or kind == "secret" or not isinstance(verdict, Accepted)
         accepted += isinstance(verdict, Accepted)
         wrong += isinstance(verdict, Wrong)
     assert accepted <= 1

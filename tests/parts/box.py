@@ -146,9 +146,15 @@ class Box:
         token: str | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
     ) -> Reply:
-        """Make one HTTP request; ``body`` is bytes, or anything else to be sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        """Make one HTTP request; ``body`` is bytes, or anything else to be sent as JSON.
+
+        All of 127.0.0.0/8 is this machine; to the box another ``source`` is another host.
+        """
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=60, source_address=(source, 0)
+        )
         try:
             return _exchange(connection, method, path, token, body, headers)
         finally:

@@ -1,19 +1,26 @@
-"""The pairing window: five minutes, one phone, five wrong tries. Kind: rules.
+"""The pairing window: five minutes, one phone, five wrong tries an address. Kind: rules.
 
 The secret is for the QR code; the code is for people to type. Five tries at 40 bits leave a
-stranger one chance in 200 billion.
+stranger one chance in 200 billion, and a thousand from many addresses one in a billion. Tries are
+counted by address, and do not count against the secret, so that a stranger's guesses keep nobody
+else from pairing.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 OPEN_S = 300.0
+
+#: Wrong tries an address has; then the code does not count from there.
 TRIES = 5
+
+#: Wrong tries of all addresses; then the code does not count at all.
+TRIES_IN_ALL = 1000
 
 _SECRET_BYTES = 16
 _CODE_BYTES = 5
@@ -29,7 +36,6 @@ class Why(StrEnum):
 
     USED = "used"
     EXPIRED = "expired"
-    TOO_MANY_TRIES = "too_many_tries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class PairingWindow:
         code: 8 characters of Crockford's base 32, as compared; people see `shown_code`.
         name: What the operator wants the new device to be called; None lets the device say.
         closes_at: When it expires, monotonic seconds.
-        tries_left: Wrong tries it still bears.
+        wrong: Wrong tries so far, by the address they came from.
         used: A phone came in through it.
     """
 
@@ -49,7 +55,7 @@ class PairingWindow:
     code: str = field(repr=False)
     name: str | None
     closes_at: float
-    tries_left: int = TRIES
+    wrong: Mapping[str, int] = field(default_factory=dict)
     used: bool = False
 
     @classmethod
@@ -79,9 +85,12 @@ class PairingWindow:
         """Say why nobody can come in any more; None while the window is open."""
         if self.used:
             return Why.USED
-        if self.tries_left == 0:
-            return Why.TOO_MANY_TRIES
         return Why.EXPIRED if now >= self.closes_at else None
+
+    def tries_left(self, peer: str) -> int:
+        """How many more wrong codes from there make no difference."""
+        in_all = TRIES_IN_ALL - sum(self.wrong.values())
+        return max(0, min(TRIES - self.wrong.get(peer, 0), in_all))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Wrong:
     """Neither the code nor the secret.
 
     Attributes:
-        tries_left: At 0 the window has closed.
+        tries_left: At 0 only the secret counts from this address.
     """
 
     tries_left: int
@@ -108,7 +117,7 @@ class Closed:
 
 
 def attempt(
-    window: PairingWindow, offered: str, now: float
+    window: PairingWindow, offered: str, now: float, peer: str = ""
 ) -> tuple[PairingWindow, Accepted | Wrong | Closed]:
     """Judge one try.
 
@@ -116,6 +125,7 @@ def attempt(
         window: As the last try left it.
         offered: Secret or code, the code as sloppily as people type.
         now: Monotonic seconds.
+        peer: The address it comes from.
 
     Returns:
         The window from now on, and the verdict.
@@ -123,13 +133,15 @@ def attempt(
     why = window.closed(now)
     if why is not None:
         return window, Closed(why)
+    left = window.tries_left(peer)
     # Both are always compared, each in constant time, so the answer's delay tells nothing.
     is_secret = _same(offered.strip(), window.secret)
     is_code = _same(offered.upper().translate(_FORGIVEN), window.code)
-    if is_secret or is_code:
+    if is_secret or (is_code and left > 0):
         return replace(window, used=True), Accepted()
-    window = replace(window, tries_left=window.tries_left - 1)
-    return window, Wrong(window.tries_left)
+    if left > 0:
+        window = replace(window, wrong={**window.wrong, peer: window.wrong.get(peer, 0) + 1})
+    return window, Wrong(max(0, left - 1))
 
 
 def _same(offered: str, kept: str) -> bool:

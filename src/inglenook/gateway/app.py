@@ -11,6 +11,7 @@ from inglenook.auth.devices import Scope
 from inglenook.auth.network import Link
 from inglenook.engine.orders import Phase
 from inglenook.errors import Code, Problem
+from inglenook.gateway.admission import peer_group
 from inglenook.gateway.body import read_json
 from inglenook.gateway.completing import complete
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
@@ -100,7 +101,8 @@ async def pair(request: web.Request) -> web.Response:
     body = await read_json(request)
     if len(await request.read()) > _PAIR_BYTES_MAX:
         raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
-    device, token = await complete(house.door.pair(body))
+    peer = peer_group(request.remote or "")
+    device, token = await complete(house.door.pair(body, peer))
     return web.json_response(
         {
             "device_id": device.device_id,

@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -230,7 +231,7 @@ class Site(web.BaseSite):
             except OSError as exc:
                 self._wait_for_room(exc)
                 return
-            self._take(sock, str(address[0]))
+            self._take(sock, _host_of(address))
 
     def _take(self, sock: socket.socket, host: str) -> None:
         sock.setblocking(False)
@@ -271,6 +272,12 @@ class Site(web.BaseSite):
                 "service's unit, or by ulimit -n",
                 exc.strerror,
             )
+
+
+def _host_of(address: Sequence[object]) -> str:
+    """The host of a socket's address; that of a link-local IPv6 one has its zone."""
+    zone = address[3] if len(address) > 3 else 0
+    return f"{address[0]}%{zone}" if zone else str(address[0])
 
 
 def _close_unstarted(connection: Connection, _handshake: asyncio.Task[None]) -> None:

@@ -153,9 +153,9 @@ async def serve(
         lingering_time=_LINGERING_S,
         read_bufsize=_READ_BYTES,
     )
+    if tls:
+        bound_tls_buffers()
     try:
-        if tls:
-            bound_tls_buffers()
         await runner.setup()
         for sock in plain:
             if sock.family == socket.AF_UNIX:

@@ -10,12 +10,12 @@ from typing import Any
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope, clean_name
-from inglenook.auth.pairing import Accepted, PairingWindow, Wrong, attempt
+from inglenook.auth.pairing import TRIES, Accepted, PairingWindow, Wrong, attempt
 from inglenook.errors import Code, Problem, StartupError
 
 log = logging.getLogger(__name__)
 
-#: A wrong try is answered no sooner, seconds; the window bears five of them.
+#: A wrong try is answered no sooner, seconds; the code bears five of them an address.
 _WRONG_DELAY_S = 0.25
 
 _OFFER_CHARACTERS_MAX = 64
@@ -29,6 +29,7 @@ class PairingDoor:
         self._allowlist = allowlist
         self._on_change = on_change
         self._window: PairingWindow | None = None
+        self._guesses_logged = False
         # Done when the window that is open now closes; holds who came in through it, if anybody.
         self._closed: asyncio.Future[Device | None] | None = None
 
@@ -42,6 +43,7 @@ class PairingDoor:
         _settle(self._closed, None)
         self._closed = asyncio.get_running_loop().create_future()
         self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
+        self._guesses_logged = False
         asyncio.get_running_loop().call_at(
             self._window.closes_at, self._expire, self._window.secret
         )
@@ -53,8 +55,12 @@ class PairingDoor:
         """Wait until the window that is open now closes; returns who came in, if anybody."""
         return None if self._closed is None else await asyncio.shield(self._closed)
 
-    async def pair(self, body: Any) -> tuple[Device, str]:
+    async def pair(self, body: Any, peer: str = "") -> tuple[Device, str]:
         """Judge one try; returns the new device and its token.
+
+        Args:
+            body: What was sent.
+            peer: The address it comes from, as `peer_group` names it.
 
         Raises:
             Problem: `Code.FORBIDDEN`, the same whatever was wrong with the try, or
@@ -63,12 +69,11 @@ class PairingDoor:
         offered, device_name, platform = _read(body)
         window = self._window
         if window is not None:
-            self._window, verdict = attempt(window, offered, self._now())
+            self._window, verdict = attempt(window, offered, self._now(), peer)
             if isinstance(verdict, Accepted):
                 return await self._let_in(window.name or device_name, platform)
             if isinstance(verdict, Wrong) and verdict.tries_left == 0:
-                log.warning("pairing is closed: too many wrong tries")
-                self._close(None)
+                self._log_guesses(peer)
         await asyncio.sleep(_WRONG_DELAY_S)
         raise Problem(
             Code.FORBIDDEN,
@@ -93,6 +98,17 @@ class PairingDoor:
             self._on_change()
         log.info("paired %s (%s)", device.device_id, device.name)
         return device, token
+
+    def _log_guesses(self, peer: str) -> None:
+        """Log once a window that tries are used up: strangers have many addresses."""
+        if not self._guesses_logged:
+            self._guesses_logged = True
+            log.warning(
+                "wrong pairing codes came from %s, %d of them; until pairing is opened again only "
+                "the QR code works there",
+                peer or "one address",
+                TRIES,
+            )
 
     def _expire(self, secret: str) -> None:
         window = self._window
