@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -14,11 +15,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import web
 
 from inglenook.auth.certificates import ensure_certificate, server_ssl_context
-from inglenook.gateway import connections as module
+from inglenook.gateway import acceptor, connections
 from inglenook.gateway.admission import UNAUTHENTICATED_MAX, UNAUTHENTICATED_SHARE
 from inglenook.gateway.connections import CONNECTIONS
 from inglenook.gateway.guard import guards
@@ -58,6 +60,7 @@ async def hello(request: web.Request) -> web.Response:
     name = request.query.get("device")
     if name is not None:
         request.app[CONNECTIONS].authenticated(request, name)
+    await request.read()
     return web.Response(text="hello")
 
 
@@ -65,6 +68,7 @@ async def hello(request: web.Request) -> web.Response:
 async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[Served]:
     app = web.Application(middlewares=guards(frozenset({"/"}))[:1])
     app.router.add_get("/", hello)
+    app.router.add_post("/", hello)
     door = socket.create_server(("127.0.0.1", 0))
     plain, tls = ([door], []) if context is None else ([], [door])
     runner = await serve(app, plain, tls, context)
@@ -142,8 +146,8 @@ async def test_a_device_that_opens_connections_without_end_loses_its_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And not another device's."""
-    monkeypatch.setattr(module, "DEVICE_HTTP_MAX", 6)
-    monkeypatch.setattr(module, "DEVICE_HTTP_SHARE", 2)
+    monkeypatch.setattr(connections, "DEVICE_HTTP_MAX", 6)
+    monkeypatch.setattr(connections, "DEVICE_HTTP_SHARE", 2)
     async with serving() as served:
         others = await served.connect(PHONE)
         await ask(others, REQUEST.replace(b"/ ", b"/?device=ben "))
@@ -207,7 +211,7 @@ async def test_without_a_free_file_a_stranger_goes_for_the_newcomer(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says so once, with what to do, and not for each attempt."""
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+    monkeypatch.setattr(acceptor, "_RETRY_S", 0.01)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving() as served:
         await ask(await served.connect(STRANGER))
@@ -252,3 +256,51 @@ async def test_a_request_head_that_never_ends_is_cut_off_in_time(
         pipe[1].write(REQUEST[:-4])
         await dropped(pipe)
         sweeping.cancel()
+
+
+async def test_a_request_head_without_end_is_cut_off_by_its_size() -> None:
+    """Also the second on a connection, and before the library would refuse it."""
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 8000) for number in range(20))
+    async with serving() as served:
+        for first in (b"", REQUEST):
+            pipe = await served.connect(STRANGER)
+            if first:
+                await ask(pipe, first)
+            pipe[1].write(REQUEST[:-2] + lines)
+            await dropped(pipe)
+
+
+async def test_a_large_body_is_no_head() -> None:
+    """It may come in one go with the head, and one after the other; and in pieces."""
+    body = b"x" * 250_000
+    post = b"POST / HTTP/1.1\r\nHost: box\r\nContent-Length: 250000\r\n\r\n" + body
+    async with serving() as served:
+        pipe = await served.connect(STRANGER)
+        for _ in range(3):
+            await ask(pipe, post)
+        for start in range(0, len(post), 1000):
+            pipe[1].write(post[start : start + 1000])
+            await asyncio.sleep(0)
+        await ask(pipe, b"")
+
+
+async def test_malformed_requests_leave_little_behind() -> None:
+    """What the library keeps of each is garbage in a cycle: bounded by what was read at once."""
+    junk = bytes(250_000)
+    process = psutil.Process()
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as served:
+            before = process.memory_info().rss
+            for _ in range(100):
+                pipe = await served.connect(STRANGER)
+                pipe[1].write(junk)
+                with contextlib.suppress(OSError):
+                    await pipe[0].read()
+                    await pipe[1].drain()
+            grown = process.memory_info().rss - before
+    finally:
+        gc.enable()
+
+    assert grown < 100 * 256 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
@@ -41,6 +42,9 @@ class Table(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._groups)
 
     def __contains__(self, connection: object) -> bool:
         return connection in self._groups

@@ -96,11 +96,7 @@ async def well_known(request: web.Request) -> web.Response:
 async def pair(request: web.Request) -> web.Response:
     """``POST /pair``: a code or secret for a token of one's own."""
     house = request.app[HOUSE]
-    if (request.content_length or 0) > _PAIR_BYTES_MAX:
-        raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
-    body = await read_json(request)
-    if len(await request.read()) > _PAIR_BYTES_MAX:
-        raise Problem(Code.BAD_REQUEST, "The body is too large for a pairing.")
+    body = await read_json(request, _PAIR_BYTES_MAX)
     peer = peer_group(request.remote or "")
     device, token = await complete(house.door.pair(body, peer))
     return web.json_response(

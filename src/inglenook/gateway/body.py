@@ -18,16 +18,21 @@ _BODY_S = 10.0
 _PROSE = frozenset({"question", "device_name"})
 
 
-async def read_json(request: web.Request) -> Any:
+async def read_json(request: web.Request, bytes_max: int | None = None) -> Any:
     """Read the body as JSON.
 
+    Args:
+        request: Of the client.
+        bytes_max: What the body may have; None is what any body may have.
+
     Raises:
+        HTTPRequestEntityTooLarge: If it is larger than any may be.
         Problem: `Code.BAD_REQUEST` if it does not come, is no JSON, or has a value in it that
             cannot be taken; the sentence says which.
     """
     try:
         async with asyncio.timeout(_BODY_S):
-            body = await request.read()
+            body = await (request.read() if bytes_max is None else _read(request, bytes_max))
     except TimeoutError:
         raise Problem(Code.BAD_REQUEST, "The body did not come in time.") from None
     except web.RequestPayloadError:
@@ -37,6 +42,16 @@ async def read_json(request: web.Request) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read_again(body)
+
+
+async def _read(request: web.Request, bytes_max: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > bytes_max:
+            text = f"The body is too large; here it may have {bytes_max} bytes."
+            raise Problem(Code.BAD_REQUEST, text)
+    return bytes(body)
 
 
 def _read_again(body: bytes) -> Any:

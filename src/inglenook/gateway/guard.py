@@ -21,7 +21,7 @@ from inglenook.auth.network import (
     peer_is_loopback,
 )
 from inglenook.errors import Code, Problem, StartupError
-from inglenook.gateway.connections import CONNECTIONS
+from inglenook.gateway.connections import CONNECTIONS, connection_of
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
 
@@ -84,9 +84,9 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
 
     @web.middleware
     async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
-        connections = request.app.get(CONNECTIONS)
-        if connections is not None:
-            connections.spoke(request)
+        connection = connection_of(request)
+        if connection is not None:
+            connection.request_began()
         try:
             response = await handler(request)
         except Problem as problem:
@@ -106,6 +106,9 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
             response = problem_response(Problem(Code.INTERNAL, text))
         if not response.prepared:
             response.headers.update(HEADERS)
+        # What still comes of a body that nobody has read is not the next head.
+        if connection is not None and request.content.at_eof():
+            connection.request_ended()
         return response
 
     @web.middleware

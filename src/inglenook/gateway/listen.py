@@ -19,7 +19,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from inglenook.errors import StartupError
-from inglenook.gateway.connections import CONNECTIONS, Connections, Site
+from inglenook.gateway.acceptor import Site
+from inglenook.gateway.connections import CONNECTIONS, Connections
 from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 
 #: Where the library reports what our own handlers do not see.
@@ -45,6 +46,9 @@ _LINGERING_S = 2.0
 #: Bytes of a request body held for a handler that has not read them; the library holds up to twice
 #: as many.
 _READ_BYTES = 32 * 1024
+
+#: A browser sends some 20 and a proxy adds 10; the library allows 128, of 8 KiB each.
+_HEADERS_MAX = 48
 
 #: asyncio's buffer of a TLS connection; a TLS record has 16 KiB (RFC 8446, section 5.1).
 TLS_READ_BYTES = 32 * 1024
@@ -129,8 +133,9 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
             error = sys.exc_info()
         if isinstance(error, tuple):
             error = error[1]
-        if not isinstance(error, HttpProcessingError):
-            super().log(level, msg, *args, **options)
+        if isinstance(error, HttpProcessingError):
+            return
+        super().log(level, msg, *args, **options)
 
 
 async def serve(
@@ -152,6 +157,7 @@ async def serve(
         keepalive_timeout=_KEEP_ALIVE_S,
         lingering_time=_LINGERING_S,
         read_bufsize=_READ_BYTES,
+        max_headers=_HEADERS_MAX,
     )
     if tls:
         bound_tls_buffers()
