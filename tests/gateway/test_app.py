@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Mapping
 
@@ -146,6 +147,16 @@ def test_a_body_with_one_bad_value_hears_which_it_is(box: Box, body: bytes, word
 
     assert (reply.status, reply.code) == (400, "bad_request")
     assert words in reply.json()["error"]["message"]
+
+
+def test_a_compressed_body_is_refused_unread(box: Box, token: str) -> None:
+    """No client here compresses, and a stranger's few bytes could become many."""
+    body, headers = gzip.compress(b'{"code":"A"}'), {"Content-Encoding": "gzip"}
+    for path in ("/pair", "/v1/inference"):
+        reply = box.http("POST", path, token=token, body=body, headers=headers)
+
+        assert (reply.status, reply.code) == (400, "bad_request")
+        assert "is compressed" in reply.json()["error"]["message"]
 
 
 def test_half_an_emoji_in_a_question_or_a_name_is_replaced(box: Box, token: str) -> None:

@@ -81,6 +81,8 @@ def _set_up_logging(*, debug: bool) -> None:
     logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.INFO)
     # A page that asks for its icon is no news; what goes wrong there is said by our own handlers.
     logging.getLogger("aiohttp").setLevel(logging.DEBUG if debug else logging.WARNING)
+    # It warns of subprotocols it does not know, in the words of whoever asks for them.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     # It warns of addresses that are a moment too young to be used; what matters `discovery` says.
     logging.getLogger("zeroconf").setLevel(logging.ERROR)

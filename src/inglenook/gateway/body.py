@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from inglenook.errors import Code, Problem
 from inglenook.protocol.values import TOO_DEEP, NestedTooDeeplyError, find_fault, mended, read
@@ -30,6 +30,8 @@ async def read_json(request: web.Request, bytes_max: int | None = None) -> Any:
         Problem: `Code.BAD_REQUEST` if it does not come, is no JSON, or has a value in it that
             cannot be taken; the sentence says which.
     """
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Problem(Code.BAD_REQUEST, "The body is compressed; send it as it is.")
     try:
         async with asyncio.timeout(_BODY_S):
             body = await (request.read() if bytes_max is None else _read(request, bytes_max))

@@ -133,7 +133,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
             error = sys.exc_info()
         if isinstance(error, tuple):
             error = error[1]
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             return
         super().log(level, msg, *args, **options)
 
@@ -158,6 +158,8 @@ async def serve(
         lingering_time=_LINGERING_S,
         read_bufsize=_READ_BYTES,
         max_headers=_HEADERS_MAX,
+        # No client compresses what it sends here, and a few bytes can become many.
+        auto_decompress=False,
     )
     if tls:
         bound_tls_buffers()

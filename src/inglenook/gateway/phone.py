@@ -104,11 +104,10 @@ class Phone(Line):
         await self.send(AuthRequired(identity.server_id, identity.name))
         try:
             async with asyncio.timeout(AUTH_S):
-                message = await self._socket.receive()
+                frame = await self.hear()
         except TimeoutError:
             self.part(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
         try:
-            frame = self.text(message)
             if len(frame) > AUTH_CHARACTERS_MAX:
                 raise Problem(Code.BAD_REQUEST, "An 'auth' is a short frame.")
             auth = decode(frame)
@@ -155,7 +154,7 @@ class Phone(Line):
     async def _listen(self) -> None:
         """Hear the phone out until it hangs up."""
         while True:
-            frame = self.text(await self._socket.receive())
+            frame = await self.hear()
             try:
                 self._heard(frame)
             except BadMessage as problem:

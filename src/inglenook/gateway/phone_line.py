@@ -86,12 +86,17 @@ class Line:
             await asyncio.sleep(0)
         raise Leave
 
-    def text(self, message: WSMessage) -> str:
-        """The text of a frame.
+    async def hear(self) -> str:
+        """Wait for a frame; returns its text.
 
         Raises:
             Leave: If it is the end of the connection, or no text.
         """
+        try:
+            message: WSMessage = await self._socket.receive()
+        except ConnectionError:
+            # The library answers pings by itself, which fails if their sender has hung up.
+            raise Leave from None
         if message.type is WSMsgType.TEXT:
             return str(message.data)
         if message.type is WSMsgType.BINARY:

@@ -54,11 +54,9 @@ class Phones:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle ``GET /ws``."""
         socket = PhoneSocket()
-        try:
-            await socket.prepare(request)
-        except ConnectionError:
-            # It hung up in the middle of the handshake, as phones do.
-            return socket
+        # If it hangs up in the middle of the handshake, `gateway.guard` takes the ConnectionError:
+        # a socket that is half prepared cannot be returned.
+        await socket.prepare(request)
         if self._stopping:
             await socket.close(code=CloseCode.RESTARTING, message=b"restarting")
             return socket
