@@ -11,13 +11,22 @@ import pytest
 from inglenook.chat.schema import SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX
 from inglenook.engine.worker.repetition import RULE
 from inglenook.errors import Code
+from inglenook.gateway.admission import (
+    DEVICE_HTTP_MAX,
+    DEVICE_HTTP_SHARE,
+    UNAUTHENTICATED_MAX,
+    UNAUTHENTICATED_SHARE,
+)
+from inglenook.gateway.connections import HEAD_BYTES_MAX
 from inglenook.gateway.guard import STATUS
 from inglenook.gateway.inference import DEFAULT_MAX_TOKENS, DEFAULT_TIMEOUT_S, TIMEOUT_S_MAX
 from inglenook.gateway.metrics import Metrics
+from inglenook.gateway.phone import AUTH_CHARACTERS_MAX
 from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
+from inglenook.protocol.values import NESTING_MAX
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.job import FINISHES
 from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
@@ -103,11 +112,11 @@ def test_the_bounds_of_the_smallest_door_are_the_codes() -> None:
 
 
 def test_every_close_code_is_documented() -> None:
-    """And no other; 1011 is what a fault of ours looks like."""
+    """And no other; 1007 is the library's own, and 1011 what a fault of ours looks like."""
     table = PROTOCOL.split("### Close codes")[1].split("## Error codes")[0]
     listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", table, re.MULTILINE)}
 
-    assert listed == {int(code) for code in CloseCode} | {1011}
+    assert listed == {int(code) for code in CloseCode} | {1007, 1011}
 
 
 def test_every_error_code_is_documented_with_its_http_status() -> None:
@@ -151,6 +160,12 @@ def test_every_message_is_documented() -> None:
         f"| connections | {SOCKETS_MAX}; {SOCKETS_PER_DEVICE_MAX} a device;",
         f"| `serving.queue`, 64; {WAITING_PER_DEVICE_MAX} a device |",
         f"| a JSON schema | {SCHEMA_BYTES_MAX // 1024} KiB, {SCHEMA_DEPTH_MAX} levels |",
+        f"| {UNAUTHENTICATED_MAX} in all | the newcomer is taken; the oldest of an address with"
+        f" more than {UNAUTHENTICATED_SHARE} ",
+        f"| {DEVICE_HTTP_MAX} in all | the oldest of a device with more than {DEVICE_HTTP_SHARE} ",
+        f"| a request head | {HEAD_BYTES_MAX // 1024} KiB",
+        f"within each other, in a message or a body | {NESTING_MAX} |",
+        f"`auth` | {AUTH_CHARACTERS_MAX:,} characters |",
         f"10 min, and {KEPT_BYTES_MAX // 2**20} MiB in all",
     ],
 )

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -159,3 +161,17 @@ async def test_a_connection_over_tls_holds_little_memory(context: ssl.SSLContext
             await writer.wait_closed()
     finally:
         await runner.cleanup()
+
+
+def test_importing_changes_nothing_of_asyncio() -> None:
+    """What is shared by the whole process is set when the box serves, in one named place."""
+    look = (
+        "import logging; from asyncio.sslproto import SSLProtocol as protocol; "
+        "before = protocol.max_size; import inglenook.daemon.box, inglenook.gateway.listen; "
+        "print(protocol.max_size == before, logging.getLogger('asyncio').filters)"
+    )
+    found = subprocess.run(
+        (sys.executable, "-c", look), capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert found.stdout.strip() == "True []"

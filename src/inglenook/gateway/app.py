@@ -10,7 +10,6 @@ from aiohttp import web
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import Link
 from inglenook.engine.orders import Phase
-from inglenook.errors import Code, Problem
 from inglenook.gateway.admission import peer_group
 from inglenook.gateway.body import read_json
 from inglenook.gateway.completing import complete
