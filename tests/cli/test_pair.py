@@ -46,12 +46,23 @@ def test_the_owner_may_name_it_beforehand(box: Box) -> None:
         assert pairing.wait_ended() == 0
 
 
-def test_five_wrong_codes_end_the_wait(box: Box) -> None:
+def test_a_strangers_wrong_codes_do_not_end_the_wait(box: Box) -> None:
+    """However many; the phone with the right one comes in."""
+    with terminal(*pairing_at(box)) as pairing:
+        code = shown_code(pairing)
+        for _ in range(6):
+            box.http("POST", "/pair", body={"code": "0000-0000"}, source="127.0.0.2")
+        box.http("POST", "/pair", body={"code": code, "device_name": "Dora"})
+
+        pairing.wait_for("Dora is paired")
+        assert pairing.wait_ended() == 0
+
+
+def test_another_window_ends_the_wait(box: Box) -> None:
     """Exit code 1, and what to do."""
     with terminal(*pairing_at(box)) as pairing:
         shown_code(pairing)
-        for _ in range(5):
-            box.http("POST", "/pair", body={"code": "0000-0000"})
+        box.pairing_code()
 
         assert pairing.wait_ended() == 1
     assert "nobody came in" in pairing.shown
