@@ -242,7 +242,7 @@ def test_a_new_key_is_taken_by_pairing_anew(paired: Paired, tmp_path: Path) -> N
         ([], "does not pair as a box does"),
         ({"token": "t", "server_id": "other"}, "another box answers"),
         ({"token": "t", "server_id": "0123abcd", "spki_sha256": "z" * 43}, "something stands"),
-        ({"error": {"code": "of another version", "message": "No."}}, "No."),
+        ({"error": {"code": "of another version", "message": "No window."}}, "no window"),
         ({"error": 5}, "refused to pair"),
     ],
 )

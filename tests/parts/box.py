@@ -370,7 +370,10 @@ def run_inglenook(
 
 def with_command(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment in which ``inglenook`` is found, as README has it."""
-    return {**environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{environ.get('PATH', '')}"}
+    return {
+        **environ,
+        "PATH": f"{Path(sys.prefix) / 'bin'}:{environ.get('PATH', os.environ['PATH'])}",
+    }
 
 
 def free_port() -> int:

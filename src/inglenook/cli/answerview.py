@@ -55,8 +55,8 @@ class AnswerView:
                 self.end()
                 if message["error"] is not None:
                     print(printable(message["error"]["message"]), file=sys.stderr)
-                elif message["finish_reason"] in _CUT_SHORT:
-                    print(_CUT_SHORT[message["finish_reason"]], file=sys.stderr)
+                elif (reason := message.get("finish_reason")) in _CUT_SHORT:
+                    print(_CUT_SHORT[reason], file=sys.stderr)
             case _:
                 # What is thought is of no interest to a pipe, and the rest to nobody.
                 pass
