@@ -7,7 +7,8 @@ import pytest
 from inglenook.engine.orders import Finish, Started
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.repetition import RULE, RepetitionDetector
-from tests.engine.worker.writing import alone, order, sampling, writing
+from tests.engine.worker.constraining import guide_of
+from tests.engine.worker.writing import Answer, alone, order, sampling, writing
 
 #: What was said often is the likelier to be said again: any model is in a loop before long.
 LOOPING = sampling(frequency_penalty=-2.0)
@@ -94,3 +95,21 @@ def test_guesses_that_are_right_do_not_hide_a_runaway(toy: Model) -> None:
     assert answer.ended.completion_tokens == len(answer.tokens)
     detector = RepetitionDetector()
     assert [detector.add(token) for token in answer.tokens].index(True) == len(answer.tokens) - 1
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_an_answer_with_a_schema_or_its_thoughts_may_be_a_runaway_too(
+    toy: Model, thinking: bool
+) -> None:
+    """A list that is never long enough; and thoughts, which no grammar keeps from going round."""
+    endless = {"type": "array", "items": {"const": 0}, "minItems": 1000}
+    with writing(toy, cells=2048) as writer:
+        start = order(1, _MAX_TOKENS, how=LOOPING, ignore_eos=False, repetition_detection=True)
+        guide = guide_of(toy, endless, thinking=thinking)
+        writer.batcher.submit(start, PROMPT, thinking=thinking, guide=guide)
+        writer.answers[1] = Answer()
+        answer = writer.finish()[1]
+
+    assert answer.ended is not None
+    assert answer.ended.finish is Finish.REPETITION
+    assert answer.ended.completion_tokens < 700
