@@ -31,6 +31,8 @@ class JournalLog:
         with ExitStack() as opened:
             self._copier = connect(path)
             opened.callback(self._copier.close)
+            # What another program keeps it from is tried again later; else a write would wait, too.
+            self._copier.execute("PRAGMA busy_timeout = 0")
             # While it reads, SQLite begins no log anew.
             self._reader = connect(path)
             opened.callback(self._reader.close)
@@ -75,9 +77,12 @@ class JournalLog:
         Raises:
             OSError, sqlite3.Error: If the disk fails.
         """
-        _end_reading(self._reader)
         if writes != self._copied_writes and not force:
+            # The writes since may be among what was copied. Then the one after this reading's end
+            # begins the log anew, and must sync.
+            writer.execute("PRAGMA synchronous = NORMAL")
             return False
+        _end_reading(self._reader)
         query = "PRAGMA wal_checkpoint(TRUNCATE)"
         [held, _pages, _copied] = self._copier.execute(query).fetchone()
         # If another program is reading the file, SQLite may begin the log anew at the next write.
