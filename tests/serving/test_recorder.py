@@ -13,9 +13,10 @@ import pytest
 from inglenook.chat.thinking import Channel
 from inglenook.serving import recorder as recorder_module
 from inglenook.serving.journal import Journal, Saved
+from inglenook.serving.moments import Moment
 from inglenook.serving.recorder import Recorder
 from inglenook.serving.response import Change, Piece
-from tests.serving.test_journal import change, files, opened, opening
+from tests.serving.test_journal import change, files, opened, opening, raw
 
 
 @asynccontextmanager
@@ -205,14 +206,16 @@ async def test_once_the_disk_has_room_again_everything_is_kept_again(
     await recorder.write([opening("gone")], [])
     with full_disk():
         await recorder.write([opening()], [said(1)])
-        assert await recorder.reopen() is None
+        await recorder.revive(lambda _saved, _last: pytest.fail("it cannot be opened"))
         assert recorder.error
-    found = await recorder.reopen()
-    assert found is not None
-    assert found[0] == []
-    assert not recorder.keeps
     pieces = tuple(Piece(seq, Channel.ANSWER, seq - 1, "x") for seq in (1, 2, 3))
-    await recorder.rewrite([Saved(opening(), pieces, (7, 8, 9), None, None, "file")])
+
+    def everything(found: list[Saved], _last: Moment) -> list[Saved]:
+        assert found == []
+        assert not recorder.keeps
+        return [Saved(opening(), pieces, (7, 8, 9), None, None, "file")]
+
+    await recorder.revive(everything)
     assert recorder.keeps
     await recorder.write([], [change("r1", Piece(9, Channel.ANSWER, 3, "y"), tokens=(1,))])
     await recorder.close()
@@ -225,6 +228,32 @@ async def test_once_the_disk_has_room_again_everything_is_kept_again(
     assert (saved.opening, saved.model_id) == (opening(), "file")
     assert [piece.seq for piece in saved.pieces] == [1, 2, 3, 9]
     assert saved.tokens == (7, 8, 9, 1)
+
+
+async def test_what_is_forgotten_while_a_journal_comes_back_is_forgotten_there(
+    tmp_path: Path,
+) -> None:
+    """The file is not removed under the hands of who opens it; nothing of it is left all the same.
+
+    Forgetting is told in the moment in which the file is open again and not yet written anew.
+    """
+    recorder = Recorder(Journal(tmp_path / "journal.db"))
+    await recorder.load()
+    await recorder.write([opening("gone")], [change("gone", Piece(1, Channel.ANSWER, 0, "secret"))])
+    async with at_work(recorder):
+        with full_disk():
+            await recorder.write([opening()], [said(1)])
+
+        def everything(_saved: list[Saved], _last: Moment) -> list[Saved]:
+            recorder.forget(["gone"], purge=True)
+            return [Saved(opening(), (Piece(1, Channel.ANSWER, 0, "x"),), (7,), None, None)]
+
+        await recorder.revive(everything)
+        assert recorder.keeps
+        await eventually(lambda: b"secret" not in raw(tmp_path))
+        assert recorder.keeps
+    await recorder.close()
+    assert await asyncio.to_thread(seqs_in, tmp_path) == [1]
 
 
 async def test_a_journal_that_failed_is_due_at_a_question_and_once_a_minute(

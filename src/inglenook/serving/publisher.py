@@ -122,7 +122,7 @@ class Publisher:
         failing = self._recorder.error is not None
         if self._recorder.due(asked=bool(openings)) or (last and failing):
             # Before anything is taken from the jobs: they and the responses agree now.
-            await self._revive()
+            await self._recorder.revive(self._everything)
         told = [(job.response, job.take_change()) for job in with_news]
         changes = [(response, change) for response, change in told if change is not None]
         if openings or changes:
@@ -137,9 +137,3 @@ class Publisher:
         purge, self._purge = self._purge, False
         if dropped or purge:
             self._recorder.forget(dropped, purge=purge)
-
-    async def _revive(self) -> None:
-        """Have the journal begin anew with everything there is, if it works again."""
-        found = await self._recorder.reopen()
-        if found is not None:
-            await self._recorder.rewrite(self._everything(*found))

@@ -59,6 +59,8 @@ class Recorder:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="journal-card")
         self._emptying = asyncio.Lock()
+        # Its file is not removed while it comes back.
+        self._reviving = asyncio.Lock()
         self._unsynced = asyncio.Event()
         self._failed = asyncio.Event()
         self._forgetting = asyncio.Event()
@@ -101,13 +103,20 @@ class Recorder:
         wait_s = _RETRY_ASKED_S if asked else RETRY_EVERY_S
         return asyncio.get_running_loop().time() - self._tried_at >= wait_s
 
-    async def reopen(self) -> tuple[list[Saved], Moment] | None:
-        """Try a journal that failed again; if it opens, `rewrite` has to follow.
+    async def revive(self, everything: Callable[[list[Saved], Moment], list[Saved]]) -> None:
+        """Try a journal that failed again, and have it begin anew.
 
-        Returns:
-            None if it still fails. What it holds of an earlier life, if that could not be read
-            before.
+        Args:
+            everything: Called, synchronously, when it can be opened: with what it holds of an
+                earlier life, if that could not be read before, and when it was last written; gives
+                all that it shall hold.
         """
+        async with self._reviving:
+            found = await self._reopen()
+            if found is not None:
+                await self._rewrite(everything(*found))
+
+    async def _reopen(self) -> tuple[list[Saved], Moment] | None:
         assert self._journal is not None
         self._tried_at = asyncio.get_running_loop().time()
         try:
@@ -120,8 +129,7 @@ class Recorder:
         self._read = True
         return loaded
 
-    async def rewrite(self, saved: Sequence[Saved]) -> None:
-        """Have a journal that was opened again keep just these responses."""
+    async def _rewrite(self, saved: Sequence[Saved]) -> None:
         assert self._journal is not None
         try:
             await self._run(self._writing, self._journal.rewrite, saved, read_moment())
@@ -190,7 +198,8 @@ class Recorder:
         await self.sync()
         if self._journal is not None and self.keeps:
             await self._do(self._journal.close, aside=True)
-        for thread in (self._writing, self._aside):
+        # In this order: what failed is closed by the one, once the other has done.
+        for thread in (self._aside, self._writing):
             await asyncio.to_thread(thread.shutdown)
 
     async def _sync_on(self) -> None:
@@ -229,11 +238,20 @@ class Recorder:
                 await self._empty_log(force=purge)
             self._unsynced.set()
         if self._failing is not None and self._read:
-            # What must be forgotten weighs more than what may be kept.
-            try:
-                await self._run(self._aside, self._journal.delete)
-            except OSError as exc:
-                log.warning("answers cannot be removed from the disk: %s", exc)
+            async with self._reviving:
+                await self._forget_all(response_ids, purge=purge)
+
+    async def _forget_all(self, response_ids: list[str], *, purge: bool) -> None:
+        """Remove a journal that fails: what must be forgotten weighs more than what may be kept."""
+        assert self._journal is not None
+        if self._failing is None:
+            # It came back meanwhile; it is no longer in there, but there may be copies.
+            self.forget(response_ids, purge=purge)
+            return
+        try:
+            await self._run(self._aside, self._journal.delete)
+        except OSError as exc:
+            log.warning("answers cannot be removed from the disk: %s", exc)
 
     async def _retry_on(self, on_due: Callable[[], None]) -> None:
         while True:
