@@ -536,6 +536,21 @@ async def test_what_nobody_reads_does_not_wait_for_a_missing_model_for_ever() ->
         desk.cancel(read)
 
 
+@pytest.mark.usefixtures("idle_clock")
+@pytest.mark.parametrize("phase", [Phase.LOADING, Phase.MISSING, Phase.UNLOADED])
+async def test_without_an_engine_nobody_waits_for_another_ones_place(phase: Phase) -> None:
+    """So a phone that locks its screen meanwhile has its whole grace, not that of a crowd."""
+    engine = FakeEngine()
+    async with open_desk(engine, settings=ServingSettings(unread_grace_s=60.0)) as desk:
+        engine.tell(Phase.LOADING)
+        responses = [desk.submit(name, ask()) for name in ("ada", "ben")]
+        engine.tell(phase)
+        await asyncio.sleep(55.0)
+        assert not any(response.status.over for response in responses)
+        await asyncio.sleep(10.0)
+        assert all(response.status is Status.CANCELLED for response in responses)
+
+
 async def test_an_answer_cannot_go_on_with_another_file_of_the_same_name() -> None:
     """Its tokens would mean something else; one without any is simply answered by the new file."""
     engine = FakeEngine()

@@ -56,8 +56,8 @@ class Places:
 
     @property
     def crowded(self) -> bool:
-        """Whether somebody waits for a place."""
-        return len(self._queue) > 0
+        """Whether somebody waits for a place that another has; without an engine nobody has one."""
+        return len(self._queue) > 0 and len(self.active) > 0
 
     @property
     def retry_after_s(self) -> float:
