@@ -360,6 +360,25 @@ def test_a_disk_that_has_room_again_is_used_again(
     assert "kept on disk again" in back
 
 
+@pytest.mark.usefixtures("looked_for_often")
+def test_what_could_not_be_purged_is_not_found_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device was shut out while the disk could not be written: its words stay forgotten."""
+    with file_system(tmp_path / "small", 600 * MIB) as folder, looked_round(folder) as disk:
+        disk.written(FIRST)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        disk.write(SECOND)
+        assert disk.news() == Lost()
+        disk.exchange.purge()
+        until(lambda: "cannot be removed" in caplog.text)
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        found = disk.news()
+        assert isinstance(found, Found)
+        assert found.kept == []
+        assert files(folder) == []
+
+
 def test_a_read_only_folder_is_told_once_and_done_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

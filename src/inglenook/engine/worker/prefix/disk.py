@@ -63,6 +63,7 @@ class Disk:
         self._strangers: deque[Stranger] = deque()
         self._writing: tuple[Write, Generator[None]] | None = None
         self._lost = False
+        self._to_purge = False
         #: How large the files of other models are.
         self.strangers_bytes = 0
         # At the common priority: at the lowest, a second's reading took ten on a busy box, and who
@@ -132,6 +133,10 @@ class Disk:
             probe.write_bytes(b"\0")
         finally:
             probe.unlink(missing_ok=True)
+        if self._to_purge:
+            # What was to be forgotten must not be found again.
+            purge_folder(self._folder)
+            self._to_purge = False
         self._lost = False
         self._exchange.find()
         self._look_round()
@@ -196,7 +201,9 @@ class Disk:
         self.strangers_bytes = 0
         try:
             purge_folder(self._folder)
+            self._to_purge = False
         except OSError as exc:
+            self._to_purge = True
             log.warning(
                 "what was read cannot be removed from the disk (%s); remove it by hand", exc
             )
