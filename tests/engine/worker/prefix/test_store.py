@@ -532,6 +532,22 @@ def test_a_disk_that_is_back_is_written_to_and_read_again(
         assert [store.match(prompt(10, seed=seed)) for seed in (1, 2, 3)] == [10, 0, 10]
 
 
+def test_a_purge_in_the_moment_in_which_a_disk_is_back_does_not_lose_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is of no use any more, but that it can be written to is."""
+    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+    with opened(tmp_path) as store:
+        with full_disk():
+            keep(store, prompt(10, seed=1))
+            wait_until(store, lambda: store.disk_used_bytes == 0)
+        assert select.select([store], [], [], DEADLINE_S)[0], "no news"
+        store.purge()
+        store.poll()
+        keep(store, prompt(10, seed=2))
+        written(store, tmp_path, 1)
+
+
 def test_a_disk_that_is_lost_ends_fetches_with_what_came(tmp_path: Path) -> None:
     """Nobody waits for ever."""
     with opened(tmp_path) as store:

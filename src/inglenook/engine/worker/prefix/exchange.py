@@ -17,6 +17,7 @@ from typing import Final
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.wishes import (
     Delete,
+    Found,
     Look,
     Lost,
     News,
@@ -109,7 +110,7 @@ class Exchange:
         """Wish for everything to be gone; all other wishes end, and there is no news of them."""
         with self._changed:
             self._clear()
-            self._news = [news for news in self._news if isinstance(news, Lost)]
+            self._news = [kept for news in self._news if (kept := _beyond_purge(news)) is not None]
             self._era += 1
             self._purge = True
             self._changed.notify()
@@ -160,8 +161,9 @@ class Exchange:
         """For the disk's thread: tell what came of the wish it took last."""
         with self._changed:
             self._reading = None
-            if self._wish_era == self._era:
-                self._news.append(news)
+            told = news if self._wish_era == self._era else _beyond_purge(news)
+            if told is not None:
+                self._news.append(told)
                 os.eventfd_write(self._bell, 1)
 
     def lose(self) -> None:
@@ -211,3 +213,14 @@ class Exchange:
         self._recall = self._reading = None
         self._chores.clear()
         self._writes.clear()
+
+
+def _beyond_purge(news: News) -> News | None:
+    """What remains of news when everything is to go: whether there is a disk."""
+    match news:
+        case Lost():
+            return news
+        case Found(_, room_bytes):
+            return Found([], room_bytes)
+        case _:
+            return None
