@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
 import threading
@@ -254,6 +255,32 @@ async def test_what_is_forgotten_while_a_journal_comes_back_is_forgotten_there(
         assert recorder.keeps
     await recorder.close()
     assert await asyncio.to_thread(seqs_in, tmp_path) == [1]
+
+
+async def test_what_could_not_be_removed_is_purged_when_the_disk_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device was shut out meanwhile: its words are in none of the bytes."""
+
+    class OnReadOnlyDisk(Journal):
+        def delete(self) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    recorder = Recorder(OnReadOnlyDisk(tmp_path / "journal.db"))
+    await recorder.load()
+    # So much that SQLite leaves some of it in the file when the rows go.
+    text = "secret" * 2000
+    changes = [change("gone", Piece(seq, Channel.ANSWER, 0, text)) for seq in range(1, 9)]
+    await recorder.write([opening("gone")], changes)
+    async with at_work(recorder, writing=True):
+        with full_disk():
+            await recorder.write([opening()], [said(1)])
+        recorder.forget(["gone"], purge=True)
+        await eventually(lambda: "cannot be removed" in caplog.text)
+        await recorder.revive(lambda _saved, _last: [])
+        await eventually(lambda: b"secret" not in raw(tmp_path))
+    assert recorder.keeps
+    await recorder.close()
 
 
 async def test_a_journal_that_failed_is_due_at_a_question_and_once_a_minute(

@@ -65,7 +65,7 @@ class Recorder:
         self._failed = asyncio.Event()
         self._forgetting = asyncio.Event()
         self._to_forget: list[str] = []
-        self._purge = False
+        self._purge = self._purge_owed = False
         self._try_log_bytes = LOG_STEP_BYTES
         self._written_at = 0.0
         self._is_writing: Callable[[], bool] = lambda: False
@@ -140,6 +140,9 @@ class Recorder:
         log.info("answers are kept on disk again")
         self._on_change()
         self._unsynced.set()
+        if self._purge_owed:
+            self._purge_owed = False
+            self.forget((), purge=True)
 
     async def write(self, openings: Sequence[Opening], changes: Sequence[Change]) -> None:
         """Keep what is new; when this returns it survives the death of this process."""
@@ -252,6 +255,7 @@ class Recorder:
             await self._run(self._aside, self._journal.delete)
         except OSError as exc:
             log.warning("answers cannot be removed from the disk: %s", exc)
+            self._purge_owed = self._purge_owed or purge
 
     async def _retry_on(self, on_due: Callable[[], None]) -> None:
         while True:
