@@ -289,6 +289,26 @@ def test_who_comes_while_another_visit_is_written_does_not_wait(path: Path) -> N
     assert [device.last_seen_at for device in opened(path).devices] == [LATER, LATER]
 
 
+def test_a_touch_for_which_there_is_no_thread_costs_nothing_but_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The phone is let in, and the next visit is noted."""
+    allowlist = opened(path)
+    device, _ = allowlist.add("Anna", CHAT)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        allowlist.touch_soon(device.device_id, LATER)
+    allowlist.touch_soon(device.device_id, LATER)
+    for thread in threading.enumerate():
+        if thread.name == "last-seen":
+            thread.join(30.0)
+    assert [found.last_seen_at for found in opened(path).devices] == [LATER]
+
+
 def test_touching_a_device_another_process_revoked_brings_it_not_back(path: Path) -> None:
     """The list is read again before it is written."""
     daemon = opened(path)

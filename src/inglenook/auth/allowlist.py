@@ -191,7 +191,11 @@ class Allowlist:
             thread = threading.Thread(
                 target=self._touch_and_release, args=(device_id, now), name="last-seen", daemon=True
             )
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as exc:  # no room for another thread just now
+                self._touching.release()
+                logger.debug("when %s was here is not noted: %s", device_id, exc)
 
     def _touch_and_release(self, device_id: str, now: float) -> None:
         try:
