@@ -22,7 +22,7 @@ from aiohttp import web
 from inglenook.auth.certificates import ensure_certificate, server_ssl_context
 from inglenook.gateway import acceptor, connections
 from inglenook.gateway.admission import UNAUTHENTICATED_MAX, UNAUTHENTICATED_SHARE
-from inglenook.gateway.connections import CONNECTIONS
+from inglenook.gateway.connections import CONNECTIONS, HEAD_BYTES_MAX
 from inglenook.gateway.guard import guards
 from inglenook.gateway.listen import Doorman, serve
 from tests.gateway.conftest import SOON_S, eventually
@@ -56,6 +56,10 @@ class Served:
                 await writer.wait_closed()
 
 
+async def leave_unread(_request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
 async def hello(request: web.Request) -> web.Response:
     name = request.query.get("device")
     if name is not None:
@@ -69,6 +73,7 @@ async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[Served
     app = web.Application(middlewares=guards(frozenset({"/"}))[:1])
     app.router.add_get("/", hello)
     app.router.add_post("/", hello)
+    app.router.add_post("/unread", leave_unread)
     door = socket.create_server(("127.0.0.1", 0))
     plain, tls = ([door], []) if context is None else ([], [door])
     runner = await serve(app, plain, tls, context)
@@ -267,6 +272,20 @@ async def test_a_request_head_without_end_is_cut_off_by_its_size() -> None:
             if first:
                 await ask(pipe, first)
             pipe[1].write(REQUEST[:-2] + lines)
+            await dropped(pipe)
+
+
+async def test_a_head_is_bounded_behind_a_body_that_nobody_read() -> None:
+    """As of a request that was refused; whether its body comes with it or later."""
+    head = b"POST /unread HTTP/1.1\r\nHost: box\r\nContent-Length: 4\r\n\r\n"
+    async with serving() as served:
+        for at_once, later in ((b"body", b""), (b"", b"body")):
+            pipe = await served.connect(STRANGER)
+            await ask(pipe, head + at_once)
+            await ask(pipe, later + REQUEST)
+            await ask(pipe, head + at_once)
+            # Blank lines before a request are none of its head to the library, and without end.
+            pipe[1].write(later + b"\r\n" * 2 * HEAD_BYTES_MAX)
             await dropped(pipe)
 
 

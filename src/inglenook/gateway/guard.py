@@ -106,9 +106,9 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
             response = problem_response(Problem(Code.INTERNAL, text))
         if not response.prepared:
             response.headers.update(HEADERS)
-        # What still comes of a body that nobody has read is not the next head.
-        if connection is not None and request.content.at_eof():
-            connection.request_ended()
+        # What still comes of a body that nobody has read is not the next head; what follows it is.
+        if connection is not None:
+            request.content.on_eof(connection.request_ended)
         return response
 
     @web.middleware
