@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import llama_cpp.llama_cpp as lib
 import pytest
 
@@ -9,7 +11,7 @@ from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pool import common_tokens
 from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong
-from inglenook.engine.worker.template import TemplateRefused
+from inglenook.engine.worker.template import ChatTemplate, TemplateRefused
 
 SYSTEM = ChatMessage("system", "Be brief.")
 QUESTION = ChatMessage("user", "Who?")
@@ -191,6 +193,27 @@ def test_a_conversation_that_has_grown_is_read_from_its_last_message_on(starter:
 
     assert sum(map(len, counting.read)) < 4096
     assert tokens == counted(starter)[1].tokens(again)[0]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_being_made_when_all_is_forgotten_is_not_known_after(
+    starter: Model, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    """Who is revoked may have a long prompt in the other thread just then."""
+    counting, prompts = counted(starter)
+    write = ChatTemplate._write
+
+    def forgotten_meanwhile(template: ChatTemplate, messages: Sequence[ChatMessage]) -> str:
+        prompts.forget()
+        return write(template, messages)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatTemplate, "_write", forgotten_meanwhile)
+        (prompts.beginning if ahead else prompts.tokens)([*TALK, QUESTION])
+    counting.read.clear()
+    prompts.tokens([*TALK, QUESTION])
+
+    assert sum(map(len, counting.read)) > 30_000
 
 
 def test_what_is_typed_is_rendered_once_and_read_once(starter: Model) -> None:

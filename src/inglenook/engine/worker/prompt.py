@@ -59,7 +59,9 @@ class PromptMaker:
         if last.role != "user":
             # A conversation that was only opened: a question comes next.
             earlier, last = [*earlier, last], ChatMessage("user", "")
-        now, later = map(self._tokens, self._template.render_typed([*earlier, last]))
+        known = self._known
+        typed = self._template.render_typed([*earlier, last])
+        now, later = (self._tokens(rendered, known) for rendered in typed)
         return now[: common_tokens(now, later)], len(now)
 
     def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
@@ -73,26 +75,27 @@ class PromptMaker:
                 makes no prompt at all.
             PromptTooLong: If it is known to be before all of it is read.
         """
+        known = self._known
         rendered = self._template.render(list(messages))
-        return self._tokens(rendered), rendered.thinking
+        return self._tokens(rendered, known), rendered.thinking
 
     def forget(self) -> None:
-        """Keep nothing of what was said."""
+        """Keep nothing of what was said, nor of a prompt that another thread is making now."""
         self._known = KnownPieces()
 
-    def _tokens(self, rendered: Rendered) -> list[int]:
+    def _tokens(self, rendered: Rendered, known: KnownPieces) -> list[int]:
         text = rendered.text
         self._check_length(text)
         if not rendered.cuts and is_one_piece(text):
             tokens = self._model.tokenize(text)
         else:
-            tokens = self._join(rendered)
+            tokens = self._join(rendered, known)
         if not tokens:
             raise TemplateRefused("it made an empty prompt")
         return tokens
 
-    def _join(self, rendered: Rendered) -> list[int]:
-        known, model = self._known, self._model
+    def _join(self, rendered: Rendered, known: KnownPieces) -> list[int]:
+        model = self._model
         # Each call of the library may cost a third of a millisecond, which with some pre-tokenizers
         # goes into regular expressions; and who repeats a marker, repeats it often.
         here: dict[Piece, Sequence[int]] = {}
