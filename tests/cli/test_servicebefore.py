@@ -99,6 +99,26 @@ def test_what_its_owner_may_not_read_does_not_come_along(used: Path, tmp_path: P
 
 
 @AS_ROOT
+def test_a_link_that_another_user_put_into_roots_folder_does_not_come_along(
+    used: Path, tmp_path: Path
+) -> None:
+    """The settings may name a folder such as /tmp: to act as its owner is to stay root there."""
+    secret = tmp_path / "secret"
+    secret.write_text("only root's")
+    used.chmod(0o1777)
+    (used / "tls.key").unlink()
+    (used / "tls.key").symlink_to(secret)
+    nobody = pwd.getpwnam("nobody")
+    os.chown(used / "tls.key", nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+    earlier = earlier_box(used, tmp_path / "service")
+
+    assert earlier is not None
+    assert earlier.read("tls.crt") == b"tls.crt"
+    with pytest.raises(PermissionError):
+        earlier.read("tls.key")
+
+
+@AS_ROOT
 def test_sudo_is_about_the_box_of_whoever_called_it() -> None:
     """Its home is where `make up` has kept the box; root's own is not."""
     nobody = pwd.getpwnam("nobody")

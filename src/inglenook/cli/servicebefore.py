@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from collections.abc import Mapping
@@ -49,6 +50,9 @@ class Earlier:
         if os.geteuid() != 0:
             return read_private(path)
         owner = self.folder.stat()
+        if owner.st_uid == 0 and path.lstat().st_uid != 0:
+            # Root's rights would not hold a link back, and others may write there, as into /tmp.
+            raise PermissionError(errno.EPERM, "it is not root's, as its folder is", str(path))
         with acting_as(owner.st_uid, owner.st_gid):
             return read_private(path)
 
