@@ -42,6 +42,19 @@ def test_a_pipe_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == f"{'b ' * 100}\n"
 
 
+def test_what_others_say_does_not_act_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer's reason, a closing frame's, a log line: strangers write some of it."""
+    text = "not \x1b]0;title\x07\x9b2Jhere\r\x7f,\tbut\nthere"
+    say(text)
+    note(text)
+    record = logging.LogRecord("a", logging.WARNING, "a.py", 1, text, (), None)
+
+    shown = "not ]0;title2Jhere,\tbut\nthere"
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == f"{shown}\n"
+    assert LineFormatter().format(record) == shown
+
+
 def test_a_terminal_gets_its_own_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from inglenook.cli.hello import Hello, who_answers
 from inglenook.cli.keyring import Key, Keyring
 from inglenook.cli.knownboxes import announced, remember
 from inglenook.cli.loopthread import LoopThread
+from inglenook.cli.output import note
 from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
 from inglenook.cli.route import on_this_machine, parse_url, route_to_box, route_to_pair
 from inglenook.cli.wire import Wire
@@ -88,7 +89,7 @@ def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, 
         except Problem as exc:
             if exc.code not in _NO_TOKEN:
                 raise
-            print(exc.text, file=sys.stderr)
+            note(exc.text)
             keyring.drop(box.server_id, key.token)
     key = _pair(wish, url, box, loop, ask_code)
     keyring.put(box.server_id, key)
@@ -112,7 +113,7 @@ def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
         return None
     if pin is None and not wish.insecure and not on_this_machine(url):
         text = "This terminal was paired without the box's TLS key, and has to pair once more."
-        print(text, file=sys.stderr)
+        note(text)
         return None
     return Key(kept.token, pin)
 
@@ -164,7 +165,7 @@ def _find(config: Config, keyring: Keyring, loop: LoopThread) -> str:
         raise StartupError("no box found on this network; name one with --url")
     remember(os.environ, map(announced, boxes))
     found = next(filter(suits, boxes), boxes[0])
-    print(f"found {found.name} at {found.url}", file=sys.stderr)
+    note(f"found {found.name} at {found.url}")
     return found.url
 
 

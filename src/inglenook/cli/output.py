@@ -14,6 +14,10 @@ from inglenook.cli.invocation import as_typed
 #: A space with an even number of backticks behind it.
 _OUTSIDE_BACKTICKS = re.compile(r" (?=(?:[^`]*`[^`]*`)*[^`]*$)")
 
+#: Acts on a terminal instead of being shown: all control characters but tab and line feed. Much of
+#: what is printed quotes others, such as what answers at an address.
+_ACTING = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\t"), ord("\n")})
+
 #: Where no terminal tells, as in a terminal that does not know its own size.
 _COLUMNS = 80
 
@@ -94,7 +98,7 @@ class LineFormatter(logging.Formatter):
 
 
 def _laid_out(stream: TextIO, text: str, first: str, rest: str) -> str:
-    text = as_typed(text)
+    text = as_typed(text.translate(_ACTING))
     columns = columns_of(stream)
     if columns is None:
         return first + text
