@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
 from inglenook.errors import StartupError
+from inglenook.models import fetch
 from inglenook.models.fetch import FetchError, fetch_model
 from tests.parts.gguf_files import small_model
 
@@ -28,6 +31,7 @@ class Server:
     sha256: str | None = None
     cut_after: int | None = None
     status: int = 200
+    tells_length: bool = True
     ranges: list[str | None] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -47,7 +51,8 @@ class Server:
                 return web.Response(status=416)
         response = web.StreamResponse(status=206 if begin else 200)
         response.headers["ETag"] = self.etag
-        response.content_length = len(self.data) - begin
+        if self.tells_length:
+            response.content_length = len(self.data) - begin
         await response.prepare(request)
         end = len(self.data) if self.cut_after is None else begin + self.cut_after
         await response.write(self.data[begin:end])
@@ -198,6 +203,43 @@ async def test_an_address_has_to_end_in_a_models_name(
         )
 
     assert server.ranges == []
+
+
+async def test_a_download_of_unknown_size_leaves_room_on_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may say nothing of a length, and go on for ever."""
+    server.tells_length, server.data = False, bytes(8 << 20)
+    free = fetch._RESERVE_BYTES + (3 << 20)
+
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=free - sum(path.stat().st_size for path in folder.iterdir()))
+
+    monkeypatch.setattr("inglenook.models.fetch.shutil.disk_usage", disk_usage)
+    with pytest.raises(FetchError, match="of free space"):
+        await fetch_model(server.url, tmp_path, progress=server.progress)
+
+    sizes = await asyncio.to_thread(lambda: [path.stat().st_size for path in tmp_path.iterdir()])
+    assert sum(sizes) <= 4 << 20
+
+
+@pytest.mark.parametrize("name", [".model.gguf.part", ".model.gguf.part.json"])
+async def test_a_download_does_not_write_through_a_link(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    """Root may be fetching into a folder that the service's user controls."""
+    precious, models = tmp_path / "precious", tmp_path / "models"
+
+    def prepare() -> None:
+        precious.write_text("as it was")
+        models.mkdir()
+        (models / name).symlink_to(precious)
+
+    await asyncio.to_thread(prepare)
+    with contextlib.suppress(FetchError):
+        await fetch_model(server.url, models, progress=server.progress)
+
+    assert await read(precious) == b"as it was"
 
 
 async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:

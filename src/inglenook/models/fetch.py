@@ -21,7 +21,7 @@ from inglenook.errors import StartupError
 from inglenook.models.inspect import inspect_model
 from inglenook.models.workplace import in_thread, only_pull
 from inglenook.units import format_bytes
-from inglenook.wholefile import sync_folder
+from inglenook.wholefile import sync_folder, write_whole
 
 Progress = Callable[[str, float | None], None]
 
@@ -75,7 +75,7 @@ class _Part:
     def note(self, url: str, etag: str) -> None:
         # A weak mark is good for showing, not for joining halves: RFC 9110, 13.1.5.
         kept = "" if etag.startswith("W/") else etag
-        self._note.write_text(json.dumps({"url": url, "etag": kept}))
+        write_whole(self._note, json.dumps({"url": url, "etag": kept}).encode())
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ async def _receive(
     file = await in_thread(partial(_open, part.path, begun_bytes))
     try:
         async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-            await in_thread(partial(file.write, chunk))
+            await in_thread(partial(_write, file, chunk, part.path.parent))
             come_bytes += len(chunk)
             told = f"downloading, {format_bytes(come_bytes)}"
             progress(told, come_bytes / whole_bytes if whole_bytes else None)
@@ -159,10 +159,18 @@ async def _receive(
 
 
 def _open(path: Path, begun_bytes: int) -> BinaryIO:
-    file = path.open("r+b" if begun_bytes else "wb")
+    # Not through a link: root may be doing this in a folder that the service's user controls.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.fdopen(os.open(path, flags, 0o644), "r+b")
     file.seek(begun_bytes)
     file.truncate()
     return file
+
+
+def _write(file: BinaryIO, chunk: bytes, folder: Path) -> None:
+    """Write what came, while there is room: not every server says how much it will send."""
+    _check_space(folder, len(chunk))
+    file.write(chunk)
 
 
 def _check_space(folder: Path, length: int | None) -> None:
