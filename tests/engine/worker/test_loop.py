@@ -758,7 +758,7 @@ def test_a_long_question_that_does_not_fit_is_told_how_much_there_is_at_least(
     """It is not read to its end for that."""
     with engine() as daemon:
         daemon.load(toy_path)
-        daemon.send(asking(1, "x" * 200_000))
+        daemon.send(asking(1, "word " * 40_000))
         refused = daemon.hear(Refused)
 
     assert (refused.why, refused.request_tokens_max) == (Refusal.CONTEXT_TOO_LONG, 512)

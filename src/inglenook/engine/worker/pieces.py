@@ -1,8 +1,8 @@
 """Where a long prompt is cut, so that its parts can be turned into tokens one by one. Kind: rules.
 
-Three reasons: the library's work on one text can take stack, and with some pre-tokenizers time, out
-of all proportion to its length; what was cut before is found again when a conversation has grown;
-and a prompt that is too long is known to be so before all of it is read.
+Three reasons: the library's work and its stack grow out of proportion to the length of some texts,
+so it is given no long ones; what was cut before is found again when a conversation has grown; and a
+prompt that is too long is known to be so before all of it is read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ SHORT_CHARACTERS: Final = 4096
 #: A piece ends where a message does, if it has this much by then.
 _ENOUGH_CHARACTERS: Final = 2048
 
-#: A piece ends at the first good place beyond the first of these, and at the second at any. At 320
-#: bytes of stack a character that is 4 MB, where a main thread has 8.
+#: A piece ends at the first good place beyond the first of these, and at the second at any. That
+#: bounds the library's stack at 4 MB (x86-64, measured), where a main thread has 8.
 _LONG_CHARACTERS: Final = 8192
 _LONGEST_CHARACTERS: Final = 12_288
 
-#: Digits in a row: one of the library's pre-tokenizers takes the square of a number's length. It
-#: takes them in threes from the end, so nothing is right for a longer one; no one writes such.
+#: Digits in a row: a number is bounded more closely than other text, as it is one word however long
+#: it is. Nobody writes such, so it does not matter that its tokens differ where it is cut.
 _DIGITS: Final = 510
 
 #: Between two words; or behind the end of a line or of a Chinese sentence. All pre-tokenizers but

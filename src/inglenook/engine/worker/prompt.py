@@ -96,8 +96,7 @@ class PromptMaker:
 
     def _join(self, rendered: Rendered, known: KnownPieces) -> list[int]:
         model = self._model
-        # Each call of the library may cost a third of a millisecond, which with some pre-tokenizers
-        # goes into regular expressions; and who repeats a marker, repeats it often.
+        # Each call of the library has its price; and who repeats a marker, repeats it often.
         here: dict[Piece, Sequence[int]] = {}
         tokens: list[int] = []
         for piece in pieces(rendered.text, rendered.cuts, rendered.turns):

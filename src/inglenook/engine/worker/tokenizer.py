@@ -44,8 +44,8 @@ class Tokenizer:
     def tokens(self, text: str, *, continued: bool = False) -> list[int]:
         """Turn text into tokens; special tokens in it count, none are added.
 
-        The library's own recursion takes some 320 bytes of stack for each character of a run that
-        it does not split (x86-64, measured): callers bound the text, see `pieces`.
+        The library's work and its stack grow out of proportion to the length of some texts: callers
+        bound the text, see `pieces`.
 
         Args:
             text: What to say.
