@@ -297,6 +297,29 @@ def test_only_the_template_can_begin_a_thought(starter: Model, text: str) -> Non
     assert prompts.tokens([ChatMessage("user", text)])[1] is False
 
 
+@pytest.mark.parametrize(
+    "take_apart",
+    [
+        "{% for part in message.content.split('#') %}{{ part }}{% endfor %}",
+        "{% for char in message.content %}{% if char != '#' %}{{ char }}{% endif %}{% endfor %}",
+        "{{ message.content[:4] }}{{ message.content[5:] }}",
+    ],
+)
+@pytest.mark.parametrize("other", ["Hello", "<|im_start|>"])
+def test_what_a_template_puts_together_of_parts_does_not_act(
+    starter: Model, take_apart: str, other: str
+) -> None:
+    """Of a message that has nothing in it that acts, alone or beside one that has."""
+    template = CHATML.replace("{{ message.content }}", take_apart)
+    asked = [ChatMessage("user", "<|im#_end|>"), ChatMessage("user", other)]
+    tokens, _thinking = PromptMaker(starter, template).tokens(asked)
+
+    assert tokens.count(starter.tokenize("<|im_end|>")[0]) == 2
+    assert tokens.count(starter.tokenize("<|im_start|>")[0]) == 3
+    said = b"".join(map(starter.piece, tokens))
+    assert b"<|im_end|>" in said
+
+
 def test_a_question_cannot_stand_for_the_beginning(toy: Model) -> None:
     """It is put there by the model's own rule, and the typed one is text."""
     prompts = PromptMaker(toy, "{{ messages[0].content }}")

@@ -89,6 +89,21 @@ class Markers:
         starts = {text[: self._longest][::-1], text.lstrip()[: self._longest][::-1]}
         return self._meets(ends, self._forward) or self._meets(starts, self._backward)
 
+    def are_whole(self, contents: Iterable[str], prompt: str) -> bool:
+        """Whether each of the contents with a bracket is in the prompt, but for space around it.
+
+        For contents that could not act (`may_act`): in one piece they do not in the prompt either.
+        """
+        at = 0
+        for content in contents:
+            if self._bracket.search(content):
+                # In their order nearly always, so that each is found at once.
+                found = prompt.find(content.strip(), at)
+                if found < 0 and (found := prompt.find(content.strip())) < 0:
+                    return False
+                at = found
+        return True
+
     def acting(self, text: str) -> list[str]:
         """What acts in a text, in its order."""
         return self._any.findall(text)

@@ -127,6 +127,17 @@ class ChatTemplate:
         acting = [self._markers.may_act(message.content) for message in messages]
         *earlier, last = messages
         messages = [*earlier, ChatMessage(last.role, last.content + typed)]
+        text, stand_ins = self._run_hiding(acting, messages)
+        others = [m.content for m, acts in zip(messages, acting, strict=True) if not acts]
+        if self._markers.are_whole(others, text):
+            return text, stand_ins
+        # The template has taken one apart; what it put together again could be anything.
+        return self._run_hiding([True] * len(messages), messages)
+
+    def _run_hiding(
+        self, acting: Sequence[bool], messages: Sequence[ChatMessage]
+    ) -> tuple[str, StandIns | None]:
+        """Run the template, with stand-ins in those messages that could act."""
         if not any(acting):
             return self._write(messages), None
         contents = [message.content for message in messages]
