@@ -115,3 +115,12 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
         pass
 
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """One in another user's folder would hold up root for as long as nobody writes."""
+    path = tmp_path / "tls.key"
+    os.mkfifo(path)
+
+    with pytest.raises(OSError, match="not a regular file"):
+        read_private(path)

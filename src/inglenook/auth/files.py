@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,12 @@ def read_private(path: Path) -> bytes:
     """Read a whole small file.
 
     Raises:
-        OSError: As `open` does, or if it is larger than `READ_BYTES_MAX`.
+        OSError: As `open` does, or if it is no regular file, or larger than `READ_BYTES_MAX`.
     """
-    with path.open("rb") as file:
+    # A pipe in its place is not waited for: the folder may be another user's.
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123  # of a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         data = file.read(READ_BYTES_MAX + 1)
     if len(data) > READ_BYTES_MAX:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
