@@ -42,11 +42,11 @@ UNKNOWN: dict[str, Any] = {
 BOUNDS = Bounds("Kitchen", 8, 8 * GIB)
 
 
-def drawn(past: list[dict[str, Any]], width: int) -> list[str]:
+def drawn(past: list[dict[str, Any]], width: int, bounds: Bounds = BOUNDS) -> list[str]:
     """The picture as a terminal of that width shows it."""
     console = Console(width=width, force_terminal=True, color_system=None)
     with console.capture() as shown:
-        console.print(picture(past, BOUNDS, width))
+        console.print(picture(past, bounds, width))
     return shown.get().splitlines()
 
 
@@ -81,6 +81,18 @@ def test_the_picture_fits_the_terminal(past: list[dict[str, Any]], width: int) -
     begin = next(index for index, row in enumerate(rows) if row.startswith(" heat"))
     labels = [row[1:9].strip() for row in rows[begin : begin + 8]]
     assert labels == ["heat", "", "", "memory", "", "", "answers", ""]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_values_of_a_large_box_leave_the_charts_in_place(width: int) -> None:
+    """Its memory, and the longest queue, take more columns than a small one's."""
+    state = {**STATE, "queued": 1024, "mem_available_bytes": 15 * GIB}
+    rows = drawn([state], width, Bounds("Kitchen", 8, int(15.8 * GIB)))
+
+    lower = next(row for row in rows if "of 15.8 GiB" in row)
+    assert lower.rstrip().endswith("█")
+    assert len(lower.rstrip()) == len(next(row for row in rows if "1024 waiting" in row).rstrip())
+    assert len(lower.rstrip()) == len(next(row for row in rows if "15.0 GiB" in row).rstrip())
 
 
 def test_the_picture_says_why_and_what_would_change_it() -> None:

@@ -35,7 +35,7 @@ _ANSWER_S = 10.0
 #: What the charts show, one column a second.
 _PAST_S = 60
 
-#: Columns before the charts, and after.
+#: Columns before the charts, and after; a lower value has those of the label, too.
 _LABEL, _VALUE, _GAPS = 8, 10, 2
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -221,7 +221,7 @@ def _chart(
     label: str, values: tuple[str, str], rows: tuple[str, str], style: str
 ) -> RenderableType:
     first = Text.assemble((f"{label:{_LABEL}}", "dim"), f"{values[0]:>{_VALUE}} ", (rows[0], style))
-    second = Text.assemble(" " * _LABEL, (f"{values[1]:>{_VALUE}} ", "dim"), (rows[1], style))
+    second = Text.assemble((f"{values[1]:>{_LABEL + _VALUE}} ", "dim"), (rows[1], style))
     return Group(first, second)
 
 
