@@ -23,7 +23,10 @@ def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
         with terminal(["up", "--config", str(box.config)], box.environ()) as up:
             up.wait_for("Kitchen is ready.")
             up.wait_for(box.url)
-            code = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", up.wait_for("Ctrl-C stops the box"))
+            shown = up.wait_for("lets more devices in.")
+            # Without the file that was named it would let a phone into another box.
+            assert f"pair --config {box.config}` " in " ".join(shown.split())
+            code = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", shown)
             assert code is not None
             reply = box.http("POST", "/pair", body={"code": code[0], "device_name": "Phone"})
             assert reply.status == 200

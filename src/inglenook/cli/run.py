@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
+from pathlib import Path
 
 from inglenook.cli.output import LineFormatter, columns_of, note, say
 from inglenook.config import Config, load_config, settings_file
@@ -73,12 +75,18 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
     # A terminal that is closed says the same as a service manager that has settings read anew.
     hung_up = daemon.stop if os.isatty(_STDIN) else daemon.reload
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
-    await daemon.run(None if loading is None else lambda: _welcome(daemon, loading))
+    await daemon.run(None if loading is None else lambda: _welcome(daemon, loading, args.config))
     return 0
 
 
-async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
-    """Tell the owner, once the box can be used, how to use it."""
+async def _welcome(daemon: Daemon, loading: _LoadingLine, settings: Path | None) -> None:
+    """Tell the owner, once the box can be used, how to use it.
+
+    Args:
+        daemon: The box.
+        loading: Tells when the model is loaded.
+        settings: The file that ``--config`` named, which other commands have to be told, too.
+    """
     mdns = await daemon.mdns_state(_MDNS_WAIT_S)
     await loading.settled.wait()
     urls = await daemon.urls()
@@ -101,10 +109,16 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine) -> None:
             server_id=daemon.identity.server_id,
             spki_sha256=daemon.identity.spki_sha256,
         )
-    text = "Ctrl-C stops the box. `inglenook pair` lets more devices in."
+    text = f"Ctrl-C stops the box. `{_pair_command(settings)}` lets more devices in."
     say(text, first="  ", rest="  ")
     if fault:
         say(f"No answers yet: {fault}.", first="\n  ", rest="  ")
+
+
+def _pair_command(settings: Path | None) -> str:
+    """What lets a device into this very box, from any folder."""
+    named = "" if settings is None else f" --config {shlex.quote(str(settings.absolute()))}"
+    return f"inglenook pair{named}"
 
 
 def loading_line(state: EngineState, columns: int) -> str:
