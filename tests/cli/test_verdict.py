@@ -47,3 +47,12 @@ def test_a_narrow_terminal_has_texts_below_what_they_are_about() -> None:
         "✓ memory pressure",
         "  some task waits now",
     ]
+
+
+def test_a_title_is_broken_between_words() -> None:
+    """By a terminal alone it would be broken within one."""
+    console = Console(width=24, color_system=None)
+    with console.capture() as shown:
+        console.print(drawn("What the box would do now", LINES, 24), soft_wrap=True)
+
+    assert shown.get().splitlines()[:2] == ["What the box would do", "now"]

@@ -83,7 +83,10 @@ def print_section(title: str, lines: Sequence[Line]) -> None:
 
 def drawn(title: str, lines: Sequence[Line], columns: int) -> Group:
     """Draw a section for a terminal: on a narrow one, each text stands below what it is about."""
-    return Group(Text(title, "bold"), *(row for line in lines for row in _rows(line, columns)))
+    return Group(
+        Text("\n".join(broken(title, columns)), "bold"),
+        *(row for line in lines for row in _rows(line, columns)),
+    )
 
 
 def _rows(line: Line, columns: int) -> Iterator[Text]:
