@@ -79,7 +79,7 @@ def test_it_all_fits_a_terminal_of_80_by_24() -> None:
 
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
-    assert any(line.endswith(f" The key: {'f' * 16}") for line in lines)
+    assert any(line.endswith(f" TLS key: {'f' * 16}") for line in lines)
 
 
 def test_a_narrower_terminal_has_the_words_below_the_code() -> None:

@@ -16,6 +16,7 @@ from inglenook.cli.conversation import Conversation, Message
 from inglenook.cli.interrupts import Interrupts
 from inglenook.cli.introduce import open_wire, wanted
 from inglenook.cli.loopthread import LoopThread
+from inglenook.cli.output import note
 from inglenook.cli.terminal import Terminal, read_secret
 from inglenook.cli.wire import Wire
 from inglenook.cli.wordwrap import printable
@@ -44,10 +45,7 @@ def chat(args: argparse.Namespace) -> int:
         if terminal is None:
             return talk.answer_pipe()
         model = printable(greeting["state"].get("model") or "the box")
-        print(
-            f"Talking to {model}. /help lists commands; Ctrl-C stops an answer, Ctrl-D ends.",
-            file=sys.stderr,
-        )
+        note(f"Talking to {model}. /help lists commands; Ctrl-C stops an answer, Ctrl-D ends.")
         return talk.answer_person(terminal)
 
 

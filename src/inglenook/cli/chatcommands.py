@@ -16,7 +16,8 @@ HELP = """\
   /save FILE   write the conversation to a new file
   /quit        end, as Ctrl-D does
   /help        this list
-Ctrl-C stops an answer. A question that begins with a slash: type two of them."""
+Ctrl-C stops an answer.
+To ask a question that begins with a slash, type two slashes."""
 
 #: A path such as /etc/fstab is the beginning of a question.
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)

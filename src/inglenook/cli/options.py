@@ -22,5 +22,5 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="send the token to the address whoever is there, and without TLS if need be",
+        help="send the token to whatever answers at the address, without TLS if need be",
     )

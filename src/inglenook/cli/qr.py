@@ -71,7 +71,7 @@ def pairing_lines(
     link = f"{page}/#p={secret}&id={server_id}"
     if spki_sha256 is not None:
         link += f"&fp={spki_sha256}"
-    key = [] if spki_sha256 is None else ["", f"The key: {short_pin(spki_sha256)}"]
+    key = [] if spki_sha256 is None else ["", f"TLS key: {short_pin(spki_sha256)}"]
     typed = [page, "and type the code", "", f"   {code}", "", "It works once, for 5 minutes.", *key]
     alone = ["Pair a phone: open", *typed]
     if not _shows_blocks():

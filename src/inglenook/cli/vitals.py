@@ -56,7 +56,7 @@ def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings,
     readings = probes.read()
     lines = [_source(source, readings) for source in found]
     if not readings.zones and not readings.faulty:
-        text = "none of the processor was found, so heat limits nothing; see to good cooling"
+        text = "no sensor of the processor was found, so heat limits nothing; see to good cooling"
         lines.insert(0, warning("temperature", text))
     return readings, lines
 

@@ -40,7 +40,12 @@ def describe_cooler(cooler: Cooler, *, turned_on: bool) -> Found:
 def describe_box(board: Board, readings: Readings) -> list[Found]:
     """Describe everything there is one of, whether it was found or not."""
     return [
-        Found("board", board.name, True, f"slows down at {board.throttle_c:g} °C if none tells"),
+        Found(
+            "board",
+            board.name,
+            True,
+            f"slows down at {board.throttle_c:g} °C if no sensor tells",
+        ),
         _describe_clock(readings),
         _describe_firmware(readings.firmware),
         *_describe_memory(readings.memory),
