@@ -11,7 +11,8 @@ from tests.parts.standin import StandIn, talking
 def test_commands_are_answered_and_not_asked(other: StandIn, tmp_path: Path) -> None:
     """Each says what it did; paths and doubled slashes are questions."""
     saved = tmp_path / "saved.md"
-    with talking(other, tmp_path) as talk:
+    # So wide that a sentence stands in one line, however long the path in it is.
+    with talking(other, tmp_path, columns=400) as talk:
         for line, answer in (
             ("/help", "/quit"),
             ("/nonsense", "There is no command /nonsense"),

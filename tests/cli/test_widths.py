@@ -127,3 +127,23 @@ def test_a_start_breaks_no_word(starter_model: Path, columns: int) -> None:
 
     assert any("is ready" in line for line in lines)
     assert broken_lines(lines, columns) == []
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_what_chat_says_of_itself_is_broken_between_words(
+    box: Box, token: str, settings: list[str], columns: int
+) -> None:
+    """Its greeting, its help, and what it says to a wrong command and to Ctrl-C."""
+    environ = {**box.environ(), "TERM": "xterm", "INGLENOOK_TOKEN": token}
+    with terminal(("chat", "--url", box.url, *settings), environ, columns=columns) as talk:
+        for typed in ("/help\n", "/nonsense\n", "\x03"):
+            talk.wait_for("> ")
+            talk.type(typed)
+        talk.wait_for("> ")
+        talk.type("\x04")
+        assert talk.wait_ended() == 0
+
+    lines = shown_lines(talk.shown)
+    assert any("/help lists" in line for line in lines)
+    assert any("two" in line for line in lines)
+    assert broken_lines(lines, columns) == []

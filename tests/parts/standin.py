@@ -176,10 +176,12 @@ def held_back(text: str, begun: threading.Event, stopped: threading.Event) -> Sp
     return speech
 
 
-def talking(box: StandIn, tmp_path: Path) -> AbstractContextManager[Terminal]:
-    """A person at a terminal, who has been let in."""
+def talking(
+    box: StandIn, tmp_path: Path, *, columns: int | None = None
+) -> AbstractContextManager[Terminal]:
+    """A person at a terminal, of so many columns, who has been let in."""
     environ = {"HOME": str(tmp_path), "INGLENOOK_TOKEN": "token"}
-    return terminal(["chat", "--url", box.url], environ)
+    return terminal(["chat", "--url", box.url], environ, columns=columns)
 
 
 def wait_until(condition: Callable[[], object]) -> None:

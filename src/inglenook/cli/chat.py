@@ -75,7 +75,7 @@ class Talk:
             if after is After.QUIT:
                 break
             if after is After.NEXT_LINE:
-                print(text, file=sys.stderr)
+                note(text)
                 continue
             with terminal.holding_keys():
                 code = self._answer(text)
@@ -93,7 +93,7 @@ class Talk:
                 self._follow(asked, view)
         except InglenookError as exc:
             view.end()
-            print(printable(exc.text if isinstance(exc, Problem) else str(exc)), file=sys.stderr)
+            note(printable(exc.text if isinstance(exc, Problem) else str(exc)))
             self._advise(exc.code if isinstance(exc, Problem) else None)
             return 1
         except BaseException:
@@ -123,9 +123,9 @@ class Talk:
         if code != Code.CONTEXT_TOO_LONG or self._terminal is None:
             return
         if self._conversation.messages:
-            print("The question is left out again; /new starts anew.", file=sys.stderr)
+            note("The question is left out again; /new starts anew.")
         else:
-            print("Ask something shorter.", file=sys.stderr)
+            note("Ask something shorter.")
 
 
 def _lines(terminal: Terminal, interrupts: Interrupts) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _lines(terminal: Terminal, interrupts: Interrupts) -> Iterator[str]:
             if interrupted:
                 raise
             interrupted = True
-            print("Ctrl-C again ends this, and so does Ctrl-D.", file=sys.stderr)
+            note("Ctrl-C again ends this, and so does Ctrl-D.")
             continue
         interrupted = False
         if line is None:
