@@ -69,7 +69,7 @@ $(VENV)/made:
 	@touch $@
 
 $(VENV)/run-installed: $(VENV)/made requirements/run.lock pyproject.toml
-	@echo "Installing. llama.cpp is compiled once, which takes 5 minutes on two cores, 15 on a Pi 4."
+	@echo "Installing. llama.cpp is compiled once, which takes 5 minutes on two x86 cores, more on a Pi."
 	$(BIN)/python -m pip install --require-hashes -r requirements/run.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
