@@ -14,7 +14,7 @@ from tests.parts.starter import CAPITAL, GERMANY, PARIS
 def test_a_refused_question_leaves_the_conversation(box: Box, token: str) -> None:
     """What is asked next is answered, and what to do about the length is said."""
     environ = {**box.environ(), "INGLENOOK_TOKEN": token}
-    with terminal(["chat", "--url", box.url], environ) as talk:
+    with terminal(["chat", "--url", box.url], environ, columns=400) as talk:
         talk.wait_for("> ")
         talk.type(f"{CAPITAL}\n")
         talk.wait_for(PARIS)
