@@ -170,3 +170,13 @@ def test_without_a_daemon_it_says_what_to_do(inglenook: Inglenook) -> None:
     assert (ran.returncode, ran.out) == (1, "")
     assert "no daemon is running" in ran.err
     assert "`inglenook up`" in ran.err
+
+
+def test_what_failed_unforeseen_is_shown() -> None:
+    """In both forms, with where to look; an older daemon does not tell."""
+    state = {**STATE, "unexpected_errors": {"mdns": 2, "governor": 0}}
+    said = "Unexpected errors: mdns (2). Please report their traces in the log."
+
+    assert plain_lines(state, BOUNDS)[-1] == ("errors", said)
+    assert any(said in line for line in drawn([state], 100))
+    assert not any("Unexpected" in line for line in drawn([STATE], 100))

@@ -76,6 +76,10 @@ class Heard:
     def unloaded(self) -> None:
         self._over("unloaded")
 
+    def broken(self) -> None:
+        if not self.over.is_set():
+            self._over("broken")
+
     def _over(self, how: str) -> None:
         assert not self.over.is_set(), "nothing may follow the end"
         self.what.append(how)

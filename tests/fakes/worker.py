@@ -2,7 +2,8 @@
 
 Run as ``python worker.py SCRIPT FD PARENT``. Every start takes the first line off the file SCRIPT
 and behaves as it says; with none left, it is a good engine. A good one answers each job with the
-words of its last message, one a step, and never ends by itself.
+words of its last message, one a step, has read ahead at once what it is to, and never ends by
+itself. What says "wait" is waited with.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from inglenook.engine.orders import (
     LoadFailed,
     Order,
     Output,
+    Prepare,
+    Prepared,
     Progress,
     Purge,
     Ready,
@@ -87,6 +90,7 @@ def answer(pipe: Pipe, start: Start) -> None:
 def work(pipe: Pipe) -> None:
     """A good engine, from when it is ready."""
     unfinished: set[int] = set()
+    reading: set[int] = set()
     while True:
         order = pipe.order()
         if isinstance(order, Start) and order.messages[-1].content == "wait":
@@ -94,6 +98,15 @@ def work(pipe: Pipe) -> None:
             unfinished.add(order.job)
         elif isinstance(order, Start):
             answer(pipe, order)
+        elif isinstance(order, Prepare) and order.messages[-1].content == "wait":
+            reading.add(order.job)
+        elif isinstance(order, Prepare) and order.messages[-1].content == "refuse":
+            pipe.send(Refused(order.job, Refusal.TEMPLATE, detail="as you wish"))
+        elif isinstance(order, Prepare):
+            pipe.send(Prepared(order.job, 1, 1))
+        elif isinstance(order, Cancel) and order.job in reading:
+            reading.remove(order.job)
+            pipe.send(Prepared(order.job, 1, 0))
         elif isinstance(order, Cancel) and order.job in unfinished:
             unfinished.remove(order.job)
             pipe.send(Ended(order.job, Finish.CANCELLED, "", 0, 0, 0.1, 0.0))

@@ -83,11 +83,13 @@ def test_a_name_that_will_not_do_opens_nothing(box: Box) -> None:
 
 
 def test_the_owner_sees_the_state_without_a_token(box: Box, token: str) -> None:
-    """As phones do, and besides why there is no engine."""
+    """As phones do, and besides why there is no engine, and what failed unforeseen."""
     state = box.control("GET", "/state")
 
-    assert state.keys() - box.http("GET", "/v1/state", token=token).json().keys() == {"engine_why"}
+    phones = box.http("GET", "/v1/state", token=token).json()
+    assert state.keys() - phones.keys() == {"engine_why", "unexpected_errors"}
     assert (state["engine"], state["engine_why"]) == ("ready", "")
+    assert set(state["unexpected_errors"].values()) == {0}
 
 
 def test_the_owners_door_does_not_open_to_the_network(box: Box, token: str) -> None:
@@ -111,6 +113,24 @@ async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
     assert answer.status == 500
     assert body["error"]["code"] == "internal"
     assert body["error"]["message"] == "/state/prefix/a.kv cannot be removed: Permission denied"
+
+
+async def test_an_error_nobody_foresaw_is_an_answer_without_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As on the ports."""
+
+    async def purge() -> int:
+        raise ZeroDivisionError("the secret of the house")
+
+    app = make_control_app(cast(House, None), purge)
+    async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
+        body = await answer.json()
+
+    assert (answer.status, body["error"]["code"]) == (500, "internal")
+    assert "secret" not in body["error"]["message"]
+    [record] = caplog.records
+    assert record.exc_info is not None
 
 
 def test_purging_tells_how_much_there_was(box: Box) -> None:

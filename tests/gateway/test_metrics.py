@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inglenook.engine.orders import EngineState, Phase
 from inglenook.gateway.metrics import Metrics
+from inglenook.guarded import Guard
 from inglenook.serving.response import Outcome, Status
 from tests.parts.box import Box
 
@@ -142,3 +143,16 @@ def test_from_elsewhere_the_scope_decides(box: Box, scopes: str, status: int) ->
     token = box.add_device(f"Meter {scopes}", "--scopes", scopes)
 
     assert box.http("GET", "/metrics", token=token, headers=THROUGH_PROXY).status == status
+
+
+def test_errors_nobody_foresaw_are_counted_by_place() -> None:
+    """From 0 on, so that the first is seen as a rise."""
+    guard = Guard("a place of this test")
+    metrics = Metrics(lambda: STATE)
+    name = "inglenook_unexpected_errors_total[a place of this test]"
+    assert values(metrics.text())[name] == 0
+
+    with guard:
+        raise ZeroDivisionError
+
+    assert values(metrics.text())[name] == 1

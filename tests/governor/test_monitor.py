@@ -322,3 +322,185 @@ async def test_switched_off_it_only_gives_back_what_was_left(tmp_path: Path) -> 
 
     assert capped(board, FREE)(watch.decision)
     assert {decision.clock for decision, _readings in watch.looks} == {1.0}
+
+
+class Sensors:
+    """Readings that a test has fail.
+
+    Attributes:
+        fails: What is raised instead of each of the next readings.
+        reads: How often it was asked.
+    """
+
+    def __init__(self, *fails: Exception) -> None:
+        self.fails = list(fails)
+        self.reads = 0
+
+    def read(self) -> Readings:
+        self.reads += 1
+        # The first one goes well, so that there is a sensor to fail.
+        if self.reads > 1 and self.fails:
+            raise self.fails.pop(0)
+        return at(45.0)
+
+
+def traces(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.exc_info is not None]
+
+
+@pytest.mark.parametrize("raised", [ValueError("of a driver"), StopIteration(), KeyError("zone0")])
+async def test_one_error_in_a_probe_costs_one_look(
+    raised: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That look counts as faulty; the log has one line with its trace, and no talk of a hang."""
+    caplog.set_level(logging.INFO)
+    sensors = Sensors(raised)
+    watch = Watch(sensors.read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.HOT)
+        await watch.until(lambda decision: decision.level is Level.COOL)
+
+    faulty = [readings.faulty for _decision, readings in watch.looks if readings.faulty]
+    assert faulty == [("cpu",)]
+    [record] = traces(caplog)
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("reading sensors and memory: an error nobody foresaw")
+    texts = [text for _level, text in lines(caplog)]
+    assert texts.count("sensors and memory can be read again") == 1
+    assert not [text for text in texts if "hangs in the kernel" in text]
+
+
+async def test_a_probe_that_fails_again_and_again_is_told_once_and_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once a second; the box works as if it were hot until it is well."""
+    caplog.set_level(logging.INFO)
+    sensors = Sensors(*[ValueError() for _ in range(9)])
+    watch = Watch(sensors.read)
+    async with watch.running():
+        await watch.until(lambda decision: decision.level is Level.HOT)
+        await watch.until(lambda decision: decision.level is Level.COOL)
+
+    assert [bool(readings.faulty) for _decision, readings in watch.looks[1:10]] == [True] * 9
+    assert len(traces(caplog)) == 1
+
+
+async def test_the_clock_is_given_back_though_a_probe_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads is the one that caps, and it lives."""
+    monkeypatch.setattr(module, "_RELEASE_S", DEADLINE_S)
+    board = pi_5(tmp_path)
+    probes = Probes(tmp_path, lambda: None, seconds())
+    fails: list[Exception] = []
+
+    def read() -> Readings:
+        if fails:
+            raise fails.pop()
+        return probes.read()
+
+    watch = Watch(read)
+    watch.busy = True
+    async with watch.running(Clocks(tmp_path, tmp_path)):
+        board.heat(79.5)
+        await watch.until(capped(board, LEAST))
+        fails.append(ValueError())
+        await watch.until(lambda _decision: not fails)
+
+    assert capped(board, FREE)(watch.decision)
+    assert not (tmp_path / KEPT_NAME).exists()
+
+
+class Refusing(Clocks):
+    """Clocks of which one call fails.
+
+    Attributes:
+        failing: Which, and how often it fails.
+    """
+
+    def __init__(self, folder: Path, call: str, times: int) -> None:
+        super().__init__(folder, folder)
+        self.failing = {call: times}
+
+    def take(self) -> None:
+        self._fail("take")
+        super().take()
+
+    def cap(self, share: float) -> None:
+        self._fail("cap")
+        super().cap(share)
+
+    def release(self) -> None:
+        self._fail("release")
+        super().release()
+
+    def _fail(self, call: str) -> None:
+        if self.failing.get(call):
+            self.failing[call] -= 1
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("call", ["take", "cap"])
+async def test_a_clock_that_could_not_be_set_is_set_at_the_next_look(
+    call: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what went wrong stands in the log, not in a future that nobody looks at."""
+    board = pi_5(tmp_path)
+    watch = Watch(Probes(tmp_path, lambda: None, seconds()).read)
+    watch.busy = True
+    async with watch.running(Refusing(tmp_path, call, 2)):
+        board.heat(79.5)
+        await watch.until(capped(board, LEAST))
+
+    assert [record.getMessage()[:17] for record in traces(caplog)] == ["setting the clock"]
+
+
+async def test_a_clock_that_cannot_be_given_back_ends_the_governor_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file that says what to give back stays for the next start."""
+    board = pi_5(tmp_path)
+    watch = Watch(Probes(tmp_path, lambda: None, seconds()).read)
+    watch.busy = True
+    async with watch.running(Refusing(tmp_path, "release", 1)):
+        board.heat(79.5)
+        await watch.until(capped(board, LEAST))
+
+    assert len(traces(caplog)) == 1
+    assert (tmp_path / KEPT_NAME).exists()
+
+
+@pytest.mark.parametrize("what", ["work", "on_look", "clock"])
+async def test_what_the_governor_is_handed_may_fail(
+    what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs a look."""
+    watch = Watch(lambda: at(45.0))
+    fails = [ZeroDivisionError()]
+
+    def failing(call: Callable[..., object]) -> Callable[..., object]:
+        def fail(*args: object) -> object:
+            if fails and watch.looks:
+                raise fails.pop()
+            return call(*args)
+
+        return fail
+
+    monitor = watch.monitor
+    if what == "clock":
+        monitor._pace = Pace(0.0, failing(monitor._pace.clock), watch._sleep)  # type: ignore[arg-type]
+    else:
+        setattr(monitor, f"_{what}", failing(getattr(monitor, f"_{what}")))
+    async with watch.running():
+        await watch.until(lambda _decision: not fails and len(watch.looks) > 3)
+
+    assert len(traces(caplog)) == 1
+
+
+async def test_the_governor_may_be_begun_again() -> None:
+    """With another thread, whatever became of the one before."""
+    watch = Watch(lambda: at(45.0))
+    for _ in range(2):
+        async with watch.running():
+            seen = len(watch.looks)
+            await watch.until(lambda _decision, seen=seen: len(watch.looks) > seen)  # type: ignore[misc]

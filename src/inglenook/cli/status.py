@@ -25,6 +25,7 @@ from inglenook.cli.output import say
 from inglenook.config import load_config
 from inglenook.daemon.loading import read_budget
 from inglenook.errors import StartupError
+from inglenook.guarded import failed_in
 from inglenook.units import format_bytes
 
 _EVERY_S = 1.0
@@ -81,7 +82,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 async def ask_once(state_dir: Path) -> dict[str, Any]:
-    """Ask the daemon for its ``state``, as docs/protocol.md has it, and ``engine_why``.
+    """Ask the daemon for its ``state``, as docs/protocol.md has it, and what the owner sees.
 
     Raises:
         StartupError: If there is no daemon, or it does not answer.
@@ -130,6 +131,8 @@ def plain_lines(state: Mapping[str, Any], bounds: Bounds) -> list[tuple[str, str
         lines.append(("limits", _limits(state)))
     if state.get("journal_error"):
         lines.append(("journal", _journal(state)))
+    if errors := failed_in(state.get("unexpected_errors", {})):
+        lines.append(("errors", errors))
     return lines
 
 
@@ -151,7 +154,9 @@ def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> Re
     said = Text(_limits(state), style)
     charts = _charts(past, bounds, columns)
     lost = [Text(_journal(state), "red")] if state.get("journal_error") else []
-    return Padding(Group(_title(state, bounds), *charts, axis, "", said, *lost, ""), (0, 0, 0, 1))
+    errors = Text(failed_in(state.get("unexpected_errors", {})), "red")
+    shown = Group(_title(state, bounds), *charts, axis, "", said, *lost, errors)
+    return Padding(shown, (0, 0, 0, 1))
 
 
 def bars(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,10 +17,12 @@ from inglenook.config import Config
 from inglenook.daemon.account import state_of, status_line
 from inglenook.daemon.doors import control_door, front_door
 from inglenook.daemon.governing import Governing
+from inglenook.daemon.lasting import BackgroundJob, lasting, once
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
 from inglenook.daemon.reload import Reload
 from inglenook.daemon.reloading import changed_keys
 from inglenook.daemon.resting import Resting, Ways
+from inglenook.daemon.revoking import Revoking
 from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
 from inglenook.daemon.start import Found, find, forget_sleep, read_addresses
 from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock, TlsDoor, open_tls_door
@@ -35,8 +37,10 @@ from inglenook.gateway.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
 from inglenook.governor.monitor import Pace
+from inglenook.guarded import Guard
 from inglenook.models.workplace import in_thread
 from inglenook.power.waker import WakeTargets
+from inglenook.restarting import HEART_TRIES, keep_running
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.recorder import Recorder
@@ -86,7 +90,6 @@ class Daemon:
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
         self._kept_name = KeptHostName(config.state_dir)
-        self._welcome: dict[str, str] = {}
         self._supervisor = Supervisor(
             self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
@@ -103,6 +106,7 @@ class Daemon:
         )
         self._governing = Governing(config, self._supervisor, self._desk, self._news.set, pace)
         self._phones = Phones(self._knocked)
+        self._revoking = Revoking(self._allowlist, self._phones, self._desk)
         self.door = PairingDoor(self._allowlist, self._changed)
         self._resting = Resting(
             config,
@@ -121,6 +125,8 @@ class Daemon:
         )
         self._clock = clock
         self._wake_targets = WakeTargets(config.wake)
+        self._telling = Guard("news of the engine")
+        self._ending = Guard("ending")
         self._announcer: Announcer | None = None
         self._house: House | None = None
         self._tls: TlsDoor | None = None
@@ -151,14 +157,14 @@ class Daemon:
         assert self._house is not None
         return self._house.identity
 
-    async def run(self, alongside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+    async def run(self, alongside: BackgroundJob | None = None) -> None:
         """Serve until `stop` is set.
 
         Args:
             alongside: Runs beside everything else once the page answers, and ends with it.
 
         Raises:
-            StartupError: If it cannot start; nothing is left behind then.
+            StartupError: If it cannot start, or cannot go on; nothing is left behind then.
         """
         held = ExitStack()
         try:
@@ -166,15 +172,14 @@ class Daemon:
             found = await in_thread(
                 partial(find, held, self._config, self._allowlist, self._kept_name, self._inherited)
             )
-            await self._open(found, alongside)
+            with lasting():
+                await self._open(found, alongside)
         finally:
             await in_thread(held.close)
 
-    async def _open(
-        self, found: Found, alongside: Callable[[], Coroutine[Any, Any, None]] | None
-    ) -> None:
+    async def _open(self, found: Found, alongside: BackgroundJob | None) -> None:
         """Open the doors and serve; whatever was opened is closed again, even if a door is not."""
-        self._welcome = _tokens(self._allowlist)
+        self._revoking.begin()
         log.info(
             "inglenook %s, box %s (%s)", __version__, found.identity.name, self._config.state_dir
         )
@@ -188,7 +193,7 @@ class Daemon:
         async with AsyncExitStack() as doors:
             async with AsyncExitStack() as until_live:
                 until_live.push_async_callback(self._recorder.close)
-                await self._desk.restore(lambda device_id: device_id in self._welcome)
+                await self._desk.restore(self._revoking.is_known)
                 # Before the doors open: who comes in at once must find that this counts.
                 self._resting.begin(ways)
                 door = front_door(found, self._house, self._phones, self._tls)
@@ -197,40 +202,53 @@ class Daemon:
                 await asyncio.to_thread(forget_sleep, self._config.state_dir)
                 until_live.pop_all()  # from here on the desk closes its own journal
             self.ready.set()
-            tasks = [doorman.run, *([alongside] if alongside else [])]
+            beside: dict[str, BackgroundJob] = {"doorman": doorman.run}
             if self._tls is not None:
-                tasks.append(self._tls.run)
-            await self._live(found, ways, tasks)
+                beside["certificate"] = self._tls.run
+            if alongside is not None:
+                beside["welcome"] = partial(once, "welcome", alongside)
+            await self._live(found, ways, beside)
 
-    async def _live(
-        self, found: Found, ways: Ways, beside: Iterable[Callable[[], Coroutine[Any, Any, None]]]
-    ) -> None:
+    async def _live(self, found: Found, ways: Ways, beside: Mapping[str, BackgroundJob]) -> None:
         assert self._announcer is not None
         async with asyncio.TaskGroup() as tasks:
             desk = tasks.create_task(self._desk.run(), name="desk")
+            engine = keep_running("engine", self._supervisor.run, tries=HEART_TRIES)
+            jobs: dict[str, BackgroundJob] = {
+                "governor": self._governing.run,
+                "rest": partial(self._resting.run, ways),
+                "systemd": self._service.run,
+                "reload": partial(self._rereading.run, self.reload),
+                "allowlist": self._revoking.run,
+                "news": partial(self._spread_news, found),
+                "mdns": self._announcer.run,
+                **beside,
+            }
             background = [
-                tasks.create_task(self._supervisor.run(), name="engine"),
-                tasks.create_task(self._governing.run(), name="governor"),
-                tasks.create_task(self._resting.run(ways), name="rest"),
-                tasks.create_task(self._service.run(), name="systemd"),
-                tasks.create_task(self._rereading.run(self.reload), name="reload"),
-                tasks.create_task(self._allowlist.watch(self._devices_changed), name="allowlist"),
-                tasks.create_task(self._spread_news(found), name="news"),
-                tasks.create_task(self._announcer.run(), name="mdns"),
-                *(tasks.create_task(run(), name="beside") for run in beside),
+                tasks.create_task(engine, name="engine"),
+                *(tasks.create_task(keep_running(*job), name=job[0]) for job in jobs.items()),
             ]
             try:
                 await self.stop.wait()
                 log.info("stopping")
-                self._service.stopping()
+                with self._ending:
+                    self._service.stopping()
             finally:
-                # The desk ends by itself, once what was said is safe.
-                self._desk.stop()
+                self._end_desk(desk)
                 for task in background:
                     task.cancel()
             await asyncio.wait([desk])
             # While the engine is still going, too: what is slow must not add up.
-            self._phones.send_away()
+            with self._ending:
+                self._phones.send_away()
+
+    def _end_desk(self, desk: asyncio.Task[None]) -> None:
+        with self._ending:
+            # It ends by itself, once what was said is safe.
+            self._desk.stop()
+            return
+        # What is unfinished is in the journal.
+        desk.cancel()
 
     def _make_house(self, found: Found, announcer: Announcer) -> House:
         return House(
@@ -289,12 +307,17 @@ class Daemon:
         return freed_bytes
 
     def _engine_changed(self, state: EngineState) -> None:
-        self._metrics.engine_changed(state)
-        self._desk.engine_changed(state)
-        self._governing.engine_changed()
-        self._service.engine_changed()
-        self._changed()
-        self._on_change()
+        hearers: tuple[Callable[[], None], ...] = (
+            partial(self._metrics.engine_changed, state),
+            partial(self._desk.engine_changed, state),
+            self._governing.engine_changed,
+            self._service.engine_changed,
+            self._changed,
+            self._on_change,
+        )
+        for hear in hearers:
+            with self._telling:
+                hear()
 
     def _changed(self) -> None:
         """Something that phones may hear of, or that keeps the box awake."""
@@ -333,15 +356,6 @@ class Daemon:
         if self._tls is not None:
             await self._tls.renew()
 
-    def _devices_changed(self) -> None:
-        # Who came in and was shut out between two looks at the list is in none of them.
-        before = {**self._welcome, **self._phones.tokens}
-        self._welcome = _tokens(self._allowlist)
-        for device_id in [d for d, token in before.items() if self._welcome.get(d) != token]:
-            log.info("device %s is no longer paired", device_id)
-            self._phones.drop(device_id)
-            self._desk.forget_device(device_id)
-
     async def _spread_news(self, found: Found) -> None:
         """Tell phones and the network of changes: the latest state, not every one."""
         assert self._announcer is not None
@@ -372,7 +386,3 @@ class Daemon:
             self._resting.stage,
             self._desk.journal_error,
         )
-
-
-def _tokens(allowlist: Allowlist) -> dict[str, str]:
-    return {device.device_id: device.token_sha256 for device in allowlist.devices}

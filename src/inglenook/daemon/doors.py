@@ -12,6 +12,7 @@ from inglenook.gateway.control import make_control_app
 from inglenook.gateway.house import House
 from inglenook.gateway.listen import Doorman, serve
 from inglenook.gateway.phones import Phones
+from inglenook.guarded import Guard
 
 #: How long phones may take to go when the box stops, seconds.
 _GOODBYE_S = 1.5
@@ -27,7 +28,8 @@ async def front_door(
     try:
         yield Doorman(runner)
     finally:
-        await phones.close(_GOODBYE_S)
+        with Guard("sending phones away"):
+            await phones.close(_GOODBYE_S)
         await runner.cleanup()
 
 

@@ -24,6 +24,7 @@ from inglenook.governor.limits import Capacity, Decision
 from inglenook.governor.monitor import Monitor, Pace, Work
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import Readings
+from inglenook.guarded import Guard
 from inglenook.serving.desk import Desk
 from inglenook.serving.limits import ServingLimits
 
@@ -60,6 +61,7 @@ class Governing:
         self._supervisor = supervisor
         self._desk = desk
         self._on_change = on_change
+        self._telling = Guard("news of the governor")
         self._capacity = Capacity(
             max_active=config.engine.max_sequences,
             threads=config.engine.threads or 1,
@@ -193,4 +195,5 @@ class Governing:
         if shown != self._shown:
             self._shown = shown
             self.changes += 1
-            self._on_change()
+            with self._telling:
+                self._on_change()

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from inglenook.config import Config
@@ -16,6 +17,7 @@ from inglenook.daemon.governing import Governing
 from inglenook.errors import InglenookError
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.phones import Phones
+from inglenook.guarded import Guard
 from inglenook.models.prefetch import prefetch
 from inglenook.power.idle import Abilities, Activity, Level
 from inglenook.power.listener import WakeListener
@@ -24,6 +26,7 @@ from inglenook.power.magic import parse_mac
 from inglenook.power.settings import ASLEEP_NAME, PowerSettings
 from inglenook.power.sleeper import Sleeper, minute_of_day
 from inglenook.power.suspend_test import read_suspend_test
+from inglenook.restarting import keep_running
 from inglenook.serving.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -97,6 +100,7 @@ class Resting:
         self._door = door
         self._governing = governing
         self._on_change = on_change
+        self._telling = Guard("news of sleep")
         self._on_return = on_return
         self._stop = stop
         self._knocked = asyncio.Event()
@@ -150,12 +154,19 @@ class Resting:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._logind.run(), name="logind")
             tasks.create_task(self.sleeper.run(), name="sleeper")
-            tasks.create_task(self._read_early(ways.model), name="prefetch")
-            tasks.create_task(self._go_deep(), name="deep sleep")
+            reading = keep_running("reading the model early", partial(self._read_early, ways.model))
+            tasks.create_task(reading, name="prefetch")
+            deepening = keep_running("going to deep sleep", self._go_deep)
+            tasks.create_task(deepening, name="deep sleep")
             if ways.ear is not None:
                 macs = {parse_mac(mac) for mac in ways.macs}
                 listener = WakeListener(ways.ear, lambda: macs, self._called)
-                tasks.create_task(listener.run(), name="magic packets")
+                hearing = keep_running("hearing magic packets", listener.run)
+                tasks.create_task(hearing, name="magic packets")
+
+    def _changed(self) -> None:
+        with self._telling:
+            self._on_change()
 
     async def _read_early(self, model: Path) -> None:
         """Bring the model's file into memory while a phone still says who it is."""
@@ -218,7 +229,7 @@ class Resting:
         """The board is about to be suspended, whoever wants that."""
         self._leaving = True
         self._governing.pause(True)
-        self._on_change()
+        self._changed()
         self._phones.tell_state()
         await self._desk.checkpoint()
         for _turn in range(_LAST_TURNS):
@@ -231,8 +242,9 @@ class Resting:
         self._governing.forget()
         self._knocked.set()
         self.sleeper.wake()
-        self._on_change()
-        self._on_return()
+        self._changed()
+        with self._telling:
+            self._on_return()
 
     def _called(self) -> None:
         log.info("called by a magic packet")
@@ -259,4 +271,4 @@ class Resting:
         self._governing.rest(level >= Level.UNLOADED)
         if level > Level.UNLOADED:
             self._deep.set()
-        self._on_change()
+        self._changed()

@@ -88,6 +88,8 @@ class Service:
                     await self._settled.wait()
             except TimeoutError:
                 log.debug("the model is still loading")
+                # Or news of it got lost.
+                self.engine_changed()
 
     async def _watch(self) -> None:
         """Give signs of life, but not for an engine that should have given some itself.

@@ -24,7 +24,16 @@ from inglenook.discovery.responder import (
     use_interfaces,
 )
 from inglenook.discovery.settings import DiscoverySettings
-from inglenook.discovery.state import OFF, STARTING, AnnounceState, announced, deaf, degraded
+from inglenook.discovery.state import (
+    FAILED,
+    OFF,
+    STARTING,
+    AnnounceState,
+    announced,
+    deaf,
+    degraded,
+)
+from inglenook.restarting import TaskGuard
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +83,7 @@ class Announcer:
         self._wake = asyncio.Event()
         self._burst = Burst()
         self._again = False
+        self._announcing = TaskGuard("announcing the box")
 
     @property
     def state(self) -> AnnounceState:
@@ -114,11 +124,20 @@ class Announcer:
             return
         with network_changes(self._network_changed):
             while True:
-                try:
-                    await self._announce()
-                except (OSError, zeroconf.Error) as exc:
-                    self._enter(degraded(exc))
+                state: AnnounceState | None = FAILED
+                with self._announcing:
+                    state = await self._announce_or_fail()
+                if state is not None:
+                    self._enter(state)
                     await self._pause()
+
+    async def _announce_or_fail(self) -> AnnounceState | None:
+        """As `_announce`; returns how that failed, None if it did not."""
+        try:
+            await self._announce()
+        except (OSError, zeroconf.Error) as exc:
+            return degraded(exc)
+        return None
 
     async def _announce(self) -> None:
         """Register and keep that true; returns when the box was given another name.

@@ -8,6 +8,8 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 
+from inglenook.guarded import Guard
+
 logger = logging.getLogger(__name__)
 
 # Groups of linux/rtnetlink.h: links, IPv4 addresses, IPv6 addresses.
@@ -36,11 +38,14 @@ def _listen(stack: contextlib.ExitStack, changed: Callable[[], None]) -> None:
     kernel.setblocking(False)
     kernel.bind((0, _GROUPS))
 
+    telling = Guard("news of the network")
+
     def read() -> None:
         # What changed does not matter, nor that the kernel dropped some of it (ENOBUFS).
         with contextlib.suppress(OSError):
             kernel.recv(_READ_BYTES)
-        changed()
+        with telling:
+            changed()
 
     loop = asyncio.get_running_loop()
     loop.add_reader(kernel, read)

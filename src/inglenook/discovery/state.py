@@ -33,6 +33,9 @@ class AnnounceState:
 
 
 STARTING = AnnounceState("degraded", "not announced yet: asking the network for a free name")
+FAILED = AnnounceState(
+    "degraded", "not announced: an error nobody foresaw, which the log has; it is tried again"
+)
 OFF = AnnounceState(
     "off",
     "not announced, as `discovery.enabled` is false; set it to true if phones are to find this box"

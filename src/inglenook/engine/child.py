@@ -9,6 +9,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import (
@@ -57,7 +58,8 @@ class WorkerExited(EngineError):
 class _LastWords(asyncio.SubprocessProtocol):
     """Keeps the last lines of a process's output, and knows when it is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipe: _Pipe) -> None:
+        self._pipe = pipe
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.gone = asyncio.Event()
         self._unfinished = b""
@@ -73,6 +75,8 @@ class _LastWords(asyncio.SubprocessProtocol):
         if self._unfinished:
             self._keep(self._unfinished)
         self.gone.set()
+        # Long after the end of the pipe has been told; if news of that got lost, nobody else tells.
+        asyncio.get_running_loop().call_later(_EXIT_S, self._pipe.connection_lost, None)
 
     def _keep(self, line: bytes) -> None:
         text = line[:_LINE_BYTES_MAX].decode(errors="replace").rstrip()
@@ -148,7 +152,7 @@ class Child:
             transport, pipe = await loop.create_connection(_Pipe, sock=ours)
             try:
                 process, words = await loop.subprocess_exec(
-                    _LastWords,
+                    partial(_LastWords, pipe),
                     *argv,
                     str(theirs.fileno()),
                     str(os.getpid()),
@@ -203,8 +207,19 @@ class Child:
             log.debug("the engine did not go by itself; killing it")
         finally:
             self.kill()
-            await self._words.gone.wait()
+            await self._wait_gone()
             self._process.close()
+
+    async def _wait_gone(self) -> None:
+        """Wait for its end, however long the kernel takes."""
+        while not self._words.gone.is_set():
+            try:
+                async with asyncio.timeout(_EXIT_S):
+                    await self._words.gone.wait()
+            except TimeoutError:
+                if self._process.get_returncode() is not None:
+                    log.debug("the engine has ended, and news of that got lost")
+                    return
 
     def kill(self) -> None:
         """End it now; nothing happens if it has ended."""

@@ -368,6 +368,9 @@ class Sink(Protocol):
     def unloaded(self) -> None:
         """The engine was ended on purpose, which says nothing about the job; nothing follows."""
 
+    def broken(self) -> None:
+        """One of the calls above has failed in a way nobody foresaw; nothing follows."""
+
 
 class PrepareSink(Protocol):
     """Where the end of one `Prepare` goes; exactly one of these is called, and never waits."""
@@ -383,6 +386,9 @@ class PrepareSink(Protocol):
 
     def unloaded(self) -> None:
         """See `Sink.unloaded`."""
+
+    def broken(self) -> None:
+        """See `Sink.broken`; it may be called after another."""
 
 
 class Engine(Protocol):

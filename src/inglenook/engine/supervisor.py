@@ -35,8 +35,11 @@ from inglenook.engine.orders import (
     Step,
 )
 from inglenook.engine.patience import Patience
+from inglenook.engine.sinks import Sinks
 from inglenook.engine.troubles import ModelUnloadable, NotNow, WorkerSilent
 from inglenook.errors import EngineError, StartupError
+from inglenook.guarded import Guard
+from inglenook.restarting import TaskGuard
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +89,11 @@ class Supervisor:
         self._worker = worker
         self._sleep = sleep
         self._child: Child | None = None
-        self._sinks: dict[int, Sink] = {}
-        self._readers: dict[int, PrepareSink] = {}
+        self._sinks = Sinks(self._send_cancel)
+        self._telling = Guard("news of the engine")
+        # No `TaskGuard`: also when this is cancelled, the process has to be gone.
+        self._burying = Guard("ending the engine")
+        self._attempting = TaskGuard("starting and following the engine")
         self._limits = Limits()
         self._purge = False
         self._wanted = asyncio.Event()
@@ -121,20 +127,20 @@ class Supervisor:
 
     def start(self, start: Start, sink: Sink) -> None:
         """Begin a job; see `Engine.start`."""
-        child = self._ready_child()
-        self._sinks[start.job] = sink
-        child.send(start)
+        self._ready_child().send(start)
+        self._expect_work()
+        self._sinks.write(start.job, sink)
 
     def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
         """Read ahead; see `Engine.prepare`."""
-        child = self._ready_child()
-        self._readers[prepare.job] = sink
-        child.send(prepare)
+        self._ready_child().send(prepare)
+        self._expect_work()
+        self._sinks.read(prepare.job, sink)
 
     def cancel(self, job: int) -> None:
         """End a job soon; see `Engine.cancel`."""
-        if self._child is not None and (job in self._sinks or job in self._readers):
-            self._child.send(Cancel(job))
+        if job in self._sinks:
+            self._send_cancel(job)
 
     def limit(self, limits: Limits) -> None:
         """Work no harder than that; see `Engine.limit`."""
@@ -180,24 +186,29 @@ class Supervisor:
         try:
             async with asyncio.timeout(None) as self._life:
                 while True:
-                    await self._sleep(await self._attempt())
+                    await self._sleep(await self._attempt_or_fail())
         except TimeoutError:
             log.info("model %s unloaded", self._state.model)
         finally:
             self._life = None
 
-    @property
-    def _working(self) -> bool:
-        return bool(self._sinks or self._readers)
-
     def _ready_child(self) -> Child:
         """The engine, for a new job."""
         if self._child is None or self._state.phase is not Phase.READY:
             raise EngineError("the engine is not ready")
-        if not self._working and self._silence is not None:
+        return self._child
+
+    def _expect_work(self) -> None:
+        if not self._sinks and self._silence is not None:
             # It was waited for without limit; from now on signs of life are due.
             self._bear_silence_of(self._patience.step_s)
-        return self._child
+
+    async def _attempt_or_fail(self) -> float:
+        """As `_attempt`; what nobody foresaw there is as if the engine had died of it."""
+        with self._attempting:
+            return await self._attempt()
+        why = EngineError("the engine could not be started, or followed; the log says why")
+        return self._after_death(self._state.model, why)
 
     async def _attempt(self) -> float:
         """One engine's life, from birth to burial.
@@ -229,7 +240,14 @@ class Supervisor:
             if self._life is not None and self._life.expired():
                 # Phones hear of it now, too.
                 self._without_engine(name)
+            await self._bury(child)
+
+    async def _bury(self, child: Child) -> None:
+        """See its process gone; a second time at once, should that fail unforeseen."""
+        with self._burying:
             await child.close(self._patience.close_s)
+            return
+        await child.close(0.0)
 
     def _after_death(self, name: str, why: EngineError) -> float:
         delay_s = self._delay_s()
@@ -249,8 +267,7 @@ class Supervisor:
         self._missed += 1
         self._tell(EngineState(Phase.MISSING, name, why, retry_in_s=delay_s))
         # That says nothing about the jobs.
-        for sink in self._take_sinks():
-            sink.unloaded()
+        self._sinks.unload()
         return delay_s
 
     def _without_room(self, why: str) -> float:
@@ -264,8 +281,7 @@ class Supervisor:
         state = EngineState(Phase.UNLOADED, name, why)
         if state != self._state:
             self._tell(state)
-        for sink in self._take_sinks():
-            sink.unloaded()
+        self._sinks.unload()
 
     def _delay_s(self) -> float:
         """Count a death, and say how long to wait after it, seconds."""
@@ -303,16 +319,15 @@ class Supervisor:
         """How long the engine may be silent now; None while it has nothing to do."""
         if self._state.phase is Phase.LOADING:
             return self._patience.load_s
-        return self._patience.step_s if self._working else None
+        return self._patience.step_s if self._sinks else None
 
     def _heard(self, child: Child, name: str, load: Load, event: Event) -> None:
         match event:
             case Step():
                 for output in event.outputs:
-                    if output.job in self._sinks:
-                        self._sinks[output.job].added(output.text, output.tokens)
+                    self._sinks.added(output)
             case Started() | Ended() | Prepared() | Refused():
-                self._heard_of_job(event)
+                self._sinks.heard(event)
             case Hello():
                 if event.pipe_version != PIPE_VERSION:
                     raise BadFrame(f"version {event.pipe_version}, not {PIPE_VERSION}")
@@ -338,21 +353,9 @@ class Supervisor:
             case LoadFailed():
                 raise ModelUnloadable(f"{load.path}: {event.why}")
 
-    def _heard_of_job(self, event: Started | Ended | Prepared | Refused) -> None:
-        job = event.job
-        match event:
-            case Started() if job in self._sinks:
-                self._sinks[job].started(event)
-            case Ended() if job in self._sinks:
-                self._sinks.pop(job).ended(event)
-            case Prepared() if job in self._readers:
-                self._readers.pop(job).prepared(event)
-            case Refused() if job in self._sinks:
-                self._sinks.pop(job).refused(event)
-            case Refused() if job in self._readers:
-                self._readers.pop(job).refused(event)
-            case _:
-                raise BadFrame(f"an event for job {job}, which it was never given")
+    def _send_cancel(self, job: int) -> None:
+        if self._child is not None:
+            self._child.send(Cancel(job))
 
     def _send_purge(self) -> None:
         if self._purge and self._child is not None and self._state.phase is Phase.READY:
@@ -361,13 +364,8 @@ class Supervisor:
 
     def _tell(self, state: EngineState) -> None:
         self._state = state
-        self._on_change(state)
+        with self._telling:
+            self._on_change(state)
 
     def _lose_jobs(self, *, killed: bool = False) -> None:
-        for sink in self._take_sinks():
-            sink.lost(killed=killed)
-
-    def _take_sinks(self) -> list[Sink | PrepareSink]:
-        taken: list[Sink | PrepareSink] = [*self._sinks.values(), *self._readers.values()]
-        self._sinks, self._readers = {}, {}
-        return taken
+        self._sinks.lose(killed=killed)

@@ -17,8 +17,9 @@ from inglenook.auth.devices import clean_name
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.app import urls
 from inglenook.gateway.completing import complete
-from inglenook.gateway.guard import problem_response
+from inglenook.gateway.guard import problem_response, speak_plainly
 from inglenook.gateway.house import HOUSE, House
+from inglenook.guarded import counts
 
 SOCKET_NAME = "control.sock"
 
@@ -35,7 +36,7 @@ def make_control_app(house: House, purge: Callable[[], Awaitable[int]]) -> web.A
         house: What the handlers may use.
         purge: Empties the prefix cache and returns how many bytes of files it had.
     """
-    app = web.Application()
+    app = web.Application(middlewares=[speak_plainly])
     app[HOUSE] = house
     app[_PURGE] = purge
     app.router.add_get("/state", _state)
@@ -77,9 +78,10 @@ def bind_control_socket(path: Path) -> socket.socket:
 
 
 async def _state(request: web.Request) -> web.Response:
-    """The ``state`` as phones have it; and why there is no engine, if there is none."""
+    """The ``state`` as phones have it; why there is no engine, if there is none; and our bugs."""
     house = request.app[HOUSE]
-    return web.json_response({**house.snapshot(), "engine_why": house.engine_state().why})
+    more = {"engine_why": house.engine_state().why, "unexpected_errors": counts()}
+    return web.json_response({**house.snapshot(), **more})
 
 
 async def _open_pairing(request: web.Request) -> web.Response:

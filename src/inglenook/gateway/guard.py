@@ -24,6 +24,7 @@ from inglenook.errors import Code, Problem, StartupError
 from inglenook.gateway.connections import CONNECTIONS, connection_of
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
+from inglenook.restarting import TaskGuard
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -83,35 +84,6 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
     neighbourhood = _Neighbourhood()
 
     @web.middleware
-    async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = connection_of(request)
-        if connection is not None:
-            connection.request_began()
-        try:
-            response = await handler(request)
-        except Problem as problem:
-            response = problem_response(problem)
-        except web.HTTPException as exc:
-            if exc.status < 400:
-                raise
-            code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
-            response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
-        except (ConnectionError, ClientError):
-            # The client went away, or sent a body that is not what its headers say.
-            response = problem_response(Problem(Code.BAD_REQUEST, "The request is not whole."))
-        except Exception:  # one of two places: a bug of ours must cost one request only
-            # Both are the client's words, and the path may hold a line break.
-            log.exception("%s failed", ascii(f"{request.method} {request.path}"))
-            text = "Something went wrong on the box; its log says more."
-            response = problem_response(Problem(Code.INTERNAL, text))
-        if not response.prepared:
-            response.headers.update(HEADERS)
-        # What still comes of a body that nobody has read is not the next head; what follows it is.
-        if connection is not None:
-            request.content.on_eof(connection.request_ended)
-        return response
-
-    @web.middleware
     async def check_caller(request: web.Request, handler: Handler) -> web.StreamResponse:
         house = request.app[HOUSE]
         if not await neighbourhood.welcomes(request, house):
@@ -135,6 +107,43 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
         return await handler(request)
 
     return [speak_plainly, check_caller, check_token]
+
+
+_handling = TaskGuard("a request")
+
+
+@web.middleware
+async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say what is wrong with a request, or with us, in the one form there is for it."""
+    connection = connection_of(request)
+    if connection is not None:
+        connection.request_began()
+    response: web.StreamResponse | None = None
+    moved: web.HTTPException | None = None
+    # A bug of ours must cost one request only.
+    with _handling:
+        try:
+            response = await handler(request)
+        except Problem as problem:
+            response = problem_response(problem)
+        except web.HTTPException as exc:
+            code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
+            response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
+            moved = exc if exc.status < 400 else None
+        except (ConnectionError, ClientError):
+            # The client went away, or sent a body that is not what its headers say.
+            response = problem_response(Problem(Code.BAD_REQUEST, "The request is not whole."))
+    if moved is not None:
+        raise moved
+    if response is None:
+        text = "Something went wrong on the box; its log says more."
+        response = problem_response(Problem(Code.INTERNAL, text))
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    # What still comes of a body that nobody has read is not the next head; what follows it is.
+    if connection is not None:
+        request.content.on_eof(connection.request_ended)
+    return response
 
 
 def problem_response(problem: Problem, status: int | None = None) -> web.Response:

@@ -15,10 +15,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from inglenook.engine.orders import EngineState, Phase
+from inglenook.guarded import counts
 from inglenook.serving.response import Outcome, Status
 
 #: The format as Prometheus asks for it, and every collector that speaks its text.
@@ -112,6 +113,7 @@ class _Now(Collector):
         yield _one_of("heat_level", what, "level", (_LEVELS, state["level"]))
         what = "What holds the box back: 1 at the reason in force."
         yield _one_of("limited", what, "reason", (_REASONS, state["reason"]))
+        yield _unexpected_errors()
 
 
 def _gauge(name: str, what: str, value: float | None) -> Metric:
@@ -119,6 +121,14 @@ def _gauge(name: str, what: str, value: float | None) -> Metric:
     if value is not None:
         gauge.add_metric([], value)
     return gauge
+
+
+def _unexpected_errors() -> Metric:
+    what = "Errors that nobody foresaw, each of them a bug and survived; the log has their traces."
+    counter = CounterMetricFamily("inglenook_unexpected_errors", what, labels=["job"])
+    for job, times in sorted(counts().items()):
+        counter.add_metric([job], times)
+    return counter
 
 
 def _one_of(name: str, what: str, label: str, state: tuple[tuple[str, ...], str]) -> Metric:

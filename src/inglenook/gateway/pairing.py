@@ -12,6 +12,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope, clean_name
 from inglenook.auth.pairing import TRIES, Accepted, PairingWindow, Wrong, attempt
 from inglenook.errors import Code, Problem, StartupError
+from inglenook.guarded import Guard
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class PairingDoor:
         """``on_change`` hears, synchronously, that the window opened or closed."""
         self._allowlist = allowlist
         self._on_change = on_change
+        self._telling = Guard("news of the pairing window")
         self._window: PairingWindow | None = None
         self._guesses_logged = False
         # Done when the window that is open now closes; holds who came in through it, if anybody.
@@ -48,7 +50,7 @@ class PairingDoor:
             self._window.closes_at, self._expire, self._window.secret
         )
         log.info("pairing is open for 5 minutes")
-        self._on_change()
+        self._changed()
         return self._window
 
     async def wait_closed(self) -> Device | None:
@@ -95,7 +97,7 @@ class PairingDoor:
             raise Problem(Code.INTERNAL, text) from exc
         finally:
             _settle(closed, device)
-            self._on_change()
+            self._changed()
         log.info("paired %s (%s)", device.device_id, device.name)
         return device, token
 
@@ -118,7 +120,11 @@ class PairingDoor:
 
     def _close(self, newcomer: Device | None) -> None:
         _settle(self._closed, newcomer)
-        self._on_change()
+        self._changed()
+
+    def _changed(self) -> None:
+        with self._telling:
+            self._on_change()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -13,7 +13,9 @@ from inglenook.gateway.connections import CONNECTIONS
 from inglenook.gateway.house import HOUSE
 from inglenook.gateway.phone import Phone
 from inglenook.gateway.phone_socket import PhoneSocket
+from inglenook.guarded import Guard
 from inglenook.protocol.session import CloseCode
+from inglenook.restarting import TaskGuard
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ class Phones:
     def __init__(self, on_change: Callable[[], None]) -> None:
         """``on_change`` hears, synchronously, that somebody has come or gone."""
         self._on_change = on_change
+        self._telling = Guard("news of a connection")
+        self._serving = TaskGuard("a connection")
         self._phones: set[Phone] = set()
         self._all_gone = asyncio.Event()
         self._stopping = False
@@ -62,15 +66,18 @@ class Phones:
             return socket
         phone = Phone(request.app[HOUSE], socket, on_paired=partial(self._paired, request))
         self._phones.add(phone)
-        self._on_change()
+        self._changed()
+        failed = True
         try:
-            await phone.serve()
-        except Exception:  # one of two places: a bug of ours must cost one phone only
-            log.exception("a connection failed")
-            await socket.close(code=1011, message=b"internal")
+            # A bug of ours must cost one phone only.
+            with self._serving:
+                await phone.serve()
+                failed = False
+            if failed:
+                await socket.close(code=1011, message=b"internal")
         finally:
             self._phones.discard(phone)
-            self._on_change()
+            self._changed()
             if not self._phones:
                 self._all_gone.set()
         return socket
@@ -102,6 +109,10 @@ class Phones:
                     await self._all_gone.wait()
         except TimeoutError:
             log.debug("%d connections did not close in time", len(self._phones))
+
+    def _changed(self) -> None:
+        with self._telling:
+            self._on_change()
 
     def _paired(self, request: web.Request, phone: Phone) -> None:
         """Hold devices to their number of connections, one and all."""

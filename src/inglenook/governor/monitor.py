@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import queue
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
 
 from inglenook.governor.clocks import Clocks
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision, Level, Reason
 from inglenook.governor.readings import Readings
 from inglenook.governor.thermal import Heat
+from inglenook.governor.thread import Begin, driver_thread
 from inglenook.governor.turns import Turn, turn, unlimited
+from inglenook.guarded import Guard
 from inglenook.units import mid_sentence
 
 log = logging.getLogger(__name__)
@@ -35,14 +33,6 @@ _CALM, _IDLE = 5, 2
 
 #: What a sensor is called that was never read.
 _NAMELESS = "that is being read"
-
-_T = TypeVar("_T")
-
-
-class _Begin(Protocol):
-    """Has something done in the thread."""
-
-    def __call__(self, job: Callable[[], _T], /) -> asyncio.Future[_T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +95,12 @@ class Monitor:
         self._pace = pace
         self.calm = False
         self._busy = False
+        self._reading = Guard(
+            "reading sensors and memory", again="sensors and memory can be read again"
+        )
+        self._deciding = Guard("the governor's decision")
+        self._telling = Guard("what the governor's decision means")
+        self._setting_clock = Guard("setting the clock")
         self._state = State()
         self._logged: Decision | None = None
         self._readings = Readings()
@@ -112,7 +108,6 @@ class Monitor:
         self._hangs = False
         self._clocks: Clocks | None = None
         self._clock: float | None = None
-        self._setting: asyncio.Future[None] | None = None
 
     async def run(self, clocks: Clocks | None = None) -> None:
         """Look until cancelled.
@@ -120,29 +115,33 @@ class Monitor:
         Args:
             clocks: With these the clock is capped, and given back at the end; None leaves it alone.
         """
-        self._clocks = clocks
-        with _thread() as begin:
+        self._clocks, self._clock = clocks, None
+        with driver_thread() as begin:
             try:
                 while True:
                     readings = await self._look(begin)
-                    decision = self._decide(readings)
-                    self._set_clock(begin, decision, readings)
-                    await self._pace.sleep(self._pace.every_s * self._pauses(decision))
+                    # What cannot be decided is decided anew at the next look.
+                    with self._deciding:
+                        decision = self._decide(readings)
+                        self._set_clock(begin, decision, readings)
+                    await self._pace.sleep(self._pace.every_s * self._pauses())
             finally:
+                self._give_up_reading()
                 if clocks is not None:
-                    await asyncio.wait([begin(clocks.release)], timeout=_RELEASE_S)
+                    await self._release(begin, clocks)
 
-    def _pauses(self, decision: Decision) -> int:
+    def _pauses(self) -> int:
         """How many pauses to make until the next look."""
         if self.calm:
             return _CALM
-        return 1 if self._busy or decision.reason is not Reason.NONE else _IDLE
+        limited = self._logged is None or self._logged.reason is not Reason.NONE
+        return 1 if self._busy or limited else _IDLE
 
     def forget(self) -> None:
         """Begin anew with heat: what was measured is of a time before the board was suspended."""
         self._state = replace(self._state, heat=Heat())
 
-    async def _look(self, begin: _Begin) -> Readings:
+    async def _look(self, begin: Begin) -> Readings:
         """Read the board, or say that every sensor fails if that cannot be done."""
         if self._pending is None:
             self._pending = begin(self._read)
@@ -152,14 +151,26 @@ class Monitor:
             if not self._hangs:
                 log.warning("reading sensors and memory hangs in the kernel for %g s", READING_S)
             self._hangs = True
-            names = (*self._readings.faulty, *(zone.name for zone in self._readings.zones))
-            return replace(self._readings, zones=(), faulty=names or (_NAMELESS,))
+            return self._faulty()
         if self._hangs:
             log.info("sensors and memory can be read again")
         self._hangs = False
-        self._readings = self._pending.result()
-        self._pending = None
-        return self._readings
+        pending, self._pending = self._pending, None
+        with self._reading:
+            self._readings = pending.result()
+            return self._readings
+        return self._faulty()
+
+    def _faulty(self) -> Readings:
+        """What counts as read if nothing could be: every sensor there was has failed."""
+        names = (*self._readings.faulty, *(zone.name for zone in self._readings.zones))
+        return replace(self._readings, zones=(), faulty=names or (_NAMELESS,))
+
+    def _give_up_reading(self) -> None:
+        """Nobody waits for it any more; it may come when there is no loop to tell."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
 
     def _decide(self, readings: Readings) -> Decision:
         work, now = self._work(), self._pace.clock()
@@ -171,10 +182,11 @@ class Monitor:
         if not self._enabled:
             decision = unlimited(decision, capacity)
         self._say(decision)
-        self._on_look(decision, readings)
+        with self._telling:
+            self._on_look(decision, readings)
         return decision
 
-    def _set_clock(self, begin: _Begin, decision: Decision, readings: Readings) -> None:
+    def _set_clock(self, begin: Begin, decision: Decision, readings: Readings) -> None:
         """Have the thread cap the clock, if that is to change."""
         clocks = self._clocks
         if clocks is None:
@@ -183,10 +195,28 @@ class Monitor:
             # What stands there while the kernel slows the board is not what its owner wants.
             if not readings.throttled_by_kernel:
                 self._clock = 1.0
-                self._setting = begin(clocks.take if self._enabled else clocks.release)
+                self._begin_to_set(begin, clocks.take if self._enabled else clocks.release)
         elif decision.clock != self._clock:
             self._clock = decision.clock
-            self._setting = begin(partial(clocks.cap, decision.clock))
+            self._begin_to_set(begin, partial(clocks.cap, decision.clock))
+
+    def _begin_to_set(self, begin: Begin, change: Callable[[], None]) -> None:
+        begin(change).add_done_callback(self._was_set)
+
+    def _was_set(self, setting: asyncio.Future[None]) -> None:
+        if setting.cancelled():
+            return
+        with self._setting_clock:
+            setting.result()
+            return
+        # Nobody knows what stands there now: it is given back, and looked at anew.
+        self._clock = None
+
+    async def _release(self, begin: Begin, clocks: Clocks) -> None:
+        """Give the clock back, as far as that can be waited for."""
+        released = begin(clocks.release)
+        released.add_done_callback(self._was_set)
+        await asyncio.wait([released], timeout=_RELEASE_S)
 
     def _say(self, decision: Decision) -> None:
         """Write one line if something turned."""
@@ -200,40 +230,3 @@ class Monitor:
             log.log(level, "%s", mid_sentence(decision.sentence))
         else:
             log.log(level, "board %s: %s", decision.level, decision.sentence)
-
-
-@contextlib.contextmanager
-def _thread() -> Iterator[_Begin]:
-    """Have a thread that does, one after the other, whatever the function this gives is given.
-
-    It is a thread of its own, and nobody waits for its end: one that hangs in a driver must not
-    keep the program from ending.
-    """
-    loop = asyncio.get_running_loop()
-    wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-
-    def work() -> None:
-        while (job := wanted.get()) is not None:
-            job()
-
-    def begin(job: Callable[[], _T], /) -> asyncio.Future[_T]:
-        result: asyncio.Future[_T] = loop.create_future()
-
-        def do() -> None:
-            done = job()
-            with contextlib.suppress(RuntimeError):  # it hung, and the loop is closed by now
-                loop.call_soon_threadsafe(_tell, result, done)
-
-        wanted.put(do)
-        return result
-
-    threading.Thread(target=work, name="governor", daemon=True).start()
-    try:
-        yield begin
-    finally:
-        wanted.put(None)
-
-
-def _tell(result: asyncio.Future[_T], done: _T) -> None:
-    if not result.cancelled():
-        result.set_result(done)

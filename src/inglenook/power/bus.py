@@ -12,6 +12,7 @@ from dbus_fast import BusType, DBusFastError, Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from inglenook.errors import InglenookError
+from inglenook.guarded import Guard
 from inglenook.power.login1 import Inhibitor, News, NoLogind, Refused
 
 #: Both answer within milliseconds; what takes this long hangs.
@@ -57,6 +58,7 @@ class LogindBus:
         self._bus = bus
         self._heard = heard
         self._owner: str | None = None
+        self._telling = Guard("news of logind")
         self._arriving: dict[int, list[int]] = {}
 
     async def begin(self) -> None:
@@ -165,9 +167,10 @@ class LogindBus:
             else:
                 wanted.extend(message.unix_fds)
         if message.message_type is MessageType.SIGNAL:
-            news = self._news(message)
-            if news is not None:
-                self._heard(news)
+            with self._telling:
+                news = self._news(message)
+                if news is not None:
+                    self._heard(news)
 
     def _news(self, message: Message) -> News | None:
         # Any program may send any signal straight to us, so it matters who did.

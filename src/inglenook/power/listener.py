@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 
 from inglenook.errors import StartupError
+from inglenook.guarded import Guard
 from inglenook.power.magic import PACKET_BYTES_MAX, is_called
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class WakeListener:
         self._macs = macs
         self._on_called = on_called
         self._called_at = -math.inf
+        self._hearing = Guard("a magic packet")
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -92,7 +94,8 @@ class WakeListener:
                     log.debug("a magic packet could not be read: %s", exc)
                     await asyncio.sleep(_FAULT_REST_S)
                     continue
-                self._hear(first, loop.time())
+                with self._hearing:
+                    self._hear(first, loop.time())
                 await asyncio.sleep(_REST_S)
 
     def _hear(self, first: bytes, now: float) -> None:

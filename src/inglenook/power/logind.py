@@ -11,10 +11,12 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 
+from inglenook.guarded import Guard
 from inglenook.power.boottime import read_clocks
 from inglenook.power.bus import LogindBus, open_logind
 from inglenook.power.login1 import News, NoLogind, Refused
 from inglenook.power.resume import Clocks, ResumeWatch
+from inglenook.restarting import TaskGuard, keep_running
 from inglenook.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,10 @@ class Logind:
         self._locks: dict[_Kind, int] = {}
         self._refused: set[_Kind] = set()
         self._missing = False
+        self._leaving_well = TaskGuard("getting ready for the board's sleep")
+        self._coming_back = Guard("waking after the board's sleep")
+        #: Nobody has heard yet that the board is awake.
+        self._owes_resume = False
         self._bus: LogindBus | None = None
         #: What there is to do; None is that `busy` has changed.
         self._news: asyncio.Queue[News | None] = asyncio.Queue()
@@ -120,13 +126,16 @@ class Logind:
     async def run(self) -> None:
         """Hold the locks and tell of sleep until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._look(), name="sleep clocks")
-            tasks.create_task(self._keep_connected(), name="logind")
+            looking = keep_running("looking for sleep by the clocks", self._look)
+            tasks.create_task(looking, name="sleep clocks")
+            following = keep_running("following logind", self._keep_connected)
+            tasks.create_task(following, name="logind")
 
     async def _look(self) -> None:
         """Notice by the clocks alone that the board was asleep."""
         while True:
             await asyncio.sleep(self._look_every_s)
+            self._tell_resume()
             slept_s = self._watch.looked(self._clocks())
             self._resumed(slept_s)
             if slept_s == 0:  # else logind will say that it may be asked for locks again
@@ -140,7 +149,15 @@ class Logind:
             log.info("awake again after %s asleep", format_duration(round(slept_s)))
         else:
             log.info("the board was not suspended after all")
-        self._on_resume()
+        self._owes_resume = True
+        self._tell_resume()
+
+    def _tell_resume(self) -> None:
+        """Tell that the board is awake; if that fails it is told at the next look."""
+        if self._owes_resume:
+            with self._coming_back:
+                self._on_resume()
+                self._owes_resume = False
 
     async def _keep_connected(self) -> None:
         wait_s = _FIRST_S
@@ -218,7 +235,8 @@ class Logind:
         deadline = asyncio.timeout(within_s)
         try:
             async with deadline:
-                await self._on_sleep()
+                with self._leaving_well:
+                    await self._on_sleep()
         except TimeoutError:
             if not deadline.expired():
                 raise

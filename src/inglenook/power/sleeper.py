@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
+from inglenook.guarded import Guard
 from inglenook.power.idle import (
     Abilities,
     Activity,
@@ -23,6 +24,9 @@ from inglenook.power.settings import PowerSettings
 
 #: Looked at so often at least, seconds: hours of the day, and what other programs ask for.
 _LOOK_S = 60.0
+
+#: A level that could not be told is told anew after so long, seconds.
+_TELL_AGAIN_S = 1.0
 
 
 class Sleeper:
@@ -53,6 +57,8 @@ class Sleeper:
         self._use: Use | None = None
         self._going_on = Activity()
         self._level = Level.IDLE
+        self._asking = Guard("what keeps the box awake")
+        self._telling = Guard("going to sleep or waking")
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -98,14 +104,25 @@ class Sleeper:
     def _look(self, change: Callable[[Use, float], Use]) -> None:
         if self._use is None:
             return
-        now, activity = self._now(), self._activity()
+        now, activity = self._now(), self._going_on
+        with self._asking:
+            activity = self._activity()
         # What went on at the last look did so until now, or very nearly.
         use = seen(change(self._use, now), self._going_on, now)
         self._use, self._going_on = seen(use, activity, now), activity
         self._look_again(now)
-        before, self._level = self._level, self._judge(activity, now)
-        if self._level is not before:
-            self._on_level(self._level)
+        judged = self._judge(activity, now)
+        if judged is not self._level:
+            self._tell(judged)
+
+    def _tell(self, level: Level) -> None:
+        before, self._level = self._level, level
+        with self._telling:
+            self._on_level(level)
+            return
+        # Nobody has acted by it. It must not be taken for told: a box that is to wake has to.
+        self._level = before
+        self._look_at(self._now() + _TELL_AGAIN_S)
 
     def _judge(self, activity: Activity, now: float) -> Level:
         assert self._use is not None
@@ -114,7 +131,9 @@ class Sleeper:
     def _look_again(self, now: float) -> None:
         """See to it that the next look comes in time; one that comes too early does no harm."""
         assert self._use is not None
-        due = now + min(next_look_s(self._use, self.settings, now), _LOOK_S)
+        self._look_at(now + min(next_look_s(self._use, self.settings, now), _LOOK_S))
+
+    def _look_at(self, due: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -122,7 +141,9 @@ class Sleeper:
         self._timer = asyncio.get_running_loop().call_at(due, self._due)
 
     def _due(self) -> None:
+        # Whatever becomes of this look, there will be another.
         self._timer = None
+        self._look_at(self._now() + _LOOK_S)
         self.changed()
 
     @staticmethod

@@ -10,11 +10,15 @@ import msgspec
 
 from inglenook.engine.orders import Engine, Phase, Prepare, Prepared, Refused
 from inglenook.errors import Problem
+from inglenook.guarded import Guard
 from inglenook.serving.order import problem_of
 
 #: From one order to read for a device to the next: as often as somebody pauses. Each has the engine
 #: render the conversation and make tokens of what is new in it.
 PACE_S: Final = 0.3
+
+_giving = Guard("giving a prompt to the engine")
+_telling = Guard("news of what was read ahead")
 
 
 class Clock(Protocol):
@@ -74,13 +78,18 @@ class Preparation:
         """See `PrepareSink.unloaded`."""
         self.end()
 
+    def broken(self) -> None:
+        """See `PrepareSink.broken`. If it was over, that may not have come to its end."""
+        self.end()
+
     def end(self) -> None:
         """Nothing more is done for it."""
         self.over = True
         # A phone that is slow to take the news of many must not have us keep what they were about.
         self.order = msgspec.structs.replace(self.order, messages=())
         self._ahead.ended(self)
-        self._on_over()
+        with _telling:
+            self._on_over()
 
 
 class ReadAhead:
@@ -193,7 +202,7 @@ class ReadAhead:
             preparation.order = order
             self._reading[device_id] = preparation
             self._pace(device_id)
-            self._engine.prepare(order, preparation)
+            self._give(preparation)
 
     def _pace(self, device_id: str) -> None:
         """Let a while pass before the next of this device."""
@@ -204,3 +213,9 @@ class ReadAhead:
             self._begin()
 
         self._clock().call_later(PACE_S, due)
+
+    def _give(self, preparation: Preparation) -> None:
+        with _giving:
+            self._engine.prepare(preparation.order, preparation)
+            return
+        preparation.broken()

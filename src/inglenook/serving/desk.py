@@ -13,6 +13,8 @@ from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.engine.orders import Engine, EngineState, Phase
 from inglenook.errors import Code, Problem
+from inglenook.guarded import Guard
+from inglenook.restarting import HEART_TRIES, keep_running
 from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.ahead import Preparation, ReadAhead
 from inglenook.serving.job import Job
@@ -61,11 +63,15 @@ class Desk:
         self._recorder = recorder
         self._on_change = on_change
         self._on_over = on_over
+        self._telling = Guard("news of the desk")
+        self._giving = Guard("giving an answer to the engine")
         self._places = Places(max_active)
         self._shelf = Shelf(settings.resume_ttl_s, settings.unread_grace_s)
         self._numbers = itertools.count(1)
         self._ahead = ReadAhead(engine, self._numbers)
-        self._publisher = Publisher(recorder, self._shelf, self._now, self._everything)
+        self._publisher = Publisher(
+            recorder, self._shelf, self._now, self._everything, self._broken
+        )
         self._restorer = Restorer(self._shelf, self, self._now, settings.resume_ttl_s)
         self._is_welcome: Callable[[str], bool] = lambda _device_id: True
         self._occupied = asyncio.Event()
@@ -156,7 +162,7 @@ class Desk:
             raise Problem(Code.BUSY, "The box has no time to read ahead just now.")
         order = prepare_order(request, profile_for(self._engine.state.model))
         preparation = self._ahead.take(device_id, order, on_over)
-        self._on_change()
+        self._changed()
         return preparation
 
     def stop_preparing(self, preparation: Preparation) -> None:
@@ -222,15 +228,24 @@ class Desk:
         """Show news and tidy up until `stop`."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tidy = tasks.create_task(self._tidy_up(), name="desk-tidy")
-                disk = tasks.create_task(self._look_after_disk(), name="desk-disk")
-                await self._publisher.run()
+                tidying = keep_running("tidying up answers", self._tidy_up)
+                tidy = tasks.create_task(tidying, name="desk-tidy")
+                caring = keep_running("bringing answers onto the disk", self._look_after_disk)
+                disk = tasks.create_task(caring, name="desk-disk")
+                await keep_running("publishing answers", self._publisher.run, tries=HEART_TRIES)
                 if not self._recorder.keeps:
                     await self._end_all(shutting_down())
                 tidy.cancel()
                 disk.cancel()
         finally:
+            await self._close_recorder()
+
+    async def _close_recorder(self) -> None:
+        with Guard("closing the journal"):
             await self._recorder.close()
+            return
+        # Its thread has to end, and its file to be closed.
+        await self._recorder.close()
 
     async def checkpoint(self) -> None:
         """Bring everything that phones were shown onto the disk: the power may go soon."""
@@ -254,7 +269,7 @@ class Desk:
     def lost(self, job: Job) -> None:
         """See `JobOwner.lost`."""
         self._places.returns(job)
-        self._on_change()
+        self._changed()
 
     def stood_aside(self, job: Job) -> None:
         """See `JobOwner.stood_aside`."""
@@ -264,8 +279,9 @@ class Desk:
     def over(self, job: Job) -> None:
         """See `JobOwner.over`."""
         self._places.over(job, self._now())
-        assert job.ending is not None
-        self._on_over(*job.ending)
+        if job.ending is not None:
+            with self._telling:
+                self._on_over(*job.ending)
         if self._shelf.get(job.response.response_id) is None:
             # Its device was forgotten, and the engine has kept it just now.
             self._engine.purge()
@@ -297,7 +313,11 @@ class Desk:
         # Unloaded with a reason to be, it stays so until that is over; else it is loaded for them.
         held = state.phase is Phase.UNLOADED and self._places.limits.max_active == 0
         self._places.tell_places(loading=state.phase is not Phase.READY and not held)
-        self._on_change()
+        self._changed()
+
+    def _changed(self) -> None:
+        with self._telling:
+            self._on_change()
 
     def _may_begin(self) -> bool:
         return self._engine.state.phase is Phase.READY and not self._closed
@@ -319,7 +339,16 @@ class Desk:
             job.fail(Problem(Code.MODEL_MISSING, text))
             return
         self._places.active[response.response_id] = job
-        self._engine.start(job.attempt(next(self._numbers), model_id), job)
+        with self._giving:
+            self._engine.start(job.attempt(next(self._numbers), model_id), job)
+            return
+        job.broken()
+
+    def _broken(self, job: Job) -> None:
+        """Something of a job cannot be shown, in a way nobody foresaw: it ends."""
+        with self._giving:
+            self._engine.cancel(job.start.job)
+        job.broken()
 
     def _take_back(self, saved: list[Saved], last: Moment) -> None:
         """Go on with what a journal holds of an earlier life."""
@@ -375,8 +404,16 @@ class Desk:
                     log.info("answer %s is cancelled: nobody reads it", response.response_id)
             self._places.forget_idle()
             self._restorer.tidy()
+            self._put_right()
             if not len(self._shelf):
                 self._occupied.clear()
+
+    def _put_right(self) -> None:
+        """See to what would stand still if news of it got lost in an error nobody foresaw."""
+        for job in [job for job in self._places.active.values() if job.over]:
+            self.over(job)
+        if self._places.load.queued and self._may_begin():
+            self._pump()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -214,6 +214,11 @@ class Job:
             return
         self._stand_aside()
 
+    def broken(self) -> None:
+        """See `Sink.broken`: a bug of ours must cost one answer only."""
+        if not self.over:
+            self.fail(broken_problem())
+
     def fail(self, problem: Problem) -> None:
         """End it with an error; text so far stays."""
         self._end(Status.FAILED, problem=problem)
@@ -324,6 +329,12 @@ class JobOwner(Protocol):
 
     def over(self, job: Job) -> None:
         """It has ended; its last change waits to be taken."""
+
+
+def broken_problem() -> Problem:
+    """What a reader is told of an answer that a bug of ours has ended."""
+    text = "Something went wrong on the box with this answer; its log says more."
+    return Problem(Code.INTERNAL, text)
 
 
 def _rate(tokens: int, duration_s: float) -> float | None:

@@ -6,10 +6,13 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from inglenook.serving.job import Job
+from inglenook.guarded import Guard
+from inglenook.restarting import TaskGuard
+from inglenook.serving.job import Job, broken_problem
 from inglenook.serving.journal import Opening, Saved
 from inglenook.serving.moments import Moment
 from inglenook.serving.recorder import Recorder
+from inglenook.serving.response import Change, Ending, Outcome, Status
 from inglenook.serving.shelf import Shelf
 
 #: Shortest time between two frames of one response: 10 a second read as a stream. More cost: each
@@ -31,6 +34,7 @@ class Publisher:
         shelf: Shelf,
         now: Callable[[], float],
         everything: Callable[[list[Saved], Moment], list[Saved]],
+        on_broken: Callable[[Job], None] = lambda _job: None,
     ) -> None:
         """Write to ``recorder`` what is told here, and then show it on ``shelf``.
 
@@ -41,9 +45,15 @@ class Publisher:
             everything: Called when a journal that failed can be written again. It is given what
                 stands in there of an earlier life, and when that was written; it gives all that
                 readers have been shown, to be written anew.
+            on_broken: Called, synchronously, with a job that cannot be shown any further, in a way
+                nobody foresaw; its readers are told that it has failed.
         """
         self._everything = everything
         self._recorder = recorder
+        self._on_broken = on_broken
+        self._taking = Guard("taking what is new of an answer")
+        self._keeping = TaskGuard("keeping answers on the disk")
+        self._showing = Guard("showing an answer")
         self._shelf = shelf
         self._now = now
         self._openings: list[Opening] = []
@@ -122,18 +132,42 @@ class Publisher:
         failing = self._recorder.error is not None
         if self._recorder.due(asked=bool(openings)) or (last and failing):
             # Before anything is taken from the jobs: they and the responses agree now.
-            await self._recorder.revive(self._everything)
-        told = [(job.response, job.take_change()) for job in with_news]
-        changes = [(response, change) for response, change in told if change is not None]
+            with self._keeping:
+                await self._recorder.revive(self._everything)
+        told = [(job, self._take(job)) for job in with_news]
+        changes = [(job, change) for job, change in told if change is not None]
         if openings or changes:
-            await self._recorder.write(openings, [change for _response, change in changes])
+            # What could not be kept is shown all the same, as where there is no journal.
+            with self._keeping:
+                await self._recorder.write(openings, [change for _job, change in changes])
         for opening in openings:
             opened = self._shelf.get(opening.response_id)
             if opened is not None:
                 opened.open()
-        for response, change in changes:
-            response.apply(change, self._now())
+        for job, change in changes:
+            self._show(job, change)
         dropped, self._dropped = self._dropped, []
         purge, self._purge = self._purge, False
         if dropped or purge:
             self._recorder.forget(dropped, purge=purge)
+
+    def _take(self, job: Job) -> Change | None:
+        with self._taking:
+            return job.take_change()
+        return self._break_off(job)
+
+    def _show(self, job: Job, change: Change) -> None:
+        with self._showing:
+            job.response.apply(change, self._now())
+            return
+        if not job.response.status.over:
+            with self._showing:
+                job.response.apply(self._break_off(job), self._now())
+
+    def _break_off(self, job: Job) -> Change:
+        """End a job that cannot be shown; returns what there is to show of that."""
+        with self._taking:
+            self._on_broken(job)
+        self._with_news.pop(job, None)
+        ending = Ending(job.response.next_seq, Status.FAILED, Outcome(problem=broken_problem()))
+        return Change(job.response.response_id, False, (), (), ending)

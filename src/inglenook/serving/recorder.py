@@ -6,13 +6,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from inglenook.guarded import Guard
 from inglenook.serving.journal import Journal, Opening, Saved
 from inglenook.serving.moments import Moment, read_moment
 from inglenook.serving.response import Change
+from inglenook.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,9 @@ class Recorder:
         self._read = False
         self._tried_at = 0.0
         # One writes and is never kept waiting by the card, the other may be.
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="journal-card")
+        self._writing = Threads(1, thread_name_prefix="journal")
+        self._aside = Threads(1, thread_name_prefix="journal-card")
+        self._working = Guard("the journal", foreseen=(OSError, sqlite3.Error))
         self._emptying = asyncio.Lock()
         # Its file is not removed while it comes back.
         self._reviving = asyncio.Lock()
@@ -195,15 +197,17 @@ class Recorder:
 
     async def close(self) -> None:
         """Bring everything onto the disk and end the threads."""
-        await self._forget_now()
-        if self._journal is not None and self.keeps and self._read:
-            await self._do(self._journal.note, read_moment())
-        await self.sync()
-        if self._journal is not None and self.keeps:
-            await self._do(self._journal.close, aside=True)
-        # In this order: what failed is closed by the one, once the other has done.
-        for thread in (self._aside, self._writing):
-            await asyncio.to_thread(thread.shutdown)
+        try:
+            await self._forget_now()
+            if self._journal is not None and self.keeps and self._read:
+                await self._do(self._journal.note, read_moment())
+            await self.sync()
+            if self._journal is not None and self.keeps:
+                await self._do(self._journal.close, aside=True)
+        finally:
+            # In this order: what failed is closed by the one, once the other has done.
+            for thread in (self._aside, self._writing):
+                await asyncio.to_thread(thread.shutdown)
 
     async def _sync_on(self) -> None:
         while True:
@@ -310,8 +314,15 @@ class Recorder:
         except (OSError, sqlite3.Error) as exc:
             log.debug("the journal was not closed in order: %s", exc)
 
-    async def _run(self, thread: ThreadPoolExecutor, work: Callable[..., _T], *args: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(thread, work, *args)
+    async def _run(self, thread: Threads, work: Callable[..., _T], *args: object) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(thread, partial(self._foreseen, work, *args))
+
+    def _foreseen(self, work: Callable[..., _T], *args: object) -> _T:
+        """Do the work; what nobody foresaw is raised as a fault of the disk, once it is logged."""
+        with self._working:
+            return work(*args)
+        raise OSError("an error nobody foresaw; the log has its trace")
 
 
 def _words(exc: Exception) -> str:

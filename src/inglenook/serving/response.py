@@ -9,6 +9,10 @@ from enum import StrEnum
 
 from inglenook.chat.thinking import Channel
 from inglenook.errors import Problem
+from inglenook.guarded import Guard
+
+#: Readers are other rooms' and other phones' concern: one that fails costs nobody else a frame.
+_waking = Guard("waking a reader")
 
 
 class Status(StrEnum):
@@ -278,7 +282,8 @@ class Response:
 
     def _wake(self) -> None:
         for wake in self._readers:
-            wake()
+            with _waking:
+                wake()
 
 
 def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:

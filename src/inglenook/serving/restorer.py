@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from inglenook.guarded import Guard
 from inglenook.serving.job import Job, JobOwner
 from inglenook.serving.journal_rows import NO_START, Opening, Saved
 from inglenook.serving.moments import Moment, age_s
@@ -48,6 +49,7 @@ class Restorer:
         self._now = now
         self._resume_ttl_s = resume_ttl_s
         self._jobs: dict[str, Job] = {}
+        self._restoring = Guard("bringing back an answer")
 
     def add(self, job: Job) -> None:
         """A job is new."""
@@ -87,8 +89,12 @@ class Restorer:
             if old_s > self._resume_ttl_s or not welcome:
                 restored.dropped.append(opening.response_id)
                 restored.unwelcome = restored.unwelcome or not welcome
-            else:
+                continue
+            # One that does not fit together must not keep the box from starting.
+            with self._restoring:
                 self._bring_back(item, self._now() - old_s, restored)
+                continue
+            restored.dropped.append(opening.response_id)
         return restored
 
     def everything(self, now: Moment) -> list[Saved]:
@@ -104,7 +110,6 @@ class Restorer:
         change = Change(opening.response_id, begun, item.pieces, item.tokens, item.ending)
         response.apply(change, ended_at)
         response.opened = True
-        self._shelf.add(response, opening.idempotency_key)
         if item.ending is None:
             skipped = _SKIPPED_SEQS_MAX // 2 + secrets.randbelow(_SKIPPED_SEQS_MAX // 2)
             response.skip_to(response.next_seq + skipped)
@@ -114,6 +119,7 @@ class Restorer:
             )
             self.add(job)
             restored.jobs.append(job)
+        self._shelf.add(response, opening.idempotency_key)
 
     def _saved(self, response: Response, now: Moment) -> Saved:
         job = self._jobs.get(response.response_id)

@@ -1,0 +1,60 @@
+"""A thread for what may hang in a driver. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol, TypeVar
+
+from inglenook.threads import without_stop
+
+_T = TypeVar("_T")
+
+
+class Begin(Protocol):
+    """Has something done in the thread; what is raised there, the future raises."""
+
+    def __call__(self, job: Callable[[], _T], /) -> asyncio.Future[_T]:
+        """Never waits."""
+
+
+@contextlib.contextmanager
+def driver_thread() -> Iterator[Begin]:
+    """Have a thread that does, one after the other, whatever the function this gives is given.
+
+    Nobody waits for its end, as the program would for an executor's: one that hangs in a driver
+    must not keep the program from ending.
+    """
+    wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (job := wanted.get()) is not None:
+            job()
+
+    def begin(job: Callable[[], _T], /) -> asyncio.Future[_T]:
+        result: Future[_T] = Future()
+        wanted.put(partial(_do, job, result))
+        return asyncio.wrap_future(result)
+
+    threading.Thread(target=work, name="governor", daemon=True).start()
+    try:
+        yield begin
+    finally:
+        wanted.put(None)
+
+
+def _do(job: Callable[[], _T], result: Future[_T]) -> None:
+    """Have the job done, unless nobody waits for it any more."""
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        done = without_stop(job)
+    except BaseException as exc:  # noqa: BLE001  # whoever waits for it is the one to raise it
+        result.set_exception(exc)
+    else:
+        result.set_result(done)

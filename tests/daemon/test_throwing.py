@@ -1,0 +1,180 @@
+"""An exception nobody named, out of anything that can throw, ends in a log line and a working box.
+
+What there is to throw is read from the source; `throwing_table` says of each when it is called. One
+that is in no table fails the first test here, and so does one that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.throwing_table import AFTER, AT, BEGINNING, ENDING, JOURNAL, NOT_HERE
+from tests.parts.inner_box import STEPS, InnerBox, make_box
+from tests.parts.throwing import Thrower, throwables
+
+#: For what takes well below a second on an idle machine.
+SOON_S = 20.0
+
+#: What happens to a box may never come to its end if something in it was thrown.
+STEP_S = 1.0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's own: the control socket's path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="box") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def thrower() -> Thrower:
+    return Thrower()
+
+
+@pytest.fixture
+def inner_box(folder: Path, thrower: Thrower, monkeypatch: pytest.MonkeyPatch) -> InnerBox:
+    return make_box(folder, monkeypatch, thrower)
+
+
+def test_everything_that_can_throw_is_in_the_table() -> None:
+    """Once, and nothing else is."""
+    listed = Counter(
+        [
+            *(name for names in AT.values() for name in names),
+            *BEGINNING,
+            *ENDING,
+            *AFTER,
+            *JOURNAL,
+            *(name for names in NOT_HERE.values() for name in names),
+        ]
+    )
+    there = {str(each) for each in throwables()}
+
+    assert sorted(there - set(listed)) == [], "say in throwing_table.py when these are called"
+    assert sorted(set(listed) - there) == [], "these are gone"
+    assert [name for name, times in listed.items() if times > 1] == []
+    assert set(AT) <= set(STEPS)
+
+
+def was_told(thrower: Thrower, caplog: pytest.LogCaptureFixture) -> bool:
+    """Whether the log has what was thrown, as an error and with its trace."""
+    return any(
+        record.levelno >= logging.ERROR
+        and record.exc_info is not None
+        and thrower.is_thrown(record.exc_info[1])
+        for record in caplog.records
+    )
+
+
+async def throw(box: InnerBox, thrower: Thrower, step: str, *names: str) -> None:
+    """Have the first of these throw while that happens, whatever becomes of what happens.
+
+    The others throw when they are called because of that.
+    """
+    thrower.arm(*names)
+    try:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(STEP_S):
+                await getattr(box, step)()
+        async with asyncio.timeout(SOON_S):
+            while any(not thrower.thrown[name] for name in names):  # noqa: ASYNC110  # in threads
+                await asyncio.sleep(0.005)
+    finally:
+        thrower.disarm()
+
+
+@pytest.mark.parametrize("step", AT)
+async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
+    step: str,
+    inner_box: InnerBox,
+    thrower: Thrower,
+    caplog: pytest.LogCaptureFixture,
+    subtests: pytest.Subtests,
+) -> None:
+    """A phone is answered, states are pushed, the governor looks on; and the box ends well."""
+    async with inner_box.running():
+        await inner_box.check()
+        for name in AT[step]:
+            with subtests.test(name):
+                caplog.clear()
+                await throw(inner_box, thrower, step, name)
+                await inner_box.check()
+                assert was_told(thrower, caplog), "nothing in the log"
+
+
+@pytest.mark.parametrize("name", JOURNAL)
+async def test_what_the_journal_throws_is_told(
+    name: str, inner_box: InnerBox, thrower: Thrower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each in a box of its own: a journal that failed is not used as if nothing had happened."""
+    async with inner_box.running():
+        await inner_box.check()
+        await throw(inner_box, thrower, JOURNAL[name], name)
+        await inner_box.check()
+        assert was_told(thrower, caplog)
+
+
+@pytest.mark.parametrize("name", AFTER)
+async def test_what_is_thrown_while_another_fault_is_dealt_with(
+    name: str, inner_box: InnerBox, thrower: Thrower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may cost one answer more, not the box."""
+    async with inner_box.running():
+        await inner_box.check()
+        step, first = AFTER[name]
+        await throw(inner_box, thrower, step, first, name)
+        await inner_box.check()
+        assert was_told(thrower, caplog)
+
+
+async def test_a_job_that_fails_as_it_begins_is_begun_again(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    subtests: pytest.Subtests,
+) -> None:
+    """The box comes up all the same."""
+    for number, name in enumerate(BEGINNING):
+        with subtests.test(name), monkeypatch.context() as patch:
+            caplog.clear()
+            thrower = Thrower()
+            own = folder / str(number)
+            own.mkdir()
+            box = make_box(own, patch, thrower)
+            thrower.arm(name)
+            async with box.running():
+                await box.check()
+                async with asyncio.timeout(SOON_S):
+                    while not thrower.thrown[name]:  # noqa: ASYNC110  # it may be in a thread
+                        await asyncio.sleep(0.005)
+                await box.check()
+            assert was_told(thrower, caplog), "nothing in the log"
+
+
+async def test_what_is_thrown_as_the_box_ends_does_not_keep_it_from_ending(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    subtests: pytest.Subtests,
+) -> None:
+    """In time, with nothing left behind; the log says what went wrong."""
+    for number, name in enumerate(ENDING):
+        with subtests.test(name), monkeypatch.context() as patch:
+            caplog.clear()
+            thrower = Thrower()
+            own = folder / str(number)
+            own.mkdir()
+            box = make_box(own, patch, thrower)
+            async with box.running():
+                await box.check()
+                thrower.arm(name)
+            assert thrower.thrown[name]
+            assert was_told(thrower, caplog), "nothing in the log"

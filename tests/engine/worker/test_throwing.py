@@ -1,0 +1,66 @@
+"""An exception nobody named in the engine ends its process; the answer goes on with the next.
+
+A few hooks stand for all: whatever is raised there comes to the end of the process.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.parts.faults import engine_room, read_until
+
+#: The real engine, one function of which fails the first time that one of its engines calls it
+#: while an answer is being written.
+_WORKER = """
+import importlib, os, runpy, sys
+module, owner, name, marker = {place!r}
+holder = getattr(importlib.import_module(f"inglenook.engine.worker.{{module}}"), owner)
+original = getattr(holder, name)
+calls = 0
+def failing(*args, **kwargs):
+    global calls
+    # Not while it loads: what is raised in a callback of the library's is lost there.
+    calls += name != "send" or any(type(event).__name__ == "Step" for event in args)
+    if calls > 2 and not os.path.exists(marker):
+        open(marker, "x").close()
+        raise ZeroDivisionError("what nobody foresaw")
+    return original(*args, **kwargs)
+setattr(holder, name, failing)
+runpy.run_module("inglenook.engine.worker", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        ("batcher", "Batcher", "step"),
+        ("sampler", "Sampler", "sample"),
+        ("text", "TextAssembler", "push"),
+        ("pipe", "Pipe", "send"),
+    ],
+    ids=lambda hook: f"{hook[0]}.{hook[2]}",
+)
+async def test_an_engine_that_raises_ends_and_the_answer_goes_on(
+    hook: tuple[str, str, str],
+    starter_model: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With a line in the log and the last words of the process, which are the trace."""
+    marker = tmp_path / "failed"
+    worker = (sys.executable, "-c", _WORKER.format(place=(*hook, str(marker))))
+    body = {"messages": [{"role": "user", "content": "Count upwards."}], "max_tokens": 40}
+    async with engine_room(starter_model, tmp_path, worker=worker) as room:
+        await read_until(room.desk.submit("ada", {**body, "max_tokens": 1}), 99)
+        response = room.desk.submit("ada", {**body, "ignore_eos": True})
+        await read_until(response, 10_000)
+
+    assert marker.exists()
+    assert response.status in ("completed", "incomplete")
+    assert response.outcome is not None
+    assert response.outcome.completion_tokens == 40
+    assert "the engine ended with exit code 1; it starts again in 0.2 s" in caplog.text
+    assert "ZeroDivisionError: what nobody foresaw" in caplog.text
