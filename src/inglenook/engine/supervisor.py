@@ -93,7 +93,8 @@ class Supervisor:
         self._telling = Guard("news of the engine")
         # No `TaskGuard`: also when this is cancelled, the process has to be gone.
         self._burying = Guard("ending the engine")
-        self._attempting = TaskGuard("starting and following the engine")
+        self._attempting = TaskGuard("starting the engine")
+        self._following = TaskGuard("following the engine", foreseen=(EngineError,))
         self._limits = Limits()
         self._purge = False
         self._wanted = asyncio.Event()
@@ -207,7 +208,7 @@ class Supervisor:
         """As `_attempt`; what nobody foresaw there is as if the engine had died of it."""
         with self._attempting:
             return await self._attempt()
-        why = EngineError("the engine could not be started, or followed; the log says why")
+        why = EngineError("the engine could not be started; the log says why")
         return self._after_death(self._state.model, why)
 
     async def _attempt(self) -> float:
@@ -228,7 +229,9 @@ class Supervisor:
         except EngineError as exc:
             return self._after_death(name, exc)
         try:
-            await self._converse(child, name, load)
+            with self._following:
+                await self._converse(child, name, load)
+            raise EngineError("the engine could not be followed; the log says why")
         except ModelUnloadable as exc:
             return self._without_model(name, str(exc), at_least_s=self._delay_s())
         except EngineError as exc:
