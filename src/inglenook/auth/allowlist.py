@@ -29,6 +29,7 @@ from inglenook.auth.devices import (
 )
 from inglenook.auth.files import locked, read_private, write_private
 from inglenook.errors import Code, Problem, StartupError
+from inglenook.guarded import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Allowlist:
         self._read_stamp: _Stamp | None = None
         self._warned = False
         self._touching = threading.Lock()
+        self._noting = Guard("noting when a device was last seen")
 
     @property
     def roster(self) -> Roster:
@@ -199,7 +201,9 @@ class Allowlist:
 
     def _touch_and_release(self, device_id: str, now: float) -> None:
         try:
-            self.touch(device_id, now)
+            # Nobody waits for this thread, so nobody else would say what it raised.
+            with self._noting:
+                self.touch(device_id, now)
         finally:
             self._touching.release()
 
