@@ -84,6 +84,8 @@ class Journal:
             OSError, sqlite3.Error: If no journal can be kept there at all.
         """
         written_at = self._written_at()
+        # What an earlier try has left open, if whoever made it did not come to an end.
+        self.close()
         try:
             return self._open_and_read(written_at)
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as exc:

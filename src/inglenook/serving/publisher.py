@@ -130,26 +130,41 @@ class Publisher:
         openings, self._openings = self._openings, []
         with_news, self._with_news = self._with_news, {}
         failing = self._recorder.error is not None
-        if self._recorder.due(asked=bool(openings)) or (last and failing):
-            # Before anything is taken from the jobs: they and the responses agree now.
-            with self._keeping:
+        # Before anything is taken from the jobs: they and the responses agree now.
+        with self._keeping:
+            if self._recorder.due(asked=bool(openings)) or (last and failing):
                 await self._recorder.revive(self._everything)
         told = [(job, self._take(job)) for job in with_news]
         changes = [(job, change) for job, change in told if change is not None]
         if openings or changes:
-            # What could not be kept is shown all the same, as where there is no journal.
-            with self._keeping:
-                await self._recorder.write(openings, [change for _job, change in changes])
+            await self._keep(openings, [change for _job, change in changes])
         for opening in openings:
             opened = self._shelf.get(opening.response_id)
             if opened is not None:
                 opened.open()
         for job, change in changes:
             self._show(job, change)
+        self._forget()
+
+    async def _keep(self, openings: list[Opening], changes: list[Change]) -> None:
+        """Write it; what could not be kept is shown all the same, as where there is no journal."""
+        with self._keeping:
+            await self._recorder.write(openings, changes)
+            return
+        # Or later changes would be written behind a gap.
+        with self._keeping:
+            self._recorder.distrust()
+
+    def _forget(self) -> None:
         dropped, self._dropped = self._dropped, []
         purge, self._purge = self._purge, False
-        if dropped or purge:
+        if not (dropped or purge):
+            return
+        with self._keeping:
             self._recorder.forget(dropped, purge=purge)
+            return
+        # Tried again with whatever is published next.
+        self._dropped[:0], self._purge = dropped, self._purge or purge
 
     def _take(self, job: Job) -> Change | None:
         with self._taking:

@@ -38,6 +38,8 @@ _NOTE_EVERY_S, _NOTE_PART = 60.0, 0.25
 LOG_STEP_BYTES = 2**20
 LOG_BYTES_MAX = 32 * 2**20
 
+_UNFORESEEN = "an error nobody foresaw; the log has its trace"
+
 
 class Recorder:
     """Keeps answers on disk; while the disk does not play along, answers go on without it."""
@@ -152,6 +154,11 @@ class Recorder:
             await self._do(self._journal.write, openings, changes, read_moment())
             self._written_at = asyncio.get_running_loop().time()
             self._unsynced.set()
+
+    def distrust(self) -> None:
+        """Something was not written, in a way nobody foresaw: the journal has to begin anew."""
+        if self.keeps:
+            self._fail(OSError(_UNFORESEEN))
 
     def forget(self, response_ids: Iterable[str], *, purge: bool) -> None:
         """Have responses removed from the disk soon; nobody waits for it.
@@ -310,7 +317,8 @@ class Recorder:
         assert self._journal is not None
         self._writing.submit(int).result()
         try:
-            self._journal.close()
+            with self._working:
+                self._journal.close()
         except (OSError, sqlite3.Error) as exc:
             log.debug("the journal was not closed in order: %s", exc)
 
@@ -322,7 +330,7 @@ class Recorder:
         """Do the work; what nobody foresaw is raised as a fault of the disk, once it is logged."""
         with self._working:
             return work(*args)
-        raise OSError("an error nobody foresaw; the log has its trace")
+        raise OSError(_UNFORESEEN)
 
 
 def _words(exc: Exception) -> str:
