@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from aiohttp import web
+
 from inglenook.daemon.start import Found
 from inglenook.daemon.tlsdoor import TlsDoor
 from inglenook.gateway.app import make_app
@@ -13,6 +15,7 @@ from inglenook.gateway.house import House
 from inglenook.gateway.listen import Doorman, serve
 from inglenook.gateway.phones import Phones
 from inglenook.guarded import Guard
+from inglenook.restarting import TaskGuard
 
 #: How long phones may take to go when the box stops, seconds.
 _GOODBYE_S = 1.5
@@ -30,7 +33,7 @@ async def front_door(
     finally:
         with Guard("sending phones away"):
             await phones.close(_GOODBYE_S)
-        await runner.cleanup()
+        await _close(runner)
 
 
 @asynccontextmanager
@@ -42,4 +45,12 @@ async def control_door(
     try:
         yield
     finally:
+        await _close(runner)
+
+
+async def _close(runner: web.AppRunner) -> None:
+    with TaskGuard("closing a door"):
         await runner.cleanup()
+        return
+    # What it did not come to: its sockets have to be closed, and its requests to end.
+    await runner.cleanup()

@@ -18,6 +18,7 @@ from functools import partial
 from aiohttp import web
 
 from inglenook.gateway.connections import Connection, Connections
+from inglenook.guarded import Guard
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Site(web.BaseSite):
         self._handshakes: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._logged_at = float("-inf")
+        self._taking = Guard("taking a connection")
 
     @property
     def name(self) -> str:
@@ -105,7 +107,12 @@ class Site(web.BaseSite):
             except OSError as exc:
                 self._wait_for_room(exc)
                 return
-            self._take(sock, _host_of(address))
+            taken = False
+            with self._taking:
+                self._take(sock, _host_of(address))
+                taken = True
+            if not taken:
+                sock.close()
 
     def _take(self, sock: socket.socket, host: str) -> None:
         sock.setblocking(False)

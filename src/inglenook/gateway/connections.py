@@ -100,8 +100,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._connections.closed(self)
-        self._handler.connection_lost(exc)
+        try:
+            self._connections.closed(self)
+        finally:
+            self._handler.connection_lost(exc)
 
 
 class Connections:

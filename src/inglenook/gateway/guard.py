@@ -21,7 +21,7 @@ from inglenook.auth.network import (
     peer_is_loopback,
 )
 from inglenook.errors import Code, Problem, StartupError
-from inglenook.gateway.connections import CONNECTIONS, connection_of
+from inglenook.gateway.connections import CONNECTIONS, Connection, connection_of
 from inglenook.gateway.house import HOUSE, Addresses, House
 from inglenook.protocol.session import CloseCode
 from inglenook.restarting import TaskGuard
@@ -115,13 +115,14 @@ _handling = TaskGuard("a request")
 @web.middleware
 async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Say what is wrong with a request, or with us, in the one form there is for it."""
-    connection = connection_of(request)
-    if connection is not None:
-        connection.request_began()
+    connection: Connection | None = None
     response: web.StreamResponse | None = None
     moved: web.HTTPException | None = None
     # A bug of ours must cost one request only.
     with _handling:
+        connection = connection_of(request)
+        if connection is not None:
+            connection.request_began()
         try:
             response = await handler(request)
         except Problem as problem:
@@ -142,7 +143,8 @@ async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamRes
         response.headers.update(HEADERS)
     # What still comes of a body that nobody has read is not the next head; what follows it is.
     if connection is not None:
-        request.content.on_eof(connection.request_ended)
+        with _handling:
+            request.content.on_eof(connection.request_ended)
     return response
 
 
