@@ -27,6 +27,7 @@ from inglenook.auth.devices import Scope
 from inglenook.config import Config
 from inglenook.daemon import Daemon
 from inglenook.daemon.service import Systemd
+from inglenook.daemon.tlsdoor import Clock
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.engine.orders import Phase
 from inglenook.engine.settings import ModelSettings
@@ -45,7 +46,7 @@ from tests.fakes.logind import FakeLogind
 from tests.parts.board import rk3588_mainline
 from tests.parts.box import free_port
 from tests.parts.gguf_files import small_model
-from tests.parts.phone import Answer, Phone, connected
+from tests.parts.phone import Answer, Phone, connected, knocking
 from tests.parts.throwing import Thrower, by_test, instrument, instrument_fake
 
 #: For what takes well below a second on an idle machine.
@@ -58,6 +59,8 @@ _QUICK: dict[str, object] = {
     "auth.allowlist.WATCH_EVERY_S": 0.02,
     "auth.allowlist.TOUCH_EVERY_S": 0.0,
     "daemon.box._STATE_EVERY_S": 0.02,
+    "daemon.tlsdoor._LOOK_S": 0.2,
+    "daemon.tlsdoor._LOOK_MAX_S": 0.2,
     "daemon.resting._PREFETCH_EVERY_S": 0.02,
     "discovery.announcer.POLL_S": 0.3,
     "discovery.announcer.RETRY_S": 0.1,
@@ -78,7 +81,10 @@ _QUICK: dict[str, object] = {
     "restarting._LONGEST_S": 0.05,
     "restarting._WINDOW_S": 1.0,
     "serving.desk._TIDY_S": 0.02,
+    "serving.recorder.RETRY_EVERY_S": 0.05,
     "serving.recorder.SYNC_EVERY_S": 0.02,
+    "serving.recorder._NOTE_EVERY_S": 0.02,
+    "serving.recorder._RETRY_ASKED_S": 0.0,
 }
 
 _MAC = "aa:bb:cc:dd:ee:ff"
@@ -137,6 +143,8 @@ class InnerBox:
             systemd=Systemd(Notifier(environ), Inherited()),
             reread=lambda: self.settings,
             on_change=lambda: None,
+            # As the daemon's own, but made just now, so that it throws.
+            clock=Clock(),
         )
         self.token = ""
         self.running_task: asyncio.Task[None] | None = None
@@ -198,10 +206,14 @@ class InnerBox:
             await self._stop(phone, await self._begin(phone))
 
     async def refuse(self) -> None:
-        """The engine refuses a question; and a phone asks for what is no question."""
+        """The engine refuses a question, the desk what is none, and the door who is not paired."""
         async with connected(self.url, self.token) as phone:
             await phone.ask("refuse")
             await phone.ask({"messages": "none"})
+        async with knocking(self.url) as stranger:
+            await stranger.authenticate("unknown")
+            await stranger.wait_closed()
+        await self._babble()
 
     async def type(self) -> None:
         """Somebody types."""
@@ -360,6 +372,16 @@ class InnerBox:
             session.request(method, self.url + path, json=body) as reply,
         ):
             return reply.status, await reply.read()
+
+    async def _babble(self) -> None:
+        """Say what is no HTTP, and read what the box says to that."""
+        port = self.settings.listen.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"good morning\r\n\r\n")
+            await reader.read()
+        finally:
+            writer.close()
 
     async def _welcome(self) -> None:
         await self.daemon.mdns_state(SOON_S)

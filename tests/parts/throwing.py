@@ -287,7 +287,12 @@ def _wrapped(
 
         @functools.wraps(original)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-            args, kwargs = prepare(args, kwargs)
+            try:
+                args, kwargs = prepare(args, kwargs)
+            except Unforeseen:
+                for work in filter(inspect.iscoroutine, args):
+                    work.close()  # or Python would warn that it was never awaited
+                raise
             return await original(*args, **kwargs)
 
         return asynchronous
