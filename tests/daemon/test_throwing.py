@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import tempfile
 from collections import Counter
@@ -49,8 +50,8 @@ def test_everything_that_can_throw_is_in_the_table() -> None:
     listed = Counter(
         [
             *(name for names in AT.values() for name in names),
-            *BEGINNING,
-            *ENDING,
+            *itertools.chain(*BEGINNING),
+            *itertools.chain(*ENDING),
             *AFTER,
             *JOURNAL,
             *(name for names in NOT_HERE.values() for name in names),
@@ -64,12 +65,12 @@ def test_everything_that_can_throw_is_in_the_table() -> None:
     assert set(AT) <= set(STEPS)
 
 
-def was_told(thrower: Thrower, caplog: pytest.LogCaptureFixture) -> bool:
-    """Whether the log has what was thrown, as an error and with its trace."""
+def was_told(thrower: Thrower, caplog: pytest.LogCaptureFixture, name: str) -> bool:
+    """Whether the log has what that threw, as an error and with its trace."""
     return any(
         record.levelno >= logging.ERROR
         and record.exc_info is not None
-        and thrower.is_thrown(record.exc_info[1])
+        and thrower.is_thrown(record.exc_info[1], name)
         for record in caplog.records
     )
 
@@ -107,74 +108,80 @@ async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
                 caplog.clear()
                 await throw(inner_box, thrower, step, name)
                 await inner_box.check()
-                assert was_told(thrower, caplog), "nothing in the log"
+                assert was_told(thrower, caplog, name), "nothing in the log"
 
 
-@pytest.mark.parametrize("name", JOURNAL)
-async def test_what_the_journal_throws_is_told(
-    name: str, inner_box: InnerBox, thrower: Thrower, caplog: pytest.LogCaptureFixture
+async def test_what_the_journal_throws_is_told_and_it_begins_anew(
+    inner_box: InnerBox,
+    thrower: Thrower,
+    caplog: pytest.LogCaptureFixture,
+    subtests: pytest.Subtests,
 ) -> None:
-    """Each in a box of its own: a journal that failed is not used as if nothing had happened."""
+    """One that failed is not used as if nothing had happened; it is written again."""
     async with inner_box.running():
         await inner_box.check()
-        await throw(inner_box, thrower, JOURNAL[name], name)
-        await inner_box.check()
-        assert was_told(thrower, caplog)
+        for name, step in JOURNAL.items():
+            with subtests.test(name):
+                caplog.clear()
+                await throw(inner_box, thrower, step, name)
+                await inner_box.check()
+                assert was_told(thrower, caplog, name), "nothing in the log"
 
 
-@pytest.mark.parametrize("name", AFTER)
 async def test_what_is_thrown_while_another_fault_is_dealt_with(
-    name: str, inner_box: InnerBox, thrower: Thrower, caplog: pytest.LogCaptureFixture
+    inner_box: InnerBox,
+    thrower: Thrower,
+    caplog: pytest.LogCaptureFixture,
+    subtests: pytest.Subtests,
 ) -> None:
     """It may cost one answer more, not the box."""
     async with inner_box.running():
         await inner_box.check()
-        step, first = AFTER[name]
-        await throw(inner_box, thrower, step, first, name)
-        await inner_box.check()
-        assert was_told(thrower, caplog)
+        for name, (step, first) in AFTER.items():
+            with subtests.test(name):
+                caplog.clear()
+                await throw(inner_box, thrower, step, first, name)
+                await inner_box.check()
+                assert was_told(thrower, caplog, first), "nothing in the log"
+                assert was_told(thrower, caplog, name), "nothing of the second in the log"
 
 
+@pytest.mark.parametrize("names", BEGINNING)
 async def test_a_job_that_fails_as_it_begins_is_begun_again(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+    inner_box: InnerBox,
+    thrower: Thrower,
     caplog: pytest.LogCaptureFixture,
     subtests: pytest.Subtests,
 ) -> None:
-    """The box comes up all the same."""
-    for number, name in enumerate(BEGINNING):
-        with subtests.test(name), monkeypatch.context() as patch:
-            caplog.clear()
-            thrower = Thrower()
-            own = folder / str(number)
-            own.mkdir()
-            box = make_box(own, patch, thrower)
-            thrower.arm(name)
-            async with box.running():
-                await box.check()
+    """The box comes up all the same; each of these throws once."""
+    thrower.arm(*names)
+    async with inner_box.running():
+        await inner_box.check()
+        for name in names:
+            with subtests.test(name):
                 async with asyncio.timeout(SOON_S):
                     while not thrower.thrown[name]:  # noqa: ASYNC110  # it may be in a thread
                         await asyncio.sleep(0.005)
-                await box.check()
-            assert was_told(thrower, caplog), "nothing in the log"
+        await inner_box.check()
+    for name in names:
+        with subtests.test(name):
+            assert was_told(thrower, caplog, name), "nothing in the log"
 
 
+@pytest.mark.parametrize("names", ENDING)
 async def test_what_is_thrown_as_the_box_ends_does_not_keep_it_from_ending(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+    inner_box: InnerBox,
+    thrower: Thrower,
     caplog: pytest.LogCaptureFixture,
     subtests: pytest.Subtests,
 ) -> None:
     """In time, with nothing left behind; the log says what went wrong."""
-    for number, name in enumerate(ENDING):
-        with subtests.test(name), monkeypatch.context() as patch:
-            caplog.clear()
-            thrower = Thrower()
-            own = folder / str(number)
-            own.mkdir()
-            box = make_box(own, patch, thrower)
-            async with box.running():
-                await box.check()
-                thrower.arm(name)
+    async with inner_box.running():
+        await inner_box.check()
+        thrower.arm(*names)
+    for name in names:
+        with subtests.test(name):
             assert thrower.thrown[name]
-            assert was_told(thrower, caplog), "nothing in the log"
+            assert was_told(thrower, caplog, name), "nothing in the log"

@@ -324,7 +324,7 @@ AT: dict[str, tuple[str, ...]] = {
     ),
 }
 
-#: Called by what happens, and spoiling it for those that come after.
+#: Called by what happens, of the journal, which then begins anew.
 JOURNAL: dict[str, str] = {
     "serving.journal:Journal.write": "look",
     "serving.journal:Journal.sync": "ask",
@@ -339,67 +339,86 @@ JOURNAL: dict[str, str] = {
     "serving.journal:Journal.forget": "revoke",
 }
 
-#: Called as a box begins, by jobs that are begun again.
-BEGINNING = (
-    "daemon.revoking:Revoking.run",
-    "governor.clock:find_policies",
-    "auth.allowlist:Allowlist.watch",
-    "daemon.box:Daemon.run(alongside)",
-    "daemon.box:Daemon.urls",
-    "daemon.governing:Governing.run",
-    "daemon.lasting:once(run)",
-    "daemon.resting:Resting.run",
-    "daemon.service:Service.run",
-    "discovery.announcer:Announcer.run",
-    "discovery.netlink:network_changes",
-    "discovery.responder:open_responder",
-    "engine.supervisor:Supervisor.run",
-    "gateway.listen:Doorman.run",
-    "governor.clock:find_firmware",
-    "governor.monitor:Monitor.run",
-    "governor.supply:find_supplies",
-    "governor.thread:driver_thread",
-    "governor.zones:find_board",
-    "governor.zones:find_coolers",
-    "governor.zones:find_sensors",
-    "power.bus:open_logind",
-    "power.listener:WakeListener.run",
-    "power.logind:Logind.run",
-    "power.sleeper:Sleeper.run",
-    "power.suspend_test:last_test",
-    "power.suspend_test:read_suspend_test",
-    "serving.journal:Journal.load",
-    "serving.publisher:Publisher.run",
-    "serving.recorder:Recorder.run",
-    "systemd:Notifier.extend_timeout_s",
-    "governor.clocks:Clocks.take",
-    "discovery.responder:claim_host_name",
-    "daemon.box:Daemon.mdns_state",
-    "discovery.announcer:Announcer.wait_first_state",
-    "daemon.reload:Reload.run",
-    "daemon.tlsdoor:TlsDoor.run",
-    "serving.journal_log:connect",
-    "serving.journal_rows:read_all",
-    "serving.journal_rows:read_written",
-    "serving.journal_schema:make_tables",
+#: Called as a box begins, by jobs that are begun again: together, one box for each group. The first
+#: of each ends the job that welcomes the owner, which is not begun again.
+BEGINNING: tuple[tuple[str, ...], ...] = (
+    (
+        "daemon.box:Daemon.run(alongside)",
+        "daemon.revoking:Revoking.run",
+        "daemon.service:Service.run",
+        "gateway.listen:Doorman.run",
+        "governor.zones:find_board",
+        "power.logind:Logind.run",
+        "serving.publisher:Publisher.run",
+        "daemon.reload:Reload.run",
+        "serving.journal_schema:make_tables",
+    ),
+    (
+        "daemon.box:Daemon.urls",
+        "governor.clock:find_policies",
+        "discovery.announcer:Announcer.run",
+        "governor.clock:find_firmware",
+        "governor.zones:find_coolers",
+        "power.sleeper:Sleeper.run",
+        "serving.recorder:Recorder.run",
+        "daemon.tlsdoor:TlsDoor.run",
+    ),
+    (
+        "daemon.lasting:once(run)",
+        "auth.allowlist:Allowlist.watch",
+        "discovery.netlink:network_changes",
+        "governor.monitor:Monitor.run",
+        "governor.zones:find_sensors",
+        "power.suspend_test:last_test",
+        "systemd:Notifier.extend_timeout_s",
+        "serving.journal_log:connect",
+    ),
+    (
+        "daemon.box:Daemon.mdns_state",
+        "daemon.governing:Governing.run",
+        "discovery.responder:open_responder",
+        "governor.supply:find_supplies",
+        "power.bus:open_logind",
+        "power.suspend_test:read_suspend_test",
+        "governor.clocks:Clocks.take",
+        "serving.journal_rows:read_all",
+    ),
+    (
+        "discovery.announcer:Announcer.wait_first_state",
+        "daemon.resting:Resting.run",
+        "engine.supervisor:Supervisor.run",
+        "governor.thread:driver_thread",
+        "power.listener:WakeListener.run",
+        "serving.journal:Journal.load",
+        "discovery.responder:claim_host_name",
+        "serving.journal_rows:read_written",
+    ),
 )
 
-#: Called as a box ends.
-ENDING = (
-    "daemon.service:Service.stopping",
-    "gateway.phones:Phones.close",
-    "gateway.phones:Phones.send_away",
-    "governor.clocks:Clocks.release",
-    "governor.clocks:restore",
-    "serving.desk:Desk.stop",
-    "serving.journal:Journal.close",
-    "serving.publisher:Publisher.stop",
-    "serving.recorder:Recorder.close",
-    "systemd:Notifier.stopping",
-    "gateway.acceptor:Site.stop",
-    "gateway.inference:Waiters.stop",
-    "serving.journal:Journal.note",
-    "serving.journal_log:JournalLog.close",
+#: Called as a box ends, together.
+ENDING: tuple[tuple[str, ...], ...] = (
+    (
+        "daemon.service:Service.stopping",
+        "gateway.phones:Phones.send_away",
+        "governor.clocks:Clocks.release",
+        "gateway.acceptor:Site.stop",
+        "serving.journal:Journal.note",
+    ),
+    (
+        "gateway.phones:Phones.close",
+        "governor.clocks:restore",
+        "gateway.inference:Waiters.stop",
+        "serving.journal:Journal.close",
+        "systemd:Notifier.stopping",
+    ),
+    (
+        "serving.desk:Desk.stop",
+        "serving.journal_log:JournalLog.close",
+    ),
+    (
+        "serving.publisher:Publisher.stop",
+        "serving.recorder:Recorder.close",
+    ),
 )
 
 #: Called after another has thrown: by what happens, and what that is.

@@ -172,7 +172,7 @@ class InnerBox:
                 self._ear.close()
 
     async def check(self) -> None:
-        """See that a phone is answered, that states are pushed, and that the governor looks on."""
+        """See that phones are answered and told, answers kept, and the board looked at."""
         assert self.running_task is not None
         assert not self.running_task.done(), "the daemon has ended"
         async with asyncio.timeout(SOON_S):
@@ -187,6 +187,7 @@ class InnerBox:
                 waiting = await self._begin(phone)
                 await asyncio.sleep(0.03)
                 await self._stop(phone, waiting)
+        await self._until(lambda: self.daemon._recorder.keeps)
         before = self.daemon._governing._readings
         await self._until(lambda: self.daemon._governing._readings is not before)
 

@@ -162,7 +162,7 @@ class Thrower:
     thrown: Counter[str] = field(default_factory=Counter)
     _armed: tuple[str, ...] = ()
     _times: int = 0
-    _kind: type[Unforeseen] = Unforeseen
+    _kinds: dict[str, type[Unforeseen]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, *names: str, times: int = 1) -> None:
@@ -170,20 +170,21 @@ class Thrower:
         with self._lock:
             self.thrown.clear()
             self._times, self._armed = times, names
-            self._kind = type(f"Unforeseen of {names[0]}", (Unforeseen,), {})
+            self._kinds = {name: type(f"Unforeseen of {name}", (Unforeseen,), {}) for name in names}
 
     def disarm(self) -> None:
         """Have nothing throw."""
         with self._lock:
             self._armed = ()
 
-    def is_thrown(self, exc: BaseException | None) -> bool:
-        """Whether an exception is of this kind, came of one, or holds one."""
+    def is_thrown(self, exc: BaseException | None, name: str) -> bool:
+        """Whether an exception is what that threw, came of it, or holds it."""
         if exc is None:
             return False
         if isinstance(exc, BaseExceptionGroup):
-            return any(self.is_thrown(each) for each in exc.exceptions)
-        return isinstance(exc, self._kind) or self.is_thrown(exc.__cause__ or exc.__context__)
+            return any(self.is_thrown(each, name) for each in exc.exceptions)
+        before = exc.__cause__ or exc.__context__
+        return isinstance(exc, self._kinds[name]) or self.is_thrown(before, name)
 
     def trip(self, name: str) -> None:
         """It is called now."""
@@ -194,7 +195,7 @@ class Thrower:
             if name not in self._armed or self.thrown[name] >= self._times:
                 return
             self.thrown[name] += 1
-        raise self._kind(f"nobody foresaw this of {name}")
+        raise self._kinds[name](f"nobody foresaw this of {name}")
 
 
 class _Tripping:
