@@ -27,7 +27,7 @@ from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
-from inglenook.engine.worker.prefix.fingerprint import fingerprint
+from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt import PromptMaker
 from inglenook.engine.worker.prompting import Prompting
@@ -143,7 +143,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
 def _read_model_id(path: str) -> str:
     """Tell the file from others; before it is loaded, which brings most of it into memory."""
     try:
-        return fingerprint(Path(path)).hex()
+        return file_id(Path(path)).hex()
     except OSError as exc:
         raise ModelRefused(f"it cannot be read: {exc.strerror}") from exc
 

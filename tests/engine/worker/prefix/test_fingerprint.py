@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.worker.prefix import fingerprint as fingerprint_module
-from inglenook.engine.worker.prefix.fingerprint import fingerprint
+from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
 
 SIZE_BYTES = 16 * 2**20
 
@@ -88,10 +88,12 @@ def test_circumstances_count(model: Path) -> None:
 
 def test_our_own_format_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising it makes all that was kept a stranger's."""
-    before = fingerprint(model)
+    before, own = fingerprint(model), file_id(model)
     monkeypatch.setattr(fingerprint_module, "FORMAT", fingerprint_module.FORMAT + 1)
 
     assert fingerprint(model) != before
+    # Unfinished answers go on with the same file, after an update too.
+    assert file_id(model) == own
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
