@@ -309,6 +309,31 @@ def test_a_touch_for_which_there_is_no_thread_costs_nothing_but_itself(
     assert [found.last_seen_at for found in opened(path).devices] == [LATER]
 
 
+class Faulty(Allowlist):
+    """Has a bug."""
+
+    def touch(self, device_id: str, now: float) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+
+def test_what_goes_wrong_in_the_thread_that_notes_visits_is_in_the_log(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every time it is tried: nobody else waits for it."""
+    allowlist = Faulty(path)
+    device, _ = allowlist.add("Anna", CHAT)
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG):
+            allowlist.touch_soon(device.device_id, LATER)
+            for thread in threading.enumerate():
+                if thread.name == "last-seen":
+                    thread.join(30.0)
+        [record] = caplog.records
+        assert "noting when a device was last seen" in record.getMessage()
+        assert record.exc_info is not None
+
+
 def test_touching_a_device_another_process_revoked_brings_it_not_back(path: Path) -> None:
     """The list is read again before it is written."""
     daemon = opened(path)

@@ -117,6 +117,39 @@ async def test_of_too_many_strangers_the_oldest_go_at_once() -> None:
             await ask(pipe)
 
 
+async def test_a_bug_costs_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is closed at once, be it as it comes or as it goes; the next one is answered."""
+    async with serving() as served:
+        opened, closed = served.connections.opened, served.connections.closed
+        monkeypatch.setattr(served.connections, "opened", fault)
+        await dropped(await served.connect(STRANGER))
+        monkeypatch.setattr(served.connections, "opened", opened)
+
+        monkeypatch.setattr(served.connections, "closed", fault)
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        loop.set_exception_handler(lambda _loop, _context: told.set())
+        pipe = await served.connect(STRANGER)
+        await ask(pipe)
+        assert served.runner.server is not None
+        assert len(served.runner.server.connections) == 1
+        pipe[1].close()
+        async with asyncio.timeout(SOON_S):
+            await told.wait()
+        loop.set_exception_handler(None)
+        server = served.runner.server
+        # The library has been told.
+        await eventually(lambda: not server.connections)
+
+        monkeypatch.setattr(served.connections, "closed", closed)
+        await ask(await served.connect(STRANGER))
+
+
+def fault(*_args: object) -> None:
+    """A bug."""
+    raise RuntimeError("nobody foresaw this")
+
+
 async def test_a_slow_phone_does_not_go_for_strangers_of_another_address() -> None:
     """However many they are, and however late it speaks."""
     async with serving() as served:

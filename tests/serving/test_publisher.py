@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from inglenook.serving.job import Job
 from inglenook.serving.journal import Journal, Opening, Saved
 from inglenook.serving.publisher import Publisher
 from inglenook.serving.recorder import Recorder
-from inglenook.serving.response import Response, Status
+from inglenook.serving.response import Change, Response, Status
 from inglenook.serving.shelf import Shelf
 from tests.fakes.engine import Writing
 from tests.serving.test_job import ORDER, Owner
@@ -48,9 +48,9 @@ class Press:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Press]:
+async def running(folder: Path, kind: type[Recorder] = Recorder) -> AsyncIterator[Press]:
     """A publisher at work with a journal; stopped at the end."""
-    recorder, shelf = Recorder(Journal(folder / "journal.db")), Shelf(600.0, 60.0)
+    recorder, shelf = kind(Journal(folder / "journal.db")), Shelf(600.0, 60.0)
     await recorder.load()
     publisher = Publisher(recorder, shelf, lambda: 0.0, lambda _saved, _last: [])
     async with asyncio.TaskGroup() as tasks:
@@ -109,3 +109,50 @@ async def test_what_is_dropped_and_purged_is_in_no_byte_on_disk(tmp_path: Path) 
         press.publisher.dropped("r")
         press.publisher.purge()
     assert b"secret" not in raw(tmp_path)
+
+
+class FaultyOnce(Recorder):
+    """Has a bug that shows once in each of its ways."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self.writes = self.forgets = 0
+
+    async def write(self, openings: Sequence[Opening], changes: Sequence[Change]) -> None:
+        self.writes += 1
+        if self.writes == 2:
+            raise RuntimeError("nobody foresaw this")
+        await super().write(openings, changes)
+
+    def forget(self, response_ids: Iterable[str], *, purge: bool) -> None:
+        self.forgets += 1
+        if self.forgets == 1:
+            raise RuntimeError("nobody foresaw this")
+        super().forget(response_ids, purge=purge)
+
+
+async def test_what_could_not_be_forgotten_is_forgotten_with_the_next_round(tmp_path: Path) -> None:
+    """A bug may cost a moment, but leaves nothing of a device that was shut out."""
+    async with running(tmp_path, FaultyOnce) as press:
+        press.writing.begin(thinking=False)
+        press.write()
+        await press.shown(Status.RUNNING)
+        press.publisher.dropped("r")
+        press.publisher.purge()
+        await press.publisher.publish()
+        assert b"secret" in raw(tmp_path)
+        await press.publisher.publish()
+    assert b"secret" not in raw(tmp_path)
+
+
+async def test_nothing_is_written_behind_what_a_bug_left_out(tmp_path: Path) -> None:
+    """The next life would have a text with a gap; what was shown before is true, or gone."""
+    async with running(tmp_path, FaultyOnce) as press:
+        press.writing.begin(thinking=False)
+        for _ in range(3):
+            press.write()
+            await press.publisher.publish()
+        assert press.publisher._recorder.error is not None
+        [saved] = await asyncio.to_thread(read_back, tmp_path)
+        assert "".join(piece.text for piece in saved.pieces) == "secret "
+    assert [piece.text for piece in press.response.after(0, 1024)] == ["secret secret secret "]
