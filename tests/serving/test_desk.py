@@ -16,6 +16,7 @@ from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Phase, Prepare, PrepareSink, Sink, Start
 from inglenook.errors import Code, Problem
 from inglenook.serving import desk as desk_module
+from inglenook.serving import recorder as recorder_module
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
@@ -1205,3 +1206,31 @@ async def test_old_responses_go_and_so_does_their_text(tmp_path: Path) -> None:
         await eventually(lambda: desk.find("ada", response.response_id) is None)
         await eventually(lambda: b"secret" not in raw(tmp_path))
         assert desk.submit("ada", ask(), "key") is not response
+
+
+async def test_a_request_that_a_bug_kept_out_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again with the same key it is answered, and a journal that failed comes back."""
+    monkeypatch.setattr(recorder_module, "_RETRY_ASKED_S", 0.0)
+    engine = FakeEngine()
+    async with open_desk(engine, tmp_path) as desk:
+        with monkeypatch.context() as patch:
+            patch.setattr(desk._ahead, "asked", fault)
+            with pytest.raises(RuntimeError):
+                desk.submit("ada", ask(), "key")
+        with full_disk():
+            unkept = desk.submit("ada", ask())
+            engine.step(27)
+            await until_over(unkept)
+            await eventually(lambda: desk.journal_error)
+        response = desk.submit("ada", ask(), "key")
+        engine.step(27)
+        await until_over(response)
+        assert answer(response) == ALPHABET
+        assert desk.journal_error is None
+
+
+def fault(*_args: object) -> None:
+    """A bug."""
+    raise RuntimeError("nobody foresaw this")

@@ -131,12 +131,20 @@ class Desk:
         self._publisher.opening(Opening(response_id, device_id, idempotency_key, model, start))
         self._shelf.add(response, idempotency_key)
         self._occupied.set()
-        self._ahead.asked(device_id)
-        job = Job(start, response, self._now, self)
-        self._restorer.add(job)
-        self._places.put(job, weight=weight)
-        self._pump()
+        self._take_on(Job(start, response, self._now, self), weight)
         return response
+
+    def _take_on(self, job: Job, weight: float) -> None:
+        try:
+            self._ahead.asked(job.response.device_id)
+            self._restorer.add(job)
+            self._places.put(job, weight=weight)
+            self._pump()
+        except BaseException:
+            # Or whoever asks again with the same key would wait for what nobody writes.
+            self.cancel(job.response)
+            self._drop(job.response)
+            raise
 
     def prepare(
         self, device_id: str, body: Mapping[str, Any], on_over: Callable[[], None]

@@ -99,7 +99,13 @@ class Restorer:
 
     def everything(self, now: Moment) -> list[Saved]:
         """All responses as their readers know them, in the order they came in."""
-        return [self._saved(response, now) for response in self._shelf if response.opened]
+        return [
+            self._saved(response, now)
+            for response in self._shelf
+            # One that nobody writes must not keep the others from the disk.
+            if response.opened
+            and (response.outcome is not None or response.response_id in self._jobs)
+        ]
 
     def _bring_back(self, item: Saved, ended_at: float, restored: Restored) -> None:
         opening = item.opening
