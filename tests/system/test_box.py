@@ -124,7 +124,8 @@ async def test_a_phone_finds_asks_and_loses_the_box(
             told = phone.run(
                 "sh",
                 "-c",
-                f"echo '{CAPITAL}' | {' '.join(INGLENOOK)} chat --url {url} --token {token}",
+                f"echo '{CAPITAL}' | INGLENOOK_TOKEN={token} {' '.join(INGLENOOK)}"
+                f" chat --url '{url}' --fingerprint {known['spki_sha256']}",
             )
             assert "Paris" in told
 

@@ -58,6 +58,7 @@ class Recorder:
         self._failing: str | None = None
         self._read = False
         self._tried_at = 0.0
+        self._asked = False
         # One writes and is never kept waiting by the card, the other may be.
         self._writing = Threads(1, thread_name_prefix="journal")
         self._aside = Threads(1, thread_name_prefix="journal-card")
@@ -104,7 +105,9 @@ class Recorder:
         """
         if self._failing is None:
             return False
-        wait_s = _RETRY_ASKED_S if asked else RETRY_EVERY_S
+        # A question that comes too soon after a try is not forgotten: the disk may have room now.
+        self._asked = self._asked or asked
+        wait_s = _RETRY_ASKED_S if self._asked else RETRY_EVERY_S
         return asyncio.get_running_loop().time() - self._tried_at >= wait_s
 
     async def revive(self, everything: Callable[[list[Saved], Moment], list[Saved]]) -> None:
@@ -122,7 +125,7 @@ class Recorder:
 
     async def _reopen(self) -> tuple[list[Saved], Moment] | None:
         assert self._journal is not None
-        self._tried_at = asyncio.get_running_loop().time()
+        self._tried_at, self._asked = asyncio.get_running_loop().time(), False
         try:
             loaded = await self._run(self._aside, self._journal.load)
         except (OSError, sqlite3.Error) as exc:
@@ -301,7 +304,7 @@ class Recorder:
         if self._failing is None:
             every = f"it is tried again every {RETRY_EVERY_S:g} s"
             log.warning("answers are no longer kept on disk: %s; %s", exc, every)
-            self._tried_at = asyncio.get_running_loop().time()
+            self._tried_at, self._asked = asyncio.get_running_loop().time(), False
             self._failing = _words(exc)
             self._failed.set()
             self._aside.submit(self._close_quietly)
