@@ -83,15 +83,25 @@ async def test_other_exceptions_stay_what_they_are() -> None:
 
 
 async def test_what_is_run_once_fails_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A welcome that cannot be written does not end the box."""
+    """A bug in the welcome does not end the box."""
     begun = 0
 
     async def welcome() -> None:
         nonlocal begun
         begun += 1
-        raise BrokenPipeError
+        raise RuntimeError
 
     await once("welcome", welcome)
 
     assert begun == 1
     assert "welcome: an error nobody foresaw" in caplog.text
+
+
+async def test_a_welcome_that_cannot_be_written_is_an_end() -> None:
+    """As of every command whose output goes nowhere, such as `inglenook up | head`."""
+
+    async def welcome() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await once("welcome", welcome)

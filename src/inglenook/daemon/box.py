@@ -205,11 +205,15 @@ class Daemon:
             beside: dict[str, BackgroundJob] = {"doorman": doorman.run}
             if self._tls is not None:
                 beside["certificate"] = self._tls.run
-            if alongside is not None:
-                beside["welcome"] = partial(once, "welcome", alongside)
-            await self._live(found, ways, beside)
+            await self._live(found, ways, beside, alongside)
 
-    async def _live(self, found: Found, ways: Ways, beside: Mapping[str, BackgroundJob]) -> None:
+    async def _live(
+        self,
+        found: Found,
+        ways: Ways,
+        beside: Mapping[str, BackgroundJob],
+        alongside: BackgroundJob | None,
+    ) -> None:
         assert self._announcer is not None
         async with asyncio.TaskGroup() as tasks:
             desk = tasks.create_task(self._desk.run(), name="desk")
@@ -228,6 +232,9 @@ class Daemon:
                 tasks.create_task(engine, name="engine"),
                 *(tasks.create_task(keep_running(*job), name=job[0]) for job in jobs.items()),
             ]
+            if alongside is not None:
+                welcome = once("welcome", alongside)
+                background.append(tasks.create_task(welcome, name="welcome"))
             try:
                 await self.stop.wait()
                 log.info("stopping")

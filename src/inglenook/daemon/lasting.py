@@ -42,8 +42,13 @@ def lasting() -> Iterator[None]:
 
 
 async def once(name: str, run: BackgroundJob) -> None:
-    """Run a job that is not begun again if it fails."""
-    with TaskGuard(name):
+    """Run a job that is not begun again if it fails.
+
+    Raises:
+        OSError: If what it says cannot be written, as when nobody reads it any more: then the
+            process ends, as every command does.
+    """
+    with TaskGuard(name, foreseen=(OSError,)):
         await run()
 
 
