@@ -148,6 +148,18 @@ async def test_two_at_once_let_one_in(held: Door) -> None:
     assert held.allowlist.devices == (newcomer,)
 
 
+async def test_who_waits_too_late_does_not_wait_for_the_next_window(held: Door) -> None:
+    """A second terminal may open one between the two requests of the first."""
+    first, second = held.door.open(), held.door.open()
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as tasks:
+        assert await held.door.wait_closed(first.shown_code) is None
+        waiting = tasks.create_task(held.door.wait_closed(second.shown_code), name="second owner")
+        device, _token = await held.door.pair({"code": second.code})
+        assert await waiting == device
+    # Nor does who asks when it is over.
+    assert await held.door.wait_closed(second.shown_code) == device
+
+
 async def test_a_new_window_closes_the_one_before(held: Door) -> None:
     """Whoever waits at the old one is told that nobody came."""
     first = held.door.open()

@@ -33,7 +33,7 @@ async def _pair(state_dir: Path, name: str | None) -> int:
             server_id=window["server_id"],
             spki_sha256=window["spki_sha256"],
         )
-        async with session.get("/pair/wait") as answer:
+        async with session.get("/pair/wait", params={"code": window["code"]}) as answer:
             newcomer = await answer.json()
     if newcomer is None:
         raise StartupError("nobody came in; run `inglenook pair` again for a new code")

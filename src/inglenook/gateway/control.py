@@ -106,8 +106,8 @@ async def _open_pairing(request: web.Request) -> web.Response:
 
 
 async def _wait_for_pairing(request: web.Request) -> web.Response:
-    """Wait until the window closes; returns the device that came in, or null."""
-    device = await request.app[HOUSE].door.wait_closed()
+    """Wait until the window of this ``code`` closes; returns the device that came in, or null."""
+    device = await request.app[HOUSE].door.wait_closed(request.query.get("code"))
     return web.json_response(
         None if device is None else {"device_id": device.device_id, "name": device.name}
     )

@@ -34,6 +34,7 @@ class PairingDoor:
         self._guesses_logged = False
         # Done when the window that is open now closes; holds who came in through it, if anybody.
         self._closed: asyncio.Future[Device | None] | None = None
+        self._code = ""
 
     @property
     def is_open(self) -> bool:
@@ -45,6 +46,7 @@ class PairingDoor:
         _settle(self._closed, None)
         self._closed = asyncio.get_running_loop().create_future()
         self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
+        self._code = self._window.shown_code
         self._guesses_logged = False
         asyncio.get_running_loop().call_at(
             self._window.closes_at, self._expire, self._window.secret
@@ -53,9 +55,16 @@ class PairingDoor:
         self._changed()
         return self._window
 
-    async def wait_closed(self) -> Device | None:
-        """Wait until the window that is open now closes; returns who came in, if anybody."""
-        return None if self._closed is None else await asyncio.shield(self._closed)
+    async def wait_closed(self, code: str | None = None) -> Device | None:
+        """Wait until a window closes; returns who came in, if anybody.
+
+        Args:
+            code: As the window shows it; None is the latest. One in whose place another was opened
+                meanwhile is closed, and who comes in by that one is not its newcomer.
+        """
+        if self._closed is None or code not in (None, self._code):
+            return None
+        return await asyncio.shield(self._closed)
 
     async def pair(self, body: Any, peer: str = "") -> tuple[Device, str]:
         """Judge one try; returns the new device and its token.
