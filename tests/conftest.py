@@ -27,6 +27,9 @@ settings.load_profile("patient")
 #: What a test leaves behind may take so long to go, on a machine that is busy with other things.
 _GOING_S = 20.0
 
+#: The daemon that all tests share, once there is one.
+_shared: list[Box] = []
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
@@ -71,6 +74,17 @@ def _children() -> set[int]:
 
 
 @pytest.fixture(autouse=True)
+def nobody_ended_the_box() -> Iterator[None]:
+    """After every test: the daemon that all share still runs, or who ended it is named."""
+    yield
+    shared = [box for box in _shared if box.runs]
+    _shared.clear()
+    for box in shared:
+        box.check_alive()
+        _shared.append(box)
+
+
+@pytest.fixture(autouse=True)
 async def no_task_left_behind() -> AsyncIterator[None]:
     """After every test: no task that was not there before, and no blocking call on the loop."""
     tasks_before = asyncio.all_tasks()
@@ -91,6 +105,7 @@ def starter_model() -> Path:
 def box(starter_model: Path) -> Iterator[Box]:
     """One real daemon for all tests; a test may use it, but not stop or break it."""
     with running_box(starter_model) as box:
+        _shared.append(box)
         yield box
 
 

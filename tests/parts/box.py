@@ -126,10 +126,15 @@ class Box:
         """Wait for a condition, but not if the daemon has died."""
         deadline_s = time.monotonic() + within_s
         while not condition():
-            alive = self._process is not None and self._process.poll() is None
-            assert alive, f"the daemon has ended:\n{self.log()}"
+            self.check_alive()
             assert time.monotonic() < deadline_s, f"{complaint}:\n{self.log()}"
             time.sleep(_EVERY_S)
+
+    def check_alive(self) -> None:
+        """Fail, with all it said, if the daemon has ended."""
+        returncode = None if self._process is None else self._process.poll()
+        ended = self._process is None or returncode is not None
+        assert not ended, f"the daemon has ended ({returncode}):\n{self.log()}"
 
     def health(self) -> int:
         """The status of ``/healthz``; 0 while nobody answers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
 from inglenook.auth.allowlist import Allowlist
@@ -309,8 +309,9 @@ class InnerBox:
             await phone.prepare("wait")
             await phone.send({"type": "ping", "t": 1})
             await phone.until("pong")
-            for child in psutil.Process().children():
-                child.send_signal(signal.SIGABRT)
+            pid = self.daemon._supervisor.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGABRT)
             await self._until(lambda: self.daemon.engine_state.phase is not Phase.READY)
             await self._until(lambda: self.daemon.engine_state.phase is Phase.READY)
             await self._stop(phone, waiting)
