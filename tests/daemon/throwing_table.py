@@ -113,7 +113,6 @@ AT: dict[str, tuple[str, ...]] = {
         "serving.publisher:Publisher.opening",
         "serving.recorder:Recorder.write",
         "serving.response:Response.subscribe(wake)",
-        "systemd:Notifier.status",
         "wholefile:sync_folder",
         "wholefile:write_whole",
         "auth.allowlist:Allowlist.touch_soon",
@@ -248,6 +247,7 @@ AT: dict[str, tuple[str, ...]] = {
         "governor.clocks:Clocks.cap",
         "governor.clocks:_Capped.at",
         "serving.desk:Desk.limit",
+        "systemd:Notifier.status",
     ),
     "suspend": (
         "daemon.governing:Governing.forget",
