@@ -1,4 +1,4 @@
-"""What each board calls its processor's sensors, and where it slows down."""
+"""Which board it is, what slows its processor, and what a chip of its own knows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from inglenook.governor.board import (
     UNKNOWN,
     chip_limits,
     chosen_labels,
-    is_cpu,
     is_cpu_cooler,
     recognise,
-    trip_limits,
 )
-from inglenook.governor.sensor import Trip
 
 
 @pytest.mark.parametrize(
@@ -38,32 +35,6 @@ def test_a_board_is_recognised(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        *("cpu-thermal", "cpu_thermal", "CPU-therm", "cpu0-thermal", "cpu-top-thermal"),
-        *("soc-thermal", "soc_thermal", "package-thermal", "bigcore0-thermal"),
-        *("littlecore-thermal", "cluster0-thermal", "x86_pkg_temp", "coretemp", "k10temp"),
-    ],
-)
-def test_the_processors_sensors_are_known_by_name(name: str) -> None:
-    """Of Raspberry Pi, Rockchip, Amlogic, Allwinner, Tegra, Qualcomm, Intel and AMD."""
-    assert is_cpu(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("gpu-thermal", "npu-thermal", "center-thermal", "ddr_thermal", "acpitz", "pch_cometlake"),
-        *("iwlwifi_1", "nvme", "drivetemp", "amdgpu", "BAT0", "rp1_adc", "r8169_0_300:00"),
-        *("battery", "INT3400 Thermal", "socket-thermal", ""),
-    ],
-)
-def test_other_sensors_are_not_the_processors(name: str) -> None:
-    """Whatever they say, working slower would not help them."""
-    assert not is_cpu(name)
-
-
-@pytest.mark.parametrize(
     ("kind", "slows"),
     [
         ("cpufreq-cpu0", True),
@@ -75,6 +46,7 @@ def test_other_sensors_are_not_the_processors(name: str) -> None:
         ("Fan", False),
         ("devfreq-fb000000.gpu", False),
         ("thermal-devfreq-0", False),
+        ("heavy", True),
         ("TCC Offset", False),
         ("LCD", False),
         ("", False),
@@ -83,44 +55,6 @@ def test_other_sensors_are_not_the_processors(name: str) -> None:
 def test_what_slows_the_processor_down(kind: str, slows: bool) -> None:
     """A fan only makes noise."""
     assert is_cpu_cooler(kind) is slows
-
-
-PI = recognise("bcm2712")
-CRITICAL = Trip("critical", 115.0)
-
-
-@pytest.mark.parametrize(
-    ("policy", "trips", "limits"),
-    [
-        ("step_wise", [], (80.0, None)),
-        ("step_wise", [CRITICAL], (80.0, 115.0)),
-        ("step_wise", [Trip("critical", 82.0)], (77.0, 82.0)),
-        ("step_wise", [Trip("active", 50.0), CRITICAL], (80.0, 115.0)),
-        ("step_wise", [Trip("passive", 85.0, cools_cpu=True), CRITICAL], (85.0, 115.0)),
-        ("step_wise", [Trip("passive", 75.0), Trip("passive", 85.0, cools_cpu=True)], (85.0, None)),
-        (
-            "power_allocator",
-            [Trip("passive", 75.0), Trip("passive", 85.0, cools_cpu=True)],
-            (75.0, None),
-        ),
-        ("step_wise", [Trip("passive", 85.0), Trip("passive", 75.0)], (75.0, None)),
-        ("step_wise", [Trip("hot", 95.0), CRITICAL], (95.0, 115.0)),
-        ("step_wise", [Trip("passive", -274.0), Trip("passive", 0.0)], (80.0, None)),
-        ("step_wise", [Trip("critical", 2147483.6)], (80.0, None)),
-    ],
-)
-def test_trip_points_say_where_the_clock_goes_down(
-    policy: str, trips: list[Trip], limits: tuple[float, float | None]
-) -> None:
-    """The one a cooling device is tied to, or the first if the policy starts there."""
-    assert trip_limits("cpu-thermal", policy, trips, PI)[:2] == limits
-
-
-def test_marks_that_any_program_may_set_are_no_limit() -> None:
-    """thermald sets those of Intel's package to be woken."""
-    trips = [Trip("passive", 62.0)]
-
-    assert trip_limits("x86_pkg_temp", "user_space", trips, UNKNOWN)[0] == 85.0
 
 
 @pytest.mark.parametrize(

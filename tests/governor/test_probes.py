@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.governor.probes import Probes
-from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Readings, Zone
+from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Neighbour, Readings, Zone
 from tests.parts.board import (
     Board,
     amd_nas,
@@ -114,6 +114,57 @@ def test_a_trip_point_that_was_moved_counts_within_a_minute(tmp_path: Path, cloc
     board.write("sys/class/thermal/thermal_zone1/trip_point_0_temp", 70000)
 
     assert read(later_s=60.0).zones[1].passive_c == 70.0
+
+
+def test_cooling_devices_that_come_late_decide_within_a_minute(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Until cpufreq's module is there nothing is tied; a sensor that gives way has not failed."""
+    board = virtual_machine(tmp_path)
+    marks = [("passive", 100000), ("critical", 120000)]
+    board.zone(0, "sensor1-thermal", [("critical", 120000)])
+    board.zone(1, "sensor3-thermal", marks)
+    read = reader(tmp_path, clock)
+    early = read()
+    board.coolers("cpufreq-cpu0")
+    board.tie(1, 0, cooler=0, trip=0)
+    late = read(later_s=60.0)
+
+    assert [(zone.name, zone.passive_c) for zone in early.zones] == [
+        ("sensor1-thermal", 100.0),
+        ("sensor3-thermal", 100.0),
+    ]
+    assert [(zone.name, zone.passive_c) for zone in late.zones] == [("sensor3-thermal", 100.0)]
+    assert [read().faulty for _ in range(5)] == [()] * 5
+
+
+def test_what_else_the_kernel_slows_the_processor_for_is_read(tmp_path: Path, clock: Clock) -> None:
+    """And counts neither as a sensor of the processor nor, when it fails, as a failed one."""
+    board = virtual_machine(tmp_path)
+    board.coolers("cpufreq-cpu0")
+    board.zone(0, "cpu-thermal", [("passive", 90000)], ties={0: 0})
+    board.zone(1, "skin-temp-thermal", [("passive", 42000), ("critical", 60000)], ties={0: 0})
+    read = reader(tmp_path, clock)
+    readings = read()
+
+    assert [zone.name for zone in readings.zones] == ["cpu-thermal"]
+    assert readings.neighbours == (Neighbour("skin-temp-thermal", 45.0, 42.0, 60.0),)
+
+    board.write("sys/class/thermal/thermal_zone1/temp", "none")
+    readings = [read() for _ in range(5)][-1]
+    assert (readings.neighbours, readings.faulty) == ((), ())
+    board.write("sys/class/thermal/thermal_zone1/temp", 47000)
+    assert [read() for _ in range(5)][-1].neighbours[0].temp_c == 47.0
+
+
+def test_one_that_never_gave_a_reading_is_none(tmp_path: Path, clock: Clock) -> None:
+    """As with any sensor."""
+    board = virtual_machine(tmp_path)
+    board.coolers("cpufreq-cpu0")
+    board.zone(0, "skin-temp-thermal", [("passive", 42000)], ties={0: 0})
+    board.write("sys/class/thermal/thermal_zone0/temp", -273150)
+
+    assert reader(tmp_path, clock)().neighbours == ()
 
 
 def test_a_driver_that_comes_back_is_looked_for_soon(tmp_path: Path, clock: Clock) -> None:

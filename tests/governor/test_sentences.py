@@ -8,11 +8,12 @@ import pytest
 
 from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity
-from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Readings, Zone
+from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Neighbour, Readings, Zone
 
 MIB = 2**20
 CAPACITY = Capacity(max_active=4, threads=4)
 MEMORY = MemoryReadings(total_bytes=4000 * MIB, available_bytes=2000 * MIB)
+LOW = Zone("cpu-thermal", 40.0, 67.0, 107.0, 37.0)
 COOL = Readings(zones=(Zone("cpu-thermal", 45.0, 80.0),), memory=MEMORY)
 
 
@@ -49,6 +50,34 @@ def at(temp_c: float, **others: object) -> Readings:
             1,
             "95 °C, 15 °C above where the board slows itself down: paused until it is below 80 °C;"
             " see to its cooling",
+        ),
+        # The kernel slows the processor for what working less would not cure ...
+        (
+            at(60.0, throttled_by_kernel=True, neighbours=(Neighbour("skin", 50.0, 42.0, 60.0),)),
+            1,
+            "60 °C, 20 °C below where the board slows itself down: computing 91 % of the time with"
+            " 3 threads, 4 answers at once; more if it stays there; the kernel slows the processor"
+            " for skin (50 °C, from 42 °C on), which working less would not cure",
+        ),
+        (
+            replace(COOL, zones=(LOW,), throttled_by_kernel=True),
+            1,
+            "40 °C, 27 °C below its limit; the kernel slows the processor for cpu-thermal (40 °C,"
+            " from 37 °C on), which working less would not cure",
+        ),
+        # ... for what cannot be told ...
+        (
+            at(45.0, throttled_by_kernel=True),
+            1,
+            "45 °C, 35 °C below where the board slows itself down; the kernel slows the processor,"
+            " and not for its heat",
+        ),
+        # ... and what ends the box.
+        (
+            at(60.0, neighbours=(Neighbour("skin-temp-thermal", 59.0, 42.0, 60.0),)),
+            1,
+            "skin-temp-thermal is at 59 °C, and at 60 °C the board switches itself off: paused"
+            " until it is below 53 °C; see to its cooling",
         ),
         (
             replace(COOL, faulty=("cpu-thermal",), zones=()),

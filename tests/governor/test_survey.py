@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inglenook.governor.board import recognise
 from inglenook.governor.plausible import Fault, Past
 from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Readings
-from inglenook.governor.sensor import Cooler, Found, Sensor
+from inglenook.governor.sensor import Cooler, Counts, Found, Sensor
 from inglenook.governor.survey import describe_box, describe_cooler, describe_sensor
 
 GIB = 2**30
-SENSOR = Sensor("cpu-thermal", "/sys/t", True, "its passive trip point", 85.0, 115.0)
+SENSOR = Sensor("cpu-thermal", "/sys/t", True, Counts.TIED, 85.0, "its passive trip point", 115.0)
+LOW = replace(SENSOR, passive_c=67.0, critical_c=107.0, slows_from_c=47.0)
+SKIN = Sensor("skin", "/sys/s", False, "not the processor's", 85.0, "", 60.0, 42.0)
 DISK = Sensor("nvme Composite", "/sys/n", False, "not the processor's", 85.0)
 GOOD = Past(52.0, 1.0)
 
@@ -23,7 +27,23 @@ GOOD = Past(52.0, 1.0)
             SENSOR,
             GOOD,
             True,
-            "slows down at 85 °C (its passive trip point), shuts down at 115 °C",
+            "slows down at 85 °C (its passive trip point), shuts down at 115 °C, computes nothing"
+            " from 110 °C on; counts as the processor's cooling is tied to it",
+        ),
+        (
+            LOW,
+            GOOD,
+            True,
+            "slows down at 67 °C (its passive trip point), shuts down at 107 °C, computes nothing"
+            " from 102 °C on; counts as the processor's cooling is tied to it; the kernel slows the"
+            " processor for it from 47 °C on, which working less would not cure",
+        ),
+        (
+            SKIN,
+            None,
+            False,
+            "not the processor's; the kernel slows the processor for it from 42 °C on, which"
+            " working less would not cure; nothing is computed from 58 °C on",
         ),
         (DISK, None, False, "not the processor's"),
         (SENSOR, None, False, "has given no reading that can be so"),

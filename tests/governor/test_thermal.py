@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inglenook.governor.limits import Level
-from inglenook.governor.readings import FirmwareFlags, Readings, Zone
+from inglenook.governor.readings import FirmwareFlags, Neighbour, Readings, Zone
 from inglenook.governor.thermal import BLIND_EFFORT, Heat, next_heat
 
 
@@ -136,19 +138,74 @@ def test_without_sensors_a_clock_held_down_counts() -> None:
     assert later.effort.spent == 1.0
 
 
+SKIN = Neighbour("skin-temp-thermal", 50.0, 42.0, 60.0)
+
+
 @pytest.mark.parametrize(
-    ("zone", "paused"),
+    ("readings", "held_by", "throttled"),
     [
-        (Zone("cpu", 87.0, 80.0), False),
-        (Zone("cpu", 89.0, 80.0), True),
-        (Zone("cpu", 104.0, 80.0, 110.0), False),
-        (Zone("cpu", 106.0, 80.0, 110.0), True),
-        (Zone("cpu", 104.0, 105.0, 105.0), False),  # Intel names one temperature for both
+        # The CPU is near its limit, but it is the case that is above its own.
+        (at(75.0, throttled_by_kernel=True, neighbours=(SKIN,)), "skin-temp-thermal", False),
+        (at(75.0, throttled_by_kernel=True, neighbours=(replace(SKIN, temp_c=36.0),)), None, True),
+        (at(75.0, neighbours=(SKIN,)), None, False),
+        # A mark that nobody can keep, and another above it.
+        (
+            Readings(zones=(Zone("cpu", 60.0, 67.0, 107.0, 47.0),), throttled_by_kernel=True),
+            "cpu",
+            False,
+        ),
+        # The kernel goes on for a while when it has become cooler.
+        (
+            Readings(zones=(Zone("cpu", 56.0, 67.0, 107.0, 58.0),), throttled_by_kernel=True),
+            "cpu",
+            False,
+        ),
+        # The worst of several.
+        (
+            Readings(
+                zones=(Zone("cpu", 60.0, 67.0, 107.0, 47.0),),
+                neighbours=(SKIN,),
+                throttled_by_kernel=True,
+            ),
+            "cpu",
+            False,
+        ),
     ],
 )
-def test_only_close_to_being_switched_off_it_pauses(zone: Zone, paused: bool) -> None:
-    """Above its limit the kernel slows the board, and that is not the end of it."""
-    assert after(Heat(), Readings(zones=(zone,)), 1).paused == paused
+def test_a_clock_held_down_is_not_fought_where_that_would_not_cure_it(
+    readings: Readings, held_by: str | None, throttled: bool
+) -> None:
+    """For the case, a regulator, or at a mark that no box at work can keep."""
+    cool = after(Heat(), at(40.0), 60)
+    heat = after(cool, readings, 1, 60)
+
+    assert (heat.held_by.name if heat.held_by else None) == held_by
+    assert heat.throttled is throttled
+    assert (heat.level is Level.CRITICAL) is throttled
+
+
+def test_it_is_not_fought_for_a_long_time_either() -> None:
+    """Half an hour 12 °C below the limit: the kernel slows the processor, and we do not."""
+    low = Readings(zones=(Zone("cpu", 55.0, 67.0, 107.0, 47.0),), throttled_by_kernel=True)
+
+    assert after(Heat(), low, 1800).effort.spent >= 0.4
+
+
+def test_without_sensors_a_clock_held_down_for_the_case_does_not_count() -> None:
+    """Half the power would not cure that."""
+    heat = after(Heat(), Readings(throttled_by_kernel=True, neighbours=(SKIN,)), 5)
+
+    assert heat.level is Level.UNKNOWN
+    assert heat.effort.spent == 1.0
+
+
+def test_without_sensors_it_pauses_before_the_case_ends_it() -> None:
+    """And goes on when that is cooler."""
+    hot, cool = replace(SKIN, temp_c=58.5), replace(SKIN, temp_c=52.0)
+    heat = after(Heat(), Readings(neighbours=(hot,)), 1)
+
+    assert heat.paused
+    assert not after(heat, Readings(neighbours=(cool,)), 1, 1).paused
 
 
 def test_a_pause_lasts_until_it_is_below_the_limit() -> None:

@@ -55,9 +55,9 @@ def limits(root: Path) -> dict[str, float]:
             "RK3588",
             {
                 "soc-thermal": 75,
-                "bigcore0-thermal": 85,
-                "bigcore1-thermal": 85,
-                "littlecore-thermal": 85,
+                "bigcore0-thermal": 75,
+                "bigcore1-thermal": 75,
+                "littlecore-thermal": 75,
             },
         ),
         (intel_nas, "Intel processor", {"coretemp Package id 0": 100}),
@@ -116,7 +116,7 @@ def test_a_disabled_zone_counts_and_says_so(tmp_path: Path) -> None:
     sensor = find_sensors(tmp_path, find_board(tmp_path))[0]
 
     assert sensor.counts
-    assert "disabled" in sensor.why
+    assert "disabled" in sensor.source
 
 
 def test_only_a_tie_to_a_cooler_of_the_processor_makes_a_limit(tmp_path: Path) -> None:
@@ -126,6 +126,36 @@ def test_only_a_tie_to_a_cooler_of_the_processor_makes_a_limit(tmp_path: Path) -
     board.zone(0, "cpu-thermal", [("passive", 60000), ("passive", 70000)], ties={0: 0, 1: 1})
 
     assert limits(tmp_path) == {"cpu-thermal": 70}
+
+
+def test_fan_and_clock_may_be_tied_to_one_trip_point(tmp_path: Path) -> None:
+    """In either order; an Exynos 4 has both at 95 °C."""
+    for number, kinds in enumerate([("pwm-fan", "cpufreq-cpu0"), ("cpufreq-cpu0", "pwm-fan")]):
+        board = virtual_machine(tmp_path / str(number))
+        board.coolers(*kinds)
+        board.zone(0, "cpu-thermal", [("active", 95000)], ties={0: 0, 1: 0})
+
+        assert limits(board.root) == {"cpu-thermal": 95}
+
+
+def test_a_zones_chip_is_not_counted_where_the_zone_is_not(tmp_path: Path) -> None:
+    """Its name may say less than the zone's ties do."""
+    board = virtual_machine(tmp_path)
+    board.coolers("cpufreq-cpu0")
+    board.zone(0, "a55-thermal", [("passive", 105000)], ties={0: 0})
+    board.zone(1, "pf53soc-thermal", [("passive", 140000)])
+    board.chip(0, "a55_thermal", temp1_input=45000)
+    board.chip(1, "pf53soc_thermal", temp1_input=45000)
+
+    assert limits(tmp_path) == {"a55-thermal": 105}
+
+
+def test_a_zone_does_not_stand_in_for_a_processors_chip(tmp_path: Path) -> None:
+    """On a PC a zone may be of anything."""
+    board = amd_nas(tmp_path)
+    board.zone(0, "SEN1")
+
+    assert limits(tmp_path) == {"k10temp Tdie": 85}
 
 
 def test_temperatures_are_read_in_degrees(tmp_path: Path) -> None:

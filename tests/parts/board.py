@@ -111,8 +111,13 @@ class Board:
         for name, text in files.items():
             self.write(f"{zone}/{name}", text)
         for place, (cooler, trip_index) in enumerate((ties or {}).items()):
-            (self.root / zone / f"cdev{place}").symlink_to(f"../cooling_device{cooler}")
-            self.write(f"{zone}/cdev{place}_trip_point", trip_index)
+            self.tie(number, place, cooler=cooler, trip=trip_index)
+
+    def tie(self, number: int, place: int, *, cooler: int, trip: int) -> None:
+        """Tie a cooling device to a trip point of a zone, as the binding of this place."""
+        zone = f"{_THERMAL}/thermal_zone{number}"
+        (self.root / zone / f"cdev{place}").symlink_to(f"../cooling_device{cooler}")
+        self.write(f"{zone}/cdev{place}_trip_point", trip)
 
     def coolers(self, *kinds: str) -> None:
         """Add cooling devices, all off."""
@@ -145,7 +150,7 @@ def virtual_machine(root: Path) -> Board:
 def pi_4(root: Path) -> Board:
     """A Raspberry Pi 4 without a fan."""
     board = _raspberry_pi(root, "Raspberry Pi 4 Model B Rev 1.4", "bcm2711", "soc")
-    board.zone(0, "cpu-thermal", [("critical", 110000)])
+    board.zone(0, "cpu-thermal", [("critical", 90000)])
     board.clocks({0: 1800000})
     board.chip(0, "cpu_thermal", temp1_input=45000)
     board.chip(1, "rpi_volt", in0_lcrit_alarm=0)
@@ -213,6 +218,18 @@ def _rk3588(root: Path) -> Board:
     board.write("proc/device-tree/model", "Orange Pi 5\0")
     board.write("proc/device-tree/compatible", "xunlong,orangepi-5\0rockchip,rk3588s\0")
     board.clocks({0: 1800000, 4: 2400000, 6: 2400000})
+    return board
+
+
+def trogdor(root: Path) -> Board:
+    """A Chromebook with a Snapdragon 7c: the kernel slows the processor for its case, too."""
+    board = virtual_machine(root)
+    board.write("proc/device-tree/compatible", "google,coachz\0qcom,sc7180\0")
+    board.coolers("cpufreq-cpu0", "cpufreq-cpu6")
+    board.zone(0, "cpu-thermal", [("passive", 90000), ("critical", 110000)], ties={0: 0, 1: 0})
+    skin = [("passive", 42000), ("passive", 45000), ("critical", 60000)]
+    board.zone(1, "skin-temp-thermal", skin, ties={0: 0, 1: 1})
+    board.temps.append(f"{_THERMAL}/thermal_zone0/temp")
     return board
 
 

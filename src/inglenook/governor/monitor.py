@@ -164,7 +164,7 @@ class Monitor:
     def _faulty(self) -> Readings:
         """What counts as read if nothing could be: every sensor there was has failed."""
         names = (*self._readings.faulty, *(zone.name for zone in self._readings.zones))
-        return replace(self._readings, zones=(), faulty=names or (_NAMELESS,))
+        return replace(self._readings, zones=(), neighbours=(), faulty=names or (_NAMELESS,))
 
     def _give_up_reading(self) -> None:
         """Nobody waits for it any more; it may come when there is no loop to tell."""

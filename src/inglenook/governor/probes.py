@@ -23,7 +23,7 @@ from inglenook.governor.clock import (
 from inglenook.governor.memory import read_memory
 from inglenook.governor.plausible import Past, judge
 from inglenook.governor.process import ProcessUse, read_process
-from inglenook.governor.readings import Readings, Zone
+from inglenook.governor.readings import Neighbour, Readings, Zone
 from inglenook.governor.sensor import Cooler, Found, Sensor
 from inglenook.governor.supply import find_supplies, read_supplies
 from inglenook.governor.survey import describe_box, describe_cooler, describe_sensor
@@ -79,6 +79,7 @@ class Probes:
         self._sources: _Sources | None = None
         self._looked_at_s = 0.0
         self._pasts: dict[str, Past] = {}
+        self._neighbours: dict[str, Past] = {}
         self._engine: tuple[int, float, ProcessUse] | None = None
 
     def read(self) -> Readings:
@@ -93,10 +94,17 @@ class Probes:
             memory = replace(memory, weights_bytes=engine.mapped_bytes)
         return Readings(
             zones=tuple(
-                Zone(sensor.name, past.temp_c, sensor.passive_c, sensor.critical_c)
+                Zone(
+                    sensor.name,
+                    past.temp_c,
+                    sensor.passive_c,
+                    sensor.critical_c,
+                    sensor.slows_from_c,
+                )
                 for sensor in sources.sensors
                 if (past := self._pasts.get(sensor.name)) is not None and past.fault is None
             ),
+            neighbours=self._read_neighbours(sources, now),
             faulty=tuple(name for name, past in self._pasts.items() if past.fault is not None),
             throttled_by_kernel=any(
                 is_turned_on(cooler) for cooler in sources.coolers if cooler.counts
@@ -156,6 +164,24 @@ class Probes:
             past = judge(self._pasts.get(name), temps_c.get(name), engine_cores, now)
             if past is not None:
                 self._pasts[name] = past
+
+    def _read_neighbours(self, sources: _Sources, now: float) -> tuple[Neighbour, ...]:
+        """Read what else the kernel slows the processor for; one that fails is passed over."""
+        pasts, found = {}, []
+        for sensor in sources.sensors:
+            if sensor.counts or sensor.slows_from_c is None:
+                continue
+            past = judge(self._neighbours.get(sensor.name), read_temp_c(sensor), 0.0, now)
+            if past is None:
+                continue
+            pasts[sensor.name] = past
+            if past.fault is None:
+                neighbour = Neighbour(
+                    sensor.name, past.temp_c, sensor.slows_from_c, sensor.critical_c
+                )
+                found.append(neighbour)
+        self._neighbours = pasts
+        return tuple(found)
 
     def _read_engine(self, now: float) -> tuple[float, ProcessUse | None]:
         """How many cores the engine has kept busy since the last time, and what it takes."""

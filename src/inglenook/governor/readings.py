@@ -15,11 +15,33 @@ class Zone:
         passive_c: Where the board begins to slow itself down: the trip point that does it, else
             what is known of this kind of board.
         critical_c: Where the kernel shuts the board down; None if it does not say.
+        slows_from_c: Where the kernel slows the processor already, if that is lower than a box at
+            work can keep to.
     """
 
     name: str
     temp_c: float
     passive_c: float
+    critical_c: float | None = None
+    slows_from_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A sensor of another part, such as the case, for which the kernel slows the processor down.
+
+    Working less does not cure that; but the kernel may shut the board down for it, too.
+
+    Attributes:
+        name: As the kernel calls it.
+        temp_c: Degrees Celsius.
+        slows_from_c: Where the kernel begins to slow the processor down.
+        critical_c: Where the kernel shuts the board down; None if it does not say.
+    """
+
+    name: str
+    temp_c: float
+    slows_from_c: float
     critical_c: float | None = None
 
 
@@ -87,6 +109,7 @@ class Readings:
 
     Attributes:
         zones: Sensors of the processor; empty on a box that has none.
+        neighbours: Sensors of other parts for which the kernel slows the processor down.
         faulty: Names of sensors that have worked and now do not, or do not move; not in `zones`.
         throttled_by_kernel: A cooling device holds the processor's clock down.
         firmware: Flags of a Raspberry Pi; None elsewhere.
@@ -100,6 +123,7 @@ class Readings:
     """
 
     zones: tuple[Zone, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
     faulty: tuple[str, ...] = ()
     throttled_by_kernel: bool = False
     firmware: FirmwareFlags | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from inglenook.governor.ladder import Ladder, Pressure, Rung, reserve_bytes
 from inglenook.governor.limits import Decision, Level, Reason
-from inglenook.governor.readings import Readings
+from inglenook.governor.pausing import neighbour_again_c, pausing_neighbour
+from inglenook.governor.readings import Neighbour, Readings
 from inglenook.governor.thermal import COOL_AGAIN_C, Heat
 from inglenook.units import format_bytes
 
@@ -25,14 +26,15 @@ def sentence(decision: Decision, heat: Heat, ladder: Ladder, readings: Readings)
         return _memory(ladder)
     if decision.reason is Reason.POWER:
         return _power(decision, readings)
+    if heat.paused and (neighbour := pausing_neighbour(readings)) is not None:
+        return _neighbour(neighbour)
     if heat.faulty:
         return (
             f"The sensor {heat.faulty[0]} has stopped working, so the box works as if it were hot:"
             f" {_how_much(decision)}, until it can be read again"
         )
-    if heat.zone is None:
-        return _unknown(heat, readings)
-    return _heat(decision, heat)
+    said = _unknown(heat, readings) if heat.zone is None else _heat(decision, heat)
+    return said + _slowed_for(heat, readings)
 
 
 def _heat(decision: Decision, heat: Heat) -> str:
@@ -40,9 +42,10 @@ def _heat(decision: Decision, heat: Heat) -> str:
     zone = heat.zone
     apart_c = zone.passive_c - zone.temp_c
     where = f"{zone.temp_c:.0f} °C, {abs(apart_c):.0f} °C {'below' if apart_c >= 0 else 'above'}"
-    where += " where the board slows itself down"
+    # Where the kernel does so earlier, that is another temperature.
+    where += " where the board slows itself down" if zone.slows_from_c is None else " its limit"
     if heat.throttled:
-        where += ", which it is doing"
+        where += ", which it is doing" if zone.slows_from_c is None else ", and slowed down"
     if heat.paused:
         return f"{where}: paused until it is below {zone.passive_c:.0f} °C; see to its cooling"
     if decision.reason is Reason.NONE:
@@ -50,6 +53,28 @@ def _heat(decision: Decision, heat: Heat) -> str:
     again_c = zone.passive_c - COOL_AGAIN_C
     more = f"when it is below {again_c:.0f} °C" if zone.temp_c >= again_c else "if it stays there"
     return f"{where}: {_how_much(decision)}; more {more}"
+
+
+def _neighbour(neighbour: Neighbour) -> str:
+    critical_c = neighbour.critical_c or neighbour.temp_c
+    return (
+        f"{neighbour.name} is at {neighbour.temp_c:.0f} °C, and at {critical_c:.0f} °C the board"
+        f" switches itself off: paused until it is below {neighbour_again_c(critical_c):.0f} °C;"
+        " see to its cooling"
+    )
+
+
+def _slowed_for(heat: Heat, readings: Readings) -> str:
+    """What else the kernel slows the processor for; empty if it does not, or for its heat."""
+    if heat.held_by is not None and heat.held_by.slows_from_c is not None:
+        held_by = heat.held_by
+        return (
+            f"; the kernel slows the processor for {held_by.name} ({held_by.temp_c:.0f} °C, from"
+            f" {held_by.slows_from_c:g} °C on), which working less would not cure"
+        )
+    if readings.throttled_by_kernel and not heat.throttled and heat.zone is not None:
+        return "; the kernel slows the processor, and not for its heat"
+    return ""
 
 
 def _how_much(decision: Decision) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inglenook.governor.board import Board
+from inglenook.governor.pausing import neighbour_pause_c, pause_c
 from inglenook.governor.plausible import Past
 from inglenook.governor.readings import FirmwareFlags, MemoryReadings, Readings
 from inglenook.governor.sensor import Cooler, Found, Sensor
@@ -20,15 +21,28 @@ def describe_sensor(sensor: Sensor, says: str, past: Past | None) -> Found:
         past: What is remembered of it; None if it never gave a reading that can be so.
     """
     if not sensor.counts:
-        return Found(sensor.name, says, False, sensor.why, sensor.path)
+        return Found(sensor.name, says, False, sensor.why + _slows_from(sensor), sensor.path)
     if past is None:
         return Found(sensor.name, says, False, "has given no reading that can be so", sensor.path)
     if past.fault is not None:
         return Found(sensor.name, says, True, f"counts as hot: it {past.fault}", sensor.path)
-    note = f"slows down at {sensor.passive_c:g} °C ({sensor.why})"
+    note = f"slows down at {sensor.passive_c:g} °C ({sensor.source})"
     if sensor.critical_c is not None:
         note += f", shuts down at {sensor.critical_c:g} °C"
-    return Found(sensor.name, says, True, note, sensor.path)
+    note += f", computes nothing from {pause_c(sensor.passive_c, sensor.critical_c):g} °C on"
+    return Found(sensor.name, says, True, f"{note}; {sensor.why}{_slows_from(sensor)}", sensor.path)
+
+
+def _slows_from(sensor: Sensor) -> str:
+    if sensor.slows_from_c is None:
+        return ""
+    text = (
+        f"; the kernel slows the processor for it from {sensor.slows_from_c:g} °C on, which working"
+        " less would not cure"
+    )
+    if not sensor.counts and sensor.critical_c is not None:
+        text += f"; nothing is computed from {neighbour_pause_c(sensor.critical_c):g} °C on"
+    return text
 
 
 def describe_cooler(cooler: Cooler, *, turned_on: bool) -> Found:

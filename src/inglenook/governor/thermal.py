@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from inglenook.governor.effort import Effort, capped, cut, next_effort
 from inglenook.governor.forecast import Forecast, look
 from inglenook.governor.limits import Level
-from inglenook.governor.readings import Readings, Zone
+from inglenook.governor.pausing import must_pause
+from inglenook.governor.readings import Neighbour, Readings, Zone
 
 #: A level begins when the predicted headroom is no more than this, in °C, worst first ...
 _ENTER_C = ((Level.CRITICAL, 0.15), (Level.HOT, 6.0), (Level.WARM, 12.0))
@@ -26,9 +27,8 @@ COOL_AGAIN_C = 3.0
 #: Whatever the sensor would say: with half the effort no board has been seen to get too hot.
 BLIND_EFFORT = 0.5
 
-#: This far above the limit the kernel has done all it can; this near its end it switches off.
-_PAUSE_ABOVE_C = 8.0
-_PAUSE_BELOW_CRITICAL_C = 5.0
+#: The kernel goes on slowing the processor until it is so much cooler than where it began to.
+_HYSTERESIS_C = 5.0
 
 _SEVERITY = {Level.UNKNOWN: 0, Level.COOL: 0, Level.WARM: 1, Level.HOT: 2, Level.CRITICAL: 3}
 
@@ -44,6 +44,8 @@ class Heat:
         forecast: Of that sensor's headroom.
         calm_s: Since when `level` could be left; None while it could not.
         throttled: The kernel or the firmware is slowing the processor, for heat.
+        held_by: For what the kernel is slowing it that working less would not cure; None if it
+            is not, or not for that.
         faulty: Sensors that have stopped working.
         paused: Nothing is to be computed at all.
     """
@@ -54,6 +56,7 @@ class Heat:
     forecast: Forecast | None = None
     calm_s: float | None = None
     throttled: bool = False
+    held_by: Zone | Neighbour | None = None
     faulty: tuple[str, ...] = ()
     paused: bool = False
 
@@ -65,7 +68,8 @@ def next_heat(before: Heat, readings: Readings, now: float, *, busy: bool) -> He
     zone = min(readings.zones, key=_headroom_c)
     headroom_c = _headroom_c(zone)
     forecast = look(before.forecast, headroom_c, now)
-    throttled = _slowed(readings) and headroom_c < _NOT_HEAT_C
+    held_by = held_back_by(readings)
+    throttled = _slowed(readings, held_by) and headroom_c < _NOT_HEAT_C
     # What was added shows as a rise, and ends where it was meant to.
     catching_up = before.effort.is_catching_up(now)
     ahead_c = forecast.headroom_c if catching_up else forecast.predicted_c
@@ -78,19 +82,29 @@ def next_heat(before: Heat, readings: Readings, now: float, *, busy: bool) -> He
         effort = cut(effort, now)
     if readings.faulty:
         effort = capped(effort, BLIND_EFFORT, now)
-    paused = _too_hot(zone) or (before.paused and headroom_c < 0)
-    return Heat(level, effort, zone, forecast, calm_s, throttled, readings.faulty, paused)
+    paused = must_pause(readings, paused=before.paused)
+    return Heat(level, effort, zone, forecast, calm_s, throttled, held_by, readings.faulty, paused)
 
 
 def _blind(before: Heat, readings: Readings, now: float) -> Heat:
     """Without a sensor: nothing is known, unless one has failed or the clock says it is hot."""
-    throttled = _slowed(readings)
+    held_by = held_back_by(readings)
+    throttled = _slowed(readings, held_by)
+    paused = must_pause(readings, paused=before.paused)
     if readings.faulty or throttled:
         effort = capped(before.effort, BLIND_EFFORT, now)
-        return Heat(Level.HOT, effort, calm_s=now, throttled=throttled, faulty=readings.faulty)
+        return Heat(
+            Level.HOT,
+            effort,
+            calm_s=now,
+            throttled=throttled,
+            held_by=held_by,
+            faulty=readings.faulty,
+            paused=paused,
+        )
     if before.level is Level.HOT and now - (before.calm_s or now) < _CALM_S:
-        return replace(before, throttled=False)
-    return Heat(effort=replace(Effort(), at_s=now))
+        return replace(before, throttled=False, held_by=held_by, paused=paused)
+    return Heat(effort=replace(Effort(), at_s=now), held_by=held_by, paused=paused)
 
 
 def _held(
@@ -112,23 +126,31 @@ def _reached(predicted_c: float) -> Level:
     return Level.COOL
 
 
-def _slowed(readings: Readings) -> bool:
-    """Whether something holds the clock down; an under-voltage does so too, and is no heat."""
+def held_back_by(readings: Readings) -> Zone | Neighbour | None:
+    """For what the kernel slows the processor that working less would not cure."""
+    if not readings.throttled_by_kernel:
+        return None
+    parts: list[Zone | Neighbour] = [*readings.neighbours, *readings.zones]
+    beyond = {
+        part.temp_c - part.slows_from_c: part
+        for part in parts
+        if part.slows_from_c is not None and part.temp_c > part.slows_from_c - _HYSTERESIS_C
+    }
+    return beyond[max(beyond)] if beyond else None
+
+
+def _slowed(readings: Readings, held_by: Zone | Neighbour | None) -> bool:
+    """Whether something holds the clock down that computing less would cure.
+
+    An under-voltage holds it down too, and is no heat.
+    """
     flags = readings.firmware
     by_firmware = flags is not None and not flags.undervoltage
-    return readings.throttled_by_kernel or (
+    return (readings.throttled_by_kernel and held_by is None) or (
         by_firmware
         and flags is not None
         and (flags.throttled or flags.freq_capped or flags.soft_limit)
     )
-
-
-def _too_hot(zone: Zone) -> bool:
-    limit_c = zone.passive_c + _PAUSE_ABOVE_C
-    if zone.critical_c is not None:
-        # Intel's processors name one temperature for both.
-        limit_c = max(limit_c, zone.critical_c - _PAUSE_BELOW_CRITICAL_C)
-    return zone.temp_c > limit_c
 
 
 def _headroom_c(zone: Zone) -> float:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from inglenook.governor.board import (
     OFFSET_COOLER,
-    PACKAGE_ZONE,
     Board,
     chip_limits,
     chosen_labels,
-    is_cpu,
     is_cpu_cooler,
     recognise,
-    trip_limits,
 )
+from inglenook.governor.counting import NOT_THE_PROCESSORS, count_zones
 from inglenook.governor.files import number_of, parse_number, read_text, text_of
-from inglenook.governor.sensor import Cooler, Sensor, Trip
+from inglenook.governor.names import is_processor
+from inglenook.governor.sensor import Cooler, Counts, Sensor, ThermalZone, Tie, Trip
+from inglenook.governor.trips import PACKAGE_ZONE
 
 
 def find_board(root: Path) -> Board:
@@ -35,20 +35,20 @@ def find_board(root: Path) -> Board:
 
 def find_sensors(root: Path, board: Board) -> list[Sensor]:
     """List every temperature sensor, and say of each whether it counts."""
-    zones = list(_zones(root, board))
-    chips = list(_chips(root, board))
+    found = list(_zones(root))
+    # The kernel shows a zone as a chip once more, with `_` for `-`.
+    twins = {zone.name.replace("-", "_") for zone in found}
+    chips = [
+        _without(chip, "its zone says the same") if chip.name.split()[0] in twins else chip
+        for chip in _chips(root, board)
+    ]
+    zones = count_zones(found, board, chips=any(chip.counts for chip in chips))
     # Intel's zone and chip read the same register, and the chip knows the processor's limit.
     if any(chip.counts and chip.name.startswith("coretemp ") for chip in chips):
         zones = [
             _without(zone, "coretemp says the same") if zone.name == PACKAGE_ZONE else zone
             for zone in zones
         ]
-    # The kernel shows a zone as a chip once more, with `_` for `-`.
-    twins = {zone.name.replace("-", "_") for zone in zones if zone.counts}
-    chips = [
-        _without(chip, "its zone says the same") if chip.name.split()[0] in twins else chip
-        for chip in chips
-    ]
     return _named_apart([*zones, *chips])
 
 
@@ -82,42 +82,33 @@ def is_turned_on(cooler: Cooler) -> bool:
     return (number_of(cooler.path) or 0) > 0
 
 
-def _zones(root: Path, board: Board) -> Iterator[Sensor]:
+def _zones(root: Path) -> Iterator[ThermalZone]:
     for folder in _numbered(root / "sys/class/thermal", "thermal_zone"):
         kind = text_of(folder / "type")
-        if not kind:
-            continue
-        passive_c, critical_c, why = trip_limits(
-            kind, text_of(folder / "policy"), _trips(folder), board
-        )
-        if text_of(folder / "mode") == "disabled":
-            # All the more reason to watch it.
-            why += "; the zone is disabled, the kernel does nothing about it"
-        counts = is_cpu(kind)
-        yield Sensor(
-            kind,
-            str(folder / "temp"),
-            counts,
-            why if counts else "not the processor's",
-            passive_c,
-            critical_c,
-        )
+        if kind:
+            yield ThermalZone(
+                kind,
+                str(folder / "temp"),
+                text_of(folder / "policy"),
+                text_of(folder / "mode") == "disabled",
+                tuple(_trips(folder)),
+            )
 
 
-def _trips(zone: Path) -> list[Trip]:
-    tied = {
-        text_of(zone / f"{link.name}_trip_point")
-        for link in _numbered(zone, "cdev")
-        if is_cpu_cooler(text_of(link / "type"))
-    }
-    trips = []
+def _trips(zone: Path) -> Iterator[Trip]:
+    ties: dict[str, Tie] = {}
+    for link in _numbered(zone, "cdev"):
+        index = text_of(zone / f"{link.name}_trip_point")
+        if is_cpu_cooler(text_of(link / "type")):
+            ties[index] = Tie.CPU
+        else:
+            ties.setdefault(index, Tie.OTHER)
     for file in zone.glob("trip_point_*_temp"):
         index = file.name.split("_")[2]
         millis = number_of(file)
         if millis is not None:
             kind = text_of(zone / f"trip_point_{index}_type")
-            trips.append(Trip(kind, millis / 1000, index in tied))
-    return trips
+            yield Trip(kind, millis / 1000, ties.get(index, Tie.NOTHING))
 
 
 def _chips(root: Path, board: Board) -> Iterator[Sensor]:
@@ -133,10 +124,17 @@ def _chips(root: Path, board: Board) -> Iterator[Sensor]:
         for stem, label in labels.items():
             crit_millis = number_of(folder / f"{stem}_crit")
             crit_c = None if crit_millis is None else crit_millis / 1000
-            passive_c, why = chip_limits(crit_c, offset_c, board)
-            sensor = Sensor(f"{chip} {label}", str(folder / f"{stem}_input"), True, why, passive_c)
-            if not is_cpu(chip):
-                sensor = _without(sensor, "not the processor's")
+            passive_c, source = chip_limits(crit_c, offset_c, board)
+            sensor = Sensor(
+                f"{chip} {label}",
+                str(folder / f"{stem}_input"),
+                True,
+                Counts.NAMED,
+                passive_c,
+                source,
+            )
+            if not is_processor(chip):
+                sensor = _without(sensor, NOT_THE_PROCESSORS)
             elif label not in chosen:
                 sensor = _without(sensor, f"{chosen[0]} says it better")
             yield sensor

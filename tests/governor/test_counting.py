@@ -1,0 +1,166 @@
+"""Which zones count: by their ties, their names, or for want of better ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from inglenook.governor.board import UNKNOWN, recognise
+from inglenook.governor.counting import count_zones
+from inglenook.governor.sensor import Counts, Sensor, Source, ThermalZone, Tie, Trip
+
+
+def zone(name: str, *marks: str) -> ThermalZone:
+    """A zone; marks as ``85p→cpu``."""
+    kinds = {"p": "passive", "a": "active", "h": "hot", "c": "critical"}
+    trips = []
+    for mark in marks:
+        head, _, tied = mark.partition("→")
+        tie = {"": Tie.NOTHING, "cpu": Tie.CPU}.get(tied, Tie.OTHER)
+        trips.append(Trip(kinds[head[-1]], float(head[:-1]), tie))
+    return ThermalZone(name, f"/sys/{name}", trips=tuple(trips))
+
+
+def counted(*zones: ThermalZone, chips: bool = False) -> dict[str, tuple[Counts | str, float]]:
+    """Rule and limit of those that count."""
+    sensors = count_zones(zones, UNKNOWN, chips=chips)
+    return {sensor.name: (sensor.why, sensor.passive_c) for sensor in sensors if sensor.counts}
+
+
+def one(*zones: ThermalZone, name: str) -> Sensor:
+    """What is said of one of them."""
+    [sensor] = [each for each in count_zones(zones, UNKNOWN, chips=False) if each.name == name]
+    return sensor
+
+
+NANO = zone("cpu-thermal", "102.5c", "98.5h→heavy", "96.5c→fan", "70h→fan", "50a→fan", "30p→fan")
+
+
+@pytest.mark.parametrize(
+    ("zones", "right"),
+    [
+        # A passive mark that only starts a fan.
+        ([NANO], {"cpu-thermal": (Counts.NAMED, 85.0)}),
+        # Marks at which nothing happens.
+        ([zone("cpu-thermal", "60p", "70p", "110c")], {"cpu-thermal": (Counts.NAMED, 85.0)}),
+        # Names that nobody has listed: what is tied decides ...
+        (
+            [zone("main0-thermal", "115p→cpu", "125c"), zone("gpu-thermal", "95p→gpu", "110c")],
+            {"main0-thermal": (Counts.TIED, 115.0)},
+        ),
+        (
+            [zone("sensor1-thermal", "120c"), zone("sensor3-thermal", "68p→cpu", "120c")],
+            {"sensor3-thermal": (Counts.TIED, 68.0)},
+        ),
+        # ... and where nothing is, all that is not known as something else.
+        (
+            [zone("main0-thermal", "105c"), zone("gpu0-thermal", "105c"), zone("pm8150-thermal")],
+            {"main0-thermal": (Counts.LEFT, 85.0)},
+        ),
+        ([zone("pm8994-thermal", "95p", "125c"), zone("quiet-thermal", "125c")], {}),
+        # One in whose name another is.
+        (
+            [zone("a55-thermal", "105p→cpu", "125c"), zone("pf53soc-thermal", "140p", "155c")],
+            {"a55-thermal": (Counts.TIED, 105.0)},
+        ),
+        # Ties are no reason to forget a name.
+        (
+            [zone("package-thermal", "115c"), zone("bigcore0-thermal", "85p→cpu", "115c")],
+            {"package-thermal": (Counts.NAMED, 85.0), "bigcore0-thermal": (Counts.TIED, 85.0)},
+        ),
+        # A mark that nobody can keep is the kernel's business.
+        (
+            [zone("cpu-thermal", "47p→cpu", "67a→cpu", "87h", "107c")],
+            {"cpu-thermal": (Counts.TIED, 67.0)},
+        ),
+        ([zone("cpu_thermal", "55p→cpu", "85c")], {"cpu_thermal": (Counts.TIED, 80.0)}),
+        # Another part counts only if all its marks can be kept.
+        (
+            [zone("cpu0-thermal", "90p→cpu", "110c"), zone("skin-temp", "58p→cpu", "62.5p→cpu")],
+            {"cpu0-thermal": (Counts.TIED, 90.0)},
+        ),
+        (
+            [zone("cpu0-thermal", "90p→cpu", "105c"), zone("pmic-thermal", "110p→cpu", "125c")],
+            {"cpu0-thermal": (Counts.TIED, 90.0), "pmic-thermal": (Counts.TIED, 110.0)},
+        ),
+        # Hot slows nothing down.
+        ([zone("cpu-thermal", "125c", "120h", "115a→fan")], {"cpu-thermal": (Counts.NAMED, 85.0)}),
+        ([zone("soc-thermal", "30a", "80h")], {"soc-thermal": (Counts.NAMED, 80.0)}),
+        # What is told of one zone holds for those that tell nothing, and not what is assumed.
+        (
+            [zone("cpu0-thermal", "90p→cpu", "110c"), zone("cluster0-thermal", "90h", "110c")],
+            {"cpu0-thermal": (Counts.TIED, 90.0), "cluster0-thermal": (Counts.NAMED, 90.0)},
+        ),
+        (
+            [zone("cpu0-thermal", "90p→cpu"), zone("cpu1-thermal", "95p→cpu"), zone("soc", "84c")],
+            {
+                "cpu0-thermal": (Counts.TIED, 90.0),
+                "cpu1-thermal": (Counts.TIED, 95.0),
+                "soc": (Counts.NAMED, 79.0),
+            },
+        ),
+        # So do hints, if there is nothing better; but what a case tells holds for it alone.
+        (
+            [zone("cpu0-thermal", "90p", "110c"), zone("cluster0-thermal", "110c")],
+            {"cpu0-thermal": (Counts.NAMED, 90.0), "cluster0-thermal": (Counts.NAMED, 90.0)},
+        ),
+        (
+            [zone("cpu-thermal", "101c"), zone("cpu-skin-thermal", "70p→cpu")],
+            {"cpu-thermal": (Counts.NAMED, 85.0), "cpu-skin-thermal": (Counts.TIED, 70.0)},
+        ),
+    ],
+)
+def test_zones_count_by_tie_then_by_name_then_for_want_of_better(
+    zones: list[ThermalZone], right: dict[str, tuple[Counts, float]]
+) -> None:
+    """And limits are where the processor is slowed down."""
+    assert counted(*zones) == right
+
+
+def test_no_zone_stands_in_for_a_chip() -> None:
+    """On a PC without ties, a zone of an unknown name may be of anything."""
+    unknown = zone("SEN1", "90c")
+
+    assert counted(unknown, chips=True) == {}
+    assert counted(unknown, chips=False) == {"SEN1": (Counts.LEFT, 85.0)}
+
+
+def test_a_board_that_is_known_has_a_limit_of_its_own() -> None:
+    """Where no zone tells one."""
+    [sensor] = count_zones([zone("cpu-thermal", "90c")], recognise("bcm2711"), chips=False)
+
+    assert sensor.passive_c == 80.0
+    assert sensor.source == "the kernel does not say; assumed for: Raspberry Pi 4"
+
+
+def test_what_slows_the_processor_and_is_no_goal_is_kept() -> None:
+    """To say so when it does."""
+    cpu = zone("cpu-thermal", "47p→cpu", "67a→cpu", "107c")
+    skin = zone("skin-temp-thermal", "42p→cpu", "60c")
+
+    assert one(cpu, name="cpu-thermal").slows_from_c == 47.0
+    told = one(cpu, skin, name="skin-temp-thermal")
+    assert (told.counts, told.slows_from_c, told.critical_c) == (False, 42.0, 60.0)
+    assert told.why == "not the processor's (case or board)"
+    usual = zone("cpu-thermal", "85p→cpu", "95c")
+    assert one(usual, name="cpu-thermal").slows_from_c is None
+
+
+@pytest.mark.parametrize(
+    ("zones", "name", "source"),
+    [
+        ([zone("cpu", "85p→cpu")], "cpu", Source.PASSIVE),
+        ([zone("cpu", "47p→cpu", "67a→cpu")], "cpu", Source.ACTIVE),
+        ([zone("cpu", "90p")], "cpu", Source.HINT),
+        ([zone("cpu", "90p→cpu"), zone("soc")], "soc", f"{Source.LEAST}: cpu"),
+        ([zone("cpu")], "cpu", "the kernel does not say; assumed for: unknown board"),
+        ([zone("cpu", "80h")], "cpu", "the kernel does not say; its hot trip point"),
+        (
+            [zone("cpu", "80c")],
+            "cpu",
+            "the kernel does not say; 5 °C below where it shuts down",
+        ),
+    ],
+)
+def test_each_limit_says_where_it_is_from(zones: list[ThermalZone], name: str, source: str) -> None:
+    """For the operator."""
+    assert one(*zones, name=name).source == source
