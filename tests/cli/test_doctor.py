@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from inglenook.daemon.statefolder import held_state_folder
-from inglenook.engine.cores import placement_order
+from inglenook.engine.cores import choose_cores, placement_order
 from tests.cli.conftest import Inglenook
 from tests.parts import board
 from tests.parts.box import Box, Ran, free_port, made_box, run_inglenook, running_box
@@ -50,7 +51,8 @@ def said(ran: Ran) -> dict[str, tuple[str, str]]:
             board.pi_4,
             {
                 "cpu-thermal": "slows down at 80 °C (the kernel does not say; assumed for: "
-                "Raspberry Pi 4), shuts down at 110 °C",
+                "Raspberry Pi 4), shuts down at 90 °C, computes nothing from 88 °C on; counts by "
+                "its name",
                 "cpu_thermal temp1": "its zone says the same",
                 "firmware": "all is well",
             },
@@ -69,13 +71,14 @@ def said(ran: Ran) -> dict[str, tuple[str, str]]:
         (
             board.rk3588_mainline,
             {
-                "package-thermal": "assumed for: RK3588",
+                "package-thermal": "slows down at 85 °C (the least that another zone here tells: "
+                "bigcore0-thermal)",
                 "bigcore0-thermal": "slows down at 85 °C (its passive trip point), shuts down at "
-                "115 °C",
+                "115 °C, computes nothing from 110 °C on; counts as the processor's cooling is",
                 "bigcore2-thermal": "its passive trip point",
                 "littlecore-thermal": "its passive trip point",
                 "center-thermal": "not the processor's",
-                "gpu-thermal": "not the processor's",
+                "gpu-thermal": "not the processor's (graphics)",
                 "npu-thermal": "not the processor's",
                 "cpufreq-cpu4": "slows the processor down when on",
             },
@@ -85,6 +88,16 @@ def said(ran: Ran) -> dict[str, tuple[str, str]]:
             board.rk3588_vendor,
             {"soc-thermal": "slows down at 75 °C (its passive trip point)"},
             ("from 63 °C", "from 75 °C"),
+        ),
+        (
+            board.trogdor,
+            {
+                "cpu-thermal": "slows down at 90 °C (its passive trip point)",
+                "skin-temp-thermal": "not the processor's (case or board); the kernel slows the "
+                "processor for it from 42 °C on, which working less would not cure; nothing is "
+                "computed from 58 °C on",
+            },
+            ("from 78 °C", "from 90 °C"),
         ),
         (
             board.intel_nas,
@@ -178,6 +191,56 @@ def test_what_the_firmware_complains_of_is_passed_on(
     assert found == verdict
     assert text.startswith(words)
     assert ran.returncode == (1 if verdict == "fix" else 0)
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_working_less_would_not_cure_is_worth_knowing(
+    inglenook: Inglenook, tmp_path: Path
+) -> None:
+    """While it lasts."""
+    made = board.trogdor(tmp_path / "root")
+    cool = said(inglenook("doctor"))
+    made.throttle(3)
+    held = said(inglenook("doctor"))
+
+    assert cool["skin-temp-thermal"][0] == "ok"
+    assert held["skin-temp-thermal"][0] == "warning"
+    assert held["cpu-thermal"][0] == "ok"
+
+
+@pytest.mark.usefixtures("settings")
+def test_sensors_of_which_none_counts_are_said_to_be_there(
+    inglenook: Inglenook, tmp_path: Path
+) -> None:
+    """A power chip's alone."""
+    made = board.virtual_machine(tmp_path / "root")
+    made.zone(0, "pm8994-thermal", [("passive", 95000), ("critical", 125000)])
+
+    lines = said(inglenook("doctor"))
+
+    assert lines["temperature"][0] == "warning"
+    assert lines["pm8994-thermal"][1].endswith("not the processor's (power chip)")
+
+
+def test_the_cores_worth_computing_on_are_said_with_the_rule(
+    inglenook: Inglenook, settings: Path, tmp_path: Path
+) -> None:
+    """Of those this process may use."""
+    made = board.pi_5(tmp_path / "root")
+    allowed = sorted(os.sched_getaffinity(0))
+    for core in allowed:
+        made.write(f"sys/devices/system/cpu/cpu{core}/cpu_capacity", 1024 if core % 2 else 700)
+    cores = choose_cores(tmp_path / "root").cores
+
+    text = said(inglenook("doctor"))["cores"][1]
+
+    assert "; worth computing on: " in text
+    numbers, _, rule = text.partition("; worth computing on: ")[2].partition(" (")
+    assert rule.startswith(choose_cores(tmp_path / "root").rule)
+    found = [run.partition("-") for run in numbers.split(",")]
+    assert {
+        core for first, _, last in found for core in range(int(first), int(last or first) + 1)
+    } == cores
 
 
 def test_cores_are_told_by_their_clock(

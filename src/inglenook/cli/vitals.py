@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
 
 from inglenook.cli.verdict import Line, fix, ok, warning
+from inglenook.engine.cores import choose_cores
 from inglenook.governor.clock import find_policies
 from inglenook.governor.files import text_of
 from inglenook.governor.limits import Capacity
@@ -17,6 +18,7 @@ from inglenook.governor.outlook import Mark, heat_marks, memory_shortages
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import Readings
 from inglenook.governor.sensor import Found
+from inglenook.governor.thermal import held_back_by
 from inglenook.models.board import read_board
 from inglenook.units import format_bytes
 
@@ -30,12 +32,25 @@ def cores(root: Path, engine_pid: int | None) -> Line:
     kinds = [f"{clocks[khz]} at {khz / 1e6:.1f} GHz" for khz in sorted(clocks, reverse=True)]
     if clocks.total():
         text = f"{', '.join(kinds)}; {text}"
+    choice = choose_cores(root)
+    text += f"; worth computing on: {_ranges(choice.cores)} ({choice.rule})"
     if engine_pid is not None:
         try:
             text += f"; the engine keeps to {', '.join(map(str, _cores_of(engine_pid)))}"
         except (psutil.Error, OSError):
             return ok("cores", text)
     return ok("cores", text)
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers of cores as the kernel writes them: 0-3,6."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _cores_of(engine_pid: int) -> list[int]:
@@ -83,7 +98,8 @@ def _at(mark: Mark) -> str:
 def _source(found: Found, readings: Readings) -> Line:
     text = "; ".join(filter(None, (found.reads, found.note)))
     flags = readings.firmware
-    if found.what in readings.faulty:
+    held_by = held_back_by(readings)
+    if found.what in readings.faulty or (held_by is not None and found.what == held_by.name):
         return warning(found.what, text)
     if found.what == "firmware" and flags is not None:
         if flags.undervoltage:
