@@ -170,6 +170,21 @@ def test_without_a_sensor_it_warns(inglenook: Inglenook, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("settings")
+def test_a_pi_without_a_sensor_is_told_where_there_is_one(
+    inglenook: Inglenook, tmp_path: Path
+) -> None:
+    """Debian's kernel has none for a Pi 5."""
+    made = board.pi_5(tmp_path / "root")
+    made.remove("sys/class/thermal/thermal_zone0")
+    made.remove("sys/class/hwmon/hwmon0")
+
+    verdict, text = said(inglenook("doctor"))["temperature"]
+
+    assert verdict == "warning"
+    assert text.endswith("Raspberry Pi's own kernel, which has one")
+
+
+@pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize(
     ("flags", "verdict", "words"),
     [

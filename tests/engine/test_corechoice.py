@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inglenook.engine.corechoice import Core, Rule, choose
 
@@ -105,3 +109,31 @@ def test_the_fastest_kind_is_known_among_all_that_compute() -> None:
     choice = choose(by_capacity((6, 347), (2, 1024)))
 
     assert choice.fastest == {6, 7}
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.builds(
+            Core,
+            st.just(0),
+            st.sampled_from([0, 206, 397, 609, 758, 1024]),
+            st.sampled_from([0, 800_000, 1_300_000, 1_900_000]),
+            st.sampled_from([None, (0x41, A53), (0x41, A73), (0x4E, DENVER)]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_on_a_board_that_nobody_has_listed(cores: list[Core]) -> None:
+    """At least two compute, the fastest kind among them, and none that is faster is left out."""
+    cores = [replace(core, number=number) for number, core in enumerate(cores)]
+    choice = choose(cores)
+
+    assert len(choice.cores) >= min(2, len(cores))
+    assert choice.fastest
+    assert choice.fastest <= choice.cores <= set(range(len(cores)))
+    if choice.rule in (Rule.CAPACITY, Rule.CAPACITY_MORE):
+        least = min(cores[number].capacity for number in choice.cores)
+        left_out = [core.capacity for core in cores if core.number not in choice.cores]
+        assert max(left_out, default=0) < least

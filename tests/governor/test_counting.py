@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inglenook.governor.board import UNKNOWN, recognise
 from inglenook.governor.counting import count_zones
+from inglenook.governor.names import other_part
+from inglenook.governor.pausing import pause_c
 from inglenook.governor.sensor import Counts, Sensor, Source, ThermalZone, Tie, Trip
 
 
@@ -164,3 +168,50 @@ def test_what_slows_the_processor_and_is_no_goal_is_kept() -> None:
 def test_each_limit_says_where_it_is_from(zones: list[ThermalZone], name: str, source: str) -> None:
     """For the operator."""
     assert one(*zones, name=name).source == source
+
+
+TRIPS = st.builds(
+    Trip,
+    st.sampled_from(["active", "passive", "hot", "critical"]),
+    st.integers(20, 130).map(float),
+    st.sampled_from(Tie),
+)
+NAMES = st.sampled_from(
+    ["cpu0-thermal", "soc-thermal", "main0-thermal", "sensor2-thermal", "skin", "gpu", "pm8150"]
+)
+ZONES = st.builds(
+    ThermalZone, NAMES, st.just("/sys/t"), trips=st.lists(TRIPS, max_size=6).map(tuple)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ZONES, min_size=1, max_size=5))
+def test_on_a_board_that_nobody_has_listed(zones: list[ThermalZone]) -> None:
+    """Whatever its trip points are, the same holds as for those that are."""
+    sensors = count_zones(zones, UNKNOWN, chips=False)
+
+    for zone, sensor in zip(zones, sensors, strict=True):
+        tied = [
+            trip.temp_c
+            for trip in zone.trips
+            if trip.kind in ("active", "passive") and trip.tie is Tie.CPU
+        ]
+        if not sensor.counts:
+            # Nothing that slows the processor is passed over unsaid.
+            assert sensor.slows_from_c == min(tied, default=None)
+            continue
+        # It is kept to what can be kept, and to less only if the board is shut down there.
+        near_its_end = sensor.critical_c is not None and sensor.critical_c - 5 <= sensor.passive_c
+        assert sensor.passive_c >= 60 or near_its_end
+        # The pause comes before that.
+        if sensor.critical_c is not None:
+            assert pause_c(sensor.passive_c, sensor.critical_c) <= sensor.critical_c - 2
+        # Where the kernel slows the processor before, that is said.
+        if tied and min(tied) < sensor.passive_c:
+            assert sensor.slows_from_c == min(tied)
+        # And no mark at which nothing is done to the processor is a limit below 85 °C.
+        others = {trip.temp_c for trip in zone.trips if trip.tie is Tie.OTHER}
+        if sensor.passive_c in others - set(tied) and sensor.passive_c < 85:
+            assert not sensor.source.startswith((Source.PASSIVE, Source.ACTIVE))
+    if not any(sensor.counts for sensor in sensors):
+        assert all(other_part(zone.name) for zone in zones)

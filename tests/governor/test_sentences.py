@@ -86,17 +86,22 @@ def at(temp_c: float, **others: object) -> Readings:
             " computing 62 % of the time with 3 threads, 4 answers at once, until it can be read"
             " again",
         ),
-        (replace(COOL, zones=()), 1, "No temperature sensor, so heat limits nothing"),
+        (
+            replace(COOL, zones=()),
+            1,
+            "No temperature sensor of the processor, so heat limits nothing",
+        ),
         (
             replace(COOL, zones=(), freq_ratio=0.75),
             1,
-            "No temperature sensor; the clock is held at 75 % of its highest, by heat or by a"
-            " setting",
+            "No temperature sensor of the processor; the clock is held at 75 % of its highest, by"
+            " heat or by a setting",
         ),
         (
             replace(COOL, zones=(), throttled_by_kernel=True),
             1,
-            "No temperature sensor, but the clock is being held down: working with half the power",
+            "No temperature sensor of the processor, but the clock is being held down: working with"
+            " half the power",
         ),
         (
             replace(COOL, memory=replace(MEMORY, available_bytes=150 * MIB)),

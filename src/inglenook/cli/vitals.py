@@ -72,6 +72,8 @@ def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings,
     lines = [_source(source, readings) for source in found]
     if not readings.zones and not readings.faulty:
         text = "no sensor of the processor was found, so heat limits nothing; see to good cooling"
+        if any(source.what == "board" and source.reads.startswith("Raspberry") for source in found):
+            text += ", or take Raspberry Pi's own kernel, which has one"
         lines.insert(0, warning("temperature", text))
     return readings, lines
 

@@ -88,14 +88,15 @@ def _how_much(decision: Decision) -> str:
 def _unknown(heat: Heat, readings: Readings) -> str:
     if heat.level is Level.HOT:
         return (
-            "No temperature sensor, but the clock is being held down: working with half the power"
+            "No temperature sensor of the processor, but the clock is being held down: working with"
+            " half the power"
         )
     if readings.freq_ratio is not None and readings.freq_ratio < 1:
         return (
-            "No temperature sensor; the clock is held at"
+            "No temperature sensor of the processor; the clock is held at"
             f" {100 * readings.freq_ratio:.0f} % of its highest, by heat or by a setting"
         )
-    return "No temperature sensor, so heat limits nothing"
+    return "No temperature sensor of the processor, so heat limits nothing"
 
 
 def _power(decision: Decision, readings: Readings) -> str:
