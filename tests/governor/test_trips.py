@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inglenook.governor.sensor import Source, ThermalZone, Tie, Trip
-from inglenook.governor.trips import Told, can_be, told_by
+from inglenook.governor.trips import Told, before_end, can_be, told_by
 
 CRITICAL = Trip("critical", 115.0)
 
@@ -45,9 +45,6 @@ def active(temp_c: float, tie: Tie = Tie.CPU) -> Trip:
         ((passive(47.0), active(67.0), Trip("critical", 107.0)), 67.0),
         ((passive(55.0), Trip("critical", 85.0)), None),
         ((passive(60.0),), 60.0),
-        # What is too near the end is brought to where there is room for a pause.
-        ((passive(93.0), Trip("critical", 96.5)), 93.0),
-        ((passive(100.0), Trip("critical", 101.0)), 98.0),
         # And what is no temperature is none.
         ((passive(-274.0), passive(0.0)), None),
     ],
@@ -91,12 +88,22 @@ def test_where_the_kernel_begins_is_told_as_well(
         ((passive(75.0, Tie.NOTHING), passive(95.0, Tie.NOTHING)), 95.0),
         ((passive(75.0, Tie.NOTHING),), None),
         ((passive(90.0, Tie.OTHER), Trip("active", 90.0)), None),
-        ((passive(100.0, Tie.NOTHING), Trip("critical", 101.0)), 98.0),
     ],
 )
 def test_a_high_mark_without_a_tie_is_a_hint(trips: tuple[Trip, ...], hint_c: float | None) -> None:
     """Below 85 °C makers have put them for whatever reason."""
     assert told(*trips).hint_c == hint_c
+
+
+@pytest.mark.parametrize(
+    ("limit_c", "critical_c", "left_c"),
+    [(85.0, None, 85.0), (85.0, 95.0, 85.0), (93.0, 96.5, 93.0), (100.0, 101.0, 98.0)],
+)
+def test_a_limit_leaves_room_for_a_pause(
+    limit_c: float, critical_c: float | None, left_c: float
+) -> None:
+    """Before the board shuts down."""
+    assert before_end(limit_c, critical_c) == left_c
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inglenook.governor.board import Board
 from inglenook.governor.names import is_processor, other_part
 from inglenook.governor.sensor import Counts, Sensor, Source, ThermalZone
-from inglenook.governor.trips import KEPT_FROM_C, Told, told_by
+from inglenook.governor.trips import KEPT_FROM_C, Told, before_end, told_by
 
 NOT_THE_PROCESSORS = "not the processor's"
 
@@ -92,9 +92,9 @@ def _sensor(
 def _limit(told: Told, board: Board, least: tuple[float, str] | None) -> tuple[float, str]:
     """What is kept to, and where that is from."""
     if told.limit_c is not None:
-        return told.limit_c, told.source
+        return before_end(told.limit_c, told.critical_c), told.source
     if told.hint_c is not None:
-        return told.hint_c, Source.HINT
+        return before_end(told.hint_c, told.critical_c), Source.HINT
     limit_c, source = board.throttle_c, f"{Source.UNKNOWN}; assumed for: {board.name}"
     if least is not None:
         limit_c, source = least[0], f"{Source.LEAST}: {least[1]}"

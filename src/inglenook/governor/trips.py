@@ -89,9 +89,9 @@ def told_by(zone: ThermalZone) -> Told:
     return Told(
         critical_c=critical_c,
         slows_from_c=slowing[0].temp_c if slowing else None,
-        limit_c=None if kept is None else _before(kept.temp_c, critical_c),
+        limit_c=None if kept is None else kept.temp_c,
         source=_SOURCES[kept.kind] if kept is not None else Source.UNKNOWN,
-        hint_c=_before(min(hints), critical_c) if hints else None,
+        hint_c=min(hints, default=None),
         most_c=most_c,
         most_why=most_why,
     )
@@ -104,6 +104,6 @@ def _slowing(trips: Sequence[Trip], policy: str) -> list[Trip]:
     return tied
 
 
-def _before(limit_c: float, critical_c: float | None) -> float:
-    """The limit, or what is left of it before the board shuts down."""
+def before_end(limit_c: float, critical_c: float | None) -> float:
+    """Say what is left of a limit before the board shuts down."""
     return limit_c if critical_c is None else min(limit_c, critical_c - _LEAST_BELOW_CRITICAL_C)
