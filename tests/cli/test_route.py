@@ -7,7 +7,6 @@ import ssl
 import psutil
 import pytest
 
-from inglenook.cli.hello import Hello
 from inglenook.cli.route import (
     Route,
     on_this_machine,
@@ -16,6 +15,7 @@ from inglenook.cli.route import (
     route_to_pair,
     route_to_server,
 )
+from inglenook.discovery.hello import Hello
 from inglenook.errors import StartupError
 
 PIN = "x" * 43

@@ -518,6 +518,8 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "discovery.browse:find_boxes",
         "discovery.browse:find_boxes(addresses)",
         "discovery.browse:find_boxes(until)",
+        "discovery.hello:read_bounded",
+        "discovery.hello:who_answers",
         "discovery.interfaces:wired_mac",
         "engine.cores:allowed_cores",
         "engine.cores:compute_cores",

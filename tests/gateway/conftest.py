@@ -82,7 +82,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     ]
     async with open_desk() as (desk, engine):
         house = House(
-            identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None),
+            identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
             desk=desk,
             allowlist=allowlist,
             door=PairingDoor(allowlist, lambda: None),

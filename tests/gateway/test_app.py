@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 from collections.abc import Mapping
 
@@ -76,8 +77,10 @@ def test_well_known_says_who_this_is(box: Box) -> None:
         "protocols": ["ws"],
         "ports": {"http": box.port, "tls": 0},
         "spki_sha256": None,
+        "run_id": found["run_id"],
         "pairing_open": found["pairing_open"],
     }
+    assert re.fullmatch("[0-9a-f]{8}", found["run_id"])
     assert len(found["server_id"]) == 8
 
 

@@ -74,7 +74,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     engine = FakeEngine()
     desk = Desk(ServingSettings(), engine, Recorder(None), max_active=1, on_change=lambda: None)
     house = House(
-        identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None),
+        identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
         desk=desk,
         allowlist=allowlist,
         door=PairingDoor(allowlist, lambda: None),

@@ -18,7 +18,6 @@ from typing import Any
 import aiohttp
 from websockets.exceptions import WebSocketException
 
-from inglenook.cli.hello import who_answers
 from inglenook.cli.introduce import Wanted, key_of, wanted
 from inglenook.cli.keyring import Keyring
 from inglenook.cli.output import note
@@ -26,6 +25,7 @@ from inglenook.cli.route import Route, parse_url, refused, route_to_box, route_t
 from inglenook.cli.servers import Body, Box, OpenAI, Server
 from inglenook.cli.table import print_table
 from inglenook.cli.terminal import read_secret
+from inglenook.discovery.hello import who_answers
 from inglenook.errors import StartupError
 
 #: What one question may take in all; a board reads some 50 tokens a second.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from inglenook.cli.fingerprint import is_pin, short_pin
-from inglenook.cli.hello import Hello, who_answers
 from inglenook.cli.keyring import Key, Keyring
 from inglenook.cli.knownboxes import announced, remember
 from inglenook.cli.loopthread import LoopThread
@@ -21,6 +20,7 @@ from inglenook.cli.wire import Wire
 from inglenook.config import Config, load_config
 from inglenook.discovery.box import Box
 from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.hello import Hello, who_answers
 from inglenook.errors import Code, Problem, StartupError
 
 _LOOK_S = 3.0

@@ -13,12 +13,12 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
 from inglenook.auth.files import read_private
 from inglenook.auth.identity import server_id
-from inglenook.cli.hello import Hello, read_bounded
 from inglenook.cli.keyring import Key
 from inglenook.cli.knownboxes import KnownBox, paired
 from inglenook.cli.route import Route, refused
 from inglenook.cli.tls_pin import key_fingerprint
 from inglenook.config import Config
+from inglenook.discovery.hello import Hello, read_bounded
 from inglenook.errors import Code, Problem, StartupError
 
 _ASK_S = 10.0

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from inglenook.cli.hello import who_answers
 from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember
 from inglenook.cli.output import columns_of, note, say
 from inglenook.cli.terminal import read_secret
 from inglenook.config import load_config
 from inglenook.discovery.box import Box
 from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.hello import who_answers
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.power.magic import parse_mac, parse_password
 from inglenook.power.settings import WakeTarget

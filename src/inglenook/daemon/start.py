@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import socket
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def find(
         config.listen.port,
         config.listen.tls_port,
         certificate.spki_sha256 if certificate else None,
+        secrets.token_hex(4),
     )
     last = kept_name.read(host_name(config.name, box_id))
     ear = inherited.udp or _bind_ear(config.wake.udp_port)

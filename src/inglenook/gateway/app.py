@@ -87,6 +87,7 @@ async def well_known(request: web.Request) -> web.Response:
             "protocols": PROTOCOLS,
             "ports": {"http": identity.port, "tls": identity.tls_port},
             "spki_sha256": identity.spki_sha256,
+            "run_id": identity.run_id,
             "pairing_open": house.door.is_open,
         }
     )

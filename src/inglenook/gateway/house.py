@@ -29,6 +29,7 @@ class Identity:
         port: Of plain HTTP; 0 is off.
         tls_port: Of HTTPS; 0 is off.
         spki_sha256: Fingerprint of the TLS key, if there is a TLS port.
+        run_id: Of this process, 8 hex digits: tells a box from one whose SD card is a copy of its.
     """
 
     server_id: str
@@ -38,6 +39,7 @@ class Identity:
     port: int
     tls_port: int
     spki_sha256: str | None
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from inglenook.cli.hello import Hello, who_answers
+from inglenook.discovery.hello import Hello, who_answers
 from tests.parts.box import Box, free_port
 
 ANSWER_S = 10.0
@@ -16,7 +16,26 @@ async def test_a_box_says_who_it_is(box: Box) -> None:
     """To anybody."""
     hello = await who_answers(box.url, ANSWER_S)
 
-    assert hello == Hello((box.state_dir / "server_id").read_text().strip(), "Kitchen")
+    assert hello is not None
+    assert hello.run_id is not None
+    server_id = (box.state_dir / "server_id").read_text().strip()
+    assert hello == Hello(server_id, "Kitchen", run_id=hello.run_id)
+
+
+@pytest.mark.parametrize("run_id", [None, "", "none", "0123456789", "\x1b[2J"])
+async def test_a_box_need_not_say_which_process_it_is(run_id: str | None) -> None:
+    """One of an older version does not; and what makes no sense counts as not said."""
+    said = {"server_id": "ab12cd34", "name": "Kitchen", "run_id": run_id}
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({key: value for key, value in said.items() if value is not None})
+
+    app = web.Application()
+    app.router.add_get("/.well-known/inglenook", answer)
+    async with TestServer(app) as server:
+        hello = await who_answers(str(server.make_url("")).rstrip("/"), ANSWER_S)
+
+    assert hello == Hello("ab12cd34", "Kitchen")
 
 
 @pytest.mark.parametrize(

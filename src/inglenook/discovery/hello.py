@@ -1,4 +1,4 @@
-"""Asking who answers at an address."""
+"""Asks who answers at an address. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from inglenook.discovery.advert import clean_text
 _BYTES_MAX = 65_536
 
 _PIN = re.compile(r"[A-Za-z0-9_-]{43}")
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
 
 _Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -28,12 +29,16 @@ class Hello:
         name: As people see it.
         tls_port: Where it speaks TLS; 0 is nowhere.
         spki_sha256: Fingerprint of its TLS key, 43 characters of base64url.
+        run_id: Of the process that answers, 8 hex digits: the same at all its addresses, and
+            another for each of two boxes that have one ``server_id``, as with a copied SD card.
+            None from a version that does not say it.
     """
 
     server_id: str
     name: str
     tls_port: int = 0
     spki_sha256: str | None = None
+    run_id: str | None = None
 
 
 class _Ports(msgspec.Struct, frozen=True):
@@ -47,6 +52,7 @@ class _Said(msgspec.Struct, frozen=True):
     name: str
     ports: _Ports = _Ports()
     spki_sha256: str | None = None
+    run_id: str | None = None
 
 
 async def who_answers(url: str, timeout_s: float) -> Hello | None:
@@ -64,7 +70,8 @@ async def who_answers(url: str, timeout_s: float) -> Hello | None:
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
     pin = said.spki_sha256 if said.spki_sha256 and _PIN.fullmatch(said.spki_sha256) else None
-    return Hello(said.server_id, clean_text(said.name), said.ports.tls, pin)
+    run_id = said.run_id if said.run_id and _RUN_ID.fullmatch(said.run_id) else None
+    return Hello(said.server_id, clean_text(said.name), said.ports.tls, pin, run_id)
 
 
 async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
