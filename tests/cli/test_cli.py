@@ -53,8 +53,11 @@ def test_wrong_usage_is_exit_code_two(words: list[str], capsys: pytest.CaptureFi
         (["modle"], "there is no 'modle'; did you mean 'model'?"),
         (["devices", "revok", "x"], "there is no 'revok'; did you mean 'revoke'?"),
         (["zzz"], "there is no 'zzz'; there are up, run, pair,"),
-        (["find", "--timeout", "-1"], "argument --timeout: must be 0.1 to 3600"),
-        (["find", "--timeout", "nan"], "argument --timeout: must be 0.1 to 3600"),
+        (["find", "--timeout", "-1"], "argument --timeout: must be 2 to 3600"),
+        (["find", "--timeout", "1.9"], "argument --timeout: must be 2 to 3600"),
+        (["find", "--timeout", "nan"], "argument --timeout: must be 2 to 3600"),
+        (["find", "--timeout", "inf"], "argument --timeout: must be 2 to 3600"),
+        (["find", "--timeout", "1e9"], "argument --timeout: must be 2 to 3600"),
         *(
             (words, "is not UTF-8; set this terminal to UTF-8")
             for words in (

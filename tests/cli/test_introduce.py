@@ -12,7 +12,7 @@ from inglenook.cli.fingerprint import short_pin
 from inglenook.cli.introduce import Wanted, key_of
 from inglenook.cli.keyring import Key, Keyring
 from inglenook.config import Config
-from inglenook.discovery.hello import Hello
+from inglenook.discovery.box import Hello
 from tests.parts.box import Box, Ran, free_port, run_inglenook, running_box, terminal
 from tests.parts.standin import stand_in
 from tests.parts.starter import CAPITAL, PARIS

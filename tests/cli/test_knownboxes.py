@@ -11,6 +11,7 @@ import pytest
 
 from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, paired, remember
 from inglenook.discovery.box import Answer, read_box
+from inglenook.discovery.found import Found
 from inglenook.errors import StartupError
 
 MAC, OTHER_MAC = "dc:a6:32:01:02:03", "00:e0:4c:68:01:02"
@@ -85,12 +86,13 @@ def test_a_box_is_meant_by_its_name_or_id(text: str) -> None:
     assert not ATTIC.is_called(text)
 
 
-def found(**txt: str) -> KnownBox | None:
+def found(*addresses: str, **txt: str) -> KnownBox | None:
     """What is kept of a box that announces itself so."""
     record = {key.encode(): value.encode() for key, value in txt.items()}
-    box = read_box(Answer("Kitchen", "kitchen-ab12.local.", 8377, ["192.168.1.20"], record))
+    at = addresses or ("192.168.1.20",)
+    box = read_box(Answer("Kitchen", "kitchen-ab12.local.", 8377, at, record))
     assert box is not None
-    return announced(box)
+    return announced(Found(box, box.urls))
 
 
 def test_an_announced_box_is_kept_with_its_host_name_too() -> None:
@@ -98,6 +100,80 @@ def test_an_announced_box_is_kept_with_its_host_name_too() -> None:
     assert found(id="ab12cd34", mac=MAC) == replace(
         KITCHEN, urls=("http://192.168.1.20:8377", "http://kitchen-ab12.local:8377")
     )
+
+
+def test_all_addresses_of_an_announced_box_are_kept() -> None:
+    """Its name may lead to the one that cannot be reached from here; the name stays, too."""
+    two = found("192.168.1.20", "10.88.0.3", id="ab12cd34")
+    many = found(*(f"192.168.1.{number}" for number in range(1, 17)), id="ab12cd34")
+
+    assert two is not None
+    assert two.urls == (
+        "http://192.168.1.20:8377",
+        "http://10.88.0.3:8377",
+        "http://kitchen-ab12.local:8377",
+    )
+    assert many is not None
+    assert len(many.urls) == 8
+    assert many.urls[-1] == "http://kitchen-ab12.local:8377"
+
+
+def test_a_box_with_a_tls_port_alone_is_kept_so() -> None:
+    """Its name is as good for that."""
+    box = read_box(
+        Answer("Kitchen", "k.local.", 8378, ["10.0.0.1"], {b"id": b"ab12cd34", b"tls": b"1"})
+    )
+    assert box is not None
+    kept = announced(Found(box, ("https://10.0.0.1:8378",)))
+
+    assert kept is not None
+    assert kept.urls == ("https://10.0.0.1:8378", "https://k.local:8378")
+
+
+def twin(number: int, *macs: str, address: int = 0) -> KnownBox:
+    """One of the machines that have copies of one SD card."""
+    end = "" if number == 1 else f"-{number}"
+    urls = (f"http://10.0.0.{address or number}:8377", f"http://kitchen-ab12{end}.local:8377")
+    return KnownBox("ab12cd34", f"Kitchen{end}", macs, urls)
+
+
+@pytest.mark.parametrize("macs", [(MAC, OTHER_MAC), (None, None), (MAC, None)])
+def test_a_box_and_its_copy_stay_apart(known: KnownBoxes, macs: tuple[str | None, ...]) -> None:
+    """Whoever wakes one waits at its own addresses; in whatever order they are met."""
+    cards = [(mac,) if mac else () for mac in macs]
+    first, second = twin(1, *cards[0]), twin(2, *cards[1])
+    moved = twin(2, *cards[1], address=3)
+    known.learn([first, second])
+    known.learn([moved, first])
+    known.learn([moved])
+
+    both = sorted(known.all(), key=lambda box: box.name)
+    assert both == [first, replace(moved, urls=(*moved.urls, second.urls[0]))]
+
+
+def test_a_box_and_its_copy_met_one_at_a_time_stay_apart(known: KnownBoxes) -> None:
+    """By their network cards, once both have said theirs."""
+    known.learn([twin(1, MAC)])
+    known.learn([twin(2, OTHER_MAC)])
+
+    assert known.all() == [twin(1, MAC), twin(2, OTHER_MAC)]
+
+
+def test_a_card_put_into_another_board_is_the_same_box(known: KnownBoxes) -> None:
+    """It has its name; both boards are called from then on."""
+    known.learn([twin(1, MAC)])
+    known.learn([twin(1, OTHER_MAC)])
+
+    assert known.all() == [twin(1, OTHER_MAC, MAC)]
+
+
+def test_a_box_that_says_no_card_may_be_renamed(known: KnownBoxes) -> None:
+    """Nobody else has its id."""
+    known.learn([twin(1)])
+    known.learn([twin(2)])
+
+    [box] = known.all()
+    assert box.name == "Kitchen-2"
 
 
 def test_a_box_that_does_not_say_what_is_needed_is_kept_without_or_not_at_all() -> None:

@@ -15,7 +15,7 @@ from inglenook.cli.route import (
     route_to_pair,
     route_to_server,
 )
-from inglenook.discovery.hello import Hello
+from inglenook.discovery.box import Hello
 from inglenook.errors import StartupError
 
 PIN = "x" * 43

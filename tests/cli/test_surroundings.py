@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.cli.surroundings import disk, mdns, ports
+from inglenook.cli.surroundings import announcement, disk, mdns, ports
 from inglenook.cli.verdict import Verdict
 from inglenook.config import Config, load_config
+from inglenook.discovery.box import Answer, Hello, read_box
+from inglenook.discovery.found import Found
 from tests.parts.box import free_port
 
 
@@ -95,9 +97,75 @@ def test_a_box_without_ports_is_worth_knowing(settings: Config) -> None:
 
 def test_mdns_that_is_off_is_not_tried(settings: Config) -> None:
     """Its owner knows."""
-    line = mdns(
+    [line] = mdns(
         replace(settings, discovery=replace(settings.discovery, enabled=False)), running=True
     )
 
     assert line.verdict is Verdict.OK
     assert "phones have to be told the address" in line.text
+
+
+OWN = Hello("ab12cd34", "Kitchen", run_id="00000001")
+ADDRESSES = {"192.168.1.20", "10.0.0.20"}
+NOT_HEARD = "the box was not heard; a firewall may drop UDP port 5353"
+
+
+def told(address: str, hello: Hello | None, name: str = "Kitchen") -> Found:
+    """What is heard of a box with this machine's id."""
+    txt = {b"id": b"ab12cd34", b"st": b"ready"}
+    box = read_box(Answer(name, "kitchen-ab12.local.", 8377, [address], txt))
+    assert box is not None
+    return Found(box, box.urls, hello)
+
+
+HERE = told("192.168.1.20", OWN)
+COPY = told("192.168.1.66", replace(OWN, run_id="00000002"), "Kitchen-2")
+GHOST = told("192.168.1.66", None)
+
+
+@pytest.mark.parametrize(
+    ("heard", "own", "lines"),
+    [
+        ([HERE], OWN, [(Verdict.OK, "found as Kitchen (kitchen-ab12.local), ready")]),
+        ([], OWN, [(Verdict.WARNING, NOT_HEARD)]),
+        (
+            [HERE, COPY],
+            OWN,
+            [
+                (Verdict.OK, "found as"),
+                (Verdict.FIX, "Kitchen-2 at http://192.168.1.66:8377 is an"),
+            ],
+        ),
+        ([COPY], OWN, [(Verdict.WARNING, NOT_HEARD), (Verdict.FIX, "Kitchen-2 at http")]),
+        (
+            [GHOST],
+            OWN,
+            [(Verdict.WARNING, f"{NOT_HEARD}; Kitchen is told of at http://192.168.1.66:8377")],
+        ),
+        (
+            [replace(HERE, hello=None)],
+            OWN,
+            [(Verdict.WARNING, "http://192.168.1.20:8377, where it does not answer: see `listen")],
+        ),
+        # A daemon of an older version, or one that is too busy to answer: by its addresses.
+        ([HERE], None, [(Verdict.OK, "found as Kitchen")]),
+        ([HERE], replace(OWN, run_id=None), [(Verdict.OK, "found as Kitchen")]),
+        ([COPY], None, [(Verdict.WARNING, NOT_HEARD), (Verdict.FIX, "Kitchen-2 at http")]),
+    ],
+)
+def test_not_every_box_of_its_id_is_the_box(
+    heard: list[Found], own: Hello | None, lines: list[tuple[Verdict, str]]
+) -> None:
+    """It may be another with a copy of its SD card, or what a router remembers."""
+    said = announcement(heard, own, ADDRESSES)
+
+    assert [line.verdict for line in said] == [verdict for verdict, _text in lines]
+    for line, (_verdict, text) in zip(said, lines, strict=True):
+        assert text in line.text
+
+
+def test_whoever_hears_of_a_copy_hears_what_to_do() -> None:
+    """Which of the two is the copy, only its owner knows."""
+    [_found, copy] = announcement([HERE, COPY], OWN, ADDRESSES)
+
+    assert "delete server_id, tls.key and devices.json" in copy.text

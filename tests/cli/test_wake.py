@@ -86,6 +86,21 @@ def test_who_cannot_be_called_is_a_sentence(text: str, words: str) -> None:
         named(text, TARGETS, KNOWN)
 
 
+@pytest.mark.parametrize(
+    ("macs", "words"),
+    [
+        (["02:00:00:00:00:01", "02:00:00:00:00:02"], "give the MAC address: 02:.*:01 .Twin. or 02"),
+        (["", ""], "none has said its MAC address"),
+    ],
+)
+def test_boxes_with_one_id_are_told_apart_by_their_cards(macs: list[str], words: str) -> None:
+    """One has a copy of the other's SD card."""
+    copies = [KnownBox("01", "Twin", (mac,) if mac else (), ()) for mac in macs]
+
+    with pytest.raises(StartupError, match=words):
+        named("01", TARGETS, copies)
+
+
 class Network:
     """Remembers who was called; ``at`` a certain call a box wakes up."""
 

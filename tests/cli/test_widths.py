@@ -31,7 +31,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("cache", "purge"),
     ("status", "--once"),
     ("doctor",),
-    ("find", "--timeout", "0.1"),
+    ("find",),
     ("wake", "aa:bb:cc:dd:ee:zz"),
     ("wake", "Kitchen"),
     ("tune",),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import Advert, instance_name, txt_record
-from inglenook.discovery.box import Answer, Box, read_box
+from inglenook.discovery.box import Answer, Box, networks_of, read_box
 
 ADVERT = Advert(
     name="Dr. Smith's box",
@@ -67,6 +68,45 @@ def test_addresses_are_tried_in_the_order_most_programs_can_use_them(
     assert box.addresses == tried
 
 
+OWN = [
+    InterfaceAddress("lan0", 2, "10.77.0.4", 24, is_ipv6=False),
+    InterfaceAddress("lan0", 2, "fd77::4", 64, is_ipv6=True),
+    InterfaceAddress("lan0", 2, "fe80::4", 64, is_ipv6=True),
+    InterfaceAddress("lan1", 3, "169.254.7.7", 16, is_ipv6=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "tried"),
+    [
+        # The box's other network comes first in the answer, and there is no way there.
+        (["10.88.0.3", "10.77.0.33"], ("10.77.0.33", "10.88.0.3")),
+        (["10.88.0.3", "fd77::1", "10.77.0.33"], ("10.77.0.33", "fd77::1", "10.88.0.3")),
+        (["10.88.0.3", "fd77::1"], ("fd77::1", "10.88.0.3")),
+        # A cable to this machine and nothing else; but what is routed is sooner of use to people.
+        (["10.88.0.3", "169.254.1.1"], ("169.254.1.1", "10.88.0.3")),
+        (["169.254.1.1", "10.77.0.33"], ("10.77.0.33", "169.254.1.1")),
+        # Each link has those, so being in the same says nothing.
+        (["fe80::1%2", "10.88.0.3"], ("10.88.0.3", "fe80::1%2")),
+        (["10.88.0.3", "10.99.0.3"], ("10.88.0.3", "10.99.0.3")),
+    ],
+)
+def test_addresses_in_the_askers_own_networks_come_first(
+    addresses: Sequence[str], tried: tuple[str, ...]
+) -> None:
+    """And none is left out: a router may lead to the others."""
+    box = read_box(replace(ANSWER, addresses=addresses), networks_of(OWN))
+    assert box is not None
+    assert box.addresses == tried
+
+
+def test_addresses_are_bounded() -> None:
+    """Anybody may announce any number, and each is asked."""
+    box = read_box(replace(ANSWER, addresses=[f"10.0.0.{number}" for number in range(1, 200)]))
+    assert box is not None
+    assert len(box.urls) == 16
+
+
 @pytest.mark.parametrize(
     ("address", "url"),
     [
@@ -79,7 +119,7 @@ def test_a_url_brackets_ipv6(address: str, url: str) -> None:
     """RFC 3986 section 3.2.2."""
     box = read_box(replace(ANSWER, addresses=[address]))
     assert box is not None
-    assert box.url == url
+    assert box.urls == (url,)
 
 
 @pytest.mark.parametrize(

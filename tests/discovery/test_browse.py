@@ -1,29 +1,61 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from inglenook.auth.certify import certify
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import Advert, txt_record
-from inglenook.discovery.box import Box
-from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.box import Box, Hello
+from inglenook.discovery.browse import find_boxes, try_search
+from inglenook.discovery.found import Found, twins
 from inglenook.errors import StartupError
+from tests.parts.answering import answering
 from tests.parts.neighbour import Neighbour
 
 LONG_S = 50.0
 SHORT_S = 0.1
+#: So long that an answer that is a second late is heard.
+LISTEN_S = 1.5
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else searches here, so that nothing is answered late."""
+    monkeypatch.setattr("inglenook.discovery.browse.LISTEN_LEAST_S", SHORT_S)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    """What a server needs that makes its key itself."""
+    certificate = certify(tmp_path, ["localhost"], [], datetime.now(UTC).timestamp())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert_path, certificate.key_path)
+    return context
 
 
 async def test_a_box_is_found_with_all_it_tells(
     neighbour: Neighbour, loopback: list[InterfaceAddress], advert: Advert
 ) -> None:
-    """The search ends as soon as the caller has what it looked for."""
-    async with asyncio.timeout(LONG_S / 2), asyncio.TaskGroup() as tasks:
+    """The search ends as soon as the caller has what it looked for, and that answers."""
+    host = loopback[0].address
+    async with (
+        answering(host, 0, advert.server_id, advert.name, "00000001") as port,
+        asyncio.timeout(LONG_S / 2),
+        asyncio.TaskGroup() as tasks,
+    ):
         search = tasks.create_task(
             find_boxes(
-                LONG_S, until=lambda box: box.server_id == advert.server_id, addresses=loopback.copy
+                LONG_S,
+                until=lambda found: found.box.server_id == advert.server_id,
+                addresses=loopback.copy,
             ),
             name="find",
         )
@@ -31,22 +63,27 @@ async def test_a_box_is_found_with_all_it_tells(
             advert.name,
             server=f"den-{advert.server_id}.local.",
             txt=encode(txt_record(advert)),
-            port=8377,
+            port=port,
+            addresses=[host],
         )
     assert mine(search.result(), advert) == [
-        Box(
-            name=advert.name,
-            host_name=f"den-{advert.server_id}.local",
-            server_id=advert.server_id,
-            addresses=("192.0.2.9",),
-            port=8377,
-            version="0.1.0",
-            model="small",
-            status="ready",
-            pairing_open=False,
-            tls=False,
-            fingerprint=None,
-            mac="dc:a6:32:01:02:03",
+        Found(
+            Box(
+                name=advert.name,
+                host_name=f"den-{advert.server_id}.local",
+                server_id=advert.server_id,
+                addresses=(host,),
+                port=port,
+                version="0.1.0",
+                model="small",
+                status="ready",
+                pairing_open=False,
+                tls=False,
+                fingerprint=None,
+                mac="dc:a6:32:01:02:03",
+            ),
+            (f"http://{host}:{port}",),
+            Hello(advert.server_id, advert.name, run_id="00000001"),
         )
     ]
 
@@ -69,36 +106,129 @@ async def test_each_box_is_listed_once_and_strangers_break_nothing(
         server=f"d-{advert.server_id}.local.",
         txt=b"\xffid=\xff\xfe" + bytes(range(256)) * 4,
     )
-    missing = {den, kitchen, f"{kitchen}-2", no_id, no_sense}
-
-    def all_seen(box: Box) -> bool:
-        missing.discard(box.name)
-        return not missing
-
-    async with asyncio.TaskGroup() as tasks:
-        search = tasks.create_task(
-            find_boxes(LONG_S, until=all_seen, addresses=loopback.copy), name="find"
-        )
-        while not search.done():
+    names: list[str] = []
+    async with asyncio.timeout(LONG_S):
+        while len(names) < 4:
             neighbour.send(pointer_to(b"bell\x07 " + advert.server_id.encode()))
-            await asyncio.wait([search], timeout=SHORT_S)
-    names = [box.name for box in mine(search.result(), advert)]
-    assert not missing
-    assert [name for name in names if not name.startswith("Kitchen")] == [no_id, no_sense, den]
-    assert len(names) == 4
+            found = await find_boxes(LISTEN_S, addresses=loopback.copy, ask=nobody)
+            names = [each.box.name for each in mine(found, advert)]
+
+    assert names == [no_id, no_sense, den, kitchen]
 
 
+async def test_where_boxes_share_an_id_the_one_that_answers_is_listed(
+    neighbour: Neighbour,
+    loopback: list[InterfaceAddress],
+    new_address: Callable[[], InterfaceAddress],
+    advert: Advert,
+) -> None:
+    """What a router repeats of before answers nowhere; a copied SD card does."""
+    here, copied = loopback[0].address, new_address().address
+    txt = encode(txt_record(advert))
+    was, is_now, copy = (f"{advert.name}{end}" for end in ("", "-2", "-3"))
+    async with (
+        answering(here, 0, advert.server_id, is_now, "00000001") as port,
+        answering(copied, port, advert.server_id, copy, "00000002"),
+    ):
+        await neighbour.announce(
+            was, server="a.local.", txt=txt, port=port, addresses=[new_address().address]
+        )
+        await neighbour.announce(is_now, server="b.local.", txt=txt, port=port, addresses=[here])
+        one = await found_all(advert, loopback, 1)
+        await neighbour.announce(copy, server="c.local.", txt=txt, port=port, addresses=[copied])
+        both = await found_all(advert, loopback, 2)
+
+    assert [(each.box.name, each.url) for each in one] == [(is_now, f"http://{here}:{port}")]
+    assert [each.box.name for each in both] == [is_now, copy]
+    assert twins(both) == [both]
+
+
+async def test_the_address_in_the_askers_network_comes_first(
+    neighbour: Neighbour,
+    loopback: list[InterfaceAddress],
+    new_address: Callable[[], InterfaceAddress],
+    advert: Advert,
+) -> None:
+    """The others stay behind it; here they all are of the same box."""
+    far, near = new_address().address, new_address().address
+    own = [replace(loopback[0], prefix_length=32), InterfaceAddress("lo", 1, near, 32, False)]
+    async with answering("", 0, advert.server_id, advert.name, "00000001") as port:
+        await neighbour.announce(
+            advert.name,
+            server="a.local.",
+            txt=encode(txt_record(advert)),
+            port=port,
+            addresses=[far, near],
+        )
+        [found] = await found_all(advert, own, 1)
+
+    assert found.urls == (f"http://{near}:{port}", f"http://{far}:{port}")
+
+
+async def test_a_box_with_a_tls_port_alone_is_asked_there(
+    neighbour: Neighbour, loopback: list[InterfaceAddress], advert: Advert, tls: ssl.SSLContext
+) -> None:
+    """That is then the port it announces."""
+    host = loopback[0].address
+    async with answering(host, 0, advert.server_id, advert.name, tls=tls) as port:
+        await neighbour.announce(
+            advert.name,
+            server="a.local.",
+            txt=encode(txt_record(replace(advert, tls=True))),
+            port=port,
+            addresses=[host],
+        )
+        [found] = await found_all(advert, loopback, 1)
+
+    assert found.url == f"https://{host}:{port}"
+
+
+@pytest.mark.parametrize("timeout_s", [-5.0, 0.0, SHORT_S])
 async def test_a_search_that_finds_nothing_ends_in_time(
-    loopback: list[InterfaceAddress], advert: Advert
+    loopback: list[InterfaceAddress], advert: Advert, timeout_s: float
 ) -> None:
     """An empty list, not an error: there may be no box."""
-    assert mine(await find_boxes(SHORT_S, addresses=loopback.copy), advert) == []
+    assert mine(await find_boxes(timeout_s, addresses=loopback.copy), advert) == []
+
+
+async def test_a_search_is_never_too_short_to_hear_a_late_answer(
+    neighbour: Neighbour,
+    loopback: list[InterfaceAddress],
+    advert: Advert,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was told less than a second ago is told again a second late (RFC 6762 section 6)."""
+    monkeypatch.undo()
+    await neighbour.announce(advert.name, server="a.local.", txt=encode(txt_record(advert)))
+
+    for _search in range(3):
+        assert mine(await find_boxes(SHORT_S, addresses=loopback.copy, ask=nobody), advert)
 
 
 async def test_a_machine_without_a_network_says_so() -> None:
     """One sentence for the person who asked, with what to do."""
-    with pytest.raises(StartupError, match=r"cannot search the network: .*plug in a cable"):
-        await find_boxes(LONG_S, addresses=list)
+    for search in (find_boxes(LONG_S, addresses=list), try_search(list)):
+        with pytest.raises(StartupError, match=r"cannot search the network: .*plug in a cable"):
+            await search
+
+
+async def test_mdns_is_tried_without_a_search(loopback: list[InterfaceAddress]) -> None:
+    """Where it can be used nothing is said."""
+    await try_search(loopback.copy)
+
+
+async def nobody(_url: str, _timeout_s: float) -> Hello | None:
+    """Answers nowhere."""
+    return None
+
+
+async def found_all(advert: Advert, own: list[InterfaceAddress], count: int) -> list[Found]:
+    """What is found once it is so many, each with an answer."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            found = mine(await find_boxes(LISTEN_S, addresses=own.copy), advert)
+            if len(found) == count and all(each.hello for each in found):
+                return found
 
 
 def encode(txt: dict[str, str]) -> bytes:
@@ -115,6 +245,6 @@ def pointer_to(instance: bytes) -> bytes:
     return header + service + struct.pack("!HHIH", 12, 1, 4500, len(target)) + target
 
 
-def mine(boxes: list[Box], advert: Advert) -> list[Box]:
+def mine(boxes: list[Found], advert: Advert) -> list[Found]:
     """Leave out what other test runs announce."""
-    return [box for box in boxes if advert.server_id in box.name]
+    return [each for each in boxes if advert.server_id in each.box.name]

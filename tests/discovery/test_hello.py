@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from inglenook.discovery.hello import Hello, who_answers
+from inglenook.discovery.box import Hello
+from inglenook.discovery.hello import who_answers
 from tests.parts.box import Box, free_port
 
 ANSWER_S = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from zeroconf import ServiceStateChange, Zeroconf
@@ -47,15 +47,23 @@ class Neighbour:
                 self._changed.clear()
         return seen
 
-    async def announce(self, name: str, *, server: str, txt: bytes = b"", port: int = 80) -> None:
-        """Announce a service of this kind at 192.0.2.9, without asking whether its name is free."""
+    async def announce(
+        self,
+        name: str,
+        *,
+        server: str,
+        txt: bytes = b"",
+        port: int = 80,
+        addresses: Sequence[str] = ("192.0.2.9",),
+    ) -> None:
+        """Announce a service of this kind, without asking whether its name is free."""
         info = AsyncServiceInfo(
             SERVICE_TYPE,
             f"{name}.{SERVICE_TYPE}",
             port=port,
             properties=txt,
             server=server,
-            parsed_addresses=["192.0.2.9"],
+            parsed_addresses=list(addresses),
         )
         await (await self.responder.async_register_service(info, cooperating_responders=True))
 

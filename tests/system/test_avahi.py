@@ -28,8 +28,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
 FIND = """
 import asyncio
 from inglenook.discovery.browse import find_boxes
-for box in asyncio.run(find_boxes(10, until=lambda box: len(box.addresses) == 2)):
-    print(box.name, box.url, *box.addresses)
+for found in asyncio.run(find_boxes(10, until=lambda found: len(found.box.addresses) == 2)):
+    print(found.box.name, found.url, *found.box.addresses)
 """
 
 

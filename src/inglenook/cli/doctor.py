@@ -86,7 +86,7 @@ def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
     yield "Disk", [*disk(config), ok("cache", on_disk(config, kept_bytes))]
     yield (
         "Network",
-        [*ports(config, running=running), mdns(config, running=running)],
+        [*ports(config, running=running), *mdns(config, running=running)],
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Sequence
 
 from inglenook.cli.knownboxes import announced, remember
 from inglenook.cli.output import note
 from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.found import TWIN_CURE, Found, twins
 
 
 def find(args: argparse.Namespace) -> int:
-    """Print one box a line, and remember it for `inglenook wake`; exit code 1 if there is none."""
+    """Print one box a line, and remember it for `inglenook wake`; exit code 1 if none answers."""
     from inglenook.cli.table import print_table
 
     boxes = asyncio.run(find_boxes(args.timeout))
@@ -22,6 +24,22 @@ def find(args: argparse.Namespace) -> int:
     remember(os.environ, map(announced, boxes))
     print_table(
         ("name", "address", "host name", "model", "state"),
-        [(b.name, b.url, b.host_name, b.model or "", b.status or "") for b in boxes],
+        [(b.box.name, b.url, b.box.host_name, b.box.model or "", _state(b)) for b in boxes],
     )
-    return 0
+    for same in twins(boxes):
+        note(_complaint(same))
+    return 0 if any(each.hello is not None for each in boxes) else 1
+
+
+def _state(found: Found) -> str:
+    """What it is doing; of one that does not answer, only that a sleeper may be woken."""
+    status = found.box.status or ""
+    if found.hello is not None:
+        return status
+    return "sleep, does not answer" if status == "sleep" else "does not answer"
+
+
+def _complaint(same: Sequence[Found]) -> str:
+    who = " and ".join(f"{each.box.name} at {each.url}" for each in same)
+    count = "two" if len(same) == 2 else len(same)
+    return f"{count} boxes have one id, {same[0].box.server_id}: {who}; {TWIN_CURE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,19 @@ from inglenook.cli.knownboxes import announced, remember
 from inglenook.cli.loopthread import LoopThread
 from inglenook.cli.output import note
 from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
-from inglenook.cli.route import on_this_machine, parse_url, route_to_box, route_to_pair
+from inglenook.cli.route import (
+    on_this_machine,
+    parse_url,
+    pinned_route,
+    route_to_box,
+    route_to_pair,
+)
 from inglenook.cli.wire import Wire
 from inglenook.config import Config, load_config
-from inglenook.discovery.box import Box
+from inglenook.discovery.box import Hello
 from inglenook.discovery.browse import find_boxes
-from inglenook.discovery.hello import Hello, who_answers
+from inglenook.discovery.found import Found
+from inglenook.discovery.hello import who_answers
 from inglenook.errors import Code, Problem, StartupError
 
 _LOOK_S = 3.0
@@ -76,16 +83,14 @@ def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, 
         StartupError: If there is no such box, or no way on which a token is safe.
     """
     keyring = Keyring(os.environ)
-    url = parse_url(wish.url) if wish.url else _find(wish.config, keyring, loop)
-    box = loop.call(who_answers(url, _ASK_S))
-    if box is None:
-        raise StartupError(f"no box answers at {url}")
+    urls = (parse_url(wish.url),) if wish.url else _find(wish.config, keyring, loop)
+    url, box = loop.call(_first_that_answers(urls))
     if wish.token is not None:
-        return _open(key_of(wish, url, box, keyring), url, box, wish, loop)
+        return _open(key_of(wish, url, box, keyring), url, urls, box, wish, loop)
     key = None if wish.pair else key_of(wish, url, box, keyring)
     if key is not None:
         try:
-            return _open(key, url, box, wish, loop)
+            return _open(key, url, urls, box, wish, loop)
         except Problem as exc:
             if exc.code not in _NO_TOKEN:
                 raise
@@ -93,7 +98,7 @@ def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, 
             keyring.drop(box.server_id, key.token)
     key = _pair(wish, url, box, loop, ask_code)
     keyring.put(box.server_id, key)
-    return _open(key, url, box, wish, loop)
+    return _open(key, url, urls, box, wish, loop)
 
 
 def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
@@ -119,12 +124,23 @@ def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
 
 
 def _open(
-    key: Key | None, url: str, box: Hello, wish: Wanted, loop: LoopThread
+    key: Key | None, url: str, urls: Sequence[str], box: Hello, wish: Wanted, loop: LoopThread
 ) -> tuple[Wire, dict[str, Any]]:
     assert key is not None
     route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
-    wire = Wire(route, key.token)
+    # Its other addresses are good for whoever comes back; only its key shows that they are its own.
+    pin = route.pin
+    others = [pinned_route(other, box, pin) for other in urls if other != url] if pin else []
+    wire = Wire(route, key.token, others)
     return wire, loop.call(wire.open())
+
+
+async def _first_that_answers(urls: Sequence[str]) -> tuple[str, Hello]:
+    for url in urls:
+        box = await who_answers(url, _ASK_S)
+        if box is not None:
+            return url, box
+    raise StartupError(f"no box answers at {' or '.join(urls)}")
 
 
 def _pair(wish: Wanted, url: str, box: Hello, loop: LoopThread, ask_code: AskCode) -> Key:
@@ -148,26 +164,35 @@ def _pair(wish: Wanted, url: str, box: Hello, loop: LoopThread, ask_code: AskCod
     return key
 
 
-def _find(config: Config, keyring: Keyring, loop: LoopThread) -> str:
-    """This machine's own box if one runs here, else one on the network; a paired one first."""
+def _find(config: Config, keyring: Keyring, loop: LoopThread) -> tuple[str, ...]:
+    """Addresses of this machine's own box if one runs here, else of one on the network.
+
+    A paired one comes before others, then one that answers before one that is only told of.
+    """
     listen = config.listen
     port, scheme = (listen.port, "http") if listen.port else (listen.tls_port, "https")
     local = f"{scheme}://127.0.0.1:{port}"
     if port and loop.call(who_answers(local, _ASK_S)) is not None:
-        return local
+        return (local,)
     paired = keyring.all()
 
-    def suits(box: Box) -> bool:
-        return not paired or box.server_id in paired
+    def suits(found: Found) -> bool:
+        return not paired or found.box.server_id in paired
 
     boxes = loop.call(_look(suits))
     if not boxes:
         raise StartupError("no box found on this network; name one with --url")
     remember(os.environ, map(announced, boxes))
-    found = next(filter(suits, boxes), boxes[0])
-    note(f"found {found.name} at {found.url}")
-    return found.url
+    found = min(boxes, key=lambda found: (not suits(found), found.hello is None))
+    if found.hello is None:
+        raise StartupError(
+            f"{found.box.name} is announced at {found.url} and does not answer; is it on? "
+            "`inglenook find` shows others"
+        )
+    note(f"found {found.box.name} at {found.url}")
+    # What else it is announced at may not have been tried yet.
+    return tuple(dict.fromkeys((*found.urls, *found.box.urls)))
 
 
-def _look(suits: Callable[[Box], bool]) -> Coroutine[Any, Any, list[Box]]:
+def _look(suits: Callable[[Found], bool]) -> Coroutine[Any, Any, list[Found]]:
     return find_boxes(_LOOK_S, until=suits)

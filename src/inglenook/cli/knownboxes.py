@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from inglenook.cli.kept import Entries, KeptFile
 from inglenook.cli.output import note
 from inglenook.discovery.advert import MAC, clean_text
-from inglenook.discovery.box import Box
+from inglenook.discovery.found import Found
 from inglenook.errors import StartupError
 
 #: The latest; strangers can announce as many as they like.
@@ -43,14 +46,22 @@ class KnownBox:
         """Whether somebody may mean it by this name or id."""
         return text.strip().casefold() in (self.server_id, self.name.casefold())
 
+    @property
+    def host_names(self) -> set[str]:
+        """What it was called by mDNS; of two that are on at the same time no name is the same."""
+        hosts = {urlsplit(url).hostname or "" for url in self.urls}
+        return {host for host in hosts if host.endswith(".local")}
 
-def announced(box: Box) -> KnownBox | None:
+
+def announced(found: Found) -> KnownBox | None:
     """What can be kept of a box found by mDNS; None if it did not say who it is."""
+    box = found.box
     if box.server_id is None:
         return None
     macs = (box.mac,) if box.mac else ()
     # The name is still right when the router has given it another address.
-    urls = (box.url, f"http://{box.host_name}:{box.port}")
+    scheme = urlsplit(found.url).scheme
+    urls = (*found.urls[: _ADDRESSES_MAX - 1], f"{scheme}://{box.host_name}:{box.port}")
     return KnownBox(box.server_id, box.name, macs, urls)
 
 
@@ -75,6 +86,15 @@ def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None
         note(f"inglenook: {exc}")
 
 
+def told_apart(boxes: Sequence[KnownBox]) -> str:
+    """By what to name one of several boxes: ids, or cards where boxes have one id."""
+    ids = [box.server_id for box in boxes]
+    if len(set(ids)) == len(ids):
+        return f"give the id: {' or '.join(ids)}"
+    listed = " or ".join(f"{box.macs[0]} ({box.name})" for box in boxes if box.macs)
+    return f"give the MAC address: {listed}" if listed else "and none has said its MAC address"
+
+
 class KnownBoxes:
     """Kept in ``$XDG_DATA_HOME/inglenook/boxes.json``, for this user only."""
 
@@ -92,21 +112,26 @@ class KnownBoxes:
     def learn(self, boxes: Iterable[KnownBox]) -> None:
         """Keep what is known of these now, beside older addresses of theirs.
 
+        Several with one id, met together, are machines with copies of one SD card, and stay apart.
+
         Raises:
             StartupError: If the file cannot be read or written.
         """
         met = list(boxes)
 
         def learnt(entries: Entries) -> dict[str, Any]:
-            kept = self._boxes(entries)
+            kept, learnt = list(self._boxes(entries).values()), list[KnownBox]()
+            times = Counter(box.server_id for box in met)
             for box in met:
-                before = kept.pop(box.server_id, box)
+                before = _same_machine(box, kept, learnt, alone=times[box.server_id] == 1) or box
                 # A box that was set up anew has another id, and is the same machine.
-                kept = {name: old for name, old in kept.items() if not {*old.macs} & {*box.macs}}
+                kept, learnt = (
+                    [old for old in olds if old is not before and not {*old.macs} & {*box.macs}]
+                    for olds in (kept, learnt)
+                )
                 macs, urls = (*box.macs, *before.macs), (*box.urls, *before.urls)
-                kept[box.server_id] = replace(box, macs=_latest(macs), urls=_latest(urls))
-            latest = list(kept.values())[-_BOXES_MAX:]
-            return {box.server_id: asdict(box) for box in latest}
+                learnt.append(replace(box, macs=_latest(macs), urls=_latest(urls)))
+            return _named([*kept, *learnt][-_BOXES_MAX:])
 
         self._file.change(learnt)
 
@@ -119,3 +144,39 @@ class KnownBoxes:
 
 def _latest(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(addresses))[:_ADDRESSES_MAX]
+
+
+def _same_machine(
+    box: KnownBox, kept: Iterable[KnownBox], learnt: Iterable[KnownBox], *, alone: bool
+) -> KnownBox | None:
+    """What is known already of the machine that a box is; None if nothing is.
+
+    Its id alone does not tell: machines with copies of one SD card share that.
+
+    Args:
+        box: As it was met now.
+        kept: What is known from before.
+        learnt: What was met just now and is another machine, unless a network card says otherwise.
+        alone: No other of this id was met just now.
+    """
+    kept = [old for old in kept if old.server_id == box.server_id]
+    for old in (*kept, *learnt):
+        if old.server_id == box.server_id and {*old.macs} & {*box.macs}:
+            return old
+    for old in kept:
+        if old.host_names & box.host_names:
+            return old
+    others = [
+        old for old in kept if not (old.macs and box.macs and old.host_names and box.host_names)
+    ]
+    return others[-1] if alone and others else None
+
+
+def _named(boxes: Iterable[KnownBox]) -> dict[str, Any]:
+    """Boxes as they are written: by id, those that share one with a number behind it."""
+    entries: dict[str, Any] = {}
+    for box in boxes:
+        names = (f"{box.server_id}-{number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([box.server_id], names) if name not in entries)
+        entries[name] = asdict(box)
+    return entries

@@ -18,7 +18,8 @@ from inglenook.cli.knownboxes import KnownBox, paired
 from inglenook.cli.route import Route, refused
 from inglenook.cli.tls_pin import key_fingerprint
 from inglenook.config import Config
-from inglenook.discovery.hello import Hello, read_bounded
+from inglenook.discovery.box import Hello
+from inglenook.discovery.hello import read_bounded
 from inglenook.errors import Code, Problem, StartupError
 
 _ASK_S = 10.0

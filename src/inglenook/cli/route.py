@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from inglenook.cli.tls_pin import WrongKey, pinned_context, unchecked_context
-from inglenook.discovery.hello import Hello
+from inglenook.discovery.box import Hello
 from inglenook.errors import StartupError
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}

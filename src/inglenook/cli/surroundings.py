@@ -7,6 +7,7 @@ import shutil
 import socket
 import sqlite3
 import tempfile
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from inglenook.auth.identity import server_id
@@ -16,18 +17,22 @@ from inglenook.cli.verdict import Line, Verdict, fix, ok, warning
 from inglenook.config import Config
 from inglenook.daemon.folderfaults import nearest_folder
 from inglenook.daemon.statefolder import keeps_files_private, try_state_folder
-from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.box import Hello
+from inglenook.discovery.browse import find_boxes, try_search
+from inglenook.discovery.found import TWIN_CURE, Found
+from inglenook.discovery.hello import who_answers
+from inglenook.discovery.interfaces import list_own_addresses
 from inglenook.errors import StartupError
 from inglenook.gateway.listen import bind
-from inglenook.gateway.settings import EVERYWHERE
+from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 from inglenook.serving.journal import Journal
 from inglenook.units import format_bytes
 
 #: A daemon that runs takes a connection at once; the kernel does it.
 _CONNECT_S = 1.0
 
-#: Two seconds find what is awake and near; less shows whether mDNS can be used at all.
-_FIND_S, _TRY_S = 2.0, 0.2
+#: Two seconds find what is awake and near.
+_FIND_S = 2.0
 
 #: Too little for a model and the cache; too little for the journal and the list of devices.
 _DISK_LOW_BYTES, _DISK_FULL_BYTES = 1 << 30, 64 << 20
@@ -121,19 +126,55 @@ def _open_port(host: str, port: int) -> Line:
     return ok(f"port {port}", "the daemon's")
 
 
-def mdns(config: Config, *, running: bool) -> Line:
-    """Look whether phones can find the box by themselves."""
+def mdns(config: Config, *, running: bool) -> list[Line]:
+    """Look whether phones can find the box by themselves, and find it alone."""
     if not config.discovery.enabled:
-        return ok("mDNS", "off, as discovery.enabled says; phones have to be told the address")
+        text = "off, as discovery.enabled says; phones have to be told the address"
+        return [ok("mDNS", text)]
     try:
         if not running:
-            asyncio.run(find_boxes(_TRY_S))
-            return ok("mDNS", "can be used; the daemon announces the box when it runs")
-        own = server_id(config.state_dir)
-        boxes = asyncio.run(find_boxes(_FIND_S, until=lambda box: box.server_id == own))
-    except StartupError as exc:
-        return warning("mDNS", str(exc))
-    for box in boxes:
-        if box.server_id == own:
-            return ok("mDNS", f"found as {box.name} ({box.host_name}), {box.status}")
-    return warning("mDNS", "the box was not heard; a firewall may drop UDP port 5353")
+            asyncio.run(try_search())
+            return [ok("mDNS", "can be used; the daemon announces the box when it runs")]
+        own_id = server_id(config.state_dir)
+        own, boxes = asyncio.run(_search(config.listen))
+        addresses = {own.entry.address for own in list_own_addresses()}
+    except (OSError, StartupError) as exc:
+        return [warning("mDNS", str(exc))]
+    return announcement([each for each in boxes if each.box.server_id == own_id], own, addresses)
+
+
+def announcement(heard: Iterable[Found], own: Hello | None, addresses: Set[str]) -> list[Line]:
+    """Judge what was heard under the box's own id, which need not have been the box.
+
+    Args:
+        heard: That.
+        own: What the daemon says of itself on this machine; None if it does not answer.
+        addresses: All of this machine's.
+    """
+    found: Line | None = None
+    told = ""
+    lines = []
+    run_id = None if own is None else own.run_id
+    for each in heard:
+        name, is_here = each.box.name, not addresses.isdisjoint(each.box.addresses)
+        if each.hello is None:
+            why = "see `listen.host`" if is_here else "a router may repeat what was so before"
+            told = f"; {name} is told of at {each.url}, where it does not answer: {why}"
+        elif is_here if run_id is None else each.hello.run_id == run_id:
+            found = ok("mDNS", f"found as {name} ({each.box.host_name}), {each.box.status}")
+        else:
+            text = f"{name} at {each.url} is another machine with this box's id; {TWIN_CURE}"
+            lines.append(fix("id", text))
+    text = f"the box was not heard; a firewall may drop UDP port 5353{told}"
+    return [found or warning("mDNS", text), *lines]
+
+
+async def _search(listen: ListenSettings) -> tuple[Hello | None, list[Found]]:
+    """What the daemon says of itself, and who is on the network."""
+    host = "127.0.0.1" if listen.host in EVERYWHERE else listen.host
+    bare = f"[{host}]" if ":" in host else host
+    url = f"http://{bare}:{listen.port}" if listen.port else f"https://{bare}:{listen.tls_port}"
+    async with asyncio.TaskGroup() as tasks:
+        own = tasks.create_task(who_answers(url, _FIND_S), name="own box")
+        boxes = tasks.create_task(find_boxes(_FIND_S), name="search")
+    return own.result(), boxes.result()

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember
+from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember, told_apart
 from inglenook.cli.output import columns_of, note, say
 from inglenook.cli.terminal import read_secret
 from inglenook.config import load_config
-from inglenook.discovery.box import Box
 from inglenook.discovery.browse import find_boxes
+from inglenook.discovery.found import Found
 from inglenook.discovery.hello import who_answers
 from inglenook.errors import Code, Problem, StartupError
 from inglenook.power.magic import parse_mac, parse_password
@@ -116,8 +116,7 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
             return Sleeper(target.name, (mac,), secure_on, _with_mac(mac, known))
     meant = [box for box in known if box.is_called(text)]
     if len(meant) > 1:
-        listed = " or ".join(box.server_id for box in meant)
-        raise StartupError(f"several boxes are called {text!r}; give the id: {listed}")
+        raise StartupError(f"several boxes are called {text!r}; {told_apart(meant)}")
     return _of_box(meant[0]) if meant else None
 
 
@@ -150,14 +149,15 @@ async def wait_answer(sleeper: Sleeper, timeout_s: float, send: Send) -> str | N
 async def _found(text: str) -> Sleeper:
     """Look for a box that nobody has met yet, on this network, now."""
 
-    def is_meant(box: Box) -> bool:
-        known = announced(box)
+    def is_meant(found: Found) -> bool:
+        known = announced(found)
         return known is not None and known.is_called(text)
 
     boxes = await find_boxes(_LOOK_S, until=is_meant)
     await asyncio.to_thread(remember, os.environ, map(announced, boxes))
-    for box in boxes:
-        known = announced(box)
+    # One that answers, if there is any: what is announced may be from before.
+    for found in sorted(boxes, key=lambda found: found.hello is None):
+        known = announced(found)
         if known is not None and known.is_called(text):
             return _of_box(known)
     raise StartupError(

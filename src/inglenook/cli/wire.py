@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -56,9 +56,9 @@ def connect_to_box(route: Route) -> Connect:
 class Wire:
     """One device's line to a box. One answer at a time."""
 
-    def __init__(self, route: Route, token: str) -> None:
-        """Take the way to the box, and a device's token for it."""
-        self._route = route
+    def __init__(self, route: Route, token: str, others: Sequence[Route] = ()) -> None:
+        """Take the way to the box, a device's token, and ways for when that one leads nowhere."""
+        self._routes = [route, *others]
         self._token = token
         self._socket: ClientConnection | None = None
         self._response_id: str | None = None
@@ -75,7 +75,7 @@ class Wire:
         try:
             return await self._connect()
         except (*_LOST, InvalidURI) as exc:
-            raise StartupError(f"no box answers at {self._route.url}") from exc
+            raise StartupError(f"no box answers at {self._routes[0].url}") from exc
 
     async def ask(self, messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
         """Send a conversation; yield its ``response.*`` messages, ``response.done`` last.
@@ -143,12 +143,25 @@ class Wire:
             await self._socket.close()
 
     async def _connect(self) -> dict[str, Any]:
+        failures: list[Exception] = []
+        for route in self._routes:
+            try:
+                answer = await self._connect_by(route)
+            except (*_LOST, StartupError) as exc:
+                failures.append(exc)
+                continue
+            self._routes = [route, *(other for other in self._routes if other is not route)]
+            return answer
+        # Of the way that was good so far.
+        raise failures[0]
+
+    async def _connect_by(self, route: Route) -> dict[str, Any]:
         try:
-            socket = await connect_to_box(self._route)
+            socket = await connect_to_box(route)
         except ssl.SSLCertVerificationError as exc:
-            raise refused(self._route, exc) from exc
+            raise refused(route, exc) from exc
         try:
-            answer = await self._introduce(socket)
+            answer = await self._introduce(socket, route)
         except BaseException:
             await socket.close()
             raise
@@ -156,7 +169,7 @@ class Wire:
         self._socket = socket
         return answer
 
-    async def _introduce(self, socket: ClientConnection) -> dict[str, Any]:
+    async def _introduce(self, socket: ClientConnection, route: Route) -> dict[str, Any]:
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
                 await socket.recv()
@@ -171,9 +184,7 @@ class Wire:
                 raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
             raise
         except (ValueError, KeyError, TypeError) as exc:
-            raise StartupError(
-                f"what answers at {self._route.url} speaks another protocol"
-            ) from exc
+            raise StartupError(f"what answers at {route.url} speaks another protocol") from exc
         return answer
 
     async def _come_back(self, request: dict[str, Any], seq: int) -> None:

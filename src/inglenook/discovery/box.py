@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import (
     FINGERPRINT,
     MAC,
@@ -18,6 +19,11 @@ from inglenook.discovery.advert import (
 
 # Enough for any value of ours; what strangers send beyond it is cut.
 _VALUE_LIMIT = 64
+
+#: Of one box; a household's has a few, on two networks and by IPv4 and IPv6.
+_ADDRESSES_MAX = 16
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Box:
         name: Its name as people see it.
         host_name: What resolves to its addresses, such as ``kitchen-ab12.local``.
         server_id: What clients recognise it by: 8 lowercase hex digits.
-        addresses: IPv4 first, then IPv6; link-local IPv6, with its zone, last. At least one.
+        addresses: Those in a network of the asker first; of each, IPv4 before IPv6; link-local
+            IPv6, with its zone, last. At least one.
         port: Where it serves HTTP and WebSocket.
         version: The version of its program.
         model: Its model's name.
@@ -56,12 +63,10 @@ class Box:
     mac: str | None
 
     @property
-    def url(self) -> str:
-        """Where to talk to it: ``http://192.168.1.20:8377`` or ``http://[fd00::1]:8377``."""
-        address = self.addresses[0]
-        return (
-            f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
-        )
+    def urls(self) -> tuple[str, ...]:
+        """Where to try it, best first: ``http://192.168.1.20:8377``, ``http://[fd00::1]:8377``."""
+        hosts = (f"[{address}]" if ":" in address else address for address in self.addresses)
+        return tuple(f"http://{host}:{self.port}" for host in hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,45 @@ class Answer:
     txt: Mapping[bytes, bytes | None]
 
 
-def read_box(answer: Answer) -> Box | None:
-    """Make sense of an answer; None if nobody could connect to what it describes."""
-    addresses = _usable(answer.addresses)
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a box says of itself to anybody, and anybody can say of themselves.
+
+    Attributes:
+        server_id: What it is recognised by.
+        name: As people see it.
+        tls_port: Where it speaks TLS; 0 is nowhere.
+        spki_sha256: Fingerprint of its TLS key, 43 characters of base64url.
+        run_id: Of the process that answers, 8 hex digits: the same at all its addresses, and
+            another for each of two boxes that have one ``server_id``, as with a copied SD card.
+            None from a version that does not say it.
+    """
+
+    server_id: str
+    name: str
+    tls_port: int = 0
+    spki_sha256: str | None = None
+    run_id: str | None = None
+
+
+def networks_of(addresses: Iterable[InterfaceAddress]) -> list[Network]:
+    """The networks that a machine with these addresses is in; link-local IPv6 says nothing."""
+    return [
+        ipaddress.ip_interface(f"{entry.address}/{entry.prefix_length}").network
+        for entry in addresses
+        if not (entry.is_ipv6 and entry.is_link_local)
+    ]
+
+
+def read_box(answer: Answer, own_networks: Sequence[Network] = ()) -> Box | None:
+    """Make sense of an answer; None if nobody could connect to what it describes.
+
+    Args:
+        answer: As it came.
+        own_networks: Of this machine: a box on two networks tells of addresses in both, and from
+            here there need not be a way to each (RFC 6762 section 6.2 asks it not to).
+    """
+    addresses = _usable(answer.addresses, own_networks)
     if not addresses or not 0 < answer.port < 65536:
         return None
     # RFC 6763 section 6.4: keys are ASCII in any case, and the first of equal ones counts.
@@ -103,17 +144,19 @@ def read_box(answer: Answer) -> Box | None:
     )
 
 
-def _usable(addresses: Sequence[str]) -> tuple[str, ...]:
+def _usable(addresses: Sequence[str], own_networks: Sequence[Network]) -> tuple[str, ...]:
     """Put the addresses in the order to try them, without those nobody can connect to."""
-    ranked: list[tuple[int, str]] = []
+    ranked: list[tuple[bool, int, str]] = []
     for text in dict.fromkeys(addresses):
         address = ipaddress.ip_address(text)
         if address.is_unspecified or address.is_multicast:
             continue
-        if isinstance(address, ipaddress.IPv4Address):
-            ranked.append((0, text))
-        elif not address.is_link_local:
-            ranked.append((1, text))
+        is_far = not any(address in network for network in own_networks)
+        if not address.is_link_local:
+            ranked.append((is_far, 0 if address.version == 4 else 1, text))
+        elif isinstance(address, ipaddress.IPv4Address):
+            ranked.append((is_far, 2, text))
         elif address.scope_id:  # without a zone it could be on any link
-            ranked.append((2, text))
-    return tuple(text for _rank, text in sorted(ranked, key=lambda entry: entry[0]))
+            ranked.append((True, 3, text))
+    ranked.sort(key=lambda entry: entry[:2])
+    return tuple(text for _is_far, _kind, text in ranked)[:_ADDRESSES_MAX]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import zeroconf
 from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange, Zeroconf
@@ -11,7 +11,9 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import SERVICE_TYPE
-from inglenook.discovery.box import Answer, Box, read_box
+from inglenook.discovery.box import Answer, Box, Hello, Network, networks_of, read_box
+from inglenook.discovery.found import Found, boxes_found
+from inglenook.discovery.hello import who_answers
 from inglenook.discovery.interfaces import list_addresses
 from inglenook.discovery.responder import open_responder
 from inglenook.discovery.state import reason
@@ -19,90 +21,182 @@ from inglenook.errors import StartupError
 
 # A household has a few; beyond this somebody is flooding the network.
 MAX_ANSWERS = 256
+ASKED_AT_ONCE_MAX = 64
 LOOK_S = 5.0
+
+#: What was told by multicast within the last second is told again a second late (RFC 6762
+#: section 6): a search that ended sooner would find nothing just after somebody else's.
+LISTEN_LEAST_S = 2.0
+
+#: How long a box may take to say who it is; it has some work to do besides.
+ANSWER_S = 2.0
+
+#: The next of a box's addresses is tried after so long, while the one before is still waited for.
+#: RFC 8305 section 5 has the same for connections.
+STAGGER_S = 0.25
+
+#: Asks at one address who is there, within so many seconds; see `who_answers`.
+Ask = Callable[[str, float], Awaitable[Hello | None]]
 
 
 async def find_boxes(
     timeout_s: float,
     *,
-    until: Callable[[Box], bool] | None = None,
+    until: Callable[[Found], bool] | None = None,
     addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
-) -> list[Box]:
-    """Ask the network for boxes and listen for ``timeout_s`` seconds.
+    ask: Ask = who_answers,
+) -> list[Found]:
+    """Ask the network for boxes, listen for ``timeout_s`` seconds, and ask each whether it is so.
 
     Args:
-        timeout_s: How long to listen. Two seconds find what is awake and near.
-        until: Ends the search early, at the first box for which it is true.
+        timeout_s: How long to listen, at least `LISTEN_LEAST_S`; that finds what is awake and near.
+            Whoever is found last has `ANSWER_S` more to answer.
+        until: Ends the search early, at the first box that answers and for which it is true. Others
+            may not have been asked then.
         addresses: Lists this machine's addresses; called in a thread.
+        ask: Asks who answers at an address.
 
     Returns:
-        The boxes by name, each ``server_id`` once.
+        The boxes by name, each machine once; see `boxes_found`.
 
     Raises:
         StartupError: If mDNS cannot be used here.
     """
     try:
-        async with asyncio.timeout(LOOK_S):
-            own = await asyncio.to_thread(addresses)
+        own = await _look(addresses)
         async with open_responder(own) as responder:
-            found = await _browse(responder.zeroconf, timeout_s, until)
+            search = _Search(responder.zeroconf, networks_of(own), until, ask)
+            await search.run(max(timeout_s, LISTEN_LEAST_S))
     except (OSError, zeroconf.Error) as exc:
-        raise StartupError(f"cannot search the network: {reason(exc)}") from exc
-    return sorted(found, key=lambda box: (box.name, box.server_id or ""))
+        raise _unusable(exc) from exc
+    return search.found()
 
 
-async def _browse(
-    responder: Zeroconf, timeout_s: float, until: Callable[[Box], bool] | None
-) -> list[Box]:
-    """Collect boxes until the time is up or ``until`` is content."""
-    boxes: dict[str, Box] = {}
-    asked = 0
+async def try_search(
+    addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
+) -> None:
+    """Find out whether mDNS can be used here, without looking for anybody.
 
-    async def resolve(service_name: str) -> None:
-        box = await _resolve(responder, service_name, timeout_s)
+    Raises:
+        StartupError: If it cannot.
+    """
+    try:
+        async with open_responder(await _look(addresses)):
+            pass
+    except (OSError, zeroconf.Error) as exc:
+        raise _unusable(exc) from exc
+
+
+async def _look(addresses: Callable[[], list[InterfaceAddress]]) -> list[InterfaceAddress]:
+    async with asyncio.timeout(LOOK_S):
+        return await asyncio.to_thread(addresses)
+
+
+def _unusable(exc: Exception) -> StartupError:
+    return StartupError(f"cannot search the network: {reason(exc)}")
+
+
+class _Search:
+    """What one search has heard so far, and who has answered."""
+
+    def __init__(
+        self,
+        responder: Zeroconf,
+        own_networks: Sequence[Network],
+        until: Callable[[Found], bool] | None,
+        ask: Ask,
+    ) -> None:
+        self._responder = responder
+        self._own_networks = own_networks
+        self._until = until
+        self._ask = ask
+        self._announced: dict[str, Box] = {}
+        self._answers: dict[str, Hello | None] = {}
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE_MAX)
+        self._seen = 0
+        self._patience = asyncio.timeout(None)
+
+    def found(self) -> list[Found]:
+        """What there is by now."""
+        return boxes_found(self._announced.values(), self._answers)
+
+    async def run(self, listen_s: float) -> None:
+        """Listen for so long; then wait for those who were asked."""
+        until_s = self._now() + listen_s
+        self._patience = asyncio.timeout_at(until_s + ANSWER_S)
+        try:
+            async with self._patience, asyncio.TaskGroup() as tasks:
+                await self._listen(tasks, until_s)
+        except TimeoutError:
+            return
+
+    async def _listen(self, tasks: asyncio.TaskGroup, until_s: float) -> None:
+        def seen(
+            zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+        ) -> None:
+            if state_change is not ServiceStateChange.Removed and self._seen < MAX_ANSWERS:
+                self._seen += 1
+                tasks.create_task(self._meet(name, until_s), name=f"meet {name}")
+
+        # Multicast questions only: a unicast answer may end up in another program's socket,
+        # such as this box's own announcer.
+        async with AsyncServiceBrowser(
+            self._responder, SERVICE_TYPE, handlers=[seen], question_type=DNSQuestionType.QM
+        ):
+            await asyncio.sleep(until_s - self._now())
+
+    async def _meet(self, service_name: str, until_s: float) -> None:
+        """Learn what a service is, and ask at each of its addresses who is there."""
+        box = await self._resolve(service_name, until_s)
         if box is None:
             return
-        boxes[box.server_id or service_name] = box
-        if until is not None and until(box) and not deadline.expired():
-            deadline.reschedule(asyncio.get_running_loop().time())
+        self._announced[service_name] = box
+        async with asyncio.TaskGroup() as tasks:
+            for url in box.urls:
+                if url not in self._answers:
+                    self._answers[url] = None
+                    asked = tasks.create_task(self._ask_at(url, box), name=f"ask {url}")
+                    await asyncio.wait([asked], timeout=STAGGER_S)
 
-    try:
-        async with asyncio.timeout(timeout_s) as deadline, asyncio.TaskGroup() as tasks:
+    async def _ask_at(self, url: str, box: Box) -> None:
+        try:
+            async with self._asking, asyncio.timeout(ANSWER_S):
+                self._answers[url] = await self._ask(url, ANSWER_S)
+                if self._answers[url] is None and box.tls:
+                    # What is announced is the port for TLS, where there is no other.
+                    url = url.replace("http:", "https:", 1)
+                    self._answers[url] = await self._ask(url, ANSWER_S)
+        except TimeoutError:
+            return
+        self._look_whether_content()
 
-            def seen(
-                zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
-            ) -> None:
-                nonlocal asked
-                if state_change is not ServiceStateChange.Removed and asked < MAX_ANSWERS:
-                    asked += 1
-                    tasks.create_task(resolve(name), name=f"resolve {name}")
+    def _look_whether_content(self) -> None:
+        if self._until is None or self._patience.expired():
+            return
+        if any(found.hello is not None and self._until(found) for found in self.found()):
+            self._patience.reschedule(self._now())
 
-            # Multicast questions only: a unicast answer may end up in another program's socket,
-            # such as this box's own announcer.
-            async with AsyncServiceBrowser(
-                responder, SERVICE_TYPE, handlers=[seen], question_type=DNSQuestionType.QM
-            ):
-                await asyncio.get_running_loop().create_future()
-    except TimeoutError:
-        pass
-    return list(boxes.values())
-
-
-async def _resolve(responder: Zeroconf, service_name: str, timeout_s: float) -> Box | None:
-    """Ask for a service's records; None if they do not come or make no sense."""
-    try:
-        info = AsyncServiceInfo(SERVICE_TYPE, service_name)
-    except zeroconf.BadTypeInNameException:
-        return None  # anybody may announce anything
-    complete = await info.async_request(responder, timeout_s * 1000, DNSQuestionType.QM)
-    if not complete or info.server is None or info.port is None:
-        return None
-    return read_box(
-        Answer(
-            name=service_name.removesuffix(f".{SERVICE_TYPE}"),
-            host_name=info.server,
-            port=info.port,
-            addresses=info.parsed_scoped_addresses(IPVersion.All),
-            txt=info.properties,
+    async def _resolve(self, service_name: str, until_s: float) -> Box | None:
+        """Ask for a service's records; None if they do not come or make no sense."""
+        try:
+            info = AsyncServiceInfo(SERVICE_TYPE, service_name)
+        except zeroconf.BadTypeInNameException:
+            return None  # anybody may announce anything
+        left_ms = (until_s - self._now()) * 1000
+        complete = await info.async_request(self._responder, left_ms, DNSQuestionType.QM)
+        if not complete or info.server is None or info.port is None:
+            return None
+        return read_box(
+            Answer(
+                name=service_name.removesuffix(f".{SERVICE_TYPE}"),
+                host_name=info.server,
+                port=info.port,
+                addresses=info.parsed_scoped_addresses(IPVersion.All),
+                txt=info.properties,
+            ),
+            self._own_networks,
         )
-    )
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 import aiohttp
 import msgspec
 
 from inglenook.discovery.advert import clean_text
+from inglenook.discovery.box import Hello
 
 #: A box says some 300 bytes; more is none.
 _BYTES_MAX = 65_536
@@ -18,27 +18,6 @@ _PIN = re.compile(r"[A-Za-z0-9_-]{43}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 
 _Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What a box says of itself to anybody, and anybody can say of themselves.
-
-    Attributes:
-        server_id: What it is recognised by.
-        name: As people see it.
-        tls_port: Where it speaks TLS; 0 is nowhere.
-        spki_sha256: Fingerprint of its TLS key, 43 characters of base64url.
-        run_id: Of the process that answers, 8 hex digits: the same at all its addresses, and
-            another for each of two boxes that have one ``server_id``, as with a copied SD card.
-            None from a version that does not say it.
-    """
-
-    server_id: str
-    name: str
-    tls_port: int = 0
-    spki_sha256: str | None = None
-    run_id: str | None = None
 
 
 class _Ports(msgspec.Struct, frozen=True):
