@@ -151,6 +151,27 @@ async def test_an_engine_that_nobody_ends_ends_the_signs_of_life(ear: Ear) -> No
             pass
 
 
+@pytest.mark.parametrize("watchdog", [{"WATCHDOG_USEC": "40000"}, {}])
+async def test_a_start_that_hangs_asks_for_no_more_time(
+    ear: Ear, monkeypatch: pytest.MonkeyPatch, watchdog: dict[str, str]
+) -> None:
+    """That would hold off the watchdog as well; and is asked for again once it goes on."""
+    monkeypatch.setattr("inglenook.daemon.service._EXTEND_EVERY_S", 0.01)
+    supervisor = Hanging()
+    supervisor.hangs = True
+    async with serving(Service(notifier(ear, **watchdog), supervisor)):
+        await supervisor.asked(10)
+        assert ear.rest() == []
+        supervisor.hangs = False
+        while await ear.next() != MORE_TIME:
+            pass
+        supervisor.hangs = True
+        await supervisor.asked(2)
+        ear.rest()
+        await supervisor.asked(10)
+        assert ear.rest() == []
+
+
 async def test_nobody_who_listens_for_it_is_told_nothing(ear: Ear) -> None:
     """Another process's watchdog is none of ours."""
     service = Service(notifier(ear, WATCHDOG_USEC="1000", WATCHDOG_PID="1"), Hanging())
@@ -177,9 +198,18 @@ class Hanging(Supervisor):
     def __init__(self) -> None:
         super().__init__(_no_model, lambda _state: None)
         self.hangs = False
+        self._asked = 0
 
     def overdue(self, now: float) -> bool:
+        self._asked += 1
         return self.hangs
+
+    async def asked(self, times: int) -> None:
+        """Wait until that was asked so many times more."""
+        enough = self._asked + times
+        async with asyncio.timeout(SOON_S):
+            while self._asked < enough:  # noqa: ASYNC110  # nobody would set an Event
+                await asyncio.sleep(0.001)
 
 
 async def _no_model() -> tuple[str, Load]:

@@ -595,3 +595,82 @@ async def test_what_is_to_be_forgotten_is_told_now_or_to_the_next_engine(
             engine.supervisor.purge()
         state = await engine.until(Phase.RESTARTING)
     assert state.why == "the engine ended with exit code 7"
+
+
+#: Far beyond what is told of anything that hangs.
+LONG_AFTER_S = 1000.0
+
+
+def hangs(engine: Engine) -> bool:
+    """Whether it will count as hanging if all stays as it is."""
+    now = asyncio.get_running_loop().time()
+    assert not engine.supervisor.overdue(now)
+    return engine.supervisor.overdue(now + LONG_AFTER_S)
+
+
+async def test_a_look_at_the_model_that_does_not_end_is_overdue(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its drive hangs: at the first start, and between two engines."""
+    engine = Engine(fake(script, ["exits 3"]))
+    drive = asyncio.Event()
+    looking = asyncio.Event()
+    prepare = engine.supervisor._prepare
+
+    async def look() -> tuple[str, Load]:
+        looking.set()
+        await drive.wait()
+        return await prepare()
+
+    monkeypatch.setattr(engine.supervisor, "_prepare", look)
+    async with engine.running():
+        await looking.wait()
+        assert hangs(engine)
+        drive.set()
+        await engine.until(Phase.RESTARTING)
+        drive.clear()
+        looking.clear()
+        async with asyncio.timeout(DEADLINE_S):
+            await looking.wait()
+        assert engine.phases == [Phase.LOADING, Phase.RESTARTING]
+        assert hangs(engine)
+        drive.set()
+        await engine.until(Phase.READY)
+        assert not hangs(engine)
+
+
+async def test_an_engine_that_cannot_be_buried_is_overdue(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed, and the kernel waits for its disk."""
+    gone, dying = asyncio.Event(), asyncio.Event()
+    close = child.Child.close
+
+    async def slowly(self: child.Child, patience_s: float) -> None:
+        dying.set()
+        await gone.wait()
+        await close(self, patience_s)
+
+    monkeypatch.setattr(child.Child, "close", slowly)
+    engine = Engine(fake(script, ["exits 3"]))
+    async with engine.running():
+        async with asyncio.timeout(DEADLINE_S):
+            await dying.wait()
+        assert hangs(engine)
+        gone.set()
+        await engine.until(Phase.READY)
+
+
+async def test_whoever_waits_for_nothing_is_not_overdue(script: Path) -> None:
+    """A model that is missing, or away, is looked for in good time, or not needed."""
+    engine = Engine(fake(script, []))
+    engine.missing = "it is gone"
+    async with engine.running():
+        await engine.until(Phase.MISSING)
+        engine.missing = None
+        await engine.until(Phase.READY)
+        assert not hangs(engine)
+        engine.supervisor.unload()
+        await engine.until(Phase.UNLOADED)
+        await until(lambda: engine.supervisor.pid is None)
+        await until(lambda: not hangs(engine))

@@ -57,7 +57,8 @@ class Service:
     async def run(self) -> None:
         """Be ready once the model is, or cannot be; then give signs of life until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            # From the start: a start that hangs is ended by the watchdog, too.
+            # From the start: a start that hangs is ended by the watchdog, too, as nothing is asked
+            # for then either that would hold it off.
             tasks.create_task(self._watch(), name="watchdog")
             await self._settle()
             self._ready = True
@@ -81,8 +82,13 @@ class Service:
             self._notifier.ready()
 
     async def _settle(self) -> None:
+        """Ask for more time while a model loads, but not for one whose load hangs.
+
+        What is asked for holds off systemd's watchdog as well as the end of the start.
+        """
         while not self._settled.is_set():
-            self._notifier.extend_timeout_s(_EXTEND_S)
+            if self._lives():
+                self._notifier.extend_timeout_s(_EXTEND_S)
             try:
                 async with asyncio.timeout(_EXTEND_EVERY_S):
                     await self._settled.wait()
@@ -94,13 +100,15 @@ class Service:
     async def _watch(self) -> None:
         """Give signs of life, but not for an engine that should have given some itself.
 
-        An engine that hangs is killed by its supervisor. If that did not happen, something is wrong
-        that only a new process mends.
+        An engine that hangs is killed by its supervisor. If that did not happen, or if there is no
+        engine to kill as a look at the model's drive hangs, only a new process may mend it.
         """
         if self._notifier.watchdog_s is None:
             return
-        loop = asyncio.get_running_loop()
         while True:
-            if not self._supervisor.overdue(loop.time()):
+            if self._lives():
                 self._notifier.watchdog()
             await asyncio.sleep(self._notifier.watchdog_s / _SIGNS)
+
+    def _lives(self) -> bool:
+        return not self._supervisor.overdue(asyncio.get_running_loop().time())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from inglenook.engine.backoff import recheck_delay_s, restart_delay_s, still_counting
@@ -48,7 +49,8 @@ WORKER = (sys.executable, "-m", "inglenook.engine.worker")
 #: How often it is seen whether there is room for the model by now, seconds.
 _RECHECK_S = 5.0
 
-#: A silent engine is killed at once; if it is not so much later, its supervisor hangs, seconds.
+#: A silent engine is killed at once, and between engines there is little to do; what is not over so
+#: much later hangs, seconds.
 _OVERDUE_S = 10.0
 
 #: A silence may be borne for so much less than its phase allows, as a share of that.
@@ -102,6 +104,7 @@ class Supervisor:
         self._life: asyncio.Timeout | None = None
         self._silence: asyncio.Timeout | None = None
         self._borne_s = 0.0
+        self._due_s: float | None = None
         self._deaths: list[float] = []
         self._complaint = ""
         self._missed = 0
@@ -118,13 +121,15 @@ class Supervisor:
         return self._child.pid if self._child else None
 
     def overdue(self, now: float) -> bool:
-        """Whether the engine has long been silent for more than it may, and still was not killed.
+        """Whether this hangs: the engine was silent for more than it may, and still was not killed.
+
+        Or what is done between engines does not end, such as a look at a drive that hangs.
 
         Args:
             now: Time of the event loop, seconds.
         """
-        due = None if self._silence is None else self._silence.when()
-        return due is not None and now - due > _OVERDUE_S
+        due_s = self._due_s if self._silence is None else self._silence.when()
+        return due_s is not None and now - due_s > _OVERDUE_S
 
     def start(self, start: Start, sink: Sink) -> None:
         """Begin a job; see `Engine.start`."""
@@ -218,14 +223,16 @@ class Supervisor:
             How long to wait before the next attempt, seconds.
         """
         try:
-            name, load = await self._prepare()
+            with self._due_in(self._patience.between_s):
+                name, load = await self._prepare()
         except NotNow as exc:
             return self._without_room(str(exc))
         except StartupError as exc:
             return self._without_model("", str(exc))
         self._tell(EngineState(Phase.LOADING, model=name))
         try:
-            child = self._child = await Child.spawn(self._worker)
+            with self._due_in(self._patience.between_s):
+                child = self._child = await Child.spawn(self._worker)
         except EngineError as exc:
             return self._after_death(name, exc)
         try:
@@ -243,7 +250,17 @@ class Supervisor:
             if self._life is not None and self._life.expired():
                 # Phones hear of it now, too.
                 self._without_engine(name)
-            await self._bury(child)
+            with self._due_in(self._patience.close_s + self._patience.between_s):
+                await self._bury(child)
+
+    @contextmanager
+    def _due_in(self, within_s: float) -> Iterator[None]:
+        """What is done in this block must be over within so many seconds."""
+        self._due_s = asyncio.get_running_loop().time() + within_s
+        try:
+            yield
+        finally:
+            self._due_s = None
 
     async def _bury(self, child: Child) -> None:
         """See its process gone; a second time at once, should that fail unforeseen."""
