@@ -17,6 +17,7 @@ import psutil
 
 from inglenook import __version__
 from inglenook.cli.cache import on_disk
+from inglenook.cli.sharing import shared_ports
 from inglenook.cli.sleep import sleep_lines, suspend_test
 from inglenook.cli.status import ask_once
 from inglenook.cli.surroundings import disk, mdns, ports
@@ -86,7 +87,11 @@ def _sections(config: Config) -> Iterator[tuple[str, list[Line]]]:
     yield "Disk", [*disk(config), ok("cache", on_disk(config, kept_bytes))]
     yield (
         "Network",
-        [*ports(config, running=running), *mdns(config, running=running)],
+        [
+            *ports(config, running=running),
+            *mdns(config, running=running),
+            *shared_ports(config, running=running),
+        ],
     )
 
 

@@ -29,6 +29,7 @@ from inglenook.cli.servicefiles import (
 )
 from inglenook.cli.servicehome import USER, Home, user_exists
 from inglenook.cli.serviceplan import Plan, known_id, make_plan, planned_files
+from inglenook.cli.sharing import AVAHI_ALONE, avahi_is_alone
 from inglenook.cli.systemctl import last_words, require_systemd, run, systemctl
 from inglenook.errors import StartupError
 from inglenook.gateway.listen import bind
@@ -108,6 +109,8 @@ def _install(plan: Plan, place: Place) -> None:
     _say(place.put([*planned_files(plan, place, home.server_id())]))
     _say(_link_command(place))
     _start(place)
+    if plan.config.discovery.enabled and avahi_is_alone(place.root):
+        note(AVAHI_ALONE)
     say("next: `sudo inglenook pair` lets a phone in, `inglenook service status` shows how it is")
 
 
