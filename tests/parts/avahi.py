@@ -34,7 +34,10 @@ _DAEMON = """
 host-name={host_name}
 use-ipv4=yes
 use-ipv6=yes
-allow-interfaces=lan0
+allow-interfaces={interfaces}
+
+[reflector]
+enable-reflector={reflects}
 """
 
 
@@ -51,11 +54,22 @@ class Seen:
 
 
 @contextlib.contextmanager
-def avahi(machine: Machine, folder: Path) -> Iterator[None]:
-    """Run a D-Bus system bus and Avahi in a namespace, seen by nobody outside it."""
+def avahi(
+    machine: Machine, folder: Path, *, interfaces: str = "lan0", reflects: bool = False
+) -> Iterator[None]:
+    """Run a D-Bus system bus and Avahi in a namespace, seen by nobody outside it.
+
+    Args:
+        machine: Where.
+        folder: For its settings and logs; is made.
+        interfaces: On which it is, with commas between.
+        reflects: It repeats on each of them what it hears on the others, as some routers do.
+    """
+    folder.mkdir(exist_ok=True)
     bus, daemon = folder / "bus.conf", folder / "avahi.conf"
     bus.write_text(_BUS.lstrip())
-    daemon.write_text(_DAEMON.format(host_name=machine.name))
+    told = "yes" if reflects else "no"
+    daemon.write_text(_DAEMON.format(host_name=machine.name, interfaces=interfaces, reflects=told))
     machine.run("mkdir", "-p", "/run/dbus", "/run/avahi-daemon")
     log = folder / "avahi.log"
     with (

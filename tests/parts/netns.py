@@ -93,6 +93,13 @@ def box_and_phone() -> Iterator[tuple[Machine, Machine]]:
         yield box, phone
 
 
+@contextlib.contextmanager
+def lone_machine(name: str) -> Iterator[Machine]:
+    """Make a machine without any cable."""
+    with _namespace() as pid:
+        yield Machine(name, pid, "", "")
+
+
 def missing(*programs: str) -> str:
     """Say which programs are not installed, or that this is not root; empty if all is there."""
     if os.geteuid() != 0:
