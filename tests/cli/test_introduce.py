@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inglenook.cli import introduce
 from inglenook.cli.fingerprint import short_pin
-from inglenook.cli.introduce import Wanted, key_of
+from inglenook.cli.introduce import Wanted, key_of, open_wire
 from inglenook.cli.keyring import Key, Keyring
+from inglenook.cli.knownboxes import KnownBoxes
+from inglenook.cli.loopthread import LoopThread
 from inglenook.config import Config
-from inglenook.discovery.box import Hello
+from inglenook.discovery.box import Answer, Hello, read_box
+from inglenook.discovery.found import Found
+from inglenook.errors import StartupError
 from tests.parts.box import Box, Ran, free_port, run_inglenook, running_box, terminal
 from tests.parts.standin import stand_in
 from tests.parts.starter import CAPITAL, PARIS
@@ -170,6 +176,81 @@ def test_a_token_may_be_typed_unseen(tmp_path: Path) -> None:
 
     assert box.told("unseen")
     assert "unseen" not in talk.shown
+
+
+def announced(server_id: str, port: int, *addresses: str, answers: bool = True) -> Found:
+    """A box as a search finds it."""
+    name = f"Box {server_id}"
+    seen = read_box(Answer(name, "box.local.", port, addresses, {b"id": server_id.encode()}))
+    assert seen is not None
+    return Found(seen, seen.urls, Hello(server_id, name) if answers else None)
+
+
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Opens a line to whichever box is taken where a search finds these and none is here."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def run(*boxes: Found) -> dict[str, Any]:
+        async def find_boxes(
+            timeout_s: float, *, until: Callable[[Found], bool] | None = None
+        ) -> list[Found]:
+            assert timeout_s >= 2.0
+            return list(boxes)
+
+        monkeypatch.setattr(introduce, "find_boxes", find_boxes)
+        config = wish(tmp_path).config
+        here = replace(config, listen=replace(config.listen, port=free_port(), tls_port=0))
+        with LoopThread() as loop:
+            wire, greeting = open_wire(Wanted(here), loop, lambda: None)
+            loop.call(wire.close())
+        return greeting
+
+    return run
+
+
+def test_each_address_of_a_box_is_tried_until_one_leads_to_it(
+    tmp_path: Path, search: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are kept, whichever was the best; one that does not answer is passed over."""
+    with stand_in("0123abcd", tmp_path / "box") as box:
+        Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", box.spki_sha256))
+        greeting = search(announced("0123abcd", box.port, "127.0.0.2", "127.0.0.1"))
+
+    assert greeting["type"] == "auth_ok"
+    assert box.told("tok")
+    assert "found Box 0123abcd at http://127.0.0.2:" in capsys.readouterr().err
+    [kept] = KnownBoxes({"XDG_DATA_HOME": str(tmp_path)}).all()
+    assert kept.urls == (
+        f"http://127.0.0.2:{box.port}",
+        f"http://127.0.0.1:{box.port}",
+        f"http://box.local:{box.port}",
+    )
+
+
+def test_of_two_boxes_with_one_id_the_one_that_answers_is_taken(
+    tmp_path: Path, search: Callable[..., dict[str, Any]]
+) -> None:
+    """A router may tell of one that is off before it tells of one that is on."""
+    with stand_in("0123abcd", tmp_path / "box") as box:
+        Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", box.spki_sha256))
+        off = announced("0123abcd", box.port, "127.0.0.2", answers=False)
+        search(off, announced("0123abcd", box.port, "127.0.0.1"))
+
+    assert box.told("tok")
+
+
+def test_a_paired_box_that_does_not_answer_is_told_of(
+    tmp_path: Path, search: Callable[..., dict[str, Any]]
+) -> None:
+    """Another that happens to be on is not taken in its place."""
+    Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", "x" * 43))
+    with stand_in("99887766", tmp_path / "other") as other:
+        off = announced("0123abcd", 8377, "127.0.0.2", answers=False)
+        with pytest.raises(StartupError, match=r"Box 0123abcd is announced at .* does not answer"):
+            search(off, announced("99887766", other.port, "127.0.0.1"))
+
+    assert not other.told("tok")
 
 
 def wish(tmp_path: Path, **changes: Any) -> Wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -220,6 +220,44 @@ async def test_a_box_that_stays_away_is_given_up(box: Box, token: str) -> None:
         await told(wire)
 
 
+async def test_the_first_way_that_leads_to_the_box_is_taken(box: Box, token: str) -> None:
+    """It has several addresses, and from here there need not be a way to each."""
+    nowhere = Route(f"http://127.0.0.1:{free_port()}")
+    async with saying_something_else() as other:
+        wire = Wire(nowhere, token, [other, Route(box.url)])
+        greeting = await wire.open()
+        await wire.close()
+
+    assert greeting["type"] == "auth_ok"
+
+
+async def test_of_several_ways_that_lead_nowhere_the_first_is_told() -> None:
+    """It is the one that was shown."""
+    first, second = (Route(f"http://127.0.0.1:{free_port()}") for _ in range(2))
+
+    with pytest.raises(StartupError, match=f"no box answers at {first.url}"):
+        await Wire(first, "token", [second]).open()
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_an_answer_goes_on_by_another_way_when_one_is_gone(box: Box, token: str) -> None:
+    """Such as when the box's cable is pulled, and it has Wi-Fi, too."""
+    async with AsyncExitStack() as cable:
+        relay = await cable.enter_async_context(relay_to(box))
+        wire = Wire(Route(relay.url), token, [Route(box.url)])
+        await wire.open()
+
+        async def pull(count: int) -> None:
+            if count == 2:
+                await cable.aclose()
+
+        messages = await told(wire, pull)
+        await wire.close()
+
+    assert messages[-1]["type"] == "response.done"
+    assert len(text(messages)) > 10
+
+
 async def test_a_device_removed_meanwhile_hears_so(box: Box) -> None:
     """It does not try to come back."""
     token = box.pair("Short visit")
@@ -234,6 +272,18 @@ async def test_a_device_removed_meanwhile_hears_so(box: Box) -> None:
 
 
 Speech = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def saying_something_else() -> AsyncIterator[Route]:
+    """The way to something that is no box."""
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send("hello")
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield Route(f"http://127.0.0.1:{port}")
 
 
 @asynccontextmanager
