@@ -78,8 +78,8 @@ def test_a_pipe_gets_a_line_for_each_box(search: Search) -> None:
 
     assert (ran.returncode, ran.err) == (0, "")
     assert [line.split("\t") for line in ran.out.splitlines()] == [
-        ["Attic", ATTIC.url, "attic-9988.local", "Qwen2.5-1.5B", "does not answer"],
-        ["Cellar", CELLAR.url, "cellar-5544.local", "Qwen2.5-1.5B", "sleep, does not answer"],
+        ["Attic", ATTIC.url, "attic-9988.local", "Qwen2.5-1.5B", "no answer"],
+        ["Cellar", CELLAR.url, "cellar-5544.local", "Qwen2.5-1.5B", "sleep, no answer"],
         ["Kitchen", "http://192.168.1.20:8377", "kitchen-ab12.local", "Qwen2.5-1.5B", "ready"],
     ]
 
@@ -89,7 +89,7 @@ def test_where_none_answers_none_is_there(search: Search) -> None:
     ran = search(ATTIC)
 
     assert ran.returncode == 1
-    assert "does not answer" in ran.out
+    assert "no answer" in ran.out
 
 
 def test_two_boxes_with_one_id_are_both_listed_and_told_of(search: Search) -> None:

@@ -36,7 +36,7 @@ def _state(found: Found) -> str:
     status = found.box.status or ""
     if found.hello is not None:
         return status
-    return "sleep, does not answer" if status == "sleep" else "does not answer"
+    return "sleep, no answer" if status == "sleep" else "no answer"
 
 
 def _complaint(same: Sequence[Found]) -> str:

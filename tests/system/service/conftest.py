@@ -45,12 +45,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def shown() -> dict[Path, str]:
+    """What else a box may read, and where it finds it."""
+    return {}
+
+
+@pytest.fixture
 def container(
-    box: Machine, layers: list[Path], wheel: Path, starter_model: Path
+    box: Machine, layers: list[Path], wheel: Path, starter_model: Path, shown: dict[Path, str]
 ) -> Iterator[Container]:
     """A box that has booted, with the program and a model on it, and nothing set up."""
     box.connect()
-    shown = {wheel.parent: _WHEELS, starter_model: MODEL, debian.CHECKOUT: SOURCE}
+    shown = {wheel.parent: _WHEELS, starter_model: MODEL, debian.CHECKOUT: SOURCE, **shown}
     with booted(box, layers, shown) as container:
         container.run("sh", "-euc", _CARD)
         container.run(
