@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.cli import surroundings
 from inglenook.cli.surroundings import announcement, disk, mdns, ports
 from inglenook.cli.verdict import Verdict
 from inglenook.config import Config, load_config
 from inglenook.discovery.box import Answer, Hello, read_box
 from inglenook.discovery.found import Found
+from inglenook.errors import StartupError
 from tests.parts.box import free_port
 
 
@@ -103,6 +105,22 @@ def test_mdns_that_is_off_is_not_tried(settings: Config) -> None:
 
     assert line.verdict is Verdict.OK
     assert "phones have to be told the address" in line.text
+
+
+def test_mdns_that_cannot_be_used_is_told_while_the_daemon_runs(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the doctor goes on."""
+
+    async def find_boxes(_timeout_s: float) -> list[Found]:
+        raise StartupError("cannot search the network: it is not there")
+
+    monkeypatch.setattr(surroundings, "find_boxes", find_boxes)
+    settings.state_dir.mkdir(parents=True)
+    [line] = mdns(settings, running=True)
+
+    assert line.verdict is Verdict.WARNING
+    assert line.text == "cannot search the network: it is not there"
 
 
 OWN = Hello("ab12cd34", "Kitchen", run_id="00000001")

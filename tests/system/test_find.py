@@ -16,7 +16,7 @@ from tests.parts.box import Ran
 from tests.parts.lans import Lans, lans
 from tests.parts.netns import Machine, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 # A search takes two to four seconds; a busy machine takes its time.
 FOUND_S = 120.0
@@ -97,7 +97,7 @@ def test_a_box_on_two_networks_is_found_at_the_address_in_the_askers(
     net.plug(box, "lan1", "downstairs", "10.77.0.33/24")
     net.plug(asker, "lan0", "downstairs", "10.77.0.4/24")
     # Each is sent in an order of its own.
-    names = [f"Box {number}" for number in range(8)]
+    names = [f"Box {number}" for number in range(4)]
     for number, name in enumerate(names):
         words = [f"0000000{number}", f"box-{number}", f"837{number}", "10.88.0.3,10.77.0.33"]
         boxes(box, name, *words, f"1000000{number}")
@@ -111,12 +111,14 @@ def test_a_box_on_two_networks_is_found_at_the_address_in_the_askers(
 def test_a_search_just_after_another_finds_what_that_did(
     net: Lans, boxes: Start, tmp_path: Path
 ) -> None:
-    """However short it is allowed to be: what was told a moment ago is told again a second late."""
+    """A shorter one than that is refused: what was told just now is told again a second late."""
     box, asker = net.machine("box"), net.machine("asker")
     net.plug(box, "lan0", "downstairs", "10.77.0.33/24")
     net.plug(asker, "lan0", "downstairs", "10.77.0.4/24")
     boxes(box, "Kitchen", ID, "kitchen-ab12", PORT, "10.77.0.33", "00000001")
 
+    refused = run(asker, tmp_path, "find", "--timeout", "1")
+    assert (refused.returncode, refused.out) == (2, "")
     for _search in range(SEARCHES):
         assert [name for name, *_ in rows(run(asker, tmp_path, "find", "--timeout", "2"))] == [
             "Kitchen"
@@ -152,8 +154,8 @@ def test_through_a_router_that_repeats_mdns_the_dead_are_not_believed(
     ghost = wait_rows(asker, tmp_path, [("Kitchen", "http://10.88.0.3:8377", "no answer")])
     assert ghost.returncode == 1
 
-    box.run("ip", "address", "replace", "10.88.0.99/24", "dev", "lan0")
     box.run("ip", "address", "delete", "10.88.0.3/24", "dev", "lan0")
+    box.run("ip", "address", "add", "10.88.0.99/24", "dev", "lan0")
     box.run("ip", "route", "replace", "default", "via", "10.88.0.1")
     boxes(box, "Kitchen-2", ID, "kitchen-ab12-2", PORT, "10.88.0.99", "00000002")
     again = wait_rows(asker, tmp_path, [("Kitchen-2", "http://10.88.0.99:8377", "ready")])

@@ -137,7 +137,7 @@ def mdns(config: Config, *, running: bool) -> list[Line]:
             return [ok("mDNS", "can be used; the daemon announces the box when it runs")]
         own_id = server_id(config.state_dir)
         own, boxes = asyncio.run(_search(config.listen))
-        addresses = {own.entry.address for own in list_own_addresses()}
+        addresses = {each.entry.address for each in list_own_addresses()}
     except (OSError, StartupError) as exc:
         return [warning("mDNS", str(exc))]
     return announcement([each for each in boxes if each.box.server_id == own_id], own, addresses)
@@ -161,7 +161,8 @@ def announcement(heard: Iterable[Found], own: Hello | None, addresses: Set[str])
             why = "see `listen.host`" if is_here else "a router may repeat what was so before"
             told = f"; {name} is told of at {each.url}, where it does not answer: {why}"
         elif is_here if run_id is None else each.hello.run_id == run_id:
-            found = ok("mDNS", f"found as {name} ({each.box.host_name}), {each.box.status}")
+            status = each.box.status or "without a state"
+            found = ok("mDNS", f"found as {name} ({each.box.host_name}), {status}")
         else:
             text = f"{name} at {each.url} is another machine with this box's id; {TWIN_CURE}"
             lines.append(fix("id", text))
@@ -174,7 +175,4 @@ async def _search(listen: ListenSettings) -> tuple[Hello | None, list[Found]]:
     host = "127.0.0.1" if listen.host in EVERYWHERE else listen.host
     bare = f"[{host}]" if ":" in host else host
     url = f"http://{bare}:{listen.port}" if listen.port else f"https://{bare}:{listen.tls_port}"
-    async with asyncio.TaskGroup() as tasks:
-        own = tasks.create_task(who_answers(url, _FIND_S), name="own box")
-        boxes = tasks.create_task(find_boxes(_FIND_S), name="search")
-    return own.result(), boxes.result()
+    return await who_answers(url, _FIND_S), await find_boxes(_FIND_S)
