@@ -130,7 +130,8 @@ def test_a_start_that_hangs_is_ended_by_the_watchdog(impatient: Service, drive: 
 
     wait_ended(impatient)
     # It had not come to be active.
-    assert "Started inglenook" not in container.journal(UNIT).rpartition("Stopped")[2]
+    before, _, _since = container.journal(UNIT).partition("Watchdog timeout")
+    assert f"Started {UNIT}" not in before[before.rindex(f"Starting {UNIT}") :]
     drive.go_on()
     impatient.wait_loaded()
     assert impatient.restarts == 1

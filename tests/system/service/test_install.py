@@ -109,6 +109,35 @@ def test_uninstalling_takes_away_what_installing_put_there(service: Service) -> 
     service.container.run("test", "-s", "/var/lib/inglenook/server_id")
 
 
+def test_an_avahi_that_shares_with_nobody_is_told_of(service: Service) -> None:
+    """By the installer, and by the doctor; until its line is gone and it was started again."""
+    settings = "/etc/avahi/avahi-daemon.conf"
+    said = "Avahi is set to share UDP port 5353 with nobody"
+    service.configure()
+    command = (f"{service.venv}/bin/python", "-m", "inglenook")
+    service.container.run(
+        "sed", "-i", "s/^#disallow-other-stacks=.*/disallow-other-stacks=yes/", settings
+    )
+    service.container.run("systemctl", "restart", "avahi-daemon")
+
+    installed = service.container.attempt(*command, "service", "install")
+
+    assert installed.returncode == 0, installed
+    assert said in installed.stderr
+    assert said in service.container.attempt(*command, "doctor").stdout
+    wait_for(
+        "what the box suffers",
+        lambda: "another program holds UDP port 5353" in service.container.journal(UNIT),
+        timeout_s=FOUND_S,
+    )
+    service.container.run(
+        "sed", "-i", "s/^disallow-other-stacks=yes/disallow-other-stacks=no/", settings
+    )
+    service.container.run("systemctl", "restart", "avahi-daemon")
+    again = service.container.attempt(*command, "service", "install")
+    assert (again.returncode, said in again.stderr) == (0, False), again
+
+
 def test_installing_again_starts_what_is_new_and_leaves_no_more_behind(service: Service) -> None:
     """Whoever updates the program runs it once more; the same files, another process."""
     service.install()
