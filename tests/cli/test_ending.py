@@ -38,7 +38,7 @@ PRINT = [
 
 #: Those that say the first thing on stderr: where both go into one pipe, it ends them.
 TALK = [
-    ("find", "--timeout", "0.2"),
+    ("find",),
     ("tune",),
     ("bench",),
     ("cache", "purge"),

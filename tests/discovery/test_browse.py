@@ -152,7 +152,7 @@ async def test_the_address_in_the_askers_network_comes_first(
     """The others stay behind it; here they all are of the same box."""
     far, near = new_address().address, new_address().address
     own = [replace(loopback[0], prefix_length=32), InterfaceAddress("lo", 1, near, 32, False)]
-    async with answering("", 0, advert.server_id, advert.name, "00000001") as port:
+    async with answering("0.0.0.0", 0, advert.server_id, advert.name, "00000001") as port:
         await neighbour.announce(
             advert.name,
             server="a.local.",
