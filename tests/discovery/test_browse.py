@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from zeroconf.asyncio import AsyncServiceInfo
 
 from inglenook.auth.certify import certify
 from inglenook.discovery.addresses import InterfaceAddress
-from inglenook.discovery.advert import Advert, txt_record
+from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
 from inglenook.discovery.box import Box, Hello
 from inglenook.discovery.browse import find_boxes, try_search
 from inglenook.discovery.found import Found, twins
@@ -64,7 +65,7 @@ async def test_a_box_is_found_with_all_it_tells(
             server=f"den-{advert.server_id}.local.",
             txt=encode(txt_record(advert)),
             port=port,
-            addresses=[host],
+            address=host,
         )
     assert mine(search.result(), advert) == [
         Found(
@@ -131,11 +132,11 @@ async def test_where_boxes_share_an_id_the_one_that_answers_is_listed(
         answering(copied, port, advert.server_id, copy, "00000002"),
     ):
         await neighbour.announce(
-            was, server="a.local.", txt=txt, port=port, addresses=[new_address().address]
+            was, server="a.local.", txt=txt, port=port, address=new_address().address
         )
-        await neighbour.announce(is_now, server="b.local.", txt=txt, port=port, addresses=[here])
+        await neighbour.announce(is_now, server="b.local.", txt=txt, port=port, address=here)
         one = await found_all(advert, loopback, 1)
-        await neighbour.announce(copy, server="c.local.", txt=txt, port=port, addresses=[copied])
+        await neighbour.announce(copy, server="c.local.", txt=txt, port=port, address=copied)
         both = await found_all(advert, loopback, 2)
 
     assert [(each.box.name, each.url) for each in one] == [(is_now, f"http://{here}:{port}")]
@@ -153,13 +154,15 @@ async def test_the_address_in_the_askers_network_comes_first(
     far, near = new_address().address, new_address().address
     own = [replace(loopback[0], prefix_length=32), InterfaceAddress("lo", 1, near, 32, False)]
     async with answering("0.0.0.0", 0, advert.server_id, advert.name, "00000001") as port:
-        await neighbour.announce(
-            advert.name,
-            server="a.local.",
-            txt=encode(txt_record(advert)),
+        box = AsyncServiceInfo(
+            SERVICE_TYPE,
+            f"{advert.name}.{SERVICE_TYPE}",
             port=port,
-            addresses=[far, near],
+            properties=txt_record(advert),
+            server="a.local.",
+            parsed_addresses=[far, near],
         )
+        await (await neighbour.responder.async_register_service(box))
         [found] = await found_all(advert, own, 1)
 
     assert found.urls == (f"http://{near}:{port}", f"http://{far}:{port}")
@@ -176,7 +179,7 @@ async def test_a_box_with_a_tls_port_alone_is_asked_there(
             server="a.local.",
             txt=encode(txt_record(replace(advert, tls=True))),
             port=port,
-            addresses=[host],
+            address=host,
         )
         [found] = await found_all(advert, loopback, 1)
 

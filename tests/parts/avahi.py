@@ -108,6 +108,9 @@ def resolve(machine: Machine, host_name: str, *, family: int) -> str:
 
 
 def _unescape(name: str) -> str:
-    """Undo ``\\032``: three decimal digits for a byte."""
-    raw = re.sub(rb"\\(\d{3})", lambda match: bytes([int(match[1])]), name.encode())
-    return raw.decode()
+    """Undo ``\\032``, three decimal digits for a byte, and a backslash before any other sign."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        return bytes([int(match[1])]) if match[1].isdigit() else match[1]
+
+    return re.sub(rb"\\(\d{3}|.)", plain, name.encode()).decode()

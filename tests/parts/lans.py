@@ -53,9 +53,9 @@ class Lans:
 
     def join(self, one: str, other: str) -> None:
         """Connect two switches: no machine notices anything at its own end."""
-        self._rack.run("ip", "link", "add", "up", "type", "veth", "peer", "name", "down")
-        self._rack.run("ip", "link", "set", "up", "master", one, "up")
-        self._rack.run("ip", "link", "set", "down", "master", other, "up")
+        self._rack.run("ip", "link", "add", "trunk0", "type", "veth", "peer", "name", "trunk1")
+        self._rack.run("ip", "link", "set", "trunk0", "master", one, "up")
+        self._rack.run("ip", "link", "set", "trunk1", "master", other, "up")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from zeroconf import ServiceStateChange, Zeroconf
@@ -54,7 +54,7 @@ class Neighbour:
         server: str,
         txt: bytes = b"",
         port: int = 80,
-        addresses: Sequence[str] = ("192.0.2.9",),
+        address: str = "192.0.2.9",
     ) -> None:
         """Announce a service of this kind, without asking whether its name is free."""
         info = AsyncServiceInfo(
@@ -63,7 +63,7 @@ class Neighbour:
             port=port,
             properties=txt,
             server=server,
-            parsed_addresses=list(addresses),
+            parsed_addresses=[address],
         )
         await (await self.responder.async_register_service(info, cooperating_responders=True))
 
