@@ -1,4 +1,4 @@
-"""The box's id is made once and kept."""
+"""The box's id is made once and kept, and its names for as long as they are its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.auth.identity import KeptHostName, server_id
+from inglenook.auth.identity import KeptNames, server_id
 from inglenook.errors import StartupError
 
 
@@ -52,40 +52,55 @@ def test_an_id_that_cannot_be_kept_is_reported(tmp_path: Path) -> None:
         server_id(tmp_path / "missing")
 
 
-def test_a_host_name_that_had_to_be_changed_is_kept(tmp_path: Path) -> None:
-    """The next life begins with it, and writes nothing while it stays."""
-    KeptHostName(tmp_path).keep("kitchen-ab12-2")
+def test_names_that_had_to_be_changed_are_kept(tmp_path: Path) -> None:
+    """The next life begins with them, whoever else starts first then."""
+    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
 
-    assert KeptHostName(tmp_path).read("kitchen-ab12") == "kitchen-ab12-2"
-
-
-def test_a_kept_host_name_of_another_box_name_is_not_used(tmp_path: Path) -> None:
-    """A renamed box gets the host name that follows from its new name."""
-    KeptHostName(tmp_path).keep("kitchen-ab12")
-
-    assert KeptHostName(tmp_path).read("attic-ab12") is None
+    kept = KeptNames(tmp_path)
+    assert kept.instance("Kitchen") == "Kitchen-2"
+    assert kept.host("kitchen-ab12") == "kitchen-ab12-2"
 
 
-def test_a_host_name_that_could_not_be_kept_is_kept_once_it_can(
+@pytest.mark.parametrize("held", ["Kitchen", "Kitchen-2", "Kitchen-99"])
+def test_a_kept_name_is_the_owners_with_its_number(tmp_path: Path, held: str) -> None:
+    """The number stands by itself in the file, as the service's unit reads it."""
+    KeptNames(tmp_path).keep("Kitchen", held, "kitchen-ab12")
+
+    number = held.removeprefix("Kitchen").removeprefix("-") or "1"
+    assert (tmp_path / "instance_name").read_text().splitlines() == [number, "Kitchen"]
+    assert KeptNames(tmp_path).instance("Kitchen") == held
+
+
+@pytest.mark.parametrize("owners", ["Attic", "Kitchen-2", "Kit"])
+def test_kept_names_of_another_box_name_are_not_used(tmp_path: Path, owners: str) -> None:
+    """A box that its owner renames gets the names that follow from that, free of any number."""
+    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12")
+
+    kept = KeptNames(tmp_path)
+    assert kept.instance(owners) is None
+    assert kept.host(f"{owners.lower()}-ab12") is None
+
+
+@pytest.mark.parametrize("text", ["", "2", "two\nKitchen", "-1\nKitchen", "0\nKitchen", "\xff"])
+def test_a_damaged_kept_name_is_none(tmp_path: Path, text: str) -> None:
+    """It costs a name with a number at most."""
+    (tmp_path / "instance_name").write_bytes(text.encode("latin-1"))
+
+    assert KeptNames(tmp_path).instance("Kitchen") is None
+
+
+def test_names_that_could_not_be_kept_are_kept_once_they_can(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The disk may just have been full; it is said once all the same."""
+    """The disk may just have been full; each file is named once all the same."""
     folder = tmp_path / "missing"
-    kept = KeptHostName(folder)
+    kept = KeptNames(folder)
     for _ in range(3):
-        kept.keep("kitchen-ab12-2")
-    assert len(caplog.records) == 1
+        kept.keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+    assert ["cannot be written" in record.getMessage() for record in caplog.records] == [True] * 2
+    assert KeptNames(folder).instance("Kitchen") is None
     folder.mkdir()
-    kept.keep("kitchen-ab12-2")
+    kept.keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
 
-    assert KeptHostName(folder).read("kitchen-ab12") == "kitchen-ab12-2"
-
-
-def test_a_host_name_that_cannot_be_kept_is_no_failure(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It costs a changed link, one day; the log says so."""
-    KeptHostName(tmp_path / "missing").keep("kitchen-ab12")
-
-    assert "cannot be written" in caplog.text
-    assert KeptHostName(tmp_path / "missing").read("kitchen-ab12") is None
+    assert KeptNames(folder).instance("Kitchen") == "Kitchen-2"
+    assert KeptNames(folder).host("kitchen-ab12") == "kitchen-ab12-2"

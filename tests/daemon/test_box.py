@@ -7,18 +7,22 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import aiohttp
 import pytest
 
+from inglenook.auth.identity import KeptNames
 from inglenook.config import Config, load_config
 from inglenook.daemon.box import Daemon
 from inglenook.daemon.service import Systemd
 from inglenook.daemon.statefolder import holder_of
 from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock
+from inglenook.discovery.announcer import Announcer
+from inglenook.discovery.settings import DiscoverySettings
 from inglenook.errors import StartupError
 from inglenook.lockfile import locked
 from inglenook.power.settings import ASLEEP_NAME
@@ -193,3 +197,30 @@ async def test_a_running_box_takes_up_a_certificate_when_its_clock_is_set(start:
     assert ahead.not_valid_before_utc > now
     assert after.not_valid_before_utc < now < after.not_valid_after_utc
     assert before.public_key() == ahead.public_key() == after.public_key()
+
+
+async def test_a_box_begins_with_the_names_of_its_last_life(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of two boxes of one name starts first; and it keeps them on."""
+    # No network: nothing is said on that of the machine that runs the tests.
+    monkeypatch.setitem(vars(Announcer)["__init__"].__kwdefaults__, "addresses", list)
+    await asyncio.to_thread((start.state_dir / "server_id").write_text, "ab12cd34")
+    names = ("Kitchen", "Kitchen-2", "kitchen-ab12-3")
+    await asyncio.to_thread(KeptNames(start.state_dir).keep, *names)
+    config = await asyncio.to_thread(lambda: start.config)
+    config = replace(config, name="Kitchen", discovery=DiscoverySettings())
+    daemon = await asyncio.to_thread(lambda: Daemon(config))
+
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(daemon.run(), name="daemon")
+        await daemon.ready.wait()
+        url = f"http://127.0.0.1:{start.ports[0]}/.well-known/inglenook"
+        async with aiohttp.ClientSession() as client, client.get(url) as reply:
+            name = (await reply.json())["name"]
+        daemon.stop.set()
+
+    assert name == "Kitchen-2"
+    kept = KeptNames(start.state_dir)
+    assert await asyncio.to_thread(kept.instance, "Kitchen") == "Kitchen-2"
+    assert await asyncio.to_thread(kept.host, "kitchen-ab12") == "kitchen-ab12-3"

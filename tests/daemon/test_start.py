@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 from pathlib import Path
 
+from inglenook.auth.identity import KeptNames
 from inglenook.auth.network import Link, OwnAddress
 from inglenook.config import Config
 from inglenook.daemon.start import certificate_subject, read_addresses
@@ -31,3 +32,13 @@ def test_the_certificate_is_for_what_devices_may_call() -> None:
     assert "kitchen-ab12.local" in subject.names
     usable = {own.interface.ip for own in read_addresses() if own.is_for_devices}
     assert set(subject.addresses) == usable
+
+
+def test_the_certificate_is_for_the_host_name_that_is_held(tmp_path: Path) -> None:
+    """Another device may have the one that follows from the box's name, and phones kept this."""
+    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+
+    names = certificate_subject(Config("Kitchen", tmp_path), "ab12cd34").names
+
+    assert {"kitchen-ab12.local", "kitchen-ab12-2.local"} <= set(names)
+    assert len(names) == len(set(names))

@@ -19,7 +19,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zeroconf._core._CHECK_TIME", 60)
     monkeypatch.setattr("zeroconf._core._REGISTER_TIME", 20)
     monkeypatch.setattr("zeroconf._core._UNREGISTER_TIME", 10)
-    monkeypatch.setattr("inglenook.discovery.responder.CLAIM_S", 0.1)
+    monkeypatch.setattr("inglenook.discovery.link.PROBE_S", 0.04)
+    monkeypatch.setattr("inglenook.discovery.link.GOODBYE_EVERY_S", 0.01)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import Advert, host_name, txt_record
 from inglenook.discovery.announcer import Announcer
+from inglenook.discovery.names import LastNames
 from inglenook.discovery.settings import DiscoverySettings
 from tests.parts.neighbour import Neighbour
 
@@ -19,13 +20,18 @@ Addresses = list[InterfaceAddress]
 
 STOP_S = 2.0
 
+#: Of the announcer under test, as nobody else's on loopback.
+RUN_ID = "f0f0f0f0"
+
 
 @contextlib.asynccontextmanager
 async def announcing(
     advert: Advert, addresses: Addresses, settings: DiscoverySettings | None = None
 ) -> AsyncIterator[Announcer]:
     """Run an announcer up to its first state, and cancel it at the end."""
-    announcer = Announcer(settings or DiscoverySettings(), advert, addresses=addresses.copy)
+    announcer = Announcer(
+        settings or DiscoverySettings(), advert, run_id=RUN_ID, addresses=addresses.copy
+    )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(announcer.run(), name="announce")
         await announcer.wait_first_state(timeout_s=30)
@@ -82,8 +88,7 @@ async def test_taken_names_are_left_to_their_owner(
 ) -> None:
     """Two boxes of one name both stay reachable, by service name and by host name."""
     # Time for the owner to answer, on a machine that stands still meanwhile.
-    monkeypatch.setattr("inglenook.discovery.responder.CLAIM_S", 2.0)
-    monkeypatch.setattr("zeroconf._core._CHECK_TIME", 1000)
+    monkeypatch.setattr("inglenook.discovery.link.PROBE_S", 0.7)
     taken = host_name(advert.name, advert.server_id)
     await neighbour.announce(advert.name, server=f"{taken}.local.")
     async with announcing(advert, loopback) as announcer:
@@ -100,7 +105,8 @@ async def test_a_host_name_held_before_is_taken_again(
     announcer = Announcer(
         DiscoverySettings(),
         advert,
-        last_host_name=f"den-{advert.server_id}",
+        run_id=RUN_ID,
+        last_names=LastNames(host=f"den-{advert.server_id}"),
         addresses=loopback.copy,
     )
     async with asyncio.TaskGroup() as tasks:
@@ -108,6 +114,41 @@ async def test_a_host_name_held_before_is_taken_again(
         info = await neighbour.until(lambda: neighbour.knows(advert.name))
         running.cancel()
     assert info.server == f"den-{advert.server_id}.local."
+
+
+async def test_a_rename_is_told_and_whoever_hears_it_may_fail(
+    neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the name is kept at once; the box is announced all the same."""
+    monkeypatch.setattr("inglenook.discovery.link.PROBE_S", 0.7)
+    told: list[str] = []
+
+    def renamed() -> None:
+        told.append(announcer.name)
+        raise RuntimeError
+
+    await neighbour.announce(advert.name, server="other.local.")
+    announcer = Announcer(
+        DiscoverySettings(), advert, run_id=RUN_ID, addresses=loopback.copy, renamed=renamed
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(announcer.run(), name="announce")
+        await neighbour.until(lambda: neighbour.knows(f"{advert.name}-2"))
+        running.cancel()
+    assert told == [announcer.name] == [f"{advert.name}-2"]
+
+
+async def test_a_name_that_was_lost_later_is_another_one(
+    neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that did not hear each other at their start: RFC 6762 section 9."""
+    monkeypatch.setattr("inglenook.discovery.link.PROBE_S", 0.7)
+    async with announcing(advert, loopback) as announcer:
+        # A later port is a later record, which wins.
+        await neighbour.announce(advert.name, server="other.local.", port=8378)
+        info = await neighbour.until(lambda: neighbour.knows(f"{advert.name}-2"))
+        assert info.server == f"{announcer.host_name}.local."
+        assert announcer.name == f"{advert.name}-2"
 
 
 async def test_an_update_reaches_a_neighbour(
@@ -147,7 +188,7 @@ async def test_a_new_address_is_announced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Noticed by polling here, as in a sandbox without netlink."""
-    monkeypatch.setattr("inglenook.discovery.announcer.POLL_S", 0.05)
+    monkeypatch.setattr("inglenook.discovery.news.POLL_S", 0.05)
     second = new_address()
     async with announcing(advert, loopback):
         await neighbour.until(lambda: neighbour.knows(advert.name))
@@ -169,6 +210,27 @@ async def test_a_box_that_slept_announces_itself_again(loopback: Addresses, adve
                     await asyncio.get_running_loop().sock_recv(listener, 9000), advert.name
                 ):
                     pass
+
+
+async def test_a_box_that_slept_looks_before_it_speaks(
+    neighbour: Neighbour,
+    loopback: Addresses,
+    new_address: Callable[[], InterfaceAddress],
+    advert: Advert,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Boards often wake with another address, and the old one may be somebody else's by then."""
+    monkeypatch.setattr("inglenook.discovery.news.POLL_S", 1000.0)
+    async with announcing(advert, loopback) as announcer:
+        await neighbour.until(lambda: neighbour.knows(advert.name))
+        loopback[:] = [new_address()]
+        announcer.announce_again()
+        await neighbour.until(
+            lambda: (
+                (info := neighbour.knows(advert.name))
+                and info.parsed_addresses() == [loopback[0].address]
+            )
+        )
 
 
 async def test_without_a_network_it_waits_and_warns_once(
@@ -209,7 +271,9 @@ async def test_the_mac_address_stays_at_home_if_the_operator_says_so(
 
 async def test_switched_off_it_ends_at_once(loopback: Addresses, advert: Advert) -> None:
     """Nothing is sent, and the state says how to switch it on."""
-    announcer = Announcer(DiscoverySettings(enabled=False), advert, addresses=loopback.copy)
+    announcer = Announcer(
+        DiscoverySettings(enabled=False), advert, run_id=RUN_ID, addresses=loopback.copy
+    )
     await announcer.run()
     assert announcer.state.kind == "off"
     assert "discovery.enabled" in announcer.state.sentence
@@ -219,7 +283,7 @@ async def test_waiting_for_the_first_state_ends_in_time(
     loopback: Addresses, advert: Advert
 ) -> None:
     """A daemon that starts does not hang on a network that is slow."""
-    announcer = Announcer(DiscoverySettings(), advert, addresses=loopback.copy)
+    announcer = Announcer(DiscoverySettings(), advert, run_id=RUN_ID, addresses=loopback.copy)
     state = await announcer.wait_first_state(timeout_s=0.01)
     assert state.kind == "degraded"
     assert "not announced yet" in state.sentence

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from inglenook.discovery.state import announced, deaf, degraded
+from inglenook.discovery.state import announced, degraded
 
 
 def test_a_found_box_is_described_by_both_names_and_where() -> None:
@@ -16,9 +16,18 @@ def test_a_found_box_is_described_by_both_names_and_where() -> None:
 
 def test_a_box_that_does_not_hear_itself_is_degraded() -> None:
     """It spoke, but will not hear phones ask."""
-    state = deaf("Kitchen", "kitchen-ab12", ["eth0"])
+    state = announced("Kitchen", "kitchen-ab12", ["eth0"], ["eth0"])
     assert state.kind == "degraded"
-    assert "firewall" in state.sentence
+    assert state.sentence.endswith(
+        "was not heard: a firewall seems to drop UDP port 5353; allow it"
+    )
+
+
+def test_one_deaf_link_of_several_is_named() -> None:
+    """On the others it is found."""
+    state = announced("Kitchen", "kitchen-ab12", ["eth0", "wlan0"], ["wlan0"])
+    assert state.kind == "degraded"
+    assert "was not heard on wlan0: a firewall" in state.sentence
 
 
 @pytest.mark.parametrize(

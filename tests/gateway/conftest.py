@@ -92,6 +92,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
             snapshot=dict,
             metrics=bytes,
             addresses=nowhere,
+            name=lambda: "Kitchen-2",
             host_name=lambda: "kitchen-ab12",
             names=(),
             origins=(),

@@ -84,6 +84,15 @@ def test_well_known_says_who_this_is(box: Box) -> None:
     assert len(found["server_id"]) == 8
 
 
+async def test_phones_are_told_the_name_that_the_network_says(home: Home) -> None:
+    """It has a number where another box has the name, too: both before a token was shown."""
+    async with ClientSession(home.url) as client:
+        async with client.get("/.well-known/inglenook") as reply:
+            assert (await reply.json())["name"] == "Kitchen-2"
+        async with client.ws_connect("/ws") as phone:
+            assert (await phone.receive_json())["name"] == "Kitchen-2"
+
+
 def test_the_state_is_told_whole(box: Box, token: str) -> None:
     """As the frame of the same name."""
     state = box.http("GET", "/v1/state", token=token).json()

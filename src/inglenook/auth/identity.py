@@ -1,4 +1,4 @@
-"""What the box keeps of its identity: an id for ever, a host name while it can. Kind: hands."""
+"""What the box keeps of its identity: an id for ever, its names while it can. Kind: hands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from inglenook.errors import StartupError
 logger = logging.getLogger(__name__)
 
 _SERVER_ID = re.compile(rb"([0-9a-f]{8})\s*")
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 def server_id(state_dir: Path) -> str:
@@ -51,38 +52,71 @@ def _make(path: Path) -> str:
     return made
 
 
-class KeptHostName:
-    """The host name the box was last announced by, so that links phones keep stay good.
+class KeptNames:
+    """What the box was last called on the network, so that names people and links use stay good.
 
-    It differs from the one that follows from the box's name where another device had that already.
+    They differ from those that follow from the box's own name where another device had them. They
+    are kept until the owner calls the box otherwise: it is another name then, in ``name`` of the
+    settings, that nobody had before.
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "host_name"
-        self._name: str | None = None
-        self._unwritten: str | None = None
+        self._host = _KeptText(state_dir / "host_name")
+        self._instance = _KeptText(state_dir / "instance_name")
 
-    def read(self, derived: str) -> str | None:
-        """Give the name kept, if it is ``derived`` or a variant of it; None otherwise."""
-        try:
-            name = self._path.read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            return None
-        self._name = name
+    def host(self, derived: str) -> str | None:
+        """Give the host name kept, if it is ``derived`` or a variant of it; None otherwise."""
+        name = self._host.read()
         return name if name == derived or name.startswith(f"{derived}-") else None
 
-    def keep(self, name: str) -> None:
-        """Keep another name. A disk that cannot costs no more than a changed link, one day.
+    def instance(self, owners: str) -> str | None:
+        """Give the service name kept for a box that its owner calls ``owners``; None if none is."""
+        number, _, kept_for = self._instance.read().partition("\n")
+        if kept_for != owners or not _NUMBER.fullmatch(number):
+            return None
+        return owners if number == "1" else f"{owners}-{number}"
+
+    def keep(self, owners: str, instance: str, host: str) -> None:
+        """Keep other names. A disk that cannot costs no more than a changed name, one day.
 
         It is tried again whenever this is called, and said once.
+
+        Args:
+            owners: What the owner calls the box, as it would be on the network.
+            instance: The service name, which is that or has a number behind it.
+            host: The host name without ``.local``.
         """
-        if name == self._name:
+        number = instance.removeprefix(owners).removeprefix("-") or "1"
+        # The number stands by itself for the service's unit, which must not trust what it reads.
+        self._instance.keep(f"{number}\n{owners}")
+        self._host.keep(host)
+
+
+class _KeptText:
+    """One line or two in a file of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text: str | None = None
+        self._unwritten: str | None = None
+
+    def read(self) -> str:
+        """Give it; empty if there is none, or none that can be read."""
+        try:
+            self._text = self._path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return self._text
+
+    def keep(self, text: str) -> None:
+        """Write it, if it is another."""
+        if text == self._text:
             return
         try:
-            write_private(self._path, name.encode())
+            write_private(self._path, text.encode())
         except OSError as exc:
-            if name != self._unwritten:
+            if text != self._unwritten:
                 logger.warning("%s cannot be written: %s", self._path, exc.strerror)
-            self._unwritten = name
+            self._unwritten = text
         else:
-            self._name, self._unwritten = name, None
+            self._text, self._unwritten = text, None

@@ -23,7 +23,7 @@ _DEVICES, _ID = "devices.json", "server_id"
 #: By which phones know the box, and what was measured of the board. The id comes last: with it, the
 #: folder is a box's. Answers of the last minutes and the cache stay behind.
 _COMES_ALONG = (
-    *(_DEVICES, "host_name", "tls.key", "tls.crt", "tls.json"),
+    *(_DEVICES, "host_name", "instance_name", "tls.key", "tls.crt", "tls.json"),
     *("tuning.json", "suspend-test.json", _ID),
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.identity import KeptHostName
+from inglenook.auth.identity import KeptNames
 from inglenook.config import Config
 from inglenook.daemon.account import state_of, status_line
 from inglenook.daemon.doors import control_door, front_door
@@ -26,7 +26,7 @@ from inglenook.daemon.revoking import Revoking
 from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
 from inglenook.daemon.start import Found, find, forget_sleep, read_addresses
 from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock, TlsDoor, open_tls_door
-from inglenook.discovery.advert import Advert
+from inglenook.discovery.advert import Advert, instance_name
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
 from inglenook.engine.orders import EngineState, Load
@@ -89,7 +89,7 @@ class Daemon:
         self._on_change = on_change
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
-        self._kept_name = KeptHostName(config.state_dir)
+        self._kept_names = KeptNames(config.state_dir)
         self._supervisor = Supervisor(
             self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
@@ -170,7 +170,9 @@ class Daemon:
         try:
             # To its end, even when cancelled: or it would bind what nobody closes.
             found = await in_thread(
-                partial(find, held, self._config, self._allowlist, self._kept_name, self._inherited)
+                partial(
+                    find, held, self._config, self._allowlist, self._kept_names, self._inherited
+                )
             )
             with lasting():
                 await self._open(found, alongside)
@@ -185,7 +187,11 @@ class Daemon:
         )
         advert = self._advert(found)
         self._announcer = Announcer(
-            self._config.discovery, advert, last_host_name=found.last_host_name
+            self._config.discovery,
+            advert,
+            run_id=found.identity.run_id,
+            last_names=found.last_names,
+            renamed=self._news.set,
         )
         self._house = self._make_house(found, self._announcer)
         self._tls = await asyncio.to_thread(open_tls_door, found, self._config, self._clock)
@@ -270,6 +276,7 @@ class Daemon:
             snapshot=self._snapshot,
             metrics=self._metrics.text,
             addresses=partial(asyncio.to_thread, read_addresses),
+            name=lambda: announcer.name,
             host_name=lambda: announcer.host_name,
             names=self._config.listen.names,
             origins=self._config.listen.origins,
@@ -381,9 +388,17 @@ class Daemon:
                 self._phones.tell_state()
                 self._service.tell(status_line(self._snapshot()))
             self._announcer.update(self._advert(found))
-            await asyncio.to_thread(self._kept_name.keep, self._announcer.host_name)
+            await self._keep_names(self._announcer)
             await asyncio.sleep(_STATE_EVERY_S)
             await self._news.wait()
+
+    async def _keep_names(self, announcer: Announcer) -> None:
+        if not self._config.discovery.enabled:
+            return
+        owners, names = instance_name(self._config.name), announcer.names
+        keep = partial(self._kept_names.keep, owners, names.instance, names.host)
+        # To its end, even when cancelled: the folder is another process's once this one is through.
+        await in_thread(keep)
 
     def _snapshot(self) -> dict[str, Any]:
         return state_of(

@@ -15,13 +15,14 @@ from pathlib import Path
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
-from inglenook.auth.identity import KeptHostName, server_id
+from inglenook.auth.identity import KeptNames, server_id
 from inglenook.auth.network import Link, OwnAddress
 from inglenook.config import Config
 from inglenook.daemon.folderfaults import folder_fault
 from inglenook.daemon.statefolder import bind_control, claim_state_folder, held_state_folder
-from inglenook.discovery.advert import host_name
+from inglenook.discovery.advert import host_name, instance_name
 from inglenook.discovery.interfaces import list_own_addresses, own_macs, wired_macs
+from inglenook.discovery.names import LastNames
 from inglenook.errors import StartupError
 from inglenook.gateway.control import control_path
 from inglenook.gateway.house import Addresses, Identity
@@ -43,7 +44,7 @@ class Found:
         macs: Of wired cards, which can wake a board.
         own_macs: Of all cards, by which a box that is awake may be called.
         asleep: The last process ended because nobody needed it.
-        last_host_name: What the box was called last, without ``.local``.
+        last_names: What the box was called last.
     """
 
     identity: Identity
@@ -56,14 +57,14 @@ class Found:
     macs: tuple[str, ...]
     own_macs: tuple[str, ...]
     asleep: bool
-    last_host_name: str | None
+    last_names: LastNames
 
 
 def find(
     held: ExitStack,
     config: Config,
     allowlist: Allowlist,
-    kept_name: KeptHostName,
+    kept_names: KeptNames,
     inherited: Inherited,
 ) -> Found:
     """Read and bind everything a start needs, the allowlist too; blocks.
@@ -72,7 +73,7 @@ def find(
         held: Gets everything that is to be closed, at once or at the end, however far this comes.
         config: All the settings.
         allowlist: Is loaded.
-        kept_name: The host name held before.
+        kept_names: The names held before.
         inherited: Sockets that need not be bound.
 
     Raises:
@@ -102,7 +103,10 @@ def find(
         certificate.spki_sha256 if certificate else None,
         secrets.token_hex(4),
     )
-    last = kept_name.read(host_name(config.name, box_id))
+    last = LastNames(
+        kept_names.instance(instance_name(config.name)),
+        kept_names.host(host_name(config.name, box_id)),
+    )
     ear = inherited.udp or _bind_ear(config.wake.udp_port)
     if ear is not None:
         held.enter_context(ear)
@@ -117,7 +121,7 @@ def find(
         macs=wired_macs(),
         own_macs=own_macs(),
         asleep=(config.state_dir / ASLEEP_NAME).exists(),
-        last_host_name=last,
+        last_names=last,
     )
 
 
@@ -157,7 +161,10 @@ def certificate_subject(config: Config, box_id: str) -> Subject:
     Raises:
         StartupError: If the kernel does not list its addresses.
     """
-    own = [f"{host_name(config.name, box_id)}.local", socket.gethostname(), "localhost"]
+    derived = host_name(config.name, box_id)
+    # Another device may have had it; links that phones keep lead to the one that was taken instead.
+    held = KeptNames(config.state_dir).host(derived) or derived
+    own = {f"{derived}.local", f"{held}.local", socket.gethostname(), "localhost"}
     names = [*own, *(other for other in config.listen.names if other.isascii())]
     addresses = [own.interface.ip for own in read_addresses() if own.is_for_devices]
     return Subject(tuple(sorted(names)), tuple(sorted(addresses, key=str)))

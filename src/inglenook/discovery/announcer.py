@@ -4,54 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from typing import NoReturn
 
 import zeroconf
-from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+from zeroconf.asyncio import AsyncServiceInfo
 
-from inglenook.discovery.addresses import InterfaceAddress, announced_addresses
-from inglenook.discovery.advert import SERVICE_TYPE, Advert, host_name, instance_name, txt_record
+from inglenook.discovery.addresses import InterfaceAddress, links_of
+from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
+from inglenook.discovery.claim import Claim, Settled
 from inglenook.discovery.interfaces import list_addresses
+from inglenook.discovery.link import OnLink
+from inglenook.discovery.links import Links
+from inglenook.discovery.names import NO_LIFE_BEFORE, LastNames, Names, shown_name
 from inglenook.discovery.netlink import network_changes
-from inglenook.discovery.pacing import Burst, publish_at_s
-from inglenook.discovery.responder import (
-    claim_host_name,
-    hears_itself,
-    open_responder,
-    use_interfaces,
-)
+from inglenook.discovery.news import News
+from inglenook.discovery.pacing import publish_at_s
 from inglenook.discovery.settings import DiscoverySettings
-from inglenook.discovery.state import (
-    FAILED,
-    OFF,
-    STARTING,
-    AnnounceState,
-    announced,
-    deaf,
-    degraded,
-)
+from inglenook.discovery.state import FAILED, OFF, STARTING, AnnounceState, announced, degraded
+from inglenook.guarded import Guard
 from inglenook.restarting import TaskGuard
 
 logger = logging.getLogger(__name__)
 
-# Netlink tells of changes at once; polling is for sandboxes without it.
-POLL_S = 30.0
 RETRY_S = 60.0
 LOOK_S = 5.0
-REGISTER_S = 15.0
+SETTLE_S = 10.0
+CLAIM_S = 30.0
 PUBLISH_S = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sent:
-    """What is announced, under which full service name, and since when (loop time)."""
+    """What is announced, under which names, and since when (loop time)."""
 
     advert: Advert
-    addresses: list[InterfaceAddress]
-    service_name: str
+    names: Names
     at_s: float
 
 
@@ -63,26 +52,31 @@ class Announcer:
         settings: DiscoverySettings,
         advert: Advert,
         *,
-        last_host_name: str | None = None,
+        run_id: str,
+        last_names: LastNames = NO_LIFE_BEFORE,
         addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
+        renamed: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is sent before ``run``.
 
         Args:
             settings: What the operator chose.
             advert: What to say about the box at first.
-            last_host_name: The host name held before, without ``.local``; None derives one.
+            run_id: Of this process, as ``/.well-known/inglenook`` says it.
+            last_names: What the box was called in its last life.
             addresses: Lists the box's addresses; called in a thread.
+            renamed: Hears that the box has another name or host name.
         """
         self._settings = settings
         self._wanted = self._allowed(advert)
         self._list_addresses = addresses
-        self._host_name = last_host_name or host_name(advert.name, advert.server_id)
+        self._claim = Claim(self._wanted, last_names, run_id)
         self._state = STARTING
         self._tried = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._burst = Burst()
+        self._news = News()
         self._again = False
+        self._renamed = renamed
+        self._telling = Guard("news of the box's name")
         self._announcing = TaskGuard("announcing the box")
 
     @property
@@ -91,19 +85,30 @@ class Announcer:
         return self._state
 
     @property
+    def names(self) -> Names:
+        """What the box is called on the network; worth keeping for ``last_names``."""
+        return self._claim.names
+
+    @property
     def host_name(self) -> str:
-        """The host name in use, without ``.local``; worth keeping for ``last_host_name``."""
-        return self._host_name
+        """The host name in use, without ``.local``."""
+        return self.names.host
+
+    @property
+    def name(self) -> str:
+        """The box's name as the network says it, for people; its own, if that says none."""
+        wanted = self._wanted
+        return shown_name(wanted, self.names) if self._settings.enabled else wanted.name
 
     def update(self, advert: Advert) -> None:
         """Announce this from now on; of several quick updates only the last is sent."""
         self._wanted = self._allowed(advert)
-        self._wake.set()
+        self._news.tell()
 
     def announce_again(self) -> None:
         """Announce once more though nothing changed, as after a sleep (RFC 6762 section 8.3)."""
         self._again = True
-        self._wake.set()
+        self._news.tell()
 
     async def wait_first_state(self, timeout_s: float) -> AnnounceState:
         """Wait until the first attempt has ended, or ``timeout_s`` seconds; return the state."""
@@ -122,120 +127,113 @@ class Announcer:
         if not self._settings.enabled:
             self._enter(OFF)
             return
-        with network_changes(self._network_changed):
+        with network_changes(self._news.network_changed):
             while True:
-                state: AnnounceState | None = FAILED
+                state = FAILED
                 with self._announcing:
-                    state = await self._announce_or_fail()
-                if state is not None:
-                    self._enter(state)
-                    await self._pause()
+                    state = await self._announce_until_it_fails()
+                self._enter(state)
+                await self._pause()
 
-    async def _announce_or_fail(self) -> AnnounceState | None:
-        """As `_announce`; returns how that failed, None if it did not."""
+    async def _announce_until_it_fails(self) -> AnnounceState:
+        """Register and keep that true; returns how that failed."""
         try:
-            await self._announce()
+            async with Links(self._news.tell) as links:
+                await self._announce(links)
         except (OSError, zeroconf.Error) as exc:
             return degraded(exc)
-        return None
 
-    async def _announce(self) -> None:
-        """Register and keep that true; returns when the box was given another name.
+    async def _announce(self, links: Links) -> NoReturn:
+        """Register and keep that true, on all links.
 
         Raises:
             OSError: If mDNS cannot be used, or no longer.
-            zeroconf.Error: If the library could not start or find a free name.
+            zeroconf.Error: If the library could not start.
         """
-        addresses = await self._look()
-        async with open_responder(addresses) as responder:
-            async with asyncio.timeout(REGISTER_S):
-                sent = await self._register(responder, addresses)
-            looked_s = sent.at_s
-            while instance_name(self._wanted.name) == instance_name(sent.advert.name):
-                publish_s = publish_at_s(sent.advert, self._wanted, sent.at_s)
-                if self._again:
-                    publish_s = -math.inf
-                look_s = min(looked_s + POLL_S, self._burst.over_at_s())
-                await self._wait_until(min(publish_s, look_s))
-                now = self._now()
-                if now >= look_s:
-                    addresses = await self._look()
-                    looked_s = now
-                async with asyncio.timeout(PUBLISH_S):
-                    if now >= look_s:
-                        # Even if no address changed: one that was not usable yet may be now.
-                        await use_interfaces(responder, addresses)
-                    if now >= publish_s or addresses != sent.addresses:
-                        sent = await self._publish(responder, addresses, sent.service_name)
+        sent: _Sent | None = None
+        own: frozenset[str] = frozenset()
+        self._claim.begin()
+        self._news.forget()
+        while True:
+            again, self._again = self._again, False
+            fresh: list[OnLink] = []
+            changed: list[OnLink] = []
+            if again or self._now() >= self._news.look_at_s:
+                addresses = await self._look()
+                own = frozenset(entry.address for entry in addresses)
+                async with asyncio.timeout(SETTLE_S):
+                    fresh, changed = await links.settle(links_of(addresses))
+            settled = await self._settle_names(own, links, [*links] if again else fresh)
+            if sent is None or again or settled.defended or self._is_due(sent):
+                sent = await self._publish(self._wanted, links, links, settled)
+            elif changed:
+                # Elsewhere nothing is new, or not to be said yet.
+                later = await self._publish(sent.advert, changed, links, settled)
+                sent = dataclasses.replace(later, at_s=sent.at_s)
+            await self._news.wait_until(
+                min(
+                    publish_at_s(sent.advert, self._wanted, sent.at_s),
+                    self._news.look_at_s,
+                    self._claim.doubt_at_s(links, own),
+                )
+            )
 
-    async def _register(self, responder: AsyncZeroconf, addresses: list[InterfaceAddress]) -> _Sent:
-        """Find a free host name and a free service name, and announce the box under them."""
-        advert = self._wanted
-        derived = host_name(advert.name, advert.server_id)
-        choices = itertools.chain(
-            (self._host_name, derived), (f"{derived}-{number}" for number in itertools.count(2))
-        )
-        own = {entry.address for entry in addresses}
-        self._host_name = await claim_host_name(responder, choices, own)
-        service_name = f"{instance_name(advert.name)}.{SERVICE_TYPE}"
-        info = self._service_info(advert, addresses, service_name)
-        await (await responder.async_register_service(info, allow_name_change=True))
-        return self._report(responder, _Sent(advert, addresses, info.name, self._now()))
+    async def _settle_names(
+        self, own: frozenset[str], links: Links, fresh: Collection[OnLink]
+    ) -> Settled:
+        """Make sure of the box's names, and tell of others."""
+        before = self.names
+        async with asyncio.timeout(CLAIM_S):
+            settled = await self._claim.settle(self._wanted, own, [*links], fresh)
+        if self.names != before:
+            with self._telling:
+                self._renamed()
+        return settled
+
+    def _is_due(self, sent: _Sent) -> bool:
+        if self.names != sent.names:
+            return True
+        return self._now() >= publish_at_s(sent.advert, self._wanted, sent.at_s)
 
     async def _publish(
-        self, responder: AsyncZeroconf, addresses: list[InterfaceAddress], service_name: str
+        self, advert: Advert, on: Iterable[OnLink], links: Links, settled: Settled
     ) -> _Sent:
-        """Announce what is wanted now under the names already held."""
-        self._again = False
-        advert = self._wanted
-        info = self._service_info(advert, addresses, service_name)
-        await (await responder.async_update_service(info))
-        return self._report(responder, _Sent(advert, addresses, service_name, self._now()))
+        """Announce this on some of the links, under the names that the box has."""
+        names = self.names
+        async with asyncio.timeout(PUBLISH_S):
+            await asyncio.gather(
+                *(
+                    link.say(self._service_info(advert, names, link), yielding=settled.yielded)
+                    for link in on
+                )
+            )
+        interfaces = [link.link.interface for link in links]
+        silent = [link.link.interface for link in links if not link.hears_itself(names)]
+        self._enter(announced(names.instance, names.host, interfaces, silent))
+        return _Sent(advert, names, self._now())
 
-    def _service_info(
-        self, advert: Advert, addresses: list[InterfaceAddress], service_name: str
-    ) -> AsyncServiceInfo:
+    @staticmethod
+    def _service_info(advert: Advert, names: Names, link: OnLink) -> AsyncServiceInfo:
         return AsyncServiceInfo(
             SERVICE_TYPE,
-            service_name,
+            f"{names.instance}.{SERVICE_TYPE}",
             port=advert.port,
             properties=txt_record(advert),
-            server=f"{self._host_name}.local.",
-            parsed_addresses=announced_addresses(addresses),
+            server=f"{names.host}.local.",
+            parsed_addresses=[*link.link.announced],
         )
-
-    def _report(self, responder: AsyncZeroconf, sent: _Sent) -> _Sent:
-        """Enter the state that ``sent`` led to, and give it back."""
-        name = sent.service_name.removesuffix(f".{SERVICE_TYPE}")
-        interfaces = sorted({entry.interface for entry in sent.addresses})
-        describe = announced if hears_itself(responder, sent.service_name) else deaf
-        self._enter(describe(name, self._host_name, interfaces))
-        return sent
 
     async def _look(self) -> list[InterfaceAddress]:
         """List the addresses that are usable now."""
-        self._burst.clear()
+        self._news.looking()
         async with asyncio.timeout(LOOK_S):
             return await asyncio.to_thread(self._list_addresses)
 
     async def _pause(self) -> None:
         """Wait before another attempt: a minute, or until the network has changed."""
         retry_s = self._now() + RETRY_S
-        while self._now() < (until_s := min(retry_s, self._burst.over_at_s())):
-            await self._wait_until(until_s)
-
-    async def _wait_until(self, at_s: float) -> None:
-        """Wait for that loop time, or for news."""
-        try:
-            async with asyncio.timeout_at(at_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
-
-    def _network_changed(self) -> None:
-        self._burst.heard(self._now())
-        self._wake.set()
+        while self._now() < (until_s := min(retry_s, self._news.settled_at_s)):
+            await self._news.wait_until(until_s)
 
     def _enter(self, state: AnnounceState) -> None:
         if state != self._state:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -56,7 +56,9 @@ def list_addresses() -> list[InterfaceAddress]:
     Raises:
         OSError: If the kernel does not tell.
     """
-    return usable_addresses(ifaddr.get_adapters(), psutil.net_if_stats())
+    found = usable_addresses(ifaddr.get_adapters(), psutil.net_if_stats())
+    ups = {entry.interface: _carrier_ups(entry.interface) for entry in found}
+    return [replace(entry, carrier_ups=ups[entry.interface]) for entry in found]
 
 
 def list_own_addresses(root: Path = Path("/")) -> list[OwnAddress]:
@@ -130,6 +132,11 @@ def _is_tunnel(sysfs: Path) -> bool:
     except ValueError:
         flags = 0
     return bool(flags & _IFF_TUN) or "DEVTYPE=wireguard" in _read(sysfs / "uevent").split()
+
+
+def _carrier_ups(interface: str) -> int:
+    counted = _read(Path("/sys/class/net") / interface / "carrier_up_count")
+    return int(counted) if counted.isdecimal() else 0
 
 
 def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:

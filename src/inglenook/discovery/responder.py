@@ -7,86 +7,111 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection
 
 import zeroconf
 from zeroconf.asyncio import AsyncZeroconf
 
-from inglenook.discovery.addresses import InterfaceAddress, sending_interfaces
-from inglenook.discovery.advert import SERVICE_TYPE
+from inglenook.discovery.addresses import InterfaceAddress, Link, sending_interfaces
 
 logger = logging.getLogger(__name__)
 
 MDNS_PORT = 5353
 OPEN_S = 5.0
 GOODBYE_S = 2.0
-# Long enough to ask twice: the library asks at once and again after a little over 200 ms.
-CLAIM_S = 0.6
 
 
 @contextlib.asynccontextmanager
 async def open_responder(addresses: Collection[InterfaceAddress]) -> AsyncIterator[AsyncZeroconf]:
-    """Open the mDNS sockets; on leaving, say goodbye for what was registered and close them.
+    """Open the mDNS sockets on all interfaces at once, to ask; closes them on leaving.
 
     Raises:
         OSError: If another program holds the port, or no address can do multicast.
     """
-    has_ipv6 = any(entry.is_ipv6 for entry in addresses)
-    _try_port(socket.AF_INET6 if has_ipv6 else socket.AF_INET)
-    # Opened without interfaces, which are added below: then the library has taken charge of its
-    # sockets before anything can fail, and closes them.
-    versions = zeroconf.IPVersion.All if has_ipv6 else zeroconf.IPVersion.V4Only
-    responder = AsyncZeroconf(interfaces=[], ip_version=versions)
+    family = socket.AF_INET6 if any(entry.is_ipv6 for entry in addresses) else socket.AF_INET
+    responder = _make_responder(family)
     try:
         async with asyncio.timeout(OPEN_S):
-            await use_interfaces(responder, addresses)
+            await use_interfaces(responder, sending_interfaces(addresses))
         yield responder
     finally:
-        try:
-            async with asyncio.timeout(GOODBYE_S):
-                await responder.async_close()
-        except TimeoutError:
-            logger.warning("no goodbye by mDNS within %s s; phones may list this box on", GOODBYE_S)
+        await close_responder(responder)
 
 
-async def use_interfaces(responder: AsyncZeroconf, addresses: Collection[InterfaceAddress]) -> None:
-    """Send and listen where ``addresses`` are and nowhere else; announce again where that is new.
+async def open_on_link(link: Link) -> AsyncZeroconf:
+    """Open the mDNS sockets on one link, to hear and speak there and nowhere else.
+
+    Raises:
+        OSError: If another program holds the port, or the link cannot do multicast.
+    """
+    # Of both families wherever there are both: IPv6 often comes seconds after IPv4, and the library
+    # would then open another socket to listen, which would hear all links.
+    responder = _make_responder(_widest_family())
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await responder.zeroconf.async_wait_for_start()
+            for reader in responder.zeroconf.engine.readers:
+                _listen_only_on(reader.sock, link.interface)
+            await use_interfaces(responder, link.sending)
+    except BaseException:
+        await close_responder(responder)
+        raise
+    return responder
+
+
+async def close_responder(responder: AsyncZeroconf) -> None:
+    """Say goodbye for what is registered, and close the sockets; takes two seconds at most."""
+    try:
+        async with asyncio.timeout(GOODBYE_S):
+            await responder.async_close()
+    except TimeoutError:
+        logger.warning("no goodbye by mDNS within %s s; phones may list this box on", GOODBYE_S)
+
+
+async def use_interfaces(responder: AsyncZeroconf, sending: Collection[str | int]) -> None:
+    """Send and listen there and nowhere else; what is registered is announced where that is new.
 
     Raises:
         OSError: If no interface is left.
     """
-    await responder.async_update_interfaces(sending_interfaces(addresses))
+    await responder.async_update_interfaces(list(sending))
     if not responder.zeroconf.engine.senders:
         raise OSError(errno.ENODEV, "no interface for multicast")
 
 
-async def claim_host_name(
-    responder: AsyncZeroconf, choices: Iterable[str], own_addresses: Collection[str]
-) -> str:
-    """Take the first host name, without ``.local``, for which nobody else on the network answers.
+def _make_responder(family: socket.AddressFamily) -> AsyncZeroconf:
+    """Make one that is on no interface yet.
 
-    The library looks after the service name only, and two hosts that answer for one host name send
-    phones now here, now there. Endless ``choices`` need the caller's deadline.
+    So the library has taken charge of its sockets before anything can fail, and closes them.
+    """
+    _try_port(family)
+    is_ipv6 = family == socket.AF_INET6
+    versions = zeroconf.IPVersion.All if is_ipv6 else zeroconf.IPVersion.V4Only
+    return AsyncZeroconf(interfaces=[], ip_version=versions)
+
+
+def _widest_family() -> socket.AddressFamily:
+    """IPv6, whose sockets hear IPv4 as well, unless the kernel has none."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return socket.AF_INET
+    return socket.AF_INET6
+
+
+def _listen_only_on(sock: socket.socket, interface: str) -> None:
+    """Keep what arrives on other interfaces away, which Linux would hand to every listener.
 
     Raises:
-        OSError: If every choice is taken.
+        OSError: If the interface is gone.
     """
-    for choice in choices:
-        # Public and documented, though missing from the library's `__all__`.
-        resolver = zeroconf.AddressResolver(f"{choice}.local.")  # type: ignore[attr-defined]
-        await resolver.async_request(responder.zeroconf, CLAIM_S * 1000)
-        if set(resolver.parsed_addresses()) <= set(own_addresses):
-            return choice
-    raise OSError("every host name is taken")
-
-
-def hears_itself(responder: AsyncZeroconf, service_name: str) -> bool:
-    """Say whether the announcement came back by multicast, which reaches the sender as well.
-
-    Where a firewall drops it here, it drops every phone's question too.
-    """
-    heard = responder.zeroconf.cache.current_entry_with_name_and_alias(SERVICE_TYPE, service_name)
-    return heard is not None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+    except PermissionError:
+        # Kernels before 5.7 want a privilege for it. Then each link's questions are answered on
+        # the other links as well, by multicast there, which costs packets; and those that ask for
+        # an answer of their own may get another link's.
+        logger.debug("mDNS on %s hears the other links as well: the kernel is too old", interface)
 
 
 def _try_port(family: socket.AddressFamily) -> None:

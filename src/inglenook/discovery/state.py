@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,19 +44,26 @@ OFF = AnnounceState(
 )
 
 
-def announced(name: str, host_name: str, interfaces: list[str]) -> AnnounceState:
-    """Describe a box that phones can find."""
-    where = ", ".join(interfaces)
-    return AnnounceState("ready", f'announced as "{name}" ({host_name}.local) on {where}')
+def announced(
+    name: str, host_name: str, interfaces: Sequence[str], silent: Sequence[str] = ()
+) -> AnnounceState:
+    """Describe a box that phones can find.
 
-
-def deaf(name: str, host_name: str, interfaces: list[str]) -> AnnounceState:
-    """Describe a box that does not hear its own announcement, so will not hear phones ask."""
-    spoken = announced(name, host_name, interfaces).sentence
+    Args:
+        name: What it is called there.
+        host_name: Without ``.local``.
+        interfaces: Where it is announced.
+        silent: Of these, where its own announcement did not come back: there it will not hear
+            phones ask either.
+    """
+    spoken = f'announced as "{name}" ({host_name}.local) on {", ".join(interfaces)}'
+    if not silent:
+        return AnnounceState("ready", spoken)
+    where = "" if list(silent) == list(interfaces) else f" on {', '.join(silent)}"
     return AnnounceState(
         "degraded",
-        f"{spoken}, but its own announcement was not heard: a firewall seems to drop UDP port 5353;"
-        " allow it",
+        f"{spoken}, but its own announcement was not heard{where}: a firewall seems to drop UDP"
+        " port 5353; allow it",
     )
 
 

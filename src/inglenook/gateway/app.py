@@ -82,7 +82,7 @@ async def well_known(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "server_id": identity.server_id,
-            "name": identity.name,
+            "name": house.name(),
             "version": identity.version,
             "protocols": PROTOCOLS,
             "ports": {"http": identity.port, "tls": identity.tls_port},

@@ -23,7 +23,7 @@ class Identity:
 
     Attributes:
         server_id: 8 hex digits, forever the same.
-        name: As people see it.
+        name: As its owner calls it.
         version: Of this program.
         host: Address it listens on.
         port: Of plain HTTP; 0 is off.
@@ -53,6 +53,7 @@ class House:
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
         metrics: Gives what ``GET /metrics`` answers.
         addresses: Reads all of the box's addresses anew, those that are never announced too.
+        name: Gives the box's name as the network says it: with a number, if another has it, too.
         host_name: Gives the announced name, without ``.local``.
         names: More host names that requests may be addressed to.
         origins: More pages that may call in.
@@ -73,6 +74,7 @@ class House:
     snapshot: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     addresses: Callable[[], Coroutine[Any, Any, Addresses]]
+    name: Callable[[], str]
     host_name: Callable[[], str]
     names: tuple[str, ...]
     origins: tuple[str, ...]

@@ -100,8 +100,8 @@ class Phone(Line):
 
     async def _greet(self) -> None:
         """Ask who it is, and believe only a token."""
-        identity = self._house.identity
-        await self.send(AuthRequired(identity.server_id, identity.name))
+        house = self._house
+        await self.send(AuthRequired(house.identity.server_id, house.name()))
         try:
             async with asyncio.timeout(AUTH_S):
                 frame = await self.hear()

@@ -1,0 +1,179 @@
+"""The box on one link: what it says there, and what it hears of its names. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+from collections.abc import Callable
+
+import zeroconf
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from inglenook.discovery.addresses import Link
+from inglenook.discovery.advert import SERVICE_TYPE
+from inglenook.discovery.names import Names
+from inglenook.discovery.records import DNSAddress, DNSService, goodbye, ids_in, probe
+from inglenook.discovery.responder import close_responder, open_on_link, use_interfaces
+from inglenook.discovery.rivals import Hearsay, Service
+from inglenook.guarded import Guard
+
+#: RFC 6762 section 8.1: three questions, and as long again to hear an answer to the last; a random
+#: time before the first, as a power cut makes all boxes start at once.
+PROBES, PROBE_S = 3, 0.25
+#: A goodbye that is lost leaves an old name or address in lists for minutes.
+GOODBYES, GOODBYE_EVERY_S = 3, 0.125
+#: The library takes no notice of a packet that it has seen less than a second ago.
+_SAME_AGAIN_S = 1.0
+
+_LOCAL = ".local."
+
+
+class OnLink(zeroconf.RecordUpdateListener):
+    """One link's sockets, and the box's service there.
+
+    Attributes:
+        link: As it was when last looked at.
+        hearsay: What was said there.
+        asked_s: When names were last asked for, loop time; minus infinity if never.
+        judged_s: What was heard before has been judged, loop time.
+    """
+
+    def __init__(self, link: Link, responder: AsyncZeroconf, noticed: Callable[[], None]) -> None:
+        """Take an open responder; see `open`."""
+        self.link = link
+        self.hearsay = Hearsay()
+        self.asked_s = self.judged_s = -float("inf")
+        self._responder = responder
+        self._noticed = noticed
+        self._telling = Guard("news of somebody with the box's name")
+        self._said: AsyncServiceInfo | None = None
+        self._said_s = -float("inf")
+        responder.zeroconf.async_add_listener(self, None)
+
+    @classmethod
+    async def open(cls, link: Link, noticed: Callable[[], None]) -> OnLink:
+        """Open the sockets.
+
+        Args:
+            link: Where.
+            noticed: Is called when somebody was heard with the names that the box has there.
+
+        Raises:
+            OSError: If mDNS cannot be used there.
+            zeroconf.Error: If the library could not start.
+        """
+        return cls(link, await open_on_link(link), noticed)
+
+    async def close(self) -> None:
+        """Say goodbye and close the sockets; takes two seconds at most."""
+        self._responder.zeroconf.async_remove_listener(self)
+        await close_responder(self._responder)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its addresses could be used."""
+        return len(self._responder.zeroconf.engine.senders) == len(self.link.sending)
+
+    async def move(self, link: Link) -> None:
+        """Use other addresses from now on; nothing is said before `say`.
+
+        Raises:
+            OSError: If mDNS cannot be used there.
+        """
+        # The library announces what is registered while it moves: from the new address the old one.
+        self.fall_silent()
+        self.link = link
+        await use_interfaces(self._responder, link.sending)
+
+    async def ask(self, names: Names) -> float:
+        """Ask who has these names, and wait for the answers.
+
+        Returns:
+            What was heard since then counts (loop time): from a second before, as an answer that
+            says the same as one a moment ago is not told.
+        """
+        began_s = self.asked_s = asyncio.get_running_loop().time()
+        await asyncio.sleep(random.uniform(0, PROBE_S))  # noqa: S311  # no secret
+        for _ in range(PROBES):
+            self._responder.zeroconf.async_send(probe(names))
+            await asyncio.sleep(PROBE_S)
+        return began_s - _SAME_AGAIN_S
+
+    async def say(self, info: AsyncServiceInfo, *, yielding: bool) -> None:
+        """Announce this, after a goodbye for what was said before and is no longer so.
+
+        Args:
+            info: All of it, with what is good on this link.
+            yielding: The names before belong to somebody else now: no goodbye for those.
+
+        Raises:
+            OSError: If mDNS cannot be used any longer.
+            zeroconf.Error: If the library has ended.
+        """
+        before = self.fall_silent()
+        if before is not None and (out := goodbye(before, info, yielding=yielding)) is not None:
+            for _ in range(GOODBYES):
+                self._responder.zeroconf.async_send(out)
+                await asyncio.sleep(GOODBYE_EVERY_S)
+        self._said, self._said_s = info, asyncio.get_running_loop().time()
+        # "Cooperating": without the library's own question, which takes an echo for another box.
+        await (await self._responder.async_register_service(info, cooperating_responders=True))
+
+    def hears_itself(self, names: Names) -> bool:
+        """Whether the announcement came back by multicast, which reaches the sender as well.
+
+        Where a firewall drops it here, it drops every phone's question too.
+        """
+        return self.hearsay.heard(names, self._said_s - _SAME_AGAIN_S)
+
+    def fall_silent(self) -> AsyncServiceInfo | None:
+        """Answer nobody any longer, without a word; returns what was said before."""
+        before = self._said
+        if before is not None:
+            self._responder.zeroconf.registry.async_remove(before)
+        return before
+
+    def async_update_records(
+        self, zc: zeroconf.Zeroconf, now: float, records: list[zeroconf.RecordUpdate]
+    ) -> None:
+        """Hear a packet; the library calls this."""
+        at_s = asyncio.get_running_loop().time()
+        said = [update.new for update in records]
+        ids = ids_in(said)
+        for record in said:
+            if isinstance(record, DNSService):
+                self._hear_service(record, ids.get(record.name.lower()), at_s)
+            elif isinstance(record, DNSAddress):
+                self._hear_address(record, at_s)
+
+    def _hear_service(self, record: DNSService, server_id: str | None, at_s: float) -> None:
+        name, host = record.name.lower(), record.server.lower()
+        if not name.endswith(f".{SERVICE_TYPE}") or not host.endswith(_LOCAL):
+            return
+        service = Service(
+            name.removesuffix(f".{SERVICE_TYPE}"), host.removesuffix(_LOCAL), record.port
+        )
+        if not record.ttl:
+            self.hearsay.forget_service(service)
+            return
+        self.hearsay.service(service, server_id, at_s)
+        if self._said is not None and (said := self._said).key == name and said.server_key != host:
+            self._notice()
+
+    def _hear_address(self, record: DNSAddress, at_s: float) -> None:
+        name = record.name.lower()
+        if not name.endswith(_LOCAL) or len(record.address) not in (4, 16):
+            return
+        host, address = name.removesuffix(_LOCAL), str(ipaddress.ip_address(record.address))
+        if not record.ttl:
+            self.hearsay.forget_address(host, address)
+            return
+        self.hearsay.address(host, address, at_s)
+        is_ours = self._said is not None and self._said.server_key == name
+        if is_ours and address not in self.link.announced:
+            self._notice()
+
+    def _notice(self) -> None:
+        with self._telling:
+            self._noticed()

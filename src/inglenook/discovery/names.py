@@ -1,0 +1,83 @@
+"""The two names of a box on the network, and which to try when they are taken. Kind: rules."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from inglenook.discovery.advert import ONE_DOT_LEADER, Advert, host_name, instance_name
+
+Part = Literal["instance", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a box is called on the network.
+
+    Attributes:
+        instance: Its service's name, such as ``Kitchen`` or ``Kitchen-2``.
+        host: Its host name without ``.local``, such as ``kitchen-ab12``.
+    """
+
+    instance: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastNames:
+    """What a box was called in its last life; None is not known, or of another name."""
+
+    instance: str | None = None
+    host: str | None = None
+
+
+NO_LIFE_BEFORE = LastNames()
+
+
+def first_names(advert: Advert, last: LastNames) -> Names:
+    """Say what to try first: the names held last, or those that follow from the box's own."""
+    base = base_names(advert)
+    return Names(last.instance or base.instance, last.host or base.host)
+
+
+def base_names(advert: Advert) -> Names:
+    """Say what a box is called where nobody else has its names."""
+    return Names(instance_name(advert.name), host_name(advert.name, advert.server_id))
+
+
+def next_names(
+    names: Names, base: Names, lost: Collection[Part], tried: Collection[Names]
+) -> Names:
+    """Say what to try instead, where some of ``names`` belong to somebody else.
+
+    Args:
+        names: What was tried last.
+        base: As by `base_names`.
+        lost: Which of the two somebody else has.
+        tried: Everything that was tried before, ``names`` too.
+    """
+    if "instance" in lost:
+        taken = {other.instance for other in tried}
+        names = replace(names, instance=_next(base.instance, taken))
+    if "host" in lost:
+        taken = {other.host for other in tried}
+        names = replace(names, host=_next(base.host, taken))
+    return names
+
+
+def shown_name(advert: Advert, names: Names) -> str:
+    """Give a box's name for people: its own, or that with the number it has on the network."""
+    if names.instance == instance_name(advert.name):
+        return advert.name
+    return names.instance.replace(ONE_DOT_LEADER, ".")
+
+
+def _next(base: str, taken: Collection[str]) -> str:
+    return next(name for name in _variants(base) if name not in taken)
+
+
+def _variants(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}-{number}" for number in itertools.count(2))
