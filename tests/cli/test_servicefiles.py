@@ -172,11 +172,53 @@ def test_the_sleeping_box_is_announced_as_the_same_box() -> None:
     text = announcement(config, PROGRAM, "ab12cd34", "dc:a6:32:01:02:03").text
 
     group = ET.fromstring(text)
-    assert group.findtext("name") == "Anna & Ben's <box>"
+    assert group.findtext("name") == "Anna & Ben's <box>@NUMBER@"
     assert group.findtext("service/port") == "8377"
     assert group.findtext("service/type") == "_inglenook._tcp"
     records = {record.text for record in group.iterfind("service/txt-record")}
     assert {"id=ab12cd34", "st=sleep", "mac=dc:a6:32:01:02:03", "tls=1"} <= records
+
+
+@pytest.mark.parametrize(
+    ("kept", "name"),
+    [
+        ("2\nKitchen", "Kitchen-2"),
+        ("99\nKitchen", "Kitchen-99"),
+        ("1\nKitchen", "Kitchen"),
+        (None, "Kitchen"),
+        ("", "Kitchen"),
+        ("$(reboot)\n", "Kitchen"),
+        ("2/e id\n", "Kitchen"),
+        ("2</name>\n", "Kitchen"),
+        ("123456\n", "Kitchen"),
+    ],
+)
+def test_the_sleeping_box_is_announced_by_the_name_it_holds(
+    tmp_path: Path, kept: str | None, name: str
+) -> None:
+    """The unit's own line does it, as root: of what the service wrote it takes a number at most."""
+    state, settings, services = (tmp_path / name for name in ("state", "etc", "services"))
+    for folder in (state, settings, services):
+        folder.mkdir()
+    (state / "asleep").touch()
+    if kept is not None:
+        (state / "instance_name").write_text(kept)
+    text = announcement(replace(CONFIG, name="Kitchen"), PROGRAM, "ab12cd34", None).text
+    (settings / "avahi.service").write_text(text)
+    unit = (PROGRAM.templates / SERVICE).read_text()
+    line = next(line for line in unit.splitlines() if line.startswith("ExecStopPost="))
+    command = line.partition("-c '")[2].removesuffix("'").replace("$$", "$")
+    for path, stands_for in {
+        "/var/lib/inglenook": state,
+        "/etc/inglenook": settings,
+        "/etc/avahi/services": services,
+    }.items():
+        command = command.replace(path, str(stands_for))
+
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+
+    assert [path.name for path in services.iterdir()] == ["inglenook.service"]
+    assert ET.fromstring((services / "inglenook.service").read_text()).findtext("name") == name
 
 
 SETTINGS = """

@@ -157,7 +157,8 @@ def announcement(config: Config, program: Program, server_id: str, mac: str | No
     )
     records = [f"{key}={value}" for key, value in txt_record(advert).items()]
     text = (program.templates / "avahi.service").read_text()
-    text = text.replace("@NAME@", escape(instance_name(config.name)))
+    # The number behind a name that another device has, too, is put in as the process ends.
+    text = text.replace("@NAME@", f"{escape(instance_name(config.name))}@NUMBER@")
     text = text.replace("@PORT@", str(port))
     txt = "\n    ".join(f"<txt-record>{escape(record)}</txt-record>" for record in records)
     return File(CONFIG_DIR / "avahi.service", text.replace("@TXT@", txt))
