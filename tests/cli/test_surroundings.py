@@ -186,4 +186,4 @@ def test_whoever_hears_of_a_copy_hears_what_to_do() -> None:
     """Which of the two is the copy, only its owner knows."""
     [_found, copy] = announcement([HERE, COPY], OWN, ADDRESSES)
 
-    assert "delete server_id, tls.key and devices.json" in copy.text
+    assert "remove server_id, devices.json, host_name" in copy.text

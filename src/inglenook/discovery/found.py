@@ -15,8 +15,9 @@ from inglenook.discovery.box import Box, Hello
 
 #: What makes two boxes of a box and its copy.
 TWIN_CURE = (
-    "one runs from a copy of the other's SD card: on one of them stop the box, delete server_id,"
-    " tls.key and devices.json from its state folder, start it, and pair its phones anew"
+    "one runs from a copy of the other's SD card: on one of them stop the box, remove server_id,"
+    " devices.json, host_name, instance_name and tls.* from its state folder, start it, and pair"
+    " its phones anew"
 )
 
 #: By URL, who answers there; None if nobody does, or no box.
