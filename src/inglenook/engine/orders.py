@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 #: Raised with every change to a message below; both sides must agree before anything else is said.
-PIPE_VERSION = 5
+PIPE_VERSION = 6
 
 
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -109,6 +109,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
         schema: JSON schema, as text, that the answer keeps to, once its thinking is over; None
             leaves it free.
         repetition_detection: End the answer when it repeats itself without end.
+        moment_s: See `Prepare.moment_s`.
     """
 
     job: int
@@ -120,6 +121,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     produced: tuple[int, ...] = ()
     schema: str | None = None
     repetition_detection: bool = False
+    moment_s: float | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -136,10 +138,13 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         job: Out of the same numbers as `Start.job`.
         messages: The conversation so far. If the last is the user's it may be half typed.
+        moment_s: What time it is in the conversation, for templates that tell the model the date,
+            seconds since 1970; None is the present.
     """
 
     job: int
     messages: tuple[ChatMessage, ...]
+    moment_s: float | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, tag=True):
@@ -199,16 +204,33 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
     why: str
 
 
+class Adjustment(StrEnum):
+    """What was done to a conversation that the model's template would refuse, or lose a part of.
+
+    docs/protocol.md has them too.
+    """
+
+    SYSTEM_FOLDED = "system_folded"
+    SYSTEM_JOINED = "system_joined"
+    MERGED = "messages_merged"
+    EMPTY_LEFT_OUT = "empty_left_out"
+    EMPTY_ADDED = "empty_added"
+    #: By the template itself, which may take it for more than words.
+    WORDS_LEFT_OUT = "words_left_out"
+
+
 class Started(msgspec.Struct, frozen=True, tag=True):
     """A job has its prompt in tokens and its place in the batch.
 
     Attributes:
         thinking: The template has already opened ``<think>``, so the answer begins inside it.
+        adjustments: What was done to its conversation.
     """
 
     job: int
     prompt_tokens: int
     thinking: bool
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt import PromptMaker
-from inglenook.engine.worker.template import TemplateRefused
 from tests.engine.worker.toy import write_toy_vocabulary
 
 CHATML = ("<|im_start|>", "<|im_end|>")
@@ -177,10 +177,8 @@ ORDINARY = (
 def test_ordinary_text_keeps_its_tokens(vocabulary: Vocabulary) -> None:
     """Brackets, tags, code, numbers, white space, other scripts: as the library reads the whole."""
     messages = conversation(*ORDINARY)
-    template = vocabulary.prompts._template
-    rendered = template._formatter(
-        messages=[{"role": message.role, "content": message.content} for message in messages]
-    ).prompt
+    template = vocabulary.prompts.template
+    rendered = template._jinja.write(messages)
     if vocabulary.model.adds_bos and not rendered.startswith(template._bos):
         rendered = template._bos + rendered
 
@@ -196,7 +194,7 @@ def test_a_long_conversation_keeps_its_tokens_though_it_is_read_in_pieces(
     parts = ["\n".join(lines[at : at + 12]) for at in range(0, len(lines), 12)]
     for contents in ((*parts, "And?"), (text, text * 2, "Well.", ORDINARY[3] * 300)):
         messages = conversation(*contents)
-        prompt = vocabulary.prompts._template.render(messages).text
+        prompt = vocabulary.prompts.template.render(messages).text
         assert len(prompt) > 16_000
 
         assert vocabulary.prompts.tokens(messages)[0] == vocabulary.model.tokenize(prompt)
@@ -227,9 +225,18 @@ def everything(
     names = sorted(markers - {"<br>"})
     defined = {name for at, name in enumerate(names) if at % 3 == 0 or "think" in name.lower()}
     write_toy_vocabulary(path, sorted(set(names) - defined), sorted(defined))
-    vocabulary = Vocabulary(path, "x")
+    vocabulary = Vocabulary(path, template_of("", ""))
     yield vocabulary
     vocabulary.model.close()
+
+
+def uses(vocabulary: Vocabulary, template: str) -> bool:
+    """Whether it is a template that takes a question."""
+    try:
+        vocabulary.use(template)
+    except TemplateRefused:
+        return False
+    return True
 
 
 def test_no_real_template_lets_a_message_act(vocabularies: Path, everything: Vocabulary) -> None:
@@ -238,7 +245,8 @@ def test_no_real_template_lets_a_message_act(vocabularies: Path, everything: Voc
     forged = f"hello {' '.join(texts)} {''.join(texts)} {''.join(texts).upper()} bye <|im_end"
     tried = 0
     for template in real_templates(vocabularies).values():
-        everything.use(template)
+        if not uses(everything, template):
+            continue
         for contents in (
             (forged,) * 4,
             ("Be brief.", "<think>"),
@@ -263,7 +271,8 @@ def test_a_template_still_takes_thoughts_out_of_earlier_answers(
     """Clients send them back; whether the tags are tokens does not matter."""
     taking = 0
     for template in real_templates(vocabularies).values():
-        everything.use(template)
+        if not uses(everything, template):
+            continue
         try:
             tokens, _thinking = everything.prompts.tokens(conversation("S", "Why?", content, "So?"))
             plain, _thinking = everything.prompts.tokens(conversation("S", "Why?", "Yes.", "So?"))

@@ -8,10 +8,11 @@ import llama_cpp.llama_cpp as lib
 import pytest
 
 from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.jinja import Asked, TemplateRefused
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pool import common_tokens
 from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong
-from inglenook.engine.worker.template import ChatTemplate, TemplateRefused
+from inglenook.engine.worker.template import ChatTemplate
 
 SYSTEM = ChatMessage("system", "Be brief.")
 QUESTION = ChatMessage("user", "Who?")
@@ -66,7 +67,9 @@ def test_a_think_in_the_question_is_only_words(starter: Model) -> None:
     assert PromptMaker(starter, CHATML).tokens([asked])[1] is False
 
 
-@pytest.mark.parametrize("template", ["{{ messages[0].content }}", "{{ bos_token }}hi"])
+@pytest.mark.parametrize(
+    "template", ["{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}"]
+)
 def test_a_model_that_wants_a_beginning_gets_one(toy: Model, template: str) -> None:
     """Exactly one, whether the template writes it or not."""
     tokens, _thinking = PromptMaker(toy, template).tokens([QUESTION])
@@ -85,19 +88,18 @@ def test_a_model_that_wants_a_beginning_gets_one(toy: Model, template: str) -> N
         ("{{ range(10 ** 9) | list }}", "Range too big"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "maximum recursion depth"),
         ("{% include 'other' %}", "other"),
-        ("{{ '' }}", "empty prompt"),
+        ("{{ '' }}", "leaves out what is asked"),
+        ("{{ messages[0].role }}", "leaves out what is asked"),
         ("{{ raise_exception('') }}", "ValueError"),
         ("{{ raise_exception('long ' * 1000) }}", "long long"),
     ],
 )
-def test_a_template_that_raises_refuses_the_conversation(
+def test_a_template_that_takes_no_question_is_refused_at_once(
     starter: Model, template: str, why: str
 ) -> None:
     """Whatever it raises: a downloaded program must not end the engine. A short line says why."""
-    prompts = PromptMaker(starter, template)
-
     with pytest.raises(TemplateRefused) as refused:
-        prompts.tokens([QUESTION])
+        PromptMaker(starter, template)
 
     assert why in refused.value.why
     assert len(refused.value.why) <= 200
@@ -105,13 +107,12 @@ def test_a_template_that_raises_refuses_the_conversation(
 
 
 def test_after_a_refusal_the_next_conversation_is_taken(starter: Model) -> None:
-    """It is about this one's roles, not about the model."""
+    """It is about this one's length, not about the model."""
     prompts = PromptMaker(
-        starter,
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML,
+        starter, "{% if messages[1] is defined %}{{ raise_exception('no') }}{% endif %}" + CHATML
     )
-    with pytest.raises(TemplateRefused):
-        prompts.tokens([SYSTEM, QUESTION])
+    with pytest.raises(TemplateRefused, match="no"):
+        prompts.tokens([QUESTION, ANSWER, QUESTION])
 
     assert text_of(starter, prompts.tokens([QUESTION])[0]).endswith("assistant\n")
 
@@ -203,9 +204,11 @@ def test_what_is_being_made_when_all_is_forgotten_is_not_known_after(
     counting, prompts = counted(starter)
     write = ChatTemplate._write
 
-    def forgotten_meanwhile(template: ChatTemplate, messages: Sequence[ChatMessage]) -> str:
+    def forgotten_meanwhile(
+        template: ChatTemplate, messages: Sequence[ChatMessage], asked: Asked
+    ) -> str:
         prompts.forget()
-        return write(template, messages)
+        return write(template, messages, asked)
 
     with monkeypatch.context() as patch:
         patch.setattr(ChatTemplate, "_write", forgotten_meanwhile)
@@ -216,18 +219,21 @@ def test_what_is_being_made_when_all_is_forgotten_is_not_known_after(
     assert sum(map(len, counting.read)) > 30_000
 
 
-def test_what_is_typed_is_rendered_once_and_read_once(starter: Model) -> None:
+def test_what_is_typed_is_rendered_once_and_read_once(
+    starter: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A letter more is all that is read again."""
-    rendered = "{{ strftime_now('%Y') and '' }}" + CHATML
-    counting, prompts = counted(starter, rendered)
-    times: list[str] = []
+    counting, prompts = counted(starter)
+    write = ChatTemplate._write
+    times: list[int] = []
 
-    def strftime_now(form: str) -> str:
-        times.append(form)
-        return form
+    def counted_write(template: ChatTemplate, messages: Sequence[ChatMessage], asked: Asked) -> str:
+        times.append(len(messages))
+        return write(template, messages, asked)
 
-    prompts._template._formatter.strftime_now = strftime_now
-    tokens, total = prompts.beginning([*TALK, QUESTION])
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatTemplate, "_write", counted_write)
+        tokens, total, *_rest = prompts.beginning([*TALK, QUESTION])
     whole = sum(len(message.content) for message in TALK)
 
     assert len(times) == 1
@@ -302,7 +308,8 @@ def test_only_the_template_can_begin_a_thought(starter: Model, text: str) -> Non
     [
         "{% for part in message.content.split('#') %}{{ part }}{% endfor %}",
         "{% for char in message.content %}{% if char != '#' %}{{ char }}{% endif %}{% endfor %}",
-        "{{ message.content[:4] }}{{ message.content[5:] }}",
+        "{% if '#' in message.content %}{{ message.content[:4] }}{{ message.content[5:] }}"
+        "{% else %}{{ message.content }}{% endif %}",
     ],
 )
 @pytest.mark.parametrize("other", ["Hello", "<|im_start|>"])

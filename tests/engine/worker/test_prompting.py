@@ -14,8 +14,9 @@ import pytest
 
 from inglenook.engine.orders import ChatMessage, Prepare, Start
 from inglenook.engine.worker import prompting as prompting_module
+from inglenook.engine.worker.jinja import Asked, TemplateRefused
+from inglenook.engine.worker.prompt import Prompt
 from inglenook.engine.worker.prompting import STACK_BYTES, Made, Prompting
-from inglenook.engine.worker.template import TemplateRefused
 from inglenook.errors import EngineError
 from tests.engine.worker.writing import order
 
@@ -33,7 +34,7 @@ class Prompts:
         self.stacks: list[int] = []
         self.forgot = 0
 
-    def tokens(self, messages: Sequence[ChatMessage]) -> tuple[list[int], bool]:
+    def prompt(self, messages: Sequence[ChatMessage], _asked: Asked) -> Prompt:
         self.threads.append(threading.current_thread().name)
         self.stacks.append(largest_stack_bytes())
         text = messages[-1].content
@@ -41,11 +42,11 @@ class Prompts:
             assert self.may.wait(DEADLINE_S)
         if "bad" in text:
             raise TemplateRefused("bad")
-        return [1] * len(text), False
+        return Prompt([1] * len(text), len(text), thinking=False)
 
-    def beginning(self, messages: Sequence[ChatMessage]) -> tuple[list[int], int]:
-        tokens, _thinking = self.tokens(messages)
-        return tokens[:-1], len(tokens)
+    def beginning(self, messages: Sequence[ChatMessage], asked: Asked) -> Prompt:
+        prompt = self.prompt(messages, asked)
+        return prompt._replace(tokens=prompt.tokens[:-1])
 
     def forget(self) -> None:
         self.forgot += 1
@@ -100,7 +101,7 @@ def test_a_short_one_is_made_at_once(prompting: Prompting, prompts: Prompts) -> 
     assert len(prompting) == 2
     made = take(prompting)
 
-    assert (made.request.job, made.prompt.result()) == (1, ([1] * 5, 5, False))
+    assert (made.request.job, made.prompt.result()) == (1, Prompt([1] * 5, 5, thinking=False))
     assert take(prompting).request.job == 2
     assert prompting.take() is None
     assert not prompting.pressing
@@ -144,7 +145,7 @@ def test_long_ones_are_made_one_after_the_other(prompting: Prompting) -> None:
 def test_what_is_typed_is_made_as_well(prompting: Prompting) -> None:
     """What can be relied on, and how much there is in all."""
     prompting.add(Prepare(1, (ChatMessage("user", "hello"),)))
-    assert take(prompting).prompt.result() == ([1] * 4, 5, False)
+    assert take(prompting).prompt.result() == Prompt([1] * 4, 5, thinking=False)
 
 
 @pytest.mark.parametrize("text", ["bad", "bad" + LONG])

@@ -25,13 +25,13 @@ from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.grammars import Grammars
+from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt import PromptMaker
 from inglenook.engine.worker.prompting import Prompting
-from inglenook.engine.worker.template import TemplateRefused
 from inglenook.engine.worker.work import Work
 
 #: A loading bar needs no more; each is a system call on both sides.

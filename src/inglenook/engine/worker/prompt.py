@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from inglenook.engine.orders import ChatMessage
+from inglenook.engine.orders import Adjustment, ChatMessage
+from inglenook.engine.worker.jinja import PLAIN, Asked, TemplateRefused
 from inglenook.engine.worker.known import KnownPieces
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pieces import Piece, is_one_piece, pieces
 from inglenook.engine.worker.pool import common_tokens
-from inglenook.engine.worker.template import ChatTemplate, Rendered, TemplateRefused
+from inglenook.engine.worker.template import ChatTemplate, Rendered
 from inglenook.errors import EngineError
 
 #: No vocabulary has longer tokens than this that say something: the longest are runs of a hundred
@@ -26,58 +27,77 @@ class PromptTooLong(EngineError):
         self.tokens = tokens
 
 
+class Prompt(NamedTuple):
+    """A conversation in tokens.
+
+    Attributes:
+        tokens: The prompt; of a question that is being typed, what can be relied on of it.
+        total: How many tokens the whole prompt has.
+        thinking: It ends inside an open ``<think>``.
+        adjustments: What was done to the conversation, so that nothing of it is lost.
+    """
+
+    tokens: list[int]
+    total: int
+    thinking: bool
+    adjustments: tuple[Adjustment, ...] = ()
+
+
 class PromptMaker:
     """Renders and tokenises conversations for one model; several threads may do so at once.
 
     Attributes:
         tokens_max: A prompt with so many is too long; None until that is known.
+        template: The model's own.
     """
 
     def __init__(self, model: Model, template: str) -> None:
-        """Compile the template.
+        """Compile the template, and try it.
 
         Raises:
-            TemplateRefused: If it is not valid Jinja.
+            TemplateRefused: If it is not valid Jinja, or takes no question.
         """
         self.tokens_max: int | None = None
         self._model = model
-        self._template = ChatTemplate(model, template)
+        self.template = ChatTemplate(model, template)
         self._known = KnownPieces()
 
-    def beginning(self, messages: Iterable[ChatMessage]) -> tuple[list[int], int]:
+    def beginning(self, messages: Iterable[ChatMessage], asked: Asked = PLAIN) -> Prompt:
         """Find what the prompt will begin with when its last message has been typed to its end.
 
         Returns:
-            Tokens that it is likely to begin with: those which do not change when a letter more
-            is typed. And how many tokens the prompt would have now.
+            With the tokens that it is likely to begin with: those which do not change when a letter
+            more is typed.
 
         Raises:
-            TemplateRefused: As `tokens`.
-            PromptTooLong: As `tokens`.
+            TemplateRefused: As `prompt`.
+            PromptTooLong: As `prompt`.
         """
         *earlier, last = messages
         if last.role != "user":
             # A conversation that was only opened: a question comes next.
             earlier, last = [*earlier, last], ChatMessage("user", "")
         known = self._known
-        typed = self._template.render_typed([*earlier, last])
+        typed = self.template.render_typed([*earlier, last], asked)
         now, later = (self._tokens(rendered, known) for rendered in typed)
-        return now[: common_tokens(now, later)], len(now)
+        return Prompt(now[: common_tokens(now, later)], len(now), thinking=False)
 
-    def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
+    def prompt(self, messages: Iterable[ChatMessage], asked: Asked = PLAIN) -> Prompt:
         """Turn a conversation into prompt tokens.
 
-        Returns:
-            The tokens, and whether the prompt ends inside an open ``<think>``.
-
         Raises:
-            TemplateRefused: If the template raises, as many do when roles do not alternate, or
-                makes no prompt at all.
+            TemplateRefused: If the template takes it in no way, or makes no prompt at all.
             PromptTooLong: If it is known to be before all of it is read.
         """
         known = self._known
-        rendered = self._template.render(list(messages))
-        return self._tokens(rendered, known), rendered.thinking
+        rendered = self.template.render(list(messages), asked)
+        tokens = self._tokens(rendered, known)
+        return Prompt(tokens, len(tokens), rendered.thinking, rendered.adjustments)
+
+    def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
+        """The tokens of a `prompt`, and whether it ends inside an open ``<think>``."""
+        prompt = self.prompt(messages)
+        return prompt.tokens, prompt.thinking
 
     def forget(self) -> None:
         """Keep nothing of what was said, nor of a prompt that another thread is making now."""

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from inglenook.engine.cores import pin_to
 from inglenook.engine.orders import Prepare, Start
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.jinja import Asked
+from inglenook.engine.worker.prompt import Prompt, PromptMaker
 from inglenook.errors import EngineError
 
 #: A conversation of so many characters is made into tokens between two steps: 3 ms of an x86 core.
@@ -34,20 +35,6 @@ STACK_BYTES: Final = 64 * 2**20
 #: How long one conversation may take, seconds; a small board takes one or two. A template can loop
 #: for ever, and the steps that go on meanwhile would hide that from the daemon.
 _DEADLINE_S: Final = 60.0
-
-
-class Prompt(NamedTuple):
-    """A conversation in tokens.
-
-    Attributes:
-        tokens: The prompt; to a `Prepare`, what can be relied on of it.
-        total: How many tokens the whole prompt has.
-        thinking: It ends inside an open ``<think>``.
-    """
-
-    tokens: list[int]
-    total: int
-    thinking: bool
 
 
 class Made(NamedTuple):
@@ -188,12 +175,8 @@ class Prompting:
     def _make(self, made: Made) -> None:
         request = made.request
         try:
-            if isinstance(request, Start):
-                tokens, thinking = self._prompts.tokens(request.messages)
-                prompt = Prompt(tokens, len(tokens), thinking)
-            else:
-                tokens, total = self._prompts.beginning(request.messages)
-                prompt = Prompt(tokens, total, thinking=False)
+            make = self._prompts.prompt if isinstance(request, Start) else self._prompts.beginning
+            prompt = make(request.messages, Asked(moment_s=request.moment_s))
         except BaseException as exc:  # noqa: BLE001 raised again where it is taken
             made.prompt.set_exception(exc)
         else:

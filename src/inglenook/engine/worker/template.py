@@ -1,7 +1,6 @@
 """The model's own chat template, and what of a prompt it wrote itself. Kind: hands.
 
-The template is a program out of a downloaded file. It runs in llama-cpp-python's immutable Jinja
-sandbox, and in this process, which may hang or die without taking the daemon along.
+`jinja` runs it, and `fitting` knows what it takes; no word of what people say is lost silently.
 
 Only what the template writes may act. See `markers` for how what people say is kept from it, and
 docs/decisions/0009-outside-text-is-never-structure.md for what else was thought of.
@@ -9,45 +8,16 @@ docs/decisions/0009-outside-text-is-never-structure.md for what else was thought
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import jinja2
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-from inglenook.engine.orders import ChatMessage
+from inglenook.engine.orders import Adjustment, ChatMessage
+from inglenook.engine.worker.fitting import Fitting
+from inglenook.engine.worker.jinja import PLAIN, Asked, JinjaTemplate
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.losses import loses_words
 from inglenook.engine.worker.markers import THINK_OPEN, Markers, StandIns, unused
 from inglenook.engine.worker.pieces import is_one_piece
-from inglenook.errors import EngineError
-
-# A template can raise anything a Python expression can, beside Jinja's own errors and the
-# ValueError of its `raise_exception`; and it can be too much for Python's compiler.
-_TEMPLATE_FAULTS = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-
-#: Of what a template says, so much is passed on: it may quote itself, or the conversation.
-_WHY_CHARACTERS_MAX = 200
-
-
-class TemplateRefused(EngineError):
-    """The template would not take this conversation, or is none; ``why`` is its own words."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"the model's chat template does not work: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +29,33 @@ class Rendered:
         cuts: Where it must be cut, so that nothing acts that is not the template's.
         turns: Where what acts begins; only of a prompt that may be cut there.
         thinking: It ends inside a ``<think>`` that the template opened.
+        adjustments: What was done to the conversation, so that nothing of it is lost.
     """
 
     text: str
     cuts: Sequence[int]
     turns: Sequence[int]
     thinking: bool
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class ChatTemplate:
-    """A model's chat template; several threads may use it at once."""
+    """A model's chat template; several threads may use it at once.
+
+    Attributes:
+        fitting: What it takes.
+    """
 
     def __init__(self, model: Model, template: str) -> None:
-        """Compile it.
+        """Compile it, and try it.
 
         Raises:
-            TemplateRefused: If it is not valid Jinja.
+            TemplateRefused: If it is not valid Jinja, or takes no question.
         """
-        self._template = template
         self._adds_bos = model.adds_bos
         self._bos = model.special_text("bos")
-        try:
-            self._formatter = Jinja2ChatFormatter(
-                template=template, bos_token=self._bos, eos_token=model.special_text("eos")
-            )
-        except _TEMPLATE_FAULTS as exc:
-            raise _refused(exc) from exc
+        self._jinja = JinjaTemplate(template, bos=self._bos, eos=model.special_text("eos"))
+        self.fitting = Fitting(self._jinja)
         special = model.tokenizer.special_tokens
         self._markers = Markers(
             (token.text for token in special if token.control),
@@ -92,33 +63,51 @@ class ChatTemplate:
             template,
         )
 
-    def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+    def render(self, messages: Sequence[ChatMessage], asked: Asked = PLAIN) -> Rendered:
         """Make a prompt.
 
-        Raises:
-            TemplateRefused: If the template raises, as many do when roles do not alternate.
-        """
-        return self._settle(*self._run(messages))
+        Args:
+            messages: The conversation; its last message is the user's.
+            asked: What else the request says.
 
-    def render_typed(self, messages: Sequence[ChatMessage]) -> tuple[Rendered, Rendered]:
+        Raises:
+            TemplateRefused: If the template takes the conversation in no way.
+        """
+        fitted = self.fitting.fit(messages, asked)
+        rendered = self._settle(*self._run(fitted.messages, asked))
+        adjustments = fitted.adjustments
+        if loses_words(messages, rendered.text, self._markers.thinking):
+            adjustments = (*adjustments, Adjustment.WORDS_LEFT_OUT)
+        return replace(rendered, adjustments=adjustments) if adjustments else rendered
+
+    def render_typed(
+        self, messages: Sequence[ChatMessage], asked: Asked = PLAIN
+    ) -> tuple[Rendered, Rendered]:
         """A prompt as it is, and as it would be with a letter more; the template runs once.
 
         Raises:
             TemplateRefused: As `render`.
         """
-        cursor = next(unused([*(message.content for message in messages), self._template]))
-        text, stand_ins = self._run(messages, cursor)
+        messages = self.fitting.fit(messages, asked).messages
+        cursor = next(unused([*(message.content for message in messages), self._jinja.source]))
+        text, stand_ins = self._run(messages, asked, cursor)
         if text.count(cursor) == 1:
             now, later = text.replace(cursor, ""), text.replace(cursor, "a")
             return self._settle(now, stand_ins), self._settle(later, stand_ins)
         # The template did something with it.
-        return self._settle(*self._run(messages)), self._settle(*self._run(messages, "a"))
+        return (
+            self._settle(*self._run(messages, asked)),
+            self._settle(*self._run(messages, asked, "a")),
+        )
 
-    def _run(self, messages: Sequence[ChatMessage], typed: str = "") -> tuple[str, StandIns | None]:
+    def _run(
+        self, messages: Sequence[ChatMessage], asked: Asked, typed: str = ""
+    ) -> tuple[str, StandIns | None]:
         """Run the template, so that it can be told what of the prompt it wrote.
 
         Args:
             messages: The conversation.
+            asked: What else the request says.
             typed: Put behind the last message; nothing of it may act.
 
         Returns:
@@ -127,26 +116,26 @@ class ChatTemplate:
         acting = [self._markers.may_act(message.content) for message in messages]
         *earlier, last = messages
         messages = [*earlier, ChatMessage(last.role, last.content + typed)]
-        text, stand_ins = self._run_hiding(acting, messages)
+        text, stand_ins = self._run_hiding(acting, messages, asked)
         others = [m.content for m, acts in zip(messages, acting, strict=True) if not acts]
         if self._markers.are_whole(others, text):
             return text, stand_ins
         # The template has taken one apart; what it put together again could be anything.
-        return self._run_hiding([True] * len(messages), messages)
+        return self._run_hiding([True] * len(messages), messages, asked)
 
     def _run_hiding(
-        self, acting: Sequence[bool], messages: Sequence[ChatMessage]
+        self, acting: Sequence[bool], messages: Sequence[ChatMessage], asked: Asked
     ) -> tuple[str, StandIns | None]:
         """Run the template, with stand-ins in those messages that could act."""
         if not any(acting):
-            return self._write(messages), None
+            return self._write(messages, asked), None
         contents = [message.content for message in messages]
-        stand_ins = StandIns(self._markers.brackets, [*contents, self._template])
+        stand_ins = StandIns(self._markers.brackets, [*contents, self._jinja.source])
         hidden = [
             ChatMessage(message.role, stand_ins.hide(message.content)) if acts else message
             for message, acts in zip(messages, acting, strict=True)
         ]
-        return self._without_thoughts(messages, hidden, stand_ins), stand_ins
+        return self._without_thoughts(messages, hidden, stand_ins, asked), stand_ins
 
     def _settle(self, text: str, stand_ins: StandIns | None) -> Rendered:
         """See what acts in what the template wrote."""
@@ -165,13 +154,14 @@ class ChatTemplate:
         messages: Sequence[ChatMessage],
         hidden: Sequence[ChatMessage],
         stand_ins: StandIns,
+        asked: Asked,
     ) -> str:
         """The prompt of what is hidden; without earlier thoughts, if the template takes them out.
 
         For that it must see their tags. It has taken them out, or put its own in their place, if
         what acts is the same then.
         """
-        text = self._write(hidden)
+        text = self._write(hidden, asked)
         tags = self._markers.thinking
         told = [
             ChatMessage(message.role, stand_ins.hide(message.content, tags))
@@ -181,18 +171,9 @@ class ChatTemplate:
         ]
         if told == list(hidden):
             return text
-        other_text = self._write(told)
+        other_text = self._write(told, asked)
         same = self._markers.acting(other_text) == self._markers.acting(text)
         return other_text if same else text
 
-    def _write(self, messages: Iterable[ChatMessage]) -> str:
-        plain = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            return str(self._formatter(messages=plain).prompt)
-        except _TEMPLATE_FAULTS as exc:
-            raise _refused(exc) from exc
-
-
-def _refused(fault: BaseException) -> TemplateRefused:
-    lines = str(fault).splitlines()
-    return TemplateRefused((lines[0] if lines else type(fault).__name__)[:_WHY_CHARACTERS_MAX])
+    def _write(self, messages: Sequence[ChatMessage], asked: Asked) -> str:
+        return self._jinja.write(messages, asked, self.fitting.form)

@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from inglenook.engine.orders import (
+    Adjustment,
     Cancel,
     Ended,
     Finish,
@@ -27,12 +30,12 @@ from inglenook.engine.orders import (
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.grammars import Grammars
+from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptTooLong
 from inglenook.engine.worker.prompting import Made, Prompting
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
-from inglenook.engine.worker.template import TemplateRefused
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
@@ -184,9 +187,10 @@ class Work:
         try:
             prompt = made.prompt.result()
             if isinstance(request, Start):
-                tokens, _total, thinking = prompt
+                thinking = prompt.thinking
                 guide = self._grammars.guide(request, thinking=thinking)
-                return self._batcher.submit(request, tokens, thinking=thinking, guide=guide)
+                begun = self._batcher.submit(request, prompt.tokens, thinking=thinking, guide=guide)
+                return [_adjusted(event, prompt.adjustments) for event in begun]
         except TemplateRefused as exc:
             self._grammars.forget(job)
             return [Refused(job, Refusal.TEMPLATE, detail=exc.why)]
@@ -241,6 +245,14 @@ def _joined(outputs: Sequence[Output]) -> tuple[Output, ...]:
         )
         for job, parts in jobs.items()
     )
+
+
+def _adjusted(
+    event: Started | Refused | Step, adjustments: tuple[Adjustment, ...]
+) -> Started | Refused | Step:
+    if isinstance(event, Started) and adjustments:
+        return msgspec.structs.replace(event, adjustments=adjustments)
+    return event
 
 
 def _never_begun(newcomer: Start | Prepare) -> Ended | Prepared:

@@ -1,0 +1,181 @@
+"""What a chat template takes, found out with short conversations of marked words. Kind: hands.
+
+A template may refuse a conversation, or leave a part of it out without a word. So each kind of
+conversation is tried once: as it is, then arranged in ways that change more and more, until every
+marked word is in the prompt. What people really say plays no part in that, so a conversation is
+arranged in the same way in all its turns, and its prompt begins as it did before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Final
+
+import msgspec
+
+from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.arranging import (
+    ARRANGEMENTS,
+    Arranged,
+    Arrangement,
+    arranged,
+    is_empty,
+)
+from inglenook.engine.worker.jinja import (
+    PLAIN,
+    Asked,
+    Form,
+    JinjaTemplate,
+    TemplateRefused,
+    ToolsAs,
+)
+
+#: How a conversation is written here: a letter a message, a capital for one without content.
+_ROLES: Final = {"s": "system", "u": "user", "a": "assistant"}
+_LETTERS: Final = {role: letter for letter, role in _ROLES.items()}
+
+#: Of questions and answers in turn, as many stand for any number.
+_MANY_TURNS: Final = re.compile("(?:au){3,}")
+_TURNS: Final = "auau"
+
+#: By which it is found out in which form a template wants its messages.
+_COMMON: Final = ("u", "uau", "su", "suau")
+_TOOLS: Final[tuple[ToolsAs, ...]] = ("none", "empty", "undefined")
+_FORMS: Final = [Form(parts, tools) for parts, tools in product((False, True), _TOOLS)]
+
+#: Python's own way to show a part, which no model was taught.
+_SHOWN_PART: Final = "{'type': 'text'"
+
+#: Kinds of conversation that are kept in mind; a household has a handful.
+_KEPT: Final = 256
+
+
+class Fitting:
+    """What one template takes; several threads may use it at once.
+
+    Attributes:
+        form: How it is given messages.
+    """
+
+    def __init__(self, template: JinjaTemplate) -> None:
+        """Try the template.
+
+        Raises:
+            TemplateRefused: If it does not take a single question, or leaves its words out.
+        """
+        self._template = template
+        self._words = _words_for(template.source)
+        self._find = lru_cache(_KEPT)(self._find_arrangement)
+        # The first of those that do best.
+        self.form = max(_FORMS, key=lambda form: sum(self._is_kept(each, form) for each in _COMMON))
+        if not self._is_kept("u", self.form):
+            # In its own words, if it has any.
+            self.write("u")
+            raise TemplateRefused("it leaves out what is asked")
+
+    def fit(self, messages: Sequence[ChatMessage], asked: Asked = PLAIN) -> Arranged:
+        """Put a conversation so that the template takes all of it; nearly always as it is.
+
+        Args:
+            messages: The last is the user's, who may not have begun to type it.
+            asked: What else the template is told.
+
+        Raises:
+            TemplateRefused: If it takes it in no way.
+        """
+        arrangement = self.arrangement(_shape(messages), asked)
+        return arranged(messages, arrangement) if arrangement.weight else Arranged(messages)
+
+    def arrangement(self, shape: str, asked: Asked = PLAIN) -> Arrangement:
+        """How a conversation of that shape is put, such as ``suau``.
+
+        Raises:
+            TemplateRefused: As `fit`.
+        """
+        found = self._find(_MANY_TURNS.sub(_TURNS, shape), _key(asked))
+        if isinstance(found, str):
+            raise TemplateRefused(found)
+        return found
+
+    def write(self, shape: str, asked: Asked = PLAIN) -> str:
+        """What the template makes of such a conversation of marked words, as it is.
+
+        Raises:
+            TemplateRefused: If it does not take it.
+        """
+        return self._template.write(self.marked(shape), asked, self.form)
+
+    def marked(self, shape: str) -> list[ChatMessage]:
+        """A conversation of that shape, with a word in each message that no template has."""
+        return [
+            ChatMessage(_ROLES[letter.lower()], next(words) if letter.islower() else "")
+            for words in [_words(self._words)]
+            for letter in shape
+        ]
+
+    def keeps(self, messages: Sequence[ChatMessage], prompt: str) -> bool:
+        """Whether all marked words are in a prompt."""
+        said = prompt.casefold()
+        return all(word in said for m in messages for word in m.content.split()) and not (
+            self.form.parts and _SHOWN_PART in prompt
+        )
+
+    def _is_kept(self, shape: str, form: Form) -> bool:
+        self.form = form
+        return self._loss(self.marked(shape), self.marked(shape), PLAIN) is None
+
+    def _find_arrangement(self, shape: str, key: bytes) -> Arrangement | str:
+        """What is done to such conversations, or why none of it helps."""
+        asked = Asked(msgspec.msgpack.decode(key))
+        whys: list[str] = []
+        tried: list[Sequence[ChatMessage]] = []
+        marked = self.marked(shape)
+        for arrangement in ARRANGEMENTS:
+            messages = arranged(marked, arrangement).messages
+            if messages in tried:
+                continue
+            tried.append(messages)
+            why = self._loss(marked, messages, asked)
+            if why is None:
+                return arrangement
+            whys.append(why)
+        return whys[0]
+
+    def _loss(
+        self, marked: Sequence[ChatMessage], messages: Sequence[ChatMessage], asked: Asked
+    ) -> str | None:
+        """Why it is not as it should be; None if all is well."""
+        try:
+            prompt = self._template.write(messages, asked, self.form)
+        except TemplateRefused as exc:
+            return exc.why
+        return None if self.keeps(marked, prompt) else "it leaves out a part of it"
+
+
+def _shape(messages: Sequence[ChatMessage]) -> str:
+    letters = [
+        _LETTERS[message.role].upper() if is_empty(message) else _LETTERS[message.role]
+        for message in messages[:-1]
+    ]
+    # The last is being typed.
+    return "".join([*letters, _LETTERS[messages[-1].role]])
+
+
+def _key(asked: Asked) -> bytes:
+    return msgspec.msgpack.encode(dict(sorted(asked.variables.items())))
+
+
+def _words_for(source: str) -> str:
+    """How words begin that are not in a text."""
+    text = source.casefold()
+    letters = "qzxkvjw"
+    return next(begin for begin in map("".join, product(letters, repeat=4)) if begin not in text)
+
+
+def _words(begin: str) -> Iterator[str]:
+    """Words of one length, so that none is a part of another."""
+    for end in product("abcdefghijklmnopqrstuvwxyz", repeat=3):
+        yield begin + "".join(end)
