@@ -9,10 +9,12 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 import pytest
 
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.llama import BATCH_TOKENS, Context, Model, ModelRefused
+from inglenook.engine.worker.prompt import PromptMaker
 from inglenook.errors import EngineError
-from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS
+from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS, write_toy_vocabulary
 
 Scores = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -283,3 +285,31 @@ def test_cuts_and_company_change_nothing_but_rounding(
 
     assert np.allclose(scores(toy, tokens, cuts, company, kv_type), whole, atol=0.02)
     assert whole.std() > 1
+
+
+def test_a_comma_is_no_beginning(tmp_path: Path) -> None:
+    """Of a file that names no begin token the library takes token 11, whatever that is."""
+    path = tmp_path / "vocabulary.gguf"
+    write_toy_vocabulary(path, ["<|a|>"], [], names_ends=False)
+    model = Model(str(path), lambda _fraction: True, vocab_only=True)
+
+    assert model.piece(int(lib.llama_vocab_bos(model._vocab))) == b","
+    assert (model.special_text("bos"), model.special_text("eos")) == ("", "")
+    template = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}"
+    tokens, _thinking = PromptMaker(model, template).tokens([ChatMessage("user", "hi")])
+    assert b"".join(map(model.piece, tokens)) == b"hi"
+    model.close()
+
+
+@pytest.mark.parametrize("names_ends", [True, False])
+def test_a_begin_token_of_the_file_or_of_its_kind_is_one(
+    tmp_path: Path, toy: Model, names_ends: bool
+) -> None:
+    """Named, it may be anything; and where SentencePiece has it, it is a control token."""
+    path = tmp_path / "vocabulary.gguf"
+    write_toy_vocabulary(path, [], [], names_ends=names_ends)
+    model = Model(str(path), lambda _fraction: True, vocab_only=True)
+
+    assert model.special_text("bos") == ("<end>" if names_ends else "")
+    assert (toy.special_text("bos"), toy.special_text("eos")) == ("<s>", "</s>")
+    model.close()

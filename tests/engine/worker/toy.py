@@ -115,8 +115,13 @@ def write_recurrent_toy_model(path: Path) -> None:
     writer.finish()
 
 
-def write_toy_vocabulary(path: Path, control: Sequence[str], defined: Sequence[str]) -> None:
-    """Write only a vocabulary: one token a byte, as GPT-2 writes bytes, and special ones."""
+def write_toy_vocabulary(
+    path: Path, control: Sequence[str], defined: Sequence[str], *, names_ends: bool = True
+) -> None:
+    """Write only a vocabulary: one token a byte, as GPT-2 writes bytes, and special ones.
+
+    With ``names_ends`` the file says which of them begins and ends a text.
+    """
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(TRAINED_TOKENS)
     writer.add_embedding_length(WIDTH)
@@ -139,8 +144,9 @@ def write_toy_vocabulary(path: Path, control: Sequence[str], defined: Sequence[s
     }
     writer.add_token_types([kind for kind, count in kinds_of.items() for _ in range(count)])
     writer.add_token_merges(["a a"])
-    writer.add_bos_token_id(256)
-    writer.add_eos_token_id(256)
+    if names_ends:
+        writer.add_bos_token_id(256)
+        writer.add_eos_token_id(256)
     writer.add_add_bos_token(False)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -122,9 +122,18 @@ class Model:
         return found
 
     def special_text(self, kind: Literal["bos", "eos"]) -> str:
-        """How the model writes its begin or end token, for its template; empty if it has none."""
+        """How the model writes its begin or end token, for its template; empty if it has none.
+
+        Where the file does not say, the library takes one by the kind of vocabulary: for most BPE
+        ones 11, which is a comma. Only of a control token it can be right.
+        """
         token = (lib.llama_vocab_bos if kind == "bos" else lib.llama_vocab_eos)(self._vocab)
-        return "" if token < 0 else self._read_piece(token, special=True).decode(errors="replace")
+        if token < 0:
+            return ""
+        control = lib.llama_vocab_get_attr(self._vocab, token) & lib.LLAMA_TOKEN_ATTR_CONTROL
+        if not control and not self._has(f"tokenizer.ggml.{kind}_token_id"):
+            return ""
+        return self._read_piece(token, special=True).decode(errors="replace")
 
     def ends_generation(self, token: int) -> bool:
         """Say whether the model means to stop with this token."""
@@ -140,6 +149,10 @@ class Model:
     def close(self) -> None:
         """Give the memory back; the model is unusable afterwards."""
         lib.llama_model_free(self._model)
+
+    def _has(self, key: str) -> bool:
+        """Whether the file says anything of that key."""
+        return int(lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)) >= 0
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:
         room = 64
