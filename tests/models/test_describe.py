@@ -50,6 +50,17 @@ def test_everything_is_described() -> None:
     )
 
 
+@pytest.mark.parametrize("plain", [None, ["a list"]])
+def test_the_template_for_chats_may_be_there_by_its_name_alone(plain: object) -> None:
+    """Beside others, of which none is for chats."""
+    named = {
+        "tokenizer.chat_template": plain,
+        "tokenizer.chat_template.tool_use": "{{ tools }}",
+        "tokenizer.chat_template.default": TEMPLATE,
+    }
+    assert described(model_bytes(named)).chat_template == TEMPLATE
+
+
 def test_what_may_be_left_out_has_llama_cpps_defaults() -> None:
     """As many key/value heads as heads; no name but the file's; no quantization named."""
     info = described(

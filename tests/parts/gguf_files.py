@@ -267,7 +267,14 @@ UNFIT = (
     Corruption("no_tokenizer", _with({"tokenizer.ggml.model": None}), "has no tokenizer"),
     Corruption("no_vocabulary", _with({_TOKENS: None}), "has no tokenizer"),
     Corruption("base_model", _with({_TEMPLATE: None}), "has no chat template"),
-    Corruption("blank_template", _with({_TEMPLATE: " \n"}), "has no chat template"),
+    Corruption("blank_template", _with({_TEMPLATE: " \n"}), "has an empty chat template"),
+    Corruption("list_of_templates", _with({_TEMPLATE: ["a", "b"]}), "has a list where its chat"),
+    Corruption("number_of_templates", _with({_TEMPLATE: 2}), "has a number where its chat"),
+    Corruption(
+        "templates_for_tools",
+        _with({_TEMPLATE: None, f"{_TEMPLATE}.tool_use": TEMPLATE}),
+        "has chat templates for other uses",
+    ),
     Corruption("endless_template", _with({_TEMPLATE: "x" * 300_000}), "of 300,000 characters"),
     Corruption("endless_text", _with({_TEMPLATE: "x" * 5_000_000}), "too much text in the value"),
 )

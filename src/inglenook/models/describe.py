@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from inglenook.models.chattemplate import chat_template
 from inglenook.models.ggml_types import FILE_TYPES, REPACKED_TYPES
 from inglenook.models.header import (
     FLOAT32,
@@ -54,7 +55,6 @@ _MAX_CONTEXT = 2**27
 _MAX_WIDTH = 2**20
 _MAX_HEADS = 4096
 _MAX_EXPERTS = 4096
-_MAX_TEMPLATE_CHARS = 256 * 1024
 _MAX_NAME_CHARS = 80
 
 
@@ -93,7 +93,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
             metadata, f"{attention}.value_length", _MAX_WIDTH, default=head_length
         ),
         vocab_size=_vocab_size(metadata),
-        chat_template=_chat_template(metadata),
+        chat_template=chat_template(metadata),
         parameter_count=sum(tensor.elements for tensor in header.tensors),
         weights_bytes=_weights_bytes(header.tensors),
     )
@@ -232,15 +232,6 @@ def _vocab_size(metadata: Mapping[str, Value]) -> int:
         ):
             raise BadModelError(f"is damaged: its vocabulary's {name} do not match its tokens")
     return tokens.length
-
-
-def _chat_template(metadata: Mapping[str, Value]) -> str:
-    template = metadata.get("tokenizer.chat_template")
-    if not isinstance(template, str) or not template.strip():
-        raise BadModelError("has no chat template, as base models have not", CHOOSE_ANOTHER)
-    if len(template) > _MAX_TEMPLATE_CHARS:
-        raise BadModelError(f"has a chat template of {len(template):,} characters", CHOOSE_ANOTHER)
-    return template
 
 
 def _quantization(metadata: Mapping[str, Value]) -> str:
