@@ -49,6 +49,9 @@ _FORMS: Final = [Form(parts, tools) for parts, tools in product((False, True), _
 #: Python's own way to show a part, which no model was taught.
 _SHOWN_PART: Final = "{'type': 'text'"
 
+#: Days that have nothing in common.
+_MOMENTS_S: Final = (981_173_106.0, 1_353_594_752.0)
+
 #: Kinds of conversation that are kept in mind; a household has a handful.
 _KEPT: Final = 256
 
@@ -58,6 +61,7 @@ class Fitting:
 
     Attributes:
         form: How it is given messages.
+        tells_date: It writes what day it is into prompts, or into those without a system message.
     """
 
     def __init__(self, template: JinjaTemplate) -> None:
@@ -69,12 +73,12 @@ class Fitting:
         self._template = template
         self._words = _words_for(template.source)
         self._find = lru_cache(_KEPT)(self._find_arrangement)
-        # The first of those that do best.
-        self.form = max(_FORMS, key=lambda form: sum(self._is_kept(each, form) for each in _COMMON))
+        self.form = self._find_form()
         if not self._is_kept("u", self.form):
             # In its own words, if it has any.
             self.write("u")
             raise TemplateRefused("it leaves out what is asked")
+        self.tells_date = self.dates("u") or self.dates("su")
 
     def fit(self, messages: Sequence[ChatMessage], asked: Asked = PLAIN) -> Arranged:
         """Put a conversation so that the template takes all of it; nearly always as it is.
@@ -108,6 +112,34 @@ class Fitting:
         """
         return self._template.write(self.marked(shape), asked, self.form)
 
+    def dates(self, shape: str) -> bool:
+        """Whether the prompt of such a conversation is another one on another day."""
+        try:
+            messages = arranged(self.marked(shape), self.arrangement(shape)).messages
+            prompts = {
+                self._template.write(messages, Asked(moment_s=moment_s), self.form)
+                for moment_s in _MOMENTS_S
+            }
+        except TemplateRefused:
+            return False
+        return len(prompts) > 1
+
+    def tells_tools(self) -> bool:
+        """Whether it writes tools that it is given into the prompt."""
+        words = _words(self._words)
+        function = {
+            "name": next(words),
+            "description": next(words),
+            "parameters": {"type": "object", "properties": {}, "required": []},
+        }
+        tools = [{"type": "function", "function": function}]
+        asked = [ChatMessage("user", next(words))]
+        try:
+            prompt = self._template.write_with(asked, tools, PLAIN, self.form)
+        except TemplateRefused:
+            return False
+        return function["name"] in prompt
+
     def marked(self, shape: str) -> list[ChatMessage]:
         """A conversation of that shape, with a word in each message that no template has."""
         return [
@@ -122,6 +154,17 @@ class Fitting:
         return all(word in said for m in messages for word in m.content.split()) and not (
             self.form.parts and _SHOWN_PART in prompt
         )
+
+    def _find_form(self) -> Form:
+        """The first of those with which it keeps most."""
+        most, best = -1, _FORMS[0]
+        for form in _FORMS:
+            kept = sum(self._is_kept(shape, form) for shape in _COMMON)
+            if kept > most:
+                most, best = kept, form
+            if most == len(_COMMON):
+                break
+        return best
 
     def _is_kept(self, shape: str, form: Form) -> bool:
         self.form = form
