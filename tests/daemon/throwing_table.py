@@ -109,6 +109,8 @@ AT: dict[str, tuple[str, ...]] = {
         "serving.desk:Desk.news",
         "serving.desk:Desk.over",
         "serving.desk:Desk.progressed",
+        "serving.dating:Dating.__init__(moment)",
+        "serving.dating:Dating.began",
         "serving.desk:Desk.submit",
         "serving.job:Job.__init__(now)",
         "serving.job:Job.added",
@@ -243,7 +245,9 @@ AT: dict[str, tuple[str, ...]] = {
         "auth.allowlist:Allowlist.watch(on_change)",
         "gateway.phones:Phones.drop",
         "serving.ahead:ReadAhead.forget",
+        "serving.dating:Dating.forget",
         "serving.desk:Desk.forget_device",
+        "serving.desk:Desk.purge",
         "serving.publisher:Publisher.dropped",
         "serving.publisher:Publisher.purge",
         "serving.recorder:Recorder.forget",
@@ -367,6 +371,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "serving.publisher:Publisher.run",
         "daemon.reload:Reload.run",
         "serving.journal_schema:make_tables",
+        "serving.dating:Dating.load",
     ),
     (
         "daemon.box:Daemon.urls",
@@ -376,6 +381,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "governor.zones:find_coolers",
         "power.sleeper:Sleeper.run",
         "serving.recorder:Recorder.run",
+        "serving.dating:Dating.run",
         "daemon.tlsdoor:TlsDoor.run",
     ),
     (
@@ -431,6 +437,7 @@ ENDING: tuple[tuple[str, ...], ...] = (
     (
         "discovery.link:OnLink.close",
         "serving.desk:Desk.stop",
+        "serving.dating:Dating.write",
         "serving.journal_log:JournalLog.close",
     ),
     (
@@ -470,6 +477,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "auth.identity:server_id",
         "config.load:load_config",
         "daemon.box:Daemon.run",
+        "daemon.dates:open_dating",
         "daemon.doors:control_door",
         "daemon.doors:front_door",
         "daemon.heap:keep_heap_small",

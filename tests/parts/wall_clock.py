@@ -23,6 +23,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(clock, now);
     if (clock == CLOCK_REALTIME) now->tv_sec += offset();
+    if (clock == CLOCK_BOOTTIME && getenv("WALL_CLOCK_GOES_ON")) now->tv_sec += offset();
     return result;
 }
 
@@ -42,12 +43,13 @@ time_t time(time_t *at) {
 """
 
 
-def wall_clock(scratch: Path, offset_s: int) -> dict[str, str]:
+def wall_clock(scratch: Path, offset_s: int, *, goes_on: bool = False) -> dict[str, str]:
     """Say what a program has to be started with to read another date.
 
     Args:
         scratch: A folder for the library, which a C compiler makes.
         offset_s: What its clock is ahead of ours.
+        goes_on: So much time has passed, and the clock was not set: the board runs for longer, too.
     """
     source, library = scratch / "wall_clock.c", scratch / "wall_clock.so"
     source.write_text(_SOURCE)
@@ -55,4 +57,5 @@ def wall_clock(scratch: Path, offset_s: int) -> dict[str, str]:
     subprocess.run(
         [*compiler.split(), "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True
     )
-    return {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET_S": str(offset_s)}
+    environ = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET_S": str(offset_s)}
+    return environ | ({"WALL_CLOCK_GOES_ON": "1"} if goes_on else {})

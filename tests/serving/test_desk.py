@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from inglenook.errors import Code, Problem
 from inglenook.serving import desk as desk_module
 from inglenook.serving import recorder as recorder_module
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
+from inglenook.serving.dating import Dating
 from inglenook.serving.desk import Desk
 from inglenook.serving.journal import Journal
 from inglenook.serving.limits import ServingLimits
+from inglenook.serving.moments import Moment
 from inglenook.serving.places import Load
 from inglenook.serving.recorder import Recorder
 from inglenook.serving.response import Outcome, Reason, Response, Status
@@ -45,6 +48,7 @@ async def open_desk(
     max_active: int = 4,
     journal: Journal | None = None,
     heard: list[tuple[Status, int]] | None = None,
+    dating: Dating | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk at work, with a journal if there is one or a folder for it; stopped at the end.
 
@@ -64,6 +68,7 @@ async def open_desk(
         max_active=max_active,
         on_change=lambda: None,
         on_over=over,
+        dating=dating,
     )
     engine.on_change = desk.engine_changed
     await desk.restore(lambda _device_id: True)
@@ -1053,6 +1058,56 @@ async def test_what_is_typed_while_the_model_loads_is_read_as_soon_as_it_is_ther
         engine.come_back()
         assert engine.told == ["start", "prepare"]
     assert engine.prepares[0].messages[-1].content == "Why"
+
+
+#: Before midnight, after it in the same boot, and after a reboot.
+EVENING, NIGHT = Moment(1.8e9, 1000.0, "A"), Moment(1.8e9 + 600, 1600.0, "A")
+MORNING = Moment(1.8e9 + 9 * 3600, 20.0, "B")
+
+
+async def test_a_conversation_has_one_date_over_midnight_and_a_restart(tmp_path: Path) -> None:
+    """What is asked, what is typed and what goes on after a death; a new one has its own."""
+    for moment in (EVENING, NIGHT, MORNING):
+        engine = FakeEngine()
+        engine.state = replace(engine.state, dated=True)
+        dating = Dating(tmp_path / "prefix" / "dates", partial(itemgetter(0), [moment]))
+        async with open_desk(engine, tmp_path, dating=dating) as desk:
+            first = desk.submit("ada", ask("Hi"))
+            desk.prepare("ben", half_typed("Wh"), lambda: None)
+            second = desk.submit("ben", half_typed("Why?"))
+            engine.step(3)
+            engine.die()
+            engine.come_back()
+            engine.step(30)
+            await until_over(first, second)
+        assert {order.moment_s for order in engine.orders if len(order.messages) == 1} == {
+            moment.wall_s
+        }
+        assert {order.moment_s for order in engine.prepares} == {EVENING.wall_s}
+        assert {order.moment_s for order in engine.orders if len(order.messages) == 3} == {
+            EVENING.wall_s
+        }
+        assert len(engine.orders) == 4
+
+
+async def test_when_conversations_began_is_forgotten_with_all_else(tmp_path: Path) -> None:
+    """In memory and on the disk, once a device is shut out or the cache is emptied."""
+    path = tmp_path / "prefix" / "dates"
+    moments = [EVENING]
+    engine = FakeEngine()
+    engine.state = replace(engine.state, dated=True)
+    async with open_desk(engine, dating=Dating(path, lambda: moments[-1])) as desk:
+        desk.submit("ada", half_typed("Why?"))
+        moments.append(NIGHT)
+        desk.submit("ada", half_typed("Why?"))
+        desk.forget_device("cy")
+        desk.submit("ada", half_typed("Why?"))
+        times = [order.moment_s for order in engine.orders]
+        assert times == [EVENING.wall_s, EVENING.wall_s, NIGHT.wall_s]
+        desk.purge()
+        engine.step(40)
+    assert not await asyncio.to_thread(path.exists)
+    assert engine.purges == 2
 
 
 async def test_the_engine_forgets_everything_when_a_device_is_forgotten() -> None:

@@ -15,6 +15,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.identity import KeptNames
 from inglenook.config import Config
 from inglenook.daemon.account import state_of, status_line
+from inglenook.daemon.dates import open_dating
 from inglenook.daemon.doors import control_door, front_door
 from inglenook.daemon.governing import Governing
 from inglenook.daemon.lasting import BackgroundJob, lasting, once
@@ -80,7 +81,7 @@ class Daemon:
             pace: When the governor looks at the board.
             systemd: What it handed over, and hears of us.
             reread: Reads the settings anew, for `reload`; blocks, raises a ConfigError.
-            clock: By which the certificate is good or not.
+            clock: By which the certificate is good or not, and conversations begin.
         """
         self.stop = asyncio.Event()
         self.reload = asyncio.Event()
@@ -103,6 +104,7 @@ class Daemon:
             max_active=config.engine.max_sequences,
             on_change=self._changed,
             on_over=self._metrics.answered,
+            dating=open_dating(config, clock),
         )
         self._governing = Governing(config, self._supervisor, self._desk, self._news.set, pace)
         self._phones = Phones(self._knocked)
@@ -317,7 +319,7 @@ class Daemon:
         """
         freed_bytes = await asyncio.to_thread(remove_blocks, self._config.state_dir)
         # Last: the engine removes what it has written meanwhile, too.
-        self._supervisor.purge()
+        self._desk.purge()
         return freed_bytes
 
     def _engine_changed(self, state: EngineState) -> None:

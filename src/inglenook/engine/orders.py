@@ -189,6 +189,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
         threads: Compute threads in use.
         load_s: How long loading took, warm-up included.
         model_id: See `EngineState.model_id`.
+        dated: See `EngineState.dated`.
     """
 
     context_tokens: int
@@ -196,6 +197,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     threads: int
     load_s: float
     model_id: str = ""
+    dated: bool = False
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -353,6 +355,7 @@ class EngineState:
         threads: Compute threads it was loaded with; 0 until it is ready.
         model_id: Tells one model file from another by what is in it, whatever it is called; empty
             until it is ready. Tokens of one file mean nothing to another.
+        dated: Its template tells the model the date.
     """
 
     phase: Phase
@@ -363,6 +366,7 @@ class EngineState:
     request_tokens_max: int = 0
     threads: int = 0
     model_id: str = ""
+    dated: bool = False
 
 
 class Sink(Protocol):

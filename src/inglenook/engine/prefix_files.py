@@ -1,8 +1,8 @@
 """The folder of the prefix cache's files: what is ours in it, and how to empty it. Kind: hands.
 
 One folder in it for each fingerprint, named by its hex digits; in that one file for each block,
-named by its key, or a temporary one that was never finished. Whatever is named otherwise is not
-ours and left alone.
+named by its key, or a temporary one that was never finished. Beside them lies what the daemon keeps
+of when conversations began. Whatever is named otherwise is not ours and left alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 
 BLOCK_SUFFIX = ".kv"
 TEMPORARY_SUFFIX = ".tmp"
+
+#: When the conversations began of which there are blocks.
+DATES_FILE = "dates"
 
 _FOLDER = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[0-9a-f]{32}\.(kv|tmp)")
@@ -34,7 +37,7 @@ def folder_bytes(folder: Path) -> dict[str, int]:
 
 
 def purge_folder(folder: Path) -> int:
-    """Remove the files of all fingerprints; no engine may be writing there.
+    """Remove the files of all fingerprints, and the dates; no engine may be writing there.
 
     Returns:
         How many bytes they had.
@@ -48,6 +51,7 @@ def purge_folder(folder: Path) -> int:
         path.unlink(missing_ok=True)
         parents.add(path.parent)
         freed_bytes += status.st_size
+    (folder / DATES_FILE).unlink(missing_ok=True)
     for parent in parents:
         # Somebody else's file may be in it.
         with contextlib.suppress(OSError):

@@ -367,6 +367,7 @@ class Supervisor:
                         request_tokens_max=event.request_tokens_max,
                         threads=event.threads,
                         model_id=event.model_id,
+                        dated=event.dated,
                     )
                 )
                 self._send_purge()

@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.engine.orders import Engine, EngineState, Phase
@@ -17,6 +19,7 @@ from inglenook.guarded import Guard
 from inglenook.restarting import HEART_TRIES, keep_running
 from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.ahead import Preparation, ReadAhead
+from inglenook.serving.dating import Dating
 from inglenook.serving.job import Job
 from inglenook.serving.journal import Opening, Saved
 from inglenook.serving.limits import ServingLimits
@@ -47,6 +50,7 @@ class Desk:
         max_active: int,
         on_change: Callable[[], None],
         on_over: Callable[[Status, Outcome], None] = lambda _status, _outcome: None,
+        dating: Dating | None = None,
     ) -> None:
         """Take charge of ``engine``; whoever owns it calls `engine_changed` on every new state.
 
@@ -57,6 +61,7 @@ class Desk:
             max_active: Answers that may be written at once until `limit` says otherwise.
             on_change: Hears that `load` may have changed, synchronously.
             on_over: Hears how each answer ended, synchronously.
+            dating: Knows when conversations began; by default, those of this life.
         """
         self._settings = settings
         self._engine = engine
@@ -69,6 +74,7 @@ class Desk:
         self._shelf = Shelf(settings.resume_ttl_s, settings.unread_grace_s)
         self._numbers = itertools.count(1)
         self._ahead = ReadAhead(engine, self._numbers)
+        self._dating = dating or Dating()
         self._publisher = Publisher(
             recorder, self._shelf, self._now, self._everything, self._broken
         )
@@ -128,6 +134,7 @@ class Desk:
         response_id = f"r_{secrets.token_urlsafe(12)}"
         response = Response(response_id, device_id, model, self._now())
         start = start_order(request, profile_for(model), secrets.randbits(32))
+        start = msgspec.structs.replace(start, moment_s=self._dating.began(start.messages))
         self._publisher.opening(Opening(response_id, device_id, idempotency_key, model, start))
         self._shelf.add(response, idempotency_key)
         self._occupied.set()
@@ -169,6 +176,8 @@ class Desk:
         if not self._ahead.may_take(device_id):
             raise Problem(Code.BUSY, "The box has no time to read ahead just now.")
         order = prepare_order(request, profile_for(self._engine.state.model))
+        moment_s = self._dating.began(order.messages, typing=True)
+        order = msgspec.structs.replace(order, moment_s=moment_s)
         preparation = self._ahead.take(device_id, order, on_over)
         self._changed()
         return preparation
@@ -213,6 +222,11 @@ class Desk:
             self._drop(response)
         self._publisher.purge()
         self._ahead.forget(device_id)
+        self.purge()
+
+    def purge(self) -> None:
+        """Forget what is kept of conversations for later; answers under way go on."""
+        self._dating.forget()
         self._engine.purge()
 
     def engine_changed(self, state: EngineState) -> None:
@@ -220,6 +234,7 @@ class Desk:
 
         What was begun waits, whatever that is: a model's file that is gone may come back.
         """
+        self._dating.needed = state.dated or self._dating.needed
         self._pump()
 
     async def restore(self, is_welcome: Callable[[str], bool]) -> None:
@@ -230,6 +245,8 @@ class Desk:
                 is removed: they may have been shut out while nobody was here to hear of it.
         """
         self._is_welcome = is_welcome
+        with Guard("reading dates"):
+            await self._dating.load()
         self._take_back(*await self._recorder.load())
 
     async def run(self) -> None:
@@ -240,12 +257,17 @@ class Desk:
                 tidy = tasks.create_task(tidying, name="desk-tidy")
                 caring = keep_running("bringing answers onto the disk", self._look_after_disk)
                 disk = tasks.create_task(caring, name="desk-disk")
+                dating = keep_running("keeping dates", self._dating.run)
+                dates = tasks.create_task(dating, name="desk-dates")
                 await keep_running("publishing answers", self._publisher.run, tries=HEART_TRIES)
                 if not self._recorder.keeps:
                     await self._end_all(shutting_down())
                 tidy.cancel()
                 disk.cancel()
+                dates.cancel()
         finally:
+            with Guard("keeping dates"):
+                await self._dating.write()
             await self._close_recorder()
 
     async def _close_recorder(self) -> None:
@@ -292,7 +314,7 @@ class Desk:
                 self._on_over(*job.ending)
         if self._shelf.get(job.response.response_id) is None:
             # Its device was forgotten, and the engine has kept it just now.
-            self._engine.purge()
+            self.purge()
         self.news(job)
         self._pump()
 
@@ -365,7 +387,7 @@ class Desk:
             self._publisher.dropped(response_id)
         if restored.unwelcome:
             self._publisher.purge()
-            self._engine.purge()
+            self.purge()
         for job in restored.jobs:
             self._places.returns(job)
         if len(self._shelf):

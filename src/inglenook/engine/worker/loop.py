@@ -125,7 +125,16 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
     )
     prompts.tokens_max = batcher.request_tokens_max
     load_s = time.perf_counter() - started_s
-    pipe.send(Ready(context.cells, batcher.request_tokens_max, threads, load_s, model_id))
+    pipe.send(
+        Ready(
+            context.cells,
+            batcher.request_tokens_max,
+            threads,
+            load_s,
+            model_id,
+            prompts.template.fitting.tells_date,
+        )
+    )
     return Work(
         pipe,
         batcher,

@@ -1,0 +1,23 @@
+"""Where it is kept when conversations began: with what is kept of them. Kind: hands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inglenook.config import Config
+from inglenook.daemon.tlsdoor import Clock
+from inglenook.engine.prefix_files import DATES_FILE
+from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.serving.dating import Dating
+from inglenook.serving.moments import Moment, read_moment
+
+
+def open_dating(config: Config, clock: Clock) -> Dating:
+    """Know when conversations began, by this clock; on the disk only if conversations are, too."""
+
+    def moment() -> Moment:
+        return replace(read_moment(), wall_s=clock.wall_s(), boottime_s=clock.boottime_s())
+
+    if config.cache.disk_bytes == 0:
+        return Dating(None, moment)
+    return Dating(config.state_dir / PREFIX_FOLDER / DATES_FILE, moment)
