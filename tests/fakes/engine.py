@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inglenook.engine.orders import (
+    Adjustment,
     Ended,
     EngineState,
     Finish,
@@ -44,9 +45,9 @@ class Writing:
     def __post_init__(self) -> None:
         self._text = TextAssembler(self.start.stop)
 
-    def begin(self, *, thinking: bool) -> None:
+    def begin(self, *, thinking: bool, adjustments: tuple[Adjustment, ...] = ()) -> None:
         """Do what the real engine does first: tell all text that an engine before it has made."""
-        self.sink.started(Started(self.start.job, PROMPT_TOKENS, thinking))
+        self.sink.started(Started(self.start.job, PROMPT_TOKENS, thinking, adjustments))
         if self.start.produced:
             self.produced = list(self.start.produced)
             pieces = [self._text.push(self.script[token] or b"") for token in self.produced]
@@ -89,6 +90,7 @@ class FakeEngine:
         on_change: Hears every new state; a desk's `engine_changed`.
         scripts: What it writes, by the last message of the question; else `LETTERS`.
         thinking: Whether every prompt has opened ``<think>`` already.
+        adjustments: What was done to every conversation.
     """
 
     def __init__(self, *, scripts: Mapping[str, Script] | None = None, model: str = "tiny") -> None:
@@ -103,6 +105,7 @@ class FakeEngine:
         self.on_change: Callable[[EngineState], None] = lambda _state: None
         self.scripts = dict(scripts or {})
         self.thinking = False
+        self.adjustments: tuple[Adjustment, ...] = ()
 
     def start(self, start: Start, sink: Sink) -> None:
         """See `Engine.start`."""
@@ -111,7 +114,7 @@ class FakeEngine:
         self.orders.append(start)
         writing = Writing(start, sink, self.scripts.get(start.messages[-1].content, LETTERS))
         self.running[start.job] = writing
-        writing.begin(thinking=self.thinking)
+        writing.begin(thinking=self.thinking, adjustments=self.adjustments)
 
     def cancel(self, job: int) -> None:
         """See `Engine.cancel`; the next step reports it."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 
+from inglenook.engine.orders import Adjustment
 from inglenook.errors import Code, Problem
 from inglenook.gateway.inference import DEFAULT_MAX_TOKENS
 from inglenook.serving.limits import ServingLimits
@@ -95,6 +96,23 @@ def test_a_real_answer_is_no_longer_than_was_asked(box: Box, token: str) -> None
 
     assert (told["answer"], told["finish_reason"]) == ("The capital of", "length")
     assert told["usage"]["completion_tokens"] == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_header_says_what_was_done_to_the_conversation(
+    client: Client, stream: bool
+) -> None:
+    """If anything was."""
+    engine = client.home.engine
+    for adjustments, header in (
+        ((), None),
+        ((Adjustment.SYSTEM_FOLDED, Adjustment.MERGED), "system_folded, messages_merged"),
+    ):
+        engine.adjustments = adjustments
+        asking = await client.begin(stream=stream)
+        engine.step(27)
+        reply = await asking.reply()
+        assert reply.headers.get("Inglenook-Adjustments") == header
 
 
 async def test_an_answer_that_nobody_reads_along_is_bounded(client: Client) -> None:

@@ -124,6 +124,17 @@ def test_channels_are_told_apart() -> None:
     ]
 
 
+def test_what_was_done_to_a_conversation_is_told_with_its_beginning() -> None:
+    """Nothing, nearly always."""
+    for adjustments in ((), ("system_folded", "messages_merged")):
+        growing = Growing()
+        growing.response.adjustments = adjustments
+        reading = asked(growing)
+        growing.begin()
+        [created] = told(reading)
+        assert created["adjustments"] == adjustments
+
+
 def test_a_resumed_reading_is_told_no_beginning() -> None:
     """The phone has seen it, on another connection; a place in the queue it may still hear."""
     growing = Growing()

@@ -36,6 +36,9 @@ _END_S: Final = 5.0
 #: How long a client may take to read what was sent.
 _SEND_S: Final = 15.0
 
+#: A header with what was done to the conversation; docs/protocol.md has the words.
+ADJUSTMENTS: Final = "Inglenook-Adjustments"
+
 _PLAIN: Final = "text/plain; charset=utf-8"
 
 #: Ends of an answer that was not broken off: as the model, or as `max_tokens`, would have it.
@@ -90,7 +93,8 @@ async def inference(request: web.Request) -> web.StreamResponse:
                 _raise_if_not_begun(response)
                 desk.cancel(response)
                 await watch.over(asyncio.get_running_loop().time() + _END_S)
-            return web.json_response(_result(response, in_time=in_time))
+            result = _result(response, in_time=in_time)
+            return web.json_response(result, headers=_adjustments(response))
     finally:
         # If the client hung up, nobody will ever read this answer; else it has ended anyway.
         desk.cancel(response)
@@ -197,6 +201,12 @@ def _finish_reason(response: Response, *, in_time: bool) -> str:
     return "timeout"
 
 
+def _adjustments(response: Response) -> dict[str, str]:
+    """Say what was done to the conversation, if anything was."""
+    told = ", ".join(response.adjustments)
+    return {ADJUSTMENTS: told} if told else {}
+
+
 async def _stream(request: web.Request, watch: _Watch, until: float) -> web.StreamResponse:
     """Send the answer's text as it comes.
 
@@ -208,6 +218,8 @@ async def _stream(request: web.Request, watch: _Watch, until: float) -> web.Stre
     whole = False
     try:
         async for text in _texts(watch, until):
+            if not stream.prepared:
+                stream.headers.update(_adjustments(response))
             await _send(request, stream, text)
         if not response.status.over:
             _raise_if_not_begun(response)

@@ -48,7 +48,14 @@ class Reading:
             return messages
         if not self._created and self.request_id is not None:
             self._created = True
-            messages.append(Created(self.request_id, response.response_id, response.model))
+            messages.append(
+                Created(
+                    self.request_id,
+                    response.response_id,
+                    response.model,
+                    adjustments=response.adjustments,
+                )
+            )
         for piece in response.after(self._seq, TEXT_BYTES_MAX):
             self._seq = piece.seq
             messages.append(

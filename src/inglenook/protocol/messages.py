@@ -105,12 +105,13 @@ class Queued(msgspec.Struct, frozen=True, tag="response.queued"):
 
 
 class Created(msgspec.Struct, frozen=True, tag="response.created"):
-    """The model has begun."""
+    """The model has begun; ``adjustments`` say what its chat template made necessary."""
 
     id: str
     response_id: str
     model: str
     trimmed_messages: int = 0
+    adjustments: tuple[str, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, tag="response.delta"):

@@ -136,6 +136,7 @@ class Job:
         if self.over:
             return
         self._prompt_tokens = event.prompt_tokens
+        self.response.adjustments = event.adjustments
         self._splitter = ThinkSplitter(thinking=event.thinking)
         if not self._begun:
             self._begun = self._begins = True

@@ -161,6 +161,7 @@ class Response:
         model: Short name of the model that writes it.
         opened: Readers may be told of it; until then it could still be lost without a trace.
         place: Set while it waits.
+        adjustments: What was done to its conversation, see `Started.adjustments`.
         outcome: Set when it is over.
         ended_at: Monotonic seconds; set when it is over.
         unread_since: Since when nobody has been reading along; None while somebody is.
@@ -174,6 +175,7 @@ class Response:
         self.opened = False
         self.status = Status.QUEUED
         self.place: Place | None = None
+        self.adjustments: tuple[str, ...] = ()
         self.outcome: Outcome | None = None
         self.ended_at: float | None = None
         self.unread_since: float | None = now
