@@ -8,6 +8,7 @@ import pytest
 
 from inglenook.models.starter import STARTER
 from tests.cli.conftest import Inglenook
+from tests.engine.worker.templates import HOPELESS, PICKY
 from tests.parts.gguf_files import corrupt_variants, model_bytes, small_model
 from tests.parts.prefix_folder import fill
 
@@ -138,6 +139,11 @@ def test_a_file_is_examined_by_name(inglenook: Inglenook, tmp_path: Path) -> Non
     assert facts["file"] == str(path)
     assert facts["name"] == "Small Test Model"
     assert facts["context"] == "256 tokens"
+    assert facts["system"] == "message  known to the chat template"
+    assert facts["turns"] == "in any order"
+    assert facts["date"] == "not in the prompt"
+    assert facts["default"] == "prompt  15 tokens for a question of one word"
+    assert facts["begins"] == "with     <s>"
 
 
 def test_a_files_own_words_cannot_command_the_terminal(
@@ -185,3 +191,39 @@ def test_pulling_what_is_there_prints_its_path(
     ran = inglenook("model", "pull", "starter", "--config", str(settings))
 
     assert (ran.returncode, ran.out) == (0, f"{starter_model}\n")
+
+
+def test_what_a_template_needs_is_said_beforehand(inglenook: Inglenook, tmp_path: Path) -> None:
+    """One of Gemma 2's kind: no system message, and questions and answers in turn."""
+    path = tmp_path / "some.gguf"
+    path.write_bytes(model_bytes({"tokenizer.chat_template": PICKY["refuses system"]}))
+
+    out = inglenook("model", "info", str(path)).out
+
+    assert "unknown to the chat template: the words stand before the first question" in out
+    assert "questions and answers must alternate: neighbours are merged" in out
+
+
+@pytest.mark.parametrize("command", ["info", "use"])
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        (HOPELESS["nothing of a question"], "it leaves out what is asked"),
+        (HOPELESS["raises"], "not for chats"),
+        ("{% for %}", "Expected an expression"),
+    ],
+)
+def test_a_template_that_takes_no_question_is_refused_here(
+    inglenook: Inglenook, tmp_path: Path, config: Path, command: str, template: str, why: str
+) -> None:
+    """In words for its owner, who can do something about it; and the settings stay as they are."""
+    path = tmp_path / "some.gguf"
+    path.write_bytes(model_bytes({"tokenizer.chat_template": template}))
+    before = config.read_text()
+
+    ran = inglenook("model", command, str(path))
+
+    assert ran.returncode == 1
+    assert f"{path}: the model's chat template does not work: {why}" in ran.err
+    assert "choose another model" in ran.err
+    assert config.read_text() == before

@@ -559,6 +559,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "engine.cores:allowed_cores",
         "engine.cores:compute_cores",
         "engine.cores:pin_to",
+        "engine.examining:examine_template",
         "engine.measure:Gauge.__init__(on_loading)",
         "engine.measure:Gauge.load",
         "engine.measure:Gauge.measure",

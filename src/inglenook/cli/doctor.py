@@ -21,13 +21,16 @@ from inglenook.cli.sharing import shared_ports
 from inglenook.cli.sleep import sleep_lines, suspend_test
 from inglenook.cli.status import ask_once
 from inglenook.cli.surroundings import disk, mdns, ports
+from inglenook.cli.templatelines import template_summary
 from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
 from inglenook.cli.vitals import cores, examine, outlook
 from inglenook.config import Config, load_config
 from inglenook.daemon.loading import make_load, model_path
 from inglenook.daemon.statefolder import holder_of
+from inglenook.engine.examining import examine_template
 from inglenook.engine.prefix_files import folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
+from inglenook.engine.templatefacts import TemplateUnfit
 from inglenook.errors import StartupError
 from inglenook.governor.limits import Capacity
 from inglenook.models.board import read_board
@@ -151,7 +154,7 @@ def _model(config: Config, daemon: _Daemon) -> tuple[ModelInfo | None, list[Line
     except StartupError as exc:
         return None, [fix("model", str(exc))]
     what = f"{info.name}, {info.quantization}, {format_bytes(info.file_bytes)}"
-    lines = [ok("model", what)]
+    lines = [ok("model", what), _template(info)]
     if not can_map(info.path):
         text = (
             "its file system cannot map files, so it is read into memory, which takes longer; the"
@@ -170,6 +173,13 @@ def _model(config: Config, daemon: _Daemon) -> tuple[ModelInfo | None, list[Line
     else:
         lines.append(ok("engine state", state["engine"]))
     return info, lines
+
+
+def _template(info: ModelInfo) -> Line:
+    facts = examine_template(info.path, info.chat_template)
+    if isinstance(facts, TemplateUnfit):
+        return fix("chat template", f"{facts.why}; choose another model")
+    return ok("chat template", template_summary(facts))
 
 
 def _preflight(config: Config, info: ModelInfo) -> Line:

@@ -15,7 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from inglenook.cli.cache import empty_cache
 from inglenook.cli.output import note, say
+from inglenook.cli.templatelines import template_lines
 from inglenook.config import load_config
+from inglenook.engine.examining import examine_template
+from inglenook.engine.templatefacts import TemplateUnfit
 from inglenook.errors import StartupError
 from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
@@ -100,7 +103,16 @@ def info(args: argparse.Namespace) -> None:
         ("KV cache", f"{per_token} a token (f16)"),
         ("loading", "mapped from the file" if can_map(found.path) else _READ),
     ):
-        say(text, first=f"{label:14}", rest="  ")
+        _row(label, text)
+    facts = examine_template(found.path, found.chat_template)
+    if isinstance(facts, TemplateUnfit):
+        raise StartupError(f"{found.path}: {facts.why}; choose another model")
+    for label, text in template_lines(facts):
+        _row(label, text)
+
+
+def _row(label: str, text: str) -> None:
+    say(text, first=f"{label:16}", rest="  ")
 
 
 def fetch_starter(models_dir: Path) -> Path:

@@ -11,6 +11,8 @@ from inglenook.cli.output import note, say
 from inglenook.cli.servicefiles import CONFIG_FILE, STATE_DIR
 from inglenook.config import Config, load_config, settings_file, user_settings_file
 from inglenook.config.edit import with_setting
+from inglenook.engine.examining import examine_template
+from inglenook.engine.templatefacts import TemplateUnfit
 from inglenook.errors import StartupError
 from inglenook.models.inspect import CHECK_ARGUMENT, inspect_model
 from inglenook.models.starter import STARTER
@@ -22,13 +24,25 @@ def use(args: argparse.Namespace) -> None:
     config = load_config(args.config, os.environ)
     model = _meant(args.model, config.state_dir / "models")
     if model is not None:
-        inspect_model(model, remedy=CHECK_ARGUMENT)
+        _check(model)
     target = args.config or settings_file(os.environ) or user_settings_file(os.environ)
     if target is None:
         raise StartupError("there is no HOME to keep settings in; name a file with --config")
     _write(target, model)
     say(f"{target}: model.path is {model or 'null, the starter model,'} from the next start on")
     note(_how_to_start(config, args.config))
+
+
+def _check(model: Path) -> None:
+    """See that it can be loaded, and chat.
+
+    Raises:
+        StartupError: If it cannot.
+    """
+    info = inspect_model(model, remedy=CHECK_ARGUMENT)
+    facts = examine_template(info.path, info.chat_template)
+    if isinstance(facts, TemplateUnfit):
+        raise StartupError(f"{model}: {facts.why}; choose another model")
 
 
 def _meant(text: str, models_dir: Path) -> Path | None:

@@ -127,18 +127,16 @@ class Fitting:
     def tells_tools(self) -> bool:
         """Whether it writes tools that it is given into the prompt."""
         words = _words(self._words)
-        function = {
-            "name": next(words),
-            "description": next(words),
-            "parameters": {"type": "object", "properties": {}, "required": []},
-        }
+        name, description = next(words), next(words)
+        parameters = {"type": "object", "properties": {}, "required": []}
+        function = {"name": name, "description": description, "parameters": parameters}
         tools = [{"type": "function", "function": function}]
         asked = [ChatMessage("user", next(words))]
         try:
             prompt = self._template.write_with(asked, tools, PLAIN, self.form)
         except TemplateRefused:
             return False
-        return function["name"] in prompt
+        return name in prompt
 
     def marked(self, shape: str) -> list[ChatMessage]:
         """A conversation of that shape, with a word in each message that no template has."""

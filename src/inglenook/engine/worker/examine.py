@@ -1,0 +1,85 @@
+"""Tries a model's chat template, without its weights. Kind: hands.
+
+``python -m inglenook.engine.worker.examine MODEL`` takes the template on its standard input, and
+answers with a line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Literal
+
+from inglenook.engine.orders import ChatMessage
+from inglenook.engine.templatefacts import TemplateFacts, TemplateUnfit, encode
+from inglenook.engine.worker.arranging import SystemAs
+from inglenook.engine.worker.fitting import Fitting
+from inglenook.engine.worker.jinja import TemplateRefused
+from inglenook.engine.worker.llama import Model, ModelRefused
+from inglenook.engine.worker.prompt import PromptMaker
+
+
+def main() -> int:
+    """Answer the parent; the model's path is the first argument."""
+    # What the library prints must not come between.
+    answer = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    answer.write(encode(examine(sys.argv[1], sys.stdin.buffer.read().decode())) + b"\n")
+    sys.stderr.flush()
+    # The library's own tear-down takes time and can assert; the kernel's is enough.
+    os._exit(0)
+
+
+def examine(path: str, template: str) -> TemplateFacts | TemplateUnfit:
+    """Find out how a template is with a model's vocabulary."""
+    try:
+        model = Model(path, lambda _fraction: True, vocab_only=True)
+    except ModelRefused as exc:
+        return TemplateUnfit(str(exc))
+    try:
+        return _facts(model, PromptMaker(model, template))
+    except TemplateRefused as exc:
+        return TemplateUnfit(str(exc))
+    finally:
+        model.close()
+
+
+def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
+    fitting = prompts.template.fitting
+    question, bos = [ChatMessage("user", "Hi")], model.special_text("bos")
+    prompt = prompts.template.render(question).text
+    return TemplateFacts(
+        system=_system(fitting, "su"),
+        late_system=_system(fitting, "suausu"),
+        takes_turns=_is_changed(fitting, "uu") or _is_changed(fitting, "au"),
+        many_turns=_is_taken(fitting, "uau"),
+        parts=fitting.form.parts,
+        tools=fitting.tells_tools(),
+        date="always" if fitting.dates("su") else "default" if fitting.dates("u") else "never",
+        question_tokens=prompts.prompt(question).total,
+        bos=bos if prompt.startswith(bos) else "",
+        thinking="",
+    )
+
+
+def _system(fitting: Fitting, shape: str) -> Literal["known", "folded", "refused"]:
+    if not _is_taken(fitting, shape):
+        return "refused"
+    as_they_are = fitting.arrangement(shape).system is SystemAs.THEY_ARE
+    return "known" if as_they_are else "folded"
+
+
+def _is_taken(fitting: Fitting, shape: str) -> bool:
+    try:
+        fitting.arrangement(shape)
+    except TemplateRefused:
+        return False
+    return True
+
+
+def _is_changed(fitting: Fitting, shape: str) -> bool:
+    return _is_taken(fitting, shape) and fitting.arrangement(shape).weight > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
