@@ -56,6 +56,10 @@ def said(text: str) -> list[ChatMessage]:
             [ADDED],
         ),
         (GREET, "u:U", ["u:U"], []),
+        # No request ends like that, but no engine may end of it.
+        (GREET, "s:S", ["s:S"], []),
+        (ONE, "s:S s:T", ["s:S\nT"], [JOINED]),
+        (USER, "u:U s:S", ["u:U", "u:S"], [FOLDED]),
         (MERGE, "u:U u:V", ["u:U\n\nV"], [MERGED]),
         (MERGE, "u:U u:V a:A a:B u:", ["u:U\n\nV", "a:A\n\nB", "u:"], [MERGED]),
         # The second is being typed: its words come behind the border.

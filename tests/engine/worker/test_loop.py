@@ -53,6 +53,7 @@ from inglenook.engine.worker.loop import _load, serve
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.prefix.store import Store
+from tests.engine.worker.templates import HOPELESS
 from tests.engine.worker.toy import ENDLESS_TOKENS, FIRST_BYTE
 from tests.engine.worker.writing import order
 
@@ -488,11 +489,14 @@ def test_a_model_that_cannot_be_loaded_is_told_and_is_the_end(
         assert daemon.gone()
 
 
-def test_a_template_that_is_none_fails_the_load(toy_path: Path) -> None:
+@pytest.mark.parametrize("template", ["{% for %}", *HOPELESS.values()])
+def test_a_template_that_is_none_or_takes_no_question_fails_the_load(
+    toy_path: Path, template: str
+) -> None:
     """Before anybody asks."""
     with engine() as daemon:
         daemon.hear(Hello)
-        daemon.send(load_of(toy_path, chat_template="{% for %}"))
+        daemon.send(load_of(toy_path, chat_template=template))
         assert "chat template does not work" in daemon.hear(LoadFailed).why
         assert daemon.gone()
 

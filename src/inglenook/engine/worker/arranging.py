@@ -86,8 +86,8 @@ def arranged(messages: Sequence[ChatMessage], arrangement: Arrangement) -> Arran
         result = [*(message for message in result[:-1] if not is_empty(message)), result[-1]]
         done.append(Adjustment.EMPTY_LEFT_OUT)
     if arrangement.greet:
-        at = next(at for at, message in enumerate(result) if message.role != "system")
-        if result[at].role == "assistant":
+        at = _after_system(result)
+        if result[at : at + 1] and result[at].role == "assistant":
             result.insert(at, ChatMessage("user", ""))
             done.append(Adjustment.EMPTY_ADDED)
     if arrangement.merge and (merged := list(_merged(result))) != result:
@@ -96,9 +96,15 @@ def arranged(messages: Sequence[ChatMessage], arrangement: Arrangement) -> Arran
     return Arranged(result, tuple(done))
 
 
+def _after_system(messages: Sequence[ChatMessage]) -> int:
+    """Where the system messages at the beginning end."""
+    roles = [message.role for message in messages]
+    return next((at for at, role in enumerate(roles) if role != "system"), len(roles))
+
+
 def _join_first(messages: list[ChatMessage]) -> tuple[list[ChatMessage], bool]:
     """Make the system messages at the beginning one; says whether there were several."""
-    count = next(at for at, message in enumerate(messages) if message.role != "system")
+    count = _after_system(messages)
     if count < 2:
         return messages, False
     text = _joined(_LINE, *(message.content for message in messages[:count]))
@@ -121,6 +127,8 @@ def _fold(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:
                 yield ChatMessage("user", held)
                 held = ""
             yield message
+    if held:
+        yield ChatMessage("user", held)
 
 
 def _merged(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:

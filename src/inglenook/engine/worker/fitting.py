@@ -49,6 +49,8 @@ _FORMS: Final = [Form(parts, tools) for parts, tools in product((False, True), _
 #: Python's own way to show a part, which no model was taught.
 _SHOWN_PART: Final = "{'type': 'text'"
 
+_LEFT_OUT: Final = "it leaves out a part of what was said, however that is put"
+
 #: Days that have nothing in common.
 _MOMENTS_S: Final = (981_173_106.0, 1_353_594_752.0)
 
@@ -76,7 +78,7 @@ class Fitting:
         self.form = self._find_form()
         if not self._is_kept("u", self.form):
             # In its own words, if it has any.
-            self.write("u")
+            template.write(self._marked("u"), PLAIN, self.form)
             raise TemplateRefused("it leaves out what is asked")
         self.tells_date = self.dates("u") or self.dates("su")
 
@@ -104,18 +106,10 @@ class Fitting:
             raise TemplateRefused(found)
         return found
 
-    def write(self, shape: str, asked: Asked = PLAIN) -> str:
-        """What the template makes of such a conversation of marked words, as it is.
-
-        Raises:
-            TemplateRefused: If it does not take it.
-        """
-        return self._template.write(self.marked(shape), asked, self.form)
-
     def dates(self, shape: str) -> bool:
         """Whether the prompt of such a conversation is another one on another day."""
         try:
-            messages = arranged(self.marked(shape), self.arrangement(shape)).messages
+            messages = arranged(self._marked(shape), self.arrangement(shape)).messages
             prompts = {
                 self._template.write(messages, Asked(moment_s=moment_s), self.form)
                 for moment_s in _MOMENTS_S
@@ -138,20 +132,13 @@ class Fitting:
             return False
         return name in prompt
 
-    def marked(self, shape: str) -> list[ChatMessage]:
+    def _marked(self, shape: str) -> list[ChatMessage]:
         """A conversation of that shape, with a word in each message that no template has."""
         return [
             ChatMessage(_ROLES[letter.lower()], next(words) if letter.islower() else "")
             for words in [_words(self._words)]
             for letter in shape
         ]
-
-    def keeps(self, messages: Sequence[ChatMessage], prompt: str) -> bool:
-        """Whether all marked words are in a prompt."""
-        said = prompt.casefold()
-        return all(word in said for m in messages for word in m.content.split()) and not (
-            self.form.parts and _SHOWN_PART in prompt
-        )
 
     def _find_form(self) -> Form:
         """The first of those with which it keeps most."""
@@ -165,35 +152,42 @@ class Fitting:
         return best
 
     def _is_kept(self, shape: str, form: Form) -> bool:
-        self.form = form
-        return self._loss(self.marked(shape), self.marked(shape), PLAIN) is None
+        marked = self._marked(shape)
+        return self._loss(marked, marked, PLAIN, form) is None
 
     def _find_arrangement(self, shape: str, key: bytes) -> Arrangement | str:
         """What is done to such conversations, or why none of it helps."""
         asked = Asked(msgspec.msgpack.decode(key))
         whys: list[str] = []
         tried: list[Sequence[ChatMessage]] = []
-        marked = self.marked(shape)
+        marked = self._marked(shape)
         for arrangement in ARRANGEMENTS:
             messages = arranged(marked, arrangement).messages
             if messages in tried:
                 continue
             tried.append(messages)
-            why = self._loss(marked, messages, asked)
+            why = self._loss(marked, messages, asked, self.form)
             if why is None:
                 return arrangement
             whys.append(why)
         return whys[0]
 
     def _loss(
-        self, marked: Sequence[ChatMessage], messages: Sequence[ChatMessage], asked: Asked
+        self,
+        marked: Sequence[ChatMessage],
+        messages: Sequence[ChatMessage],
+        asked: Asked,
+        form: Form,
     ) -> str | None:
-        """Why it is not as it should be; None if all is well."""
+        """Why a marked conversation is not to be given like this; None if all of it is kept."""
         try:
-            prompt = self._template.write(messages, asked, self.form)
+            prompt = self._template.write(messages, asked, form)
         except TemplateRefused as exc:
             return exc.why
-        return None if self.keeps(marked, prompt) else "it leaves out a part of it"
+        said = prompt.casefold()
+        words = (word for message in marked for word in message.content.split())
+        shown = form.parts and _SHOWN_PART in prompt
+        return _LEFT_OUT if shown or not all(word in said for word in words) else None
 
 
 def _shape(messages: Sequence[ChatMessage]) -> str:
