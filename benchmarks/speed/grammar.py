@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inglenook.engine.worker.batcher import Batcher
     from inglenook.engine.worker.guide import Guide
     from inglenook.engine.worker.llama import Model
+    from inglenook.engine.worker.thoughts import Thoughts
 
 _CHILD_S = 600.0
 
@@ -84,18 +85,19 @@ def main() -> int:
     path, threads, tokens, number = Path(sys.argv[1]), *map(int, sys.argv[2:])
     model = Model(str(path), lambda _fraction: True)
     context = Context(model, cells=CELLS, kv_type="f16", sequences=4, threads=threads)
-    batcher = Batcher(model, context, sequences=2, budget=StepBudget(0.2))
     maker = PromptMaker(model, inspect_model(path).chat_template)
+    thoughts = maker.template.thoughts
+    batcher = Batcher(model, context, thoughts, sequences=2, budget=StepBudget(0.2))
     question = story(number, tokens)
     messages = [ChatMessage(m["role"], m["content"] + " As JSON.") for m in question.messages]
     prompt, _thinking = maker.tokens(messages)
     sampling = Sampling(0.7, 40, 0.95, 0.05, 1.0, 0.0, 0.0, 64, question.seed)
-    guide = _guide(model)
+    guide = _guide(model, thoughts)
     free_s = kept_s = 0.0
     redrawn = 0
     for kept in (True, False) if number % 2 else (False, True):
         start = Start(int(kept), (), sampling, tokens, (), not kept)
-        batcher.submit(start, list(prompt), thinking=False, guide=guide if kept else None)
+        batcher.submit(start, list(prompt), thoughts.parser(""), guide=guide if kept else None)
         (sequence,) = batcher._line  # noqa: SLF001 its counter is nobody else's business
         assert sequence.answer is not None
         if kept:
@@ -107,7 +109,7 @@ def main() -> int:
     return 0
 
 
-def _guide(model: Model) -> Guide:
+def _guide(model: Model, thoughts: Thoughts) -> Guide:
     from inglenook.engine.worker.grammar import compile_schema
     from inglenook.engine.worker.guide import Guide
     from inglenook.engine.worker.vocabulary import Vocabulary
@@ -116,7 +118,7 @@ def _guide(model: Model) -> Guide:
     for _part in vocabulary.parts():
         pass
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(_SCHEMA))
-    return Guide(model, vocabulary, matcher, thinking=False)
+    return Guide(model, vocabulary, matcher, thoughts, thoughts.parser(""))
 
 
 def _steps_s(batcher: Batcher) -> float:

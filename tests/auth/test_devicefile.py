@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,21 @@ def test_the_file_reads_as_people_expect() -> None:
         ],
         "revoked": ["cd" * 32],
     }
+
+
+def test_a_device_may_have_a_choice_about_thinking() -> None:
+    """It stands there only if somebody made it, so that an older program can read the file."""
+    choosing = replace(ANNA, thinking="512")
+    (entry,) = json.loads(encode(Roster((choosing,))))["devices"]
+    assert entry["thinking"] == "512"
+    assert decode(encode(Roster((choosing,)))).devices == (choosing,)
+
+
+@pytest.mark.parametrize("thinking", ["", "maybe", "0", "1234567", "-5", 512, None])
+def test_no_other_choice_about_thinking_is_taken(thinking: Any) -> None:
+    """A person may have written it."""
+    with pytest.raises(ValueError, match="thinking"):
+        decode(file_of(as_json(thinking=thinking)))
 
 
 def test_the_file_is_indented() -> None:

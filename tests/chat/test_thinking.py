@@ -1,112 +1,97 @@
-"""What a model thinks is told from what it answers, however the text is cut."""
+"""What may be asked of a model's thinking, by whichever of the names that clients use."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from inglenook.chat.thinking import Channel, ThinkSplitter
+from inglenook.chat.request import parse_chat_request
+from inglenook.chat.thinking import ThinkingChoice, choice_in, choice_of
+from inglenook.errors import Code, Problem
 
-
-def split(*pieces: str, thinking: bool = False) -> dict[Channel, str]:
-    splitter = ThinkSplitter(thinking=thinking)
-    texts = dict.fromkeys(Channel, "")
-    for channel, text in (part for piece in pieces for part in splitter.push(piece)):
-        assert text
-        texts[channel] += text
-    for channel, text in splitter.finish():
-        assert text
-        texts[channel] += text
-    return texts
+ON, OFF = ThinkingChoice("on"), ThinkingChoice("off")
 
 
 @pytest.mark.parametrize(
-    ("text", "thinking", "answer"),
+    ("body", "choice"),
     [
-        ("", "", ""),
-        ("Hello.", "", "Hello."),
-        ("<think>Hm.</think>Hello.", "Hm.", "Hello."),
-        ("\n<think>\nHm.\n</think>\n\nHello.\n", "Hm.", "Hello.\n"),
-        ("<think></think>Hello.", "", "Hello."),
-        ("<think>\n\n</think>\n\nHello.", "", "Hello."),
-        ("<think>never closed", "never closed", ""),
-        ("<think>a </think> b </think> c", "a", "b </think> c"),
-        ("Use <think> tags.", "", "Use <think> tags."),
-        ("<thin", "", "<thin"),
-        ("<thinking>no</thinking>", "", "<thinking>no</thinking>"),
-        ("a < b", "", "a < b"),
-        ("<think>1 </thin", "1 </thin", ""),
-        ("<think>x</think><think>y</think>", "x", "<think>y</think>"),
-        (" Hello.", "", " Hello."),
-        ("\n <thin", "", "\n <thin"),
-        ("\n\n", "", "\n\n"),
-        ("<think>x</think>\n\n", "x", ""),
+        ({}, ThinkingChoice()),
+        ({"thinking": None, "reasoning_effort": None}, ThinkingChoice()),
+        ({"thinking": {"type": "enabled"}}, ON),
+        ({"thinking": {"type": "disabled"}}, OFF),
+        ({"thinking": {"type": "adaptive"}}, ThinkingChoice()),
+        ({"thinking": {"type": "enabled", "budget_tokens": 512}}, ThinkingChoice("on", None, 512)),
+        ({"thinking": True}, ON),
+        ({"enable_thinking": False}, OFF),
+        ({"reasoning_effort": "low"}, ThinkingChoice(None, "low")),
+        ({"reasoning_effort": "none"}, OFF),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, OFF),
+        ({"chat_template_kwargs": {"thinking": True}}, ON),
+        (
+            {"chat_template_kwargs": {"reasoning_effort": "high", "thinking_budget": 9}},
+            ThinkingChoice(None, "high", 9),
+        ),
+        ({"thinking": True, "enable_thinking": True, "chat_template_kwargs": {}}, ON),
     ],
 )
-def test_tags_part_thinking_from_answer(text: str, thinking: str, answer: str) -> None:
-    """The opening tag counts only at the start; space beside the tags is nobody's.
-
-    An answer without tags stays as it was written: told back, it must be the same tokens.
-    """
-    assert split(text) == {Channel.THINKING: thinking, Channel.ANSWER: answer}
-
-
-def test_a_prompt_that_opened_the_tag_begins_in_thinking() -> None:
-    """Templates of some models end with the opening tag, so the model never writes it."""
-    texts = split("Hm.\n</think>\nHello.", thinking=True)
-
-    assert texts == {Channel.THINKING: "Hm.", Channel.ANSWER: "Hello."}
+def test_all_names_come_to_the_same_choice(body: dict[str, Any], choice: ThinkingChoice) -> None:
+    """Those of OpenAI, Anthropic, vLLM and llama.cpp's own server."""
+    assert choice_in(body) == choice
+    asked = {"messages": [{"role": "user", "content": "Why?"}], **body}
+    assert parse_chat_request(asked).thinking == choice
 
 
-def test_text_that_cannot_be_a_tag_is_passed_on_at_once() -> None:
-    """Nobody waits for the end of the answer to see its start."""
-    splitter = ThinkSplitter(thinking=False)
-
-    assert splitter.push("Hel") == [(Channel.ANSWER, "Hel")]
-    assert splitter.push("lo <") == [(Channel.ANSWER, "lo <")]
-    assert splitter.finish() == []
-
-
-def test_no_more_is_held_back_than_could_be_a_tag() -> None:
-    """While it thinks, only the beginning of a closing tag and the space before it wait."""
-    splitter = ThinkSplitter(thinking=True)
-
-    assert splitter.push("because 1 <") == [(Channel.THINKING, "because 1")]
-    assert splitter.push(" 2") == [(Channel.THINKING, " < 2")]
-
-
-TAGGY = st.lists(
-    st.sampled_from(["<think>", "</think>", "<", "</", "think", ">", " ", "\n", "a", "é😀"]),
-    max_size=12,
-).map("".join)
-
-
-@given(text=TAGGY, cuts=st.lists(st.integers(0, 60)), thinking=st.booleans())
-@example(text="<think> a </think> b", cuts=[3, 9, 12], thinking=False)
-def test_any_cut_gives_the_same_as_the_whole(text: str, cuts: list[int], thinking: bool) -> None:
-    """Tokens end anywhere, also in the middle of a tag."""
-    edges = [0, *sorted(cuts), len(text)]
-    pieces = [text[start:end] for start, end in pairwise(edges)]
-
-    assert split(*pieces, thinking=thinking) == split(text, thinking=thinking)
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"thinking": "yes"}, "'thinking' must be true or false"),
+        ({"thinking": {"type": "maybe"}}, "'thinking.type' must be one of enabled, disabled"),
+        ({"thinking": {}}, "'thinking.type' must be one of"),
+        ({"thinking": {"type": "enabled", "budget_tokens": -1}}, "'thinking.budget_tokens' must"),
+        ({"thinking": {"type": "enabled", "budget_tokens": True}}, "must be a whole number"),
+        ({"enable_thinking": 1}, "'enable_thinking' must be true or false"),
+        ({"reasoning_effort": 3}, "'reasoning_effort' must be a word"),
+        ({"reasoning_effort": "<|end|>"}, "'reasoning_effort' must be a word"),
+        ({"chat_template_kwargs": []}, "'chat_template_kwargs' must be an object"),
+        ({"chat_template_kwargs": {"model_identity": "x"}}, "not 'model_identity'"),
+        ({"chat_template_kwargs": {"thinking": "x"}}, "'chat_template_kwargs.thinking' must be"),
+        ({"thinking": True, "reasoning_effort": "none"}, "say different things about thinking"),
+        (
+            {"enable_thinking": True, "chat_template_kwargs": {"enable_thinking": False}},
+            "say different things about thinking",
+        ),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_its_name(body: dict[str, Any], why: str) -> None:
+    """Words would stand in the prompt, so they are checked; and a contradiction helps nobody."""
+    with pytest.raises(Problem) as refused:
+        choice_in(body)
+    assert refused.value.code is Code.BAD_REQUEST
+    assert why in refused.value.text
 
 
-@given(text=TAGGY)
-def test_no_letter_is_lost_or_made_up(text: str) -> None:
-    """Both channels together hold everything but the tags and the space beside them."""
-    texts = split(text)
-    together = texts[Channel.THINKING] + texts[Channel.ANSWER]
+@pytest.mark.parametrize(
+    ("first", "then", "choice"),
+    [
+        (ThinkingChoice(), OFF, OFF),
+        (ON, OFF, ON),
+        (OFF, ON, OFF),
+        (ThinkingChoice(), ThinkingChoice(), ThinkingChoice()),
+        (ThinkingChoice(None, "low"), OFF, ThinkingChoice(None, "low")),
+        (ON, ThinkingChoice(budget_tokens=512), ThinkingChoice("on", None, 512)),
+        (ThinkingChoice("on", None, 0), choice_of("9"), ThinkingChoice("on", None, 0)),
+    ],
+)
+def test_what_is_left_open_is_asked_further(
+    first: ThinkingChoice, then: ThinkingChoice, choice: ThinkingChoice
+) -> None:
+    """A request before its device, and that before the settings."""
+    assert first.or_else(then) == choice
 
-    assert _letters(together) in (_letters(text), _letters(_untagged(text)))
 
-
-def _letters(text: str) -> str:
-    return "".join(text.split())
-
-
-def _untagged(text: str) -> str:
-    head, tag, rest = text.lstrip().partition("<think>")
-    return rest.replace("</think>", "", 1) if tag and not head else text
+def test_settings_and_devices_say_it_in_a_word() -> None:
+    """Or as a number of tokens."""
+    words = ("auto", "on", "off", "1024")
+    expected = [ThinkingChoice(), ON, OFF, ThinkingChoice(budget_tokens=1024)]
+    assert [choice_of(word) for word in words] == expected

@@ -80,9 +80,31 @@ def test_the_list_is_one_line_a_device(inglenook: Inglenook) -> None:
     rows = [line.split("\t") for line in ran.out.splitlines()]
 
     assert [row[1] for row in rows] == ["Anna", "Bob [b]"]
-    assert {tuple(row[2:]) for row in rows} == {("chat", rows[0][3], "never", "never")}
+    assert {tuple(row[2:]) for row in rows} == {("chat", rows[0][3], "never", "never", "auto")}
     assert not any(token.strip() in ran.out for token in tokens)
     assert inglenook("devices").out == ran.out
+
+
+def test_whether_the_model_thinks_can_be_chosen_for_a_device(
+    inglenook: Inglenook, allowlist: Allowlist
+) -> None:
+    """When it is added, and later; what cannot be is refused."""
+    inglenook("devices", "add", "--name", "Anna", "--thinking", "off")
+    allowlist.load()
+    assert [device.thinking for device in allowlist.devices] == ["off"]
+    for choice in ("1024", "on", "auto"):
+        ran = inglenook("devices", "thinking", "anna", choice)
+        allowlist.load()
+        assert ran.returncode == 0
+        assert [device.thinking for device in allowlist.devices] == [choice]
+    for ran in (
+        inglenook("devices", "thinking", "anna", "perhaps"),
+        inglenook("devices", "add", "--name", "Bob", "--thinking", "-5"),
+    ):
+        assert ran.returncode != 0
+        assert "Traceback" not in ran.err
+    allowlist.load()
+    assert [device.thinking for device in allowlist.devices] == ["auto"]
 
 
 def test_an_empty_list_says_what_to_do(inglenook: Inglenook) -> None:

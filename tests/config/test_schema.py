@@ -74,6 +74,7 @@ UNITS = {
     "a port": "port",
     "an origin": "https://",
     "auto or a number of tokens": "tokens .* auto:",
+    "auto, on, off, or a number of tokens": "tokens .* auto:",
     "auto or a whole number": "number .* auto:",
     "a whole number": "number",
     "a duration": "duration",

@@ -540,6 +540,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
     "Commands use it, or a process of its own; the daemon does not.": (
         "auth.allowlist:Allowlist.rename",
         "auth.allowlist:Allowlist.revoke",
+        "auth.allowlist:Allowlist.set_thinking",
         "auth.certify:certify",
         "auth.certify:main",
         "config.values:Kind.__init__(convert)",
@@ -565,6 +566,8 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "engine.measure:Gauge.measure",
         "engine.measure:_Child.close",
         "engine.prefix_files:purge_folder",
+        "engine.thinking.forms:Channels.mapped(write)",
+        "engine.thinking.forms:Tags.mapped(write)",
         "governor.clocks:main",
         "governor.probes:Probes.describe",
         "governor.zones:peek",

@@ -67,7 +67,7 @@ async def test_orders_go_down_and_events_come_up(script: Path) -> None:
         spawned.send(start(1, "one two"))
         events = await hear(spawned, Ended)
 
-    assert events[0] == Started(1, 2, False)
+    assert events[0] == Started(1, 2)
     texts = [output.text for event in events if isinstance(event, Step) for output in event.outputs]
     assert texts == ["one ", "two "]
     assert isinstance(events[-1], Ended)

@@ -24,7 +24,7 @@ PLAIN = TemplateFacts(
     # <s> is a token, and so is each letter.
     question_tokens=1 + len("\u2581[user]Hi[end][assistant]".encode()),
     bos="<s>",
-    thinking="",
+    thinking="none that its template or vocabulary knows; <think> … </think> is looked for",
 )
 
 

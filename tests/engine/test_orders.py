@@ -59,7 +59,7 @@ EVENTS: list[Event] = [
     Progress(0.5),
     Ready(4096, 4096, 4, 1.25),
     LoadFailed("no such file"),
-    Started(1, 30, True),
+    Started(1, 30),
     Refused(1, Refusal.CONTEXT_TOO_LONG, prompt_tokens=9000, request_tokens_max=8192),
     Refused(1, Refusal.TEMPLATE, detail="roles must alternate"),
     Refused(1, Refusal.SCHEMA, detail="the schema at '#/items' cannot be kept to: it is false"),

@@ -55,7 +55,7 @@ def test_one_that_fails_at_text_is_cancelled_and_told() -> None:
     assert engine.cancelled == [1]
     assert engine.failing.what == ["broken"]
     assert engine.well.text == "word word "
-    engine.sinks.heard(Started(1, 10, False))
+    engine.sinks.heard(Started(1, 10))
     engine.sinks.heard(ended(1))
     engine.sinks.heard(ended(2))
     assert engine.well.what == ["ended: stop"]
@@ -65,7 +65,7 @@ def test_one_that_fails_at_text_is_cancelled_and_told() -> None:
 def test_one_that_fails_at_its_begin_is_cancelled_too() -> None:
     """Before it has any text."""
     engine = Engine("started")
-    engine.sinks.heard(Started(1, 10, False))
+    engine.sinks.heard(Started(1, 10))
 
     assert (engine.cancelled, engine.failing.what) == ([1], ["broken"])
 

@@ -60,7 +60,7 @@ class Heard:
     def started(self, event: Started) -> None:
         self.what.append("started")
 
-    def added(self, text: str, tokens: Sequence[int]) -> None:
+    def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
         self.text += text
         self.tokens += tokens
 

@@ -21,7 +21,10 @@ from inglenook.engine.orders import (
     Start,
     Started,
 )
-from inglenook.engine.worker.text import TextAssembler
+from inglenook.engine.thinking.forms import THINK
+from inglenook.engine.thinking.signs import Signs
+from inglenook.engine.thinking.tags import TagParser
+from inglenook.engine.worker.reader import Reader, Said
 from inglenook.errors import EngineError
 
 #: Bytes of one token each; None is a token that kills the engine.
@@ -43,36 +46,48 @@ class Writing:
     cancelled: bool = False
 
     def __post_init__(self) -> None:
-        self._text = TextAssembler(self.start.stop)
+        self._reader = _reader(self.start, thinking=False)
 
     def begin(self, *, thinking: bool, adjustments: tuple[Adjustment, ...] = ()) -> None:
         """Do what the real engine does first: tell all text that an engine before it has made."""
-        self.sink.started(Started(self.start.job, PROMPT_TOKENS, thinking, adjustments))
+        self._reader = _reader(self.start, thinking=thinking)
+        self.sink.started(Started(self.start.job, PROMPT_TOKENS, adjustments))
         if self.start.produced:
             self.produced = list(self.start.produced)
-            pieces = [self._text.push(self.script[token] or b"") for token in self.produced]
-            self.sink.added("".join(pieces), ())
+            said = [self._read(token) for token in self.produced]
+            answer, thought = ("".join(texts) for texts in zip(*said, strict=True))
+            self.sink.added(answer, (), thought)
 
     def step(self) -> bool:
         """Write one more token; say whether the job goes on."""
         if self.cancelled:
             return self._end(Finish.CANCELLED)
-        if self._text.stopped or len(self.produced) == len(self.script):
+        if self._reader.stopped or len(self.produced) == len(self.script):
             return self._end(Finish.STOP)
         if len(self.produced) != self.start.max_tokens:
             token = len(self.produced)
             self.produced.append(token)
-            self.sink.added(self._text.push(self.script[token] or b""), (token,))
-        if self._text.stopped:
+            said = self._read(token)
+            self.sink.added(said.answer, (token,), said.thinking)
+        if self._reader.stopped:
             return self._end(Finish.STOP)
         if len(self.produced) == self.start.max_tokens:
             return self._end(Finish.LENGTH)
         return True
 
     def _end(self, finish: Finish) -> bool:
-        text = self._text.finish()
-        self.sink.ended(Ended(self.start.job, finish, text, len(self.produced), 0, 0.1, 0.1))
+        said, tokens = self._reader.finish(), len(self.produced)
+        job = self.start.job
+        self.sink.ended(Ended(job, finish, said.answer, tokens, 0, 0.1, 0.1, said.thinking))
         return False
+
+    def _read(self, token: int) -> Said:
+        return self._reader.push(token, self.script[token] or b"")
+
+
+def _reader(start: Start, *, thinking: bool) -> Reader:
+    signs = Signs((), ())
+    return Reader(TagParser(THINK, signs, "<think>" if thinking else ""), signs, start.stop)
 
 
 class FakeEngine:

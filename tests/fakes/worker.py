@@ -81,7 +81,7 @@ def answer(pipe: Pipe, start: Start) -> None:
         pipe.send(Refused(start.job, Refusal.TEMPLATE, detail="as you wish"))
         return
     words = text.split(" ")
-    pipe.send(Started(start.job, len(words), False))
+    pipe.send(Started(start.job, len(words)))
     for number, word in enumerate(words):
         pipe.send(Step((Output(start.job, word + " ", (number,)),)))
     pipe.send(Ended(start.job, Finish.STOP, "", len(words), 0, 0.1, 0.2))
@@ -94,7 +94,7 @@ def work(pipe: Pipe) -> None:
     while True:
         order = pipe.order()
         if isinstance(order, Start) and order.messages[-1].content == "wait":
-            pipe.send(Started(order.job, 1, False))
+            pipe.send(Started(order.job, 1))
             unfinished.add(order.job)
         elif isinstance(order, Start):
             answer(pipe, order)
@@ -117,7 +117,7 @@ def first_start(pipe: Pipe) -> Start:
     begin(pipe)
     start = pipe.order()
     assert isinstance(start, Start)
-    pipe.send(Started(start.job, 1, False), Step((Output(start.job, "half ", (1,)),)))
+    pipe.send(Started(start.job, 1), Step((Output(start.job, "half ", (1,)),)))
     return start
 
 

@@ -73,11 +73,11 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """Everything but the engine is real."""
     allowlist = Allowlist(tmp_path / "devices.json")
     paired = [
-        await asyncio.to_thread(allowlist.add, name, scopes)
-        for name, scopes in (
-            ("Ada", (Scope.CHAT,)),
-            ("Ben", (Scope.CHAT,)),
-            ("Monitor", (Scope.METRICS,)),
+        await asyncio.to_thread(allowlist.add, name, scopes, thinking=thinking)
+        for name, scopes, thinking in (
+            ("Ada", (Scope.CHAT,), "auto"),
+            ("Ben", (Scope.CHAT,), "512"),
+            ("Monitor", (Scope.METRICS,), "auto"),
         )
     ]
     async with open_desk() as (desk, engine):

@@ -10,6 +10,7 @@ import socket
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from inglenook.engine.orders import Thinking
 from inglenook.errors import Code, Problem
 from inglenook.gateway import phone_socket
 from inglenook.serving.limits import ServingLimits
@@ -198,3 +199,17 @@ async def type_for_ever(phone: Phone) -> None:
         for number in itertools.count():
             frame = {"type": "prepare", "id": f"{number:0128}", "request": request}
             await phone.socket.send(json.dumps(frame))
+
+
+async def test_what_a_device_wants_of_thinking_goes_with_all_it_sends(home: Home) -> None:
+    """With what is read ahead, too: else the answer would not find it."""
+    async with connected(home.url, home.other_token) as phone:
+        await phone.prepare("Why")
+        await eventually(lambda: home.engine.prepares)
+        asking = await phone.generate("Why?")
+        await eventually(lambda: home.engine.orders)
+        home.engine.step(30)
+        await phone.finish(asking)
+
+    [prepared], [started] = home.engine.prepares, home.engine.orders
+    assert prepared.thinking == started.thinking == Thinking(budget_tokens=512)

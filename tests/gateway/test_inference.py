@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 
-from inglenook.engine.orders import Adjustment
+from inglenook.engine.orders import Adjustment, Thinking
 from inglenook.errors import Code, Problem
 from inglenook.gateway.inference import DEFAULT_MAX_TOKENS
 from inglenook.serving.limits import ServingLimits
@@ -124,6 +124,22 @@ async def test_an_answer_that_nobody_reads_along_is_bounded(client: Client) -> N
     (order,) = client.home.engine.orders
     assert order.max_tokens == DEFAULT_MAX_TOKENS
     assert order.repetition_detection
+
+
+async def test_what_it_says_of_thinking_goes_to_the_engine(client: Client) -> None:
+    """By the names of a chat body; what cannot be is refused as there."""
+    for fields, thinking in (
+        ({"thinking": {"type": "enabled", "budget_tokens": 64}}, Thinking("on", None, 64)),
+        ({"enable_thinking": False}, Thinking("off")),
+        ({"reasoning_effort": "low"}, Thinking("auto", "low")),
+        ({"chat_template_kwargs": {"thinking": True}}, Thinking("on")),
+    ):
+        asking = await client.begin(**fields)
+        client.home.engine.step(27)
+        await asking.reply()
+        assert client.home.engine.orders[-1].thinking == thinking
+    refused = await client.begin(thinking="perhaps")
+    assert await error_of(await refused.reply()) == (400, "bad_request")
 
 
 async def test_what_the_request_says_goes_to_the_engine(client: Client) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import Phase, Prepare, PrepareSink, Sink, Start
+from inglenook.engine.orders import Phase, Prepare, PrepareSink, Sink, Start, Thinking
 from inglenook.errors import Code, Problem
 from inglenook.serving import desk as desk_module
 from inglenook.serving import recorder as recorder_module
@@ -1289,3 +1289,29 @@ async def test_a_request_that_a_bug_kept_out_leaves_nothing(
 def fault(*_args: object) -> None:
     """A bug."""
     raise RuntimeError("nobody foresaw this")
+
+
+@pytest.mark.parametrize(
+    ("request_says", "device", "settings", "thinking"),
+    [
+        ({}, "auto", "auto", Thinking()),
+        ({}, "auto", "off", Thinking("off")),
+        ({}, "on", "off", Thinking("on")),
+        ({}, "512", "off", Thinking("off", None, 512)),
+        ({"thinking": {"type": "disabled"}}, "on", "on", Thinking("off")),
+        ({"enable_thinking": True}, "off", "900", Thinking("on", None, 900)),
+        ({"reasoning_effort": "low"}, "off", "auto", Thinking("auto", "low")),
+    ],
+)
+async def test_thinking_is_as_the_request_says_else_its_device_else_the_settings(
+    request_says: dict[str, Any], device: str, settings: str, thinking: Thinking
+) -> None:
+    """In what is asked and in what is read ahead for it: the prompts have to be the same."""
+    engine = FakeEngine()
+    body = {"messages": [{"role": "user", "content": "Why?"}], **request_says}
+    async with open_desk(engine, settings=ServingSettings(thinking=settings)) as desk:
+        desk.prepare("ada", body, lambda: None, thinking=device)
+        desk.submit("ada", body, thinking=device)
+        [prepared], [started] = engine.prepares, engine.orders
+
+        assert prepared.thinking == started.thinking == thinking

@@ -432,7 +432,7 @@ def test_after_the_end_nothing_is_heard() -> None:
     life = Life(LETTERS)
     life.job.cancelled()
     told = list(life.owner.heard)
-    life.job.started(Started(1, 10, True))
+    life.job.started(Started(1, 10))
     life.job.added("late", (1,))
     life.job.ended(Ended(1, Finish.STOP, "late", 1, 0, 0.0, 0.0))
     life.job.refused(Refused(1, Refusal.TEMPLATE))

@@ -44,7 +44,7 @@ class House:
         job = self.job(device_id, returning=returning)
         self.places.active[job.response.response_id] = job
         job.attempt(next(self.numbers))
-        job.started(Started(1, 10, thinking=False))
+        job.started(Started(1, 10))
         return job
 
     def next(self) -> str | None:
@@ -217,7 +217,7 @@ def test_what_an_answer_took_is_charged_to_its_device_at_its_end() -> None:
     house = House(1, waiting="ada ada ben")
     assert house.next() == "ada1"
     [job] = house.places.active.values()
-    job.started(Started(1, 5000, thinking=False))
+    job.started(Started(1, 5000))
     job.ended(Ended(1, Finish.STOP, "", 0, 0, 0.0, 0.0))
     house.places.over(job, now=1.0)
 

@@ -24,6 +24,7 @@ from inglenook.auth.devices import (
     Roster,
     Scope,
     check,
+    check_thinking,
     clean_name,
     clean_platform,
 )
@@ -113,6 +114,7 @@ class Allowlist:
         scopes: Sequence[Scope],
         expires_at: float | None = None,
         platform: str = "",
+        thinking: str = "auto",
     ) -> tuple[Device, str]:
         """Let a device in, and give its token, which is kept nowhere.
 
@@ -121,9 +123,10 @@ class Allowlist:
             scopes: What the device may do.
             expires_at: When its token ends, seconds since 1970; None is never.
             platform: What the device said it is; tidied, never refused.
+            thinking: See `Device.thinking`.
 
         Raises:
-            Problem: If the name cannot be one, the time is past, or the list is full.
+            Problem: If the name or ``thinking`` is none, the time is past, or the list is full.
             StartupError: If the file cannot be read or written.
         """
         now = datetime.now(UTC).timestamp()
@@ -138,6 +141,7 @@ class Allowlist:
             scopes=tuple(scopes),
             created_at=now,
             expires_at=expires_at,
+            thinking=check_thinking(thinking),
         )
         with self._changing():
             self._save(self._roster.with_device(device))
@@ -167,6 +171,19 @@ class Allowlist:
             device = self._roster.find(id_or_name)
             self._save(self._roster.renamed(device, name))
             return replace(device, name=name)
+
+    def set_thinking(self, id_or_name: str, thinking: str) -> Device:
+        """Have the model think for a device, or not; gives the device as it is now.
+
+        Raises:
+            Problem: As for `revoke`; or if ``thinking`` is no such thing.
+            StartupError: If the file cannot be read or written.
+        """
+        check_thinking(thinking)
+        with self._changing():
+            device = replace(self._roster.find(id_or_name), thinking=thinking)
+            self._save(self._roster.updated(device))
+            return device
 
     def touch(self, device_id: str, now: float) -> None:
         """Remember that a device was here; ``now`` is seconds since 1970.

@@ -16,6 +16,7 @@ from inglenook.auth.devices import (
     LATEST_EXPIRY,
     NAME_CHARACTERS_MAX,
     REVOKED_MAX,
+    THINKING,
     Device,
     Roster,
     Scope,
@@ -25,7 +26,7 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     device_id: Annotated[str, msgspec.Meta(pattern="^[a-z2-7]{8}$")]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
     platform: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
@@ -34,6 +35,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     created_at: _Moment
     expires_at: _Moment | None
     last_seen_at: _Moment | None
+    thinking: Annotated[str, msgspec.Meta(pattern=f"^({THINKING.pattern})$")] = "auto"
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ def encode(roster: Roster) -> bytes:
             created_at=_moment(device.created_at),
             expires_at=None if device.expires_at is None else _moment(device.expires_at),
             last_seen_at=None if device.last_seen_at is None else _moment(device.last_seen_at),
+            thinking=device.thinking,
         )
         for device in roster.devices
     ]
@@ -78,6 +81,7 @@ def decode(data: bytes) -> Roster:
             created_at=entry.created_at.timestamp(),
             expires_at=None if entry.expires_at is None else entry.expires_at.timestamp(),
             last_seen_at=None if entry.last_seen_at is None else entry.last_seen_at.timestamp(),
+            thinking=entry.thinking,
         )
         for entry in file.devices
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,6 +21,9 @@ NAME_CHARACTERS_MAX = 64
 
 #: Last second of the year 9999, where the calendar we write ends.
 LATEST_EXPIRY = 253_402_300_799.0
+
+#: What a device may have of thinking.
+THINKING = re.compile(r"auto|on|off|[1-9][0-9]{0,5}")
 
 _STRANGER = "This device is not paired with the box."
 
@@ -47,6 +51,8 @@ class Device:
         created_at: When it was paired.
         expires_at: When its token ends; None is never.
         last_seen_at: When it last came, to about ten minutes; None is never.
+        thinking: Whether the model thinks for it where a request does not say: ``auto`` as the box
+            has it, ``on``, ``off``, or most tokens of thought.
     """
 
     device_id: str
@@ -57,6 +63,7 @@ class Device:
     created_at: float
     expires_at: float | None = None
     last_seen_at: float | None = None
+    thinking: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,19 @@ def clean_name(text: str) -> str:
 def clean_platform(text: str) -> str:
     """Tidy what a device says it is; never refuses, since nobody chose it with care."""
     return "".join(char for char in text if char.isprintable())[:NAME_CHARACTERS_MAX]
+
+
+def check_thinking(text: str) -> str:
+    """Give back what a device may have as `Device.thinking`.
+
+    Raises:
+        Problem: If it is no such thing.
+    """
+    if THINKING.fullmatch(text) is None:
+        raise Problem(
+            Code.BAD_REQUEST, f"{text!r} is not auto, on, off or a number of tokens of thought."
+        )
+    return text
 
 
 def parse_scopes(names: Sequence[str]) -> tuple[Scope, ...]:

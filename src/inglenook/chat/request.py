@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inglenook.chat.schema import schema_of
+from inglenook.chat.thinking import ThinkingChoice, choice_in
 from inglenook.errors import Code, Problem
 
 #: Messages in one request; a phone's frame of 256 KiB holds fewer in practice.
@@ -25,6 +26,9 @@ _TOKENS_MAX = 2**20
 #: Fields that would change the answer, and that this version does not know how to honour. Taking
 #: them silently would give an answer to another question.
 _NOT_SUPPORTED = ("tools", "functions", "logit_bias")
+
+
+_OPEN = ThinkingChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class ChatRequest:
         seed: Start of the random numbers, for an answer that can be had again.
         schema: JSON schema, as text, that the answer has to keep to; None leaves it free.
         repetition_detection: End the answer when it repeats itself without end.
+        thinking: Whether, and how much, the model is to think.
     """
 
     messages: tuple[Message, ...]
@@ -65,6 +70,7 @@ class ChatRequest:
     ignore_eos: bool = False
     schema: str | None = None
     repetition_detection: bool = True
+    thinking: ThinkingChoice = _OPEN
 
 
 def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
@@ -110,6 +116,7 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
         schema=schema,
         # What goes on past the model's own end repeats itself sooner or later, and is meant to.
         repetition_detection=_flag(body, "repetition_detection", default=not ignore_eos),
+        thinking=choice_in(body),
     )
 
 

@@ -1,11 +1,14 @@
-"""Tells what a model thinks from what it answers. Kind: rules."""
+"""What a model thinks and what it answers; and what may be asked of its thinking. Kind: rules."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final, Literal
 
-_OPEN = "<think>"
-_CLOSE = "</think>"
+from inglenook.errors import Code, Problem
 
 
 class Channel(StrEnum):
@@ -15,76 +18,131 @@ class Channel(StrEnum):
     THINKING = "thinking"
 
 
-class ThinkSplitter:
-    """Splits a stream of text at ``<think>`` and ``</think>``, wherever its pieces are cut.
+#: Far beyond any context.
+BUDGET_TOKENS_MAX: Final = 2**20
 
-    ``<think>`` counts only where models put it, before anything else: further on it may be part of
-    an answer about such tags. White space next to the tags belongs to neither part; where there
-    are none, an answer begins with the white space it has: without it, a model that begins with a
-    space would be told back other words than it wrote, and read them all again.
+#: Templates write it into the prompt.
+_EFFORT: Final = re.compile(r"[a-z_]{1,16}")
+_NO_EFFORT: Final = "none"
+
+_TYPES: Final[dict[str, Literal["on", "off"] | None]] = {
+    "enabled": "on",
+    "disabled": "off",
+    "adaptive": None,
+}
+
+#: By which names ``chat_template_kwargs`` may speak of it; all else is the template's own matter.
+_FLAGS: Final = ("enable_thinking", "thinking")
+_KNOWN_KWARGS: Final = (*_FLAGS, "reasoning_effort", "thinking_budget")
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingChoice:
+    """Whether, and how much, a model is to think.
+
+    Attributes:
+        mode: None leaves it to whoever is asked next, and at last to the model.
+        effort: A word that some models know, such as ``low``; None likewise.
+        budget_tokens: Most tokens of thought; None likewise, and at last is no bound.
     """
 
-    def __init__(self, *, thinking: bool) -> None:
-        """Say whether the prompt has already opened ``<think>``."""
-        self._channel = Channel.THINKING if thinking else Channel.ANSWER
-        self._may_open = not thinking
-        self._beside_tag = thinking
-        self._held = ""
+    mode: Literal["on", "off"] | None = None
+    effort: str | None = None
+    budget_tokens: int | None = None
 
-    def push(self, text: str) -> list[tuple[Channel, str]]:
-        """Take more text; return what is sure, in order."""
-        parts: list[tuple[Channel, str]] = []
-        text = self._held + text
-        self._held = ""
-        while text:
-            start = text.lstrip()
-            if self._may_open and start.startswith(_OPEN[: len(start)]):
-                if len(start) < len(_OPEN):
-                    self._held = text
-                    break
-                self._enter(Channel.THINKING)
-                text = start[len(_OPEN) :]
-                continue
-            if self._beside_tag:
-                text = start
-            if self._channel is Channel.THINKING and _CLOSE in text:
-                thought, text = text.split(_CLOSE, 1)
-                _add(parts, self._channel, thought.rstrip())
-                self._enter(Channel.ANSWER)
-            else:
-                self._add_sure(parts, text)
-                break
-        return parts
-
-    def finish(self) -> list[tuple[Channel, str]]:
-        """Return what was held back, now that nothing more comes."""
-        parts: list[tuple[Channel, str]] = []
-        held = self._held.rstrip() if self._channel is Channel.THINKING else self._held
-        _add(parts, self._channel, held)
-        self._held = ""
-        return parts
-
-    def _enter(self, channel: Channel) -> None:
-        self._channel = channel
-        self._may_open = False
-        self._beside_tag = True
-
-    def _add_sure(self, parts: list[tuple[Channel, str]], text: str) -> None:
-        """Add all of ``text`` but an end that may yet turn out to be a tag, or space before one."""
-        sure = text
-        if self._channel is Channel.THINKING:
-            for length in range(min(len(text), len(_CLOSE) - 1), 0, -1):
-                if text.endswith(_CLOSE[:length]):
-                    sure = text[:-length]
-                    break
-            sure = sure.rstrip()
-        self._held = text[len(sure) :]
-        if sure:
-            _add(parts, self._channel, sure)
-            self._beside_tag = False
-            self._may_open = False
+    def or_else(self, other: ThinkingChoice) -> ThinkingChoice:
+        """The same, with what is left open as ``other`` has it."""
+        budget_tokens = self.budget_tokens
+        return ThinkingChoice(
+            # Who says how hard to think means that it shall.
+            self.mode if self.mode or self.effort else other.mode,
+            self.effort or other.effort,
+            other.budget_tokens if budget_tokens is None else budget_tokens,
+        )
 
 
-def _add(parts: list[tuple[Channel, str]], channel: Channel, text: str) -> None:
-    if text:
-        parts.append((channel, text))
+def choice_of(text: str) -> ThinkingChoice:
+    """What ``auto``, ``on``, ``off`` or a number of tokens means, in settings and for a device."""
+    match text:
+        case "auto":
+            return ThinkingChoice()
+        case "on" | "off":
+            return ThinkingChoice(text)
+        case _:
+            return ThinkingChoice(budget_tokens=int(text))
+
+
+def choice_in(body: Mapping[str, Any]) -> ThinkingChoice:
+    """Find what a request asks for, in the fields by which OpenAI's, Anthropic's and other clients
+    say it.
+
+    Raises:
+        Problem: `Code.BAD_REQUEST` with a sentence naming the field.
+    """  # noqa: D205 one sentence
+    said: dict[str, Literal["on", "off"]] = {}
+    effort = _effort(body.get("reasoning_effort"), "reasoning_effort", said)
+    budget_tokens = _thinking(body.get("thinking"), said)
+    _flag(body.get("enable_thinking"), "enable_thinking", said)
+    kwargs = body.get("chat_template_kwargs")
+    if kwargs is not None:
+        where = "chat_template_kwargs"
+        if not isinstance(kwargs, Mapping):
+            raise _bad(f"'{where}' must be an object")
+        if unknown := next((str(name) for name in kwargs if name not in _KNOWN_KWARGS), None):
+            raise _bad(f"'{where}' may hold {', '.join(_KNOWN_KWARGS)}; not '{unknown[:50]}'")
+        for name in _FLAGS:
+            _flag(kwargs.get(name), f"{where}.{name}", said)
+        more = _effort(kwargs.get("reasoning_effort"), f"{where}.reasoning_effort", said)
+        effort = more if effort is None else effort
+        bound = _budget(kwargs.get("thinking_budget"), f"{where}.thinking_budget")
+        budget_tokens = bound if budget_tokens is None else budget_tokens
+    if len(set(said.values())) > 1:
+        one, other = list(said)[:2]
+        raise _bad(f"'{one}' and '{other}' say different things about thinking")
+    mode = next(iter(said.values()), None)
+    return ThinkingChoice(mode, effort, budget_tokens)
+
+
+def _thinking(value: Any, said: dict[str, Literal["on", "off"]]) -> int | None:
+    if not isinstance(value, Mapping):
+        _flag(value, "thinking", said)
+        return None
+    kind = value.get("type")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise _bad(f"'thinking.type' must be one of {', '.join(_TYPES)}")
+    if mode := _TYPES[kind]:
+        said["thinking.type"] = mode
+    return _budget(value.get("budget_tokens"), "thinking.budget_tokens")
+
+
+def _flag(value: Any, name: str, said: dict[str, Literal["on", "off"]]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, bool):
+        raise _bad(f"'{name}' must be true or false")
+    said[name] = "on" if value else "off"
+
+
+def _effort(value: Any, name: str, said: dict[str, Literal["on", "off"]]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _EFFORT.fullmatch(value):
+        raise _bad(f"'{name}' must be a word such as none, low, medium or high")
+    if value == _NO_EFFORT:
+        said[name] = "off"
+        return None
+    return value
+
+
+def _budget(value: Any, name: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _bad(f"'{name}' must be a whole number from 0 to {BUDGET_TOKENS_MAX}")
+    if not 0 <= value <= BUDGET_TOKENS_MAX:
+        raise _bad(f"'{name}' must be from 0 to {BUDGET_TOKENS_MAX}")
+    return value
+
+
+def _bad(text: str) -> Problem:
+    return Problem(Code.BAD_REQUEST, f"{text[0].upper()}{text[1:]}.")

@@ -50,6 +50,7 @@ def meanings(config: Config) -> dict[str, str]:
         said["power.awake_hours"] = "at any hour"
     if config.cache.disk_bytes is None:
         said["cache.disk"] = format_bytes(_disk_bytes(config))
+    said["model.thinking"] = "as the model does by itself"
     said["engine.threads"] = f"{len(compute_cores())}, one a core worth computing on"
     # What goes to the disk does not matter here, and its folder may not be there yet.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))

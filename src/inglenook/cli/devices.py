@@ -27,13 +27,14 @@ def list_devices(args: argparse.Namespace) -> None:
             _day(device.created_at),
             _day(device.last_seen_at),
             _day(device.expires_at),
+            device.thinking,
         )
         for device in allowlist.devices
     ]
     if not rows:
         note("no device is paired; `inglenook pair` lets one in")
         return
-    print_table(("id", "name", "scopes", "paired", "last seen", "expires"), rows)
+    print_table(("id", "name", "scopes", "paired", "last seen", "expires", "thinking"), rows)
 
 
 def add(args: argparse.Namespace) -> None:
@@ -45,7 +46,7 @@ def add(args: argparse.Namespace) -> None:
         except ValueError as exc:
             raise Problem(Code.BAD_REQUEST, f"--expires: {exc}") from exc
     scopes = parse_scopes([name.strip() for name in args.scopes.split(",")])
-    device, token = _allowlist(args).add(args.name, scopes, expires_at)
+    device, token = _allowlist(args).add(args.name, scopes, expires_at, thinking=args.thinking)
     note(f"{device.name} is paired ({device.device_id}); its token:")
     print(token)
 
@@ -66,6 +67,12 @@ def rename(args: argparse.Namespace) -> None:
     """Give a device another name."""
     device = _allowlist(args).rename(args.device, args.name)
     note(f"{device.device_id} is now called {device.name}")
+
+
+def thinking(args: argparse.Namespace) -> None:
+    """Choose whether the model thinks for a device; a daemon that runs notices within a second."""
+    device = _allowlist(args).set_thinking(args.device, args.thinking)
+    note(f"{device.name} ({device.device_id}) now has thinking {device.thinking}")
 
 
 def _allowlist(args: argparse.Namespace) -> Allowlist:

@@ -149,11 +149,22 @@ def _devices(command: _Commands) -> None:
     add.add_argument("--name", type=_name, required=True, help="what the device is called")
     add.add_argument("--scopes", default="chat", help="what it may do, such as chat,admin (chat)")
     add.add_argument("--expires", metavar="90d", help="how long its token lasts (for ever)")
+    add.add_argument(
+        "--thinking",
+        default="auto",
+        metavar="auto|on|off|TOKENS",
+        help="whether the model thinks for it first, and how much (auto: as the box has it)",
+    )
     revoke = command("revoke", "devices", "shut a device out, at once", group)
     revoke.add_argument("device", type=_name, help="its id or name")
     rename = command("rename", "devices", "give a device another name", group)
     rename.add_argument("device", type=_name, help="its id or name")
     rename.add_argument("name", type=_name, help="its new name")
+    thinking = command("thinking", "devices", "choose if the model thinks for a device", group)
+    thinking.add_argument("device", type=_name, help="its id or name")
+    thinking.add_argument(
+        "thinking", metavar="auto|on|off|TOKENS", help="auto: as the box has it; TOKENS: at most"
+    )
 
 
 def _model(command: _Commands) -> None:

@@ -80,6 +80,7 @@ SETTINGS = (
         values.or_auto(values.whole(512, 1_048_576, "a number of tokens")),
     ),
     Setting("model.kv_type", "engine.kv_type", values.or_auto(values.choice("f16", "q8_0"))),
+    Setting("model.thinking", "serving.thinking", values.thinking),
     Setting("engine.max_sequences", "engine.max_sequences", values.whole(1, 64)),
     Setting("engine.threads", "engine.threads", values.or_auto(values.whole(1, 256))),
     Setting("engine.step_budget", "engine.step_budget_s", values.duration("20ms", "1s")),

@@ -138,9 +138,16 @@ def _convert_origin(text: str) -> str:
     return _matched(_ORIGIN, text.removesuffix("/"))
 
 
+def _convert_thinking(text: str) -> str:
+    if text not in ("auto", "on", "off"):
+        whole(1, 999_999).convert(text)
+    return text
+
+
 boolean = Kind("true or false", _convert_boolean)
 port = whole(1, 65535, "a port")
 port_or_off = Kind("a port from 1 to 65535, or 0 for off", whole(0, 65535).convert)
+thinking = Kind("auto, on, off, or a number of tokens from 1 to 999999", _convert_thinking)
 name = Kind(f"a name of 1 to {_NAME_BYTES_MAX} bytes that can be shown", _convert_name)
 path = Kind("a path; write it from / on or relative to this file, without ~", _convert_path, str)
 host = Kind("an address or host name, without port", _convert_host)

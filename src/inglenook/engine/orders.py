@@ -51,6 +51,22 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
     seed: int
 
 
+class Thinking(msgspec.Struct, frozen=True, array_like=True):
+    """Whether, and how much, the model is to think before it answers.
+
+    Attributes:
+        mode: ``auto`` is what the model does by itself. ``off`` also ends at once what it thinks
+            all the same.
+        effort: A word, for templates that know such; None leaves it to the template.
+        budget_tokens: Most tokens of thought; then it is ended, and the answer begins. None is no
+            bound.
+    """
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    effort: str | None = None
+    budget_tokens: int | None = None
+
+
 class PrefixCache(msgspec.Struct, frozen=True, array_like=True):
     """Bounds of the prefix cache beyond the pool itself.
 
@@ -110,6 +126,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
             leaves it free.
         repetition_detection: End the answer when it repeats itself without end.
         moment_s: See `Prepare.moment_s`.
+        thinking: Whether, and how much, the model is to think.
     """
 
     job: int
@@ -122,6 +139,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     schema: str | None = None
     repetition_detection: bool = False
     moment_s: float | None = None
+    thinking: Thinking = Thinking()
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -140,11 +158,13 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
         messages: The conversation so far. If the last is the user's it may be half typed.
         moment_s: What time it is in the conversation, for templates that tell the model the date,
             seconds since 1970; None is the present.
+        thinking: As in the `Start` that is coming: the prompt depends on it.
     """
 
     job: int
     messages: tuple[ChatMessage, ...]
     moment_s: float | None = None
+    thinking: Thinking = Thinking()
 
 
 class Limits(msgspec.Struct, frozen=True, tag=True):
@@ -225,13 +245,11 @@ class Started(msgspec.Struct, frozen=True, tag=True):
     """A job has its prompt in tokens and its place in the batch.
 
     Attributes:
-        thinking: The template has already opened ``<think>``, so the answer begins inside it.
         adjustments: What was done to its conversation.
     """
 
     job: int
     prompt_tokens: int
-    thinking: bool
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -275,11 +293,17 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):
-    """What one step added to one job; no ``text`` while a character or a stop string is unsure."""
+    """What one step added to one job; no text while a character, a stop string or a tag is unsure.
+
+    Attributes:
+        text: Of the answer.
+        thinking: Text of the thought, which comes before that of the answer.
+    """
 
     job: int
     text: str
     tokens: tuple[int, ...]
+    thinking: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):
@@ -302,11 +326,12 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     """A job is over; nothing follows.
 
     Attributes:
-        text: What was still held back.
+        text: What was still held back of the answer.
         completion_tokens: Tokens of the answer in all, those produced before included.
         cached_tokens: How many tokens from the start on were found in the cache, not computed.
         prefill_s: Time in steps before this engine's first token.
         decode_s: Time from this engine's first token to the last.
+        thinking: What was still held back of the thought.
     """
 
     job: int
@@ -316,6 +341,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     cached_tokens: int
     prefill_s: float
     decode_s: float
+    thinking: str = ""
 
 
 Order = Load | Start | Prepare | Cancel | Limits | Purge
@@ -375,8 +401,8 @@ class Sink(Protocol):
     def started(self, event: Started) -> None:
         """Its prompt is in tokens; text follows."""
 
-    def added(self, text: str, tokens: Sequence[int]) -> None:
-        """More of the answer."""
+    def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
+        """More of the answer, or of the thought before it; see `Output`."""
 
     def ended(self, event: Ended) -> None:
         """It is over; nothing follows."""

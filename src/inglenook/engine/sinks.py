@@ -47,7 +47,8 @@ class Sinks:
     def added(self, output: Output) -> None:
         """Pass on more of an answer; of one that is unknown, nobody hears."""
         sink = self._writing.get(output.job)
-        if sink is not None and not self._told(sink.added, output.text, output.tokens):
+        news = output.text, output.tokens, output.thinking
+        if sink is not None and not self._told(sink.added, *news):
             self._break_off(output.job, sink)
 
     def heard(self, event: Started | Ended | Prepared | Refused) -> None:

@@ -45,6 +45,13 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 _WHOLE: Final = ("stop", "length")
 
 
+#: Fields that are those of a chat body.
+_AS_IN_CHAT: Final = (
+    *("repetition_detection", "thinking", "enable_thinking", "reasoning_effort"),
+    "chat_template_kwargs",
+)
+
+
 class Waiters:
     """The requests that wait for an answer here; all hear of it when the box shuts down."""
 
@@ -82,7 +89,9 @@ async def inference(request: web.Request) -> web.StreamResponse:
     device = need_scope(request, Scope.CHAT)
     asked = _read(await read_json(request), request.headers.get("Accept", ""))
     desk = request.app[HOUSE].desk
-    response = desk.submit(device.device_id, asked.body, weight=weight_of(device))
+    response = desk.submit(
+        device.device_id, asked.body, weight=weight_of(device), thinking=device.thinking
+    )
     try:
         with _Watch(response, request.app[WAITERS]) as watch:
             until = asyncio.get_running_loop().time() + asked.timeout_s
@@ -118,7 +127,7 @@ def _read(body: Any, accept: str) -> _Asked:
     chat = {
         "messages": [{"role": "user", "content": question}],
         "max_tokens": DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
-        "repetition_detection": body.get("repetition_detection"),
+        **{name: body.get(name) for name in _AS_IN_CHAT},
     }
     return _Asked(chat, float(timeout_s), "text/plain" in accept if stream is None else stream)
 

@@ -207,6 +207,7 @@ class Phone(Line):
                 message.request,
                 message.idempotency_key,
                 weight=weight_of(self.device),
+                thinking=self.device.thinking,
             )
         except Problem:
             self._session.answered(message.id)
@@ -220,7 +221,10 @@ class Phone(Line):
         try:
             self._check_scope(self.device)
             preparation = self._house.desk.prepare(
-                self.device.device_id, message.request, self._wake.set
+                self.device.device_id,
+                message.request,
+                self._wake.set,
+                thinking=self.device.thinking,
             )
         except Problem:
             self._session.answered(message.id)

@@ -7,12 +7,14 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest, parse_chat_request
+from inglenook.chat.thinking import choice_of
 from inglenook.engine.orders import Engine, EngineState, Phase
 from inglenook.errors import Code, Problem
 from inglenook.guarded import Guard
@@ -111,6 +113,7 @@ class Desk:
         idempotency_key: str | None = None,
         *,
         weight: float = 1.0,
+        thinking: str = "auto",
     ) -> Response:
         """Take a request in, or say at once why not.
 
@@ -119,6 +122,7 @@ class Desk:
             body: An OpenAI chat body.
             idempotency_key: The same key from the same device gets the response the first made.
             weight: The device's share of service, compared with others'.
+            thinking: As of `choice_of`, what the device wants where the request leaves it open.
 
         Raises:
             Problem: If the request is wrong, the queue is full or there is no model.
@@ -127,7 +131,7 @@ class Desk:
             known = self._shelf.find_by_key(device_id, idempotency_key)
             if known is not None:
                 return known
-        request = parse_chat_request(body)
+        request = self._completed(parse_chat_request(body), thinking)
         self._check(request)
         check_queue(self._places, device_id, self._settings.queue)
         model = self._engine.state.model
@@ -154,7 +158,12 @@ class Desk:
             raise
 
     def prepare(
-        self, device_id: str, body: Mapping[str, Any], on_over: Callable[[], None]
+        self,
+        device_id: str,
+        body: Mapping[str, Any],
+        on_over: Callable[[], None],
+        *,
+        thinking: str = "auto",
     ) -> Preparation:
         """Read a request that is probably coming, or say at once why not.
 
@@ -165,11 +174,12 @@ class Desk:
             device_id: Who is about to ask.
             body: An OpenAI chat body; its last message may be half typed, or an answer.
             on_over: Hears, synchronously, when it is over.
+            thinking: As of `submit`.
 
         Raises:
             Problem: If the request is wrong, there is no model, or others need the box.
         """
-        request = parse_chat_request(body, asked=False)
+        request = self._completed(parse_chat_request(body, asked=False), thinking)
         self._check(request)
         raise_if(self._places.limits.read_ahead)
         self._allow_ahead()
@@ -317,6 +327,11 @@ class Desk:
             self.purge()
         self.news(job)
         self._pump()
+
+    def _completed(self, request: ChatRequest, thinking: str) -> ChatRequest:
+        """With what the device and the settings say where it says nothing."""
+        choice = request.thinking.or_else(choice_of(thinking))
+        return replace(request, thinking=choice.or_else(choice_of(self._settings.thinking)))
 
     def _check(self, request: ChatRequest) -> None:
         if self._closed:

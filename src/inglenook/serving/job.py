@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from inglenook.chat.thinking import Channel, ThinkSplitter
+from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import Ended, Finish, Refused, Start, Started
 from inglenook.errors import Code, Problem
 from inglenook.serving.order import problem_of
@@ -82,7 +82,6 @@ class Job:
         self._parts: list[tuple[Channel, str]] = []
         self._untold_tokens: list[int] = []
         self._ending: tuple[Status, Outcome] | None = None
-        self._splitter = ThinkSplitter(thinking=False)
         # Code points of each channel that were passed on; how many of them are to come again.
         self._told = {channel: response.length(channel) for channel in Channel}
         self._known = dict(self._told)
@@ -137,20 +136,18 @@ class Job:
             return
         self._prompt_tokens = event.prompt_tokens
         self.response.adjustments = event.adjustments
-        self._splitter = ThinkSplitter(thinking=event.thinking)
         if not self._begun:
             self._begun = self._begins = True
             self._desk.news(self)
 
-    def added(self, text: str, tokens: Sequence[int]) -> None:
+    def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
         """See `Sink.added`."""
         if self.over:
             return
         first = not self.gained
         self._produced += tokens
         self._untold_tokens += tokens
-        if text:
-            self._append(self._splitter.push(text))
+        self._append(text, thinking)
         if first and tokens:
             self._desk.progressed(self)
 
@@ -164,8 +161,7 @@ class Job:
         if event.finish is Finish.CANCELLED and self.makes_way and not self.unwanted:
             self._stand_aside()
             return
-        self._append(self._splitter.push(event.text))
-        self._append(self._splitter.finish())
+        self._append(event.text, event.thinking)
         status, finish_reason = FINISHES[event.finish]
         problem = None
         if status is Status.FAILED:
@@ -259,8 +255,8 @@ class Job:
         self._known = dict(self._told)
         self._desk.stood_aside(self)
 
-    def _append(self, parts: list[tuple[Channel, str]]) -> None:
-        for channel, text in parts:
+    def _append(self, answer: str, thinking: str) -> None:
+        for channel, text in ((Channel.THINKING, thinking), (Channel.ANSWER, answer)):
             again = min(self._known[channel], len(text))
             self._known[channel] -= again
             new = text[again:]

@@ -6,7 +6,15 @@ from typing import TypeVar
 
 from inglenook.chat.profiles import Profile
 from inglenook.chat.request import ChatRequest
-from inglenook.engine.orders import ChatMessage, Prepare, Refusal, Refused, Sampling, Start
+from inglenook.engine.orders import (
+    ChatMessage,
+    Prepare,
+    Refusal,
+    Refused,
+    Sampling,
+    Start,
+    Thinking,
+)
 from inglenook.errors import Code, Problem
 
 _T = TypeVar("_T")
@@ -48,6 +56,7 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> Start:
         request.ignore_eos,
         schema=request.schema,
         repetition_detection=request.repetition_detection,
+        thinking=_thinking(request),
     )
 
 
@@ -57,7 +66,7 @@ def prepare_order(request: ChatRequest, profile: Profile) -> Prepare:
     Its messages are those that `start_order` makes of the same request: only then does the answer
     find what was read.
     """
-    return Prepare(0, _messages(request, profile))
+    return Prepare(0, _messages(request, profile), thinking=_thinking(request))
 
 
 def problem_of(refused: Refused) -> Problem:
@@ -83,6 +92,11 @@ def _messages(request: ChatRequest, profile: Profile) -> tuple[ChatMessage, ...]
     if profile.system is not None and messages[0].role != "system":
         messages.insert(0, ChatMessage("system", profile.system))
     return tuple(messages)
+
+
+def _thinking(request: ChatRequest) -> Thinking:
+    choice = request.thinking
+    return Thinking(choice.mode or "auto", choice.effort, choice.budget_tokens)
 
 
 def _or(value: _T | None, default: _T) -> _T:

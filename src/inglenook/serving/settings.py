@@ -14,9 +14,12 @@ class ServingSettings:
         resume_ttl_s: How long an answer stays to be resumed after its end, seconds.
         unread_grace_s: How long an answer goes on while nobody reads it, seconds.
         journal: Keep unfinished answers on disk, so that they survive a power cut.
+        thinking: Whether the model thinks where neither a request nor its device says so:
+            ``auto``, ``on``, ``off``, or most tokens of thought.
     """
 
     queue: int = 64
     resume_ttl_s: float = 600.0
     unread_grace_s: float = 60.0
     journal: bool = True
+    thinking: str = "auto"

@@ -13,8 +13,9 @@ from inglenook.engine.orders import Started, Step
 from inglenook.engine.worker.grammar import compile_schema
 from inglenook.engine.worker.guide import Guide
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.thoughts import Thoughts
 from inglenook.engine.worker.vocabulary import Vocabulary
-from tests.engine.worker.writing import Answer, Writer, order, sampling
+from tests.engine.worker.writing import Answer, Writer, order, parser_of, sampling
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 8}
 
@@ -92,7 +93,8 @@ def guide_of(model: Model, schema: Any, *, thinking: bool = False) -> Guide:
     """A fresh guide."""
     vocabulary = vocabulary_of(model)
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(schema))
-    return Guide(model, vocabulary, matcher, thinking=thinking)
+    thoughts = Thoughts(model, "")
+    return Guide(model, vocabulary, matcher, thoughts, parser_of(thoughts, thinking=thinking))
 
 
 def submit(
@@ -110,12 +112,13 @@ def submit(
     how = sampling(temperature=temperature, seed=job)
     start = order(job, max_tokens, how=how, ignore_eos=False, produced=produced)
     guide = guide_of(writer.batcher._model, schema, thinking=thinking)
-    started, *more = writer.batcher.submit(start, list(prompt), thinking=thinking, guide=guide)
+    parser = parser_of(writer.batcher._thoughts, thinking=thinking)
+    started, *more = writer.batcher.submit(start, list(prompt), parser, guide=guide)
     assert isinstance(started, Started)
     writer.answers[job] = Answer()
     for event in more:
         assert isinstance(event, Step)
-        writer.answers[job].text += event.outputs[0].text
+        writer.answers[job].take(event.outputs[0])
 
 
 def keeps_to(text: str, schema: Any) -> bool:

@@ -19,6 +19,7 @@ from tests.engine.worker.writing import (
     Writer,
     alone,
     order,
+    parser_of,
     sampling,
     text_of,
     writing,
@@ -141,9 +142,8 @@ def test_the_json_begins_where_thinking_ends(toy: Model, job: int) -> None:
     with writing(toy) as writer:
         submit(writer, job, SCHEMAS["list"], prompt(job), produced=thought, thinking=True)
         answer = writer.finish()[job]
-    before, tag, after = answer.whole.partition("</think>")
-    assert (before, tag) == ('Hm: {"b"} ', "</think>")
-    assert keeps_to(after, SCHEMAS["list"])
+    assert answer.thinking == 'Hm: {"b"}'
+    assert keeps_to(answer.whole, SCHEMAS["list"])
 
 
 def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
@@ -178,7 +178,8 @@ def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
             guide = guide_of(starter, {"type": "string"})
             assert guide.follow(quote)
             start = order(1, 8, how=how, ignore_eos=False)
-            assert writer.batcher.submit(start, list(tokens), thinking=False, guide=guide)
+            parser = parser_of(writer.batcher._thoughts)
+            assert writer.batcher.submit(start, list(tokens), parser, guide=guide)
             writer.answers[1] = Answer()
             written = writer.finish()[1].tokens
         assert written[:until] == free.tokens[:until]

@@ -16,9 +16,11 @@ import pytest
 
 from inglenook.engine.orders import Start
 from inglenook.engine.worker.grammars import _KNOWN_MAX, Grammars
+from inglenook.engine.worker.guide import Guide
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pipe import Pipe
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
+from inglenook.engine.worker.thoughts import Thoughts
 from tests.engine.worker.writing import order
 
 _DEADLINE_S = 30.0
@@ -32,7 +34,11 @@ class Bench:
     """What is tested, and the pipe that looks after it."""
 
     grammars: Grammars
+    thoughts: Thoughts
     pipe: Pipe
+
+    def guide(self, start: Start) -> Guide | None:
+        return self.grammars.guide(start, self.thoughts.parser(""))
 
     def settle(self, count: int) -> list[int]:
         """Do what the engine's loop does, until so many can begin or not; returns their jobs."""
@@ -51,8 +57,9 @@ def bench(toy: Model) -> Iterator[Bench]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         pipe = Pipe(theirs)
-        grammars = Grammars(toy, pipe)
-        yield Bench(grammars, pipe)
+        thoughts = Thoughts(toy, "")
+        grammars = Grammars(toy, thoughts, pipe)
+        yield Bench(grammars, thoughts, pipe)
         grammars.close()
         assert not pipe._others
 
@@ -68,7 +75,7 @@ def test_a_good_schema_has_a_guide(bench: Bench) -> None:
     bench.grammars.ask(second)
     assert bench.settle(2) == [1, 2]
 
-    guides = [bench.grammars.guide(start, thinking=False) for start in (first, second)]
+    guides = [bench.guide(start) for start in (first, second)]
     assert guides[0] is not None
     assert guides[1] is not None
     five = 3 + ord("5")
@@ -84,12 +91,12 @@ def test_a_bad_schema_has_none(bench: Bench) -> None:
     bench.grammars.ask(start)
     assert bench.settle(1) == [1]
     with pytest.raises(SchemaRefused, match=r"'#' cannot be kept to: minimum \(5\)"):
-        bench.grammars.guide(start, thinking=False)
+        bench.guide(start)
 
 
 def test_without_a_schema_there_is_nothing_to_keep_to(bench: Bench) -> None:
     """Nor anything to be read."""
-    assert bench.grammars.guide(asking(1, None), thinking=False) is None
+    assert bench.guide(asking(1, None)) is None
     assert bench.grammars.advance() == []
     assert bench.grammars._vocabulary is None
 
@@ -164,11 +171,11 @@ def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert bench.settle(1) == [2]
     with pytest.raises(SchemaUntried, match="Too many open files"):
-        bench.grammars.guide(start, thinking=False)
+        bench.guide(start)
 
     bench.grammars.ask(start)
     assert bench.settle(1) == [2]
-    assert bench.grammars.guide(start, thinking=False) is not None
+    assert bench.guide(start) is not None
 
 
 def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
@@ -182,12 +189,12 @@ def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
     assert bench.settle(3) == [1, 2, 3]
     for start in (killed, same):
         with pytest.raises(SchemaUntried, match="was ended"):
-            bench.grammars.guide(start, thinking=False)
-    assert bench.grammars.guide(other, thinking=False) is not None
+            bench.guide(start)
+    assert bench.guide(other) is not None
 
     bench.grammars.ask(killed)
     assert bench.settle(1) == [1]
-    assert bench.grammars.guide(killed, thinking=False) is not None
+    assert bench.guide(killed) is not None
 
 
 def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
@@ -197,9 +204,9 @@ def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
     bench.grammars.ask(bad)
     bench.settle(2)
     bench.grammars.purge()
-    assert bench.grammars.guide(good, thinking=False) is not None
+    assert bench.guide(good) is not None
     with pytest.raises(SchemaRefused, match="minimum"):
-        bench.grammars.guide(bad, thinking=False)
+        bench.guide(bad)
     assert not bench.grammars._settled
 
 
@@ -230,7 +237,7 @@ def test_what_was_too_much_is_tried_again(bench: Bench) -> None:
         bench.grammars.ask(bad)
         assert bench.settle(2) == [1, 2]
         with pytest.raises(SchemaRefused, match="too much time or memory"):
-            bench.grammars.guide(slow, thinking=False)
+            bench.guide(slow)
     bench.grammars.ask(bad)
     assert [start.job for start in bench.grammars.advance()] == [2]
     bench.grammars.ask(slow)

@@ -46,6 +46,7 @@ from inglenook.engine.orders import (
     Start,
     Started,
     Step,
+    Thinking,
     decode_event,
     encode,
 )
@@ -54,7 +55,7 @@ from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.prefix.store import Store
 from tests.engine.worker.templates import HOPELESS
-from tests.engine.worker.toy import ENDLESS_TOKENS, FIRST_BYTE
+from tests.engine.worker.toy import ENDLESS_TOKENS, FIRST_BYTE, VOCAB_TOKENS, write_toy_model
 from tests.engine.worker.writing import order
 
 DEADLINE_S = 30.0
@@ -225,7 +226,7 @@ def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
             tokens += [token for output in event.outputs for token in output.tokens]
 
     # One token a byte, and the model's own beginning and space.
-    assert started == Started(7, 1 + len("\u2581hello".encode()), False)
+    assert started == Started(7, 1 + len("\u2581hello".encode()))
     assert isinstance(event, Ended)
     assert (event.job, event.finish, event.completion_tokens) == (7, Finish.LENGTH, 5)
     assert len(tokens) == 5
@@ -372,10 +373,9 @@ def test_an_answer_keeps_to_its_schema(toy_path: Path) -> None:
         daemon.load(toy_path, chat_template=PLAIN + "<think>")
         thought = tuple(FIRST_BYTE + byte for byte in b"hm</think>")
         daemon.send(msgspec.structs.replace(constrained(1, PAIR), produced=thought))
-        assert daemon.hear(Started).thinking
         text, ended = whole_answer(daemon, 1)
         assert ended.finish is Finish.STOP
-        assert len(json.loads(text.removeprefix("hm</think>"))) == 2
+        assert len(json.loads(text)) == 2
 
 
 def test_a_schema_that_cannot_be_kept_to_is_refused(toy_path: Path) -> None:
@@ -768,3 +768,56 @@ def test_a_long_question_that_does_not_fit_is_told_how_much_there_is_at_least(
     assert (refused.why, refused.request_tokens_max) == (Refusal.CONTEXT_TOO_LONG, 512)
     assert refused.at_least
     assert 512 < refused.prompt_tokens < 200_000
+
+
+THINKS = PLAIN + "{# [THINK] [/THINK] #}"
+OPEN, CLOSE = VOCAB_TOKENS, VOCAB_TOKENS + 1
+
+
+def told(daemon: Daemon, job: int) -> tuple[str, str]:
+    """All that was thought and all that was answered, to the end of a job."""
+    thinking = text = ""
+    while not isinstance(event := daemon.next(), Ended) or event.job != job:
+        if isinstance(event, Step):
+            outputs = [output for output in event.outputs if output.job == job]
+            thinking += "".join(output.thinking for output in outputs)
+            text += "".join(output.text for output in outputs)
+    return thinking + event.thinking, text + event.text
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_thoughts_are_told_apart_after_an_engines_death_too(tmp_path: Path, control: bool) -> None:
+    """Wherever it died: what was written is told again from the start, and each part goes on."""
+    path = tmp_path / "thinker.gguf"
+    write_toy_model(path, more_tokens=("[THINK]", "[/THINK]"), more_control=control)
+    spoken = [OPEN, *(FIRST_BYTE + byte for byte in b" Hm? "), CLOSE]
+    spoken += [FIRST_BYTE + byte for byte in b"\n\nYes."]
+    with engine() as daemon:
+        daemon.load(path, chat_template=THINKS)
+        thinking = text = ""
+        for length in range(1, len(spoken) + 1):
+            start = asking(length, "x", max_tokens=length)
+            daemon.send(msgspec.structs.replace(start, produced=tuple(spoken[:length])))
+            thinking, text = told(daemon, length)
+            assert "Hm?".startswith(thinking)
+            assert "Yes.".startswith(text)
+        assert (thinking, text) == ("Hm?", "Yes.")
+
+
+def test_off_is_kept_to_and_counts_for_what_is_read_ahead(tmp_path: Path) -> None:
+    """The template is told alike, so the question finds what was read for it."""
+    path = tmp_path / "thinker.gguf"
+    write_toy_model(path, more_tokens=("[THINK]", "[/THINK]"), more_control=True)
+    template = "{% if enable_thinking %}Think. {% else %}Be quick. {% endif %}" + THINKS
+    with engine() as daemon:
+        daemon.load(path, chat_template=template)
+        off = Thinking("off")
+        ahead = Prepare(1, asking(1, "Why is it?").messages, thinking=off)
+        daemon.send(ahead)
+        read = daemon.hear(Prepared)
+        for job, thinking in ((2, off), (3, Thinking())):
+            start = msgspec.structs.replace(asking(job, "Why is it?"), thinking=thinking)
+            daemon.send(start)
+            ended = daemon.hear(Ended)
+            # The last token is computed in any case.
+            assert (ended.cached_tokens == read.cached_tokens - 1) == (thinking is off)

@@ -13,9 +13,12 @@ from inglenook.engine.worker.markers import Markers, StandIns, unused
 CONTROL = ["<|im_start|>", "<|im_end|>", "<s>", "[INST]", "\u2581<PRE>", "\n\n", "#"]
 
 
+TAGS = ("<think>", "</think>")
+
+
 def markers(template: str = "") -> Markers:
     return Markers(
-        CONTROL, ["<tool>", "<table>", "</h1>", "   ", "word", "\u00e9", '<|"|>'], template
+        CONTROL, ["<tool>", "<table>", "</h1>", "   ", "word", "\u00e9", '<|"|>'], template, TAGS
     )
 
 
@@ -92,7 +95,7 @@ def test_after_the_cuts_only_the_templates_own_act(
     texts: list[str], text: str, data: st.DataObject
 ) -> None:
     """Whatever acts, overlaps and contains what else acts."""
-    found = Markers(texts, [], "")
+    found = Markers(texts, [], "", TAGS)
     brackets = [at for at, letter in enumerate(text) if letter in found.brackets]
     outside = sorted(data.draw(st.sets(st.sampled_from(brackets)))) if brackets else []
     cuts = found.cuts(text, outside)
@@ -117,19 +120,19 @@ def test_the_longest_that_acts_is_found_first(texts: list[str], text: str) -> No
         expected += here and [max(here, key=len)]
         at += len(expected[-1]) if here else 1
 
-    assert Markers(texts, [], "").acting(text) == expected
+    assert Markers(texts, [], "", TAGS).acting(text) == expected
 
 
 def test_thousands_that_begin_with_one_another_are_found_too() -> None:
     """No model has them, but a file can."""
-    found = Markers(["<" + "a" * length for length in range(1, 3000)], [], "")
+    found = Markers(["<" + "a" * length for length in range(1, 3000)], [], "", TAGS)
     assert found.acting("x<aaa") == ["<aaa"]
     assert found.cuts("x<" + "a" * 2000, [1]) == [2]
 
 
 def test_looking_takes_no_longer_where_much_looks_alike() -> None:
     """A frame full of openings, and a vocabulary that has a thousand texts with that opening."""
-    found = Markers([f"<|reserved_{number}|>" for number in range(1000)], [], "")
+    found = Markers([f"<|reserved_{number}|>" for number in range(1000)], [], "", TAGS)
     text = "<|reserved_" * 20_000
     began_s = time.process_time()
     assert found.cuts(text, list(range(0, len(text), 11))) == []

@@ -14,7 +14,7 @@ import pytest
 
 from inglenook.engine.orders import ChatMessage, Prepare, Start
 from inglenook.engine.worker import prompting as prompting_module
-from inglenook.engine.worker.jinja import Asked, TemplateRefused
+from inglenook.engine.worker.jinja import PLAIN, Asked, TemplateRefused
 from inglenook.engine.worker.prompt import Prompt
 from inglenook.engine.worker.prompting import STACK_BYTES, Made, Prompting
 from inglenook.errors import EngineError
@@ -34,6 +34,9 @@ class Prompts:
         self.stacks: list[int] = []
         self.forgot = 0
 
+    def asked(self, _request: Start | Prepare) -> Asked:
+        return PLAIN
+
     def prompt(self, messages: Sequence[ChatMessage], _asked: Asked) -> Prompt:
         self.threads.append(threading.current_thread().name)
         self.stacks.append(largest_stack_bytes())
@@ -42,7 +45,7 @@ class Prompts:
             assert self.may.wait(DEADLINE_S)
         if "bad" in text:
             raise TemplateRefused("bad")
-        return Prompt([1] * len(text), len(text), thinking=False)
+        return Prompt([1] * len(text), len(text), parser=None)
 
     def beginning(self, messages: Sequence[ChatMessage], asked: Asked) -> Prompt:
         prompt = self.prompt(messages, asked)
@@ -101,7 +104,7 @@ def test_a_short_one_is_made_at_once(prompting: Prompting, prompts: Prompts) -> 
     assert len(prompting) == 2
     made = take(prompting)
 
-    assert (made.request.job, made.prompt.result()) == (1, Prompt([1] * 5, 5, thinking=False))
+    assert (made.request.job, made.prompt.result()) == (1, Prompt([1] * 5, 5, parser=None))
     assert take(prompting).request.job == 2
     assert prompting.take() is None
     assert not prompting.pressing
@@ -145,7 +148,7 @@ def test_long_ones_are_made_one_after_the_other(prompting: Prompting) -> None:
 def test_what_is_typed_is_made_as_well(prompting: Prompting) -> None:
     """What can be relied on, and how much there is in all."""
     prompting.add(Prepare(1, (ChatMessage("user", "hello"),)))
-    assert take(prompting).prompt.result() == Prompt([1] * 4, 5, thinking=False)
+    assert take(prompting).prompt.result() == Prompt([1] * 4, 5, parser=None)
 
 
 @pytest.mark.parametrize("text", ["bad", "bad" + LONG])

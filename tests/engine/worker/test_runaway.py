@@ -8,7 +8,7 @@ from inglenook.engine.orders import Finish, Started
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.repetition import RULE, RepetitionDetector
 from tests.engine.worker.constraining import guide_of
-from tests.engine.worker.writing import Answer, alone, order, sampling, writing
+from tests.engine.worker.writing import Answer, alone, order, parser_of, sampling, writing
 
 #: What was said often is the likelier to be said again: any model is in a loop before long.
 LOOPING = sampling(frequency_penalty=-2.0)
@@ -106,7 +106,8 @@ def test_an_answer_with_a_schema_or_its_thoughts_may_be_a_runaway_too(
     with writing(toy, cells=2048) as writer:
         start = order(1, _MAX_TOKENS, how=LOOPING, ignore_eos=False, repetition_detection=True)
         guide = guide_of(toy, endless, thinking=thinking)
-        writer.batcher.submit(start, PROMPT, thinking=thinking, guide=guide)
+        parser = parser_of(writer.batcher._thoughts, thinking=thinking)
+        writer.batcher.submit(start, PROMPT, parser, guide=guide)
         writer.answers[1] = Answer()
         answer = writer.finish()[1]
 

@@ -30,6 +30,8 @@ class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no ty
         architecture: str,
         trained_tokens: int = TRAINED_TOKENS,
         more_tokens: Sequence[str] = (),
+        *,
+        more_control: bool = False,
     ) -> None:
         super().__init__(path, architecture)
         vocab_tokens = VOCAB_TOKENS + len(more_tokens)
@@ -44,7 +46,7 @@ class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no ty
         self.add_token_scores([0.0] * vocab_tokens)
         kinds = gguf.TokenType
         special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL]
-        more = [kinds.USER_DEFINED] * len(more_tokens)
+        more = [kinds.CONTROL if more_control else kinds.USER_DEFINED] * len(more_tokens)
         self.add_token_types([*special, *([kinds.BYTE] * 256), *more])
         self.weights("token_embd.weight", vocab_tokens, WIDTH)
         self.ones("output_norm.weight", WIDTH)
@@ -68,11 +70,15 @@ class _Writer(gguf.GGUFWriter):  # type: ignore[misc]  # the library ships no ty
 
 
 def write_toy_model(
-    path: Path, trained_tokens: int = TRAINED_TOKENS, more_tokens: Sequence[str] = ()
+    path: Path,
+    trained_tokens: int = TRAINED_TOKENS,
+    more_tokens: Sequence[str] = (),
+    *,
+    more_control: bool = False,
 ) -> None:
     """Write one that attends, as nearly all models do; with more tokens for whole words."""
     head = WIDTH // HEADS
-    writer = _Writer(path, "llama", trained_tokens, more_tokens)
+    writer = _Writer(path, "llama", trained_tokens, more_tokens, more_control=more_control)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
@@ -116,13 +122,18 @@ def write_recurrent_toy_model(path: Path) -> None:
 
 
 def write_toy_vocabulary(
-    path: Path, control: Sequence[str], defined: Sequence[str], *, names_ends: bool = True
+    path: Path,
+    control: Sequence[str],
+    defined: Sequence[str],
+    *,
+    names_ends: bool = True,
+    architecture: str = "llama",
 ) -> None:
     """Write only a vocabulary: one token a byte, as GPT-2 writes bytes, and special ones.
 
     With ``names_ends`` the file says which of them begins and ends a text.
     """
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(TRAINED_TOKENS)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(1)

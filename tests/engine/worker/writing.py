@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from inglenook.engine.orders import Ended, Prepared, Refused, Sampling, Start, Started, Step
+from inglenook.engine.orders import Ended, Output, Prepared, Refused, Sampling, Start, Started, Step
 from inglenook.engine.settings import KvType
+from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.llama import Context, Model
 from inglenook.engine.worker.prefix.store import Store
+from inglenook.engine.worker.thoughts import Thoughts
 
 #: More than any test needs; a batcher that does not come to an end must not hang the test.
 _STEPS_MAX = 5000
@@ -78,6 +80,11 @@ def order(
     )
 
 
+def parser_of(thoughts: Thoughts, *, thinking: bool = False) -> Parser:
+    """Of an answer to a prompt that has opened a thought, or has not."""
+    return thoughts.parser("<think>\n" if thinking else "")
+
+
 class FixedBudget(StepBudget):
     """Grants the same every step, one after the other of what it was given, whatever it costs.
 
@@ -113,10 +120,12 @@ class Answer:
     """What came of one job.
 
     Attributes:
+        text: Of the answer; ``thinking`` of the thought.
         at: The number of the step that made each token.
     """
 
     text: str = ""
+    thinking: str = ""
     tokens: list[int] = field(default_factory=list)
     at: list[int] = field(default_factory=list)
     ended: Ended | None = None
@@ -126,6 +135,12 @@ class Answer:
         """All its text, with what was held back to the end."""
         assert self.ended is not None
         return self.text + self.ended.text
+
+    def take(self, output: Output) -> None:
+        """Keep what a step made."""
+        self.text += output.text
+        self.thinking += output.thinking
+        self.tokens += output.tokens
 
 
 class Writer:
@@ -145,7 +160,8 @@ class Writer:
 
     def submit(self, start: Start, prompt: Sequence[int]) -> Started | Refused:
         """Hand a job in; it must not be refused half-way."""
-        first, *more = self.batcher.submit(start, list(prompt), thinking=False)
+        parser = parser_of(self.batcher._thoughts)
+        first, *more = self.batcher.submit(start, list(prompt), parser)
         assert not isinstance(first, Step)
         if isinstance(first, Started):
             self.answers[start.job] = Answer()
@@ -153,7 +169,7 @@ class Writer:
             assert isinstance(event, Step)
             (output,) = event.outputs
             assert (output.job, output.tokens) == (start.job, ())
-            self.answers[start.job].text += output.text
+            self.answers[start.job].take(output)
         return first
 
     def hear_store(self, *, wait: bool = True) -> None:
@@ -171,8 +187,7 @@ class Writer:
         for output in outputs:
             answer = self.answers[output.job]
             assert answer.ended is None
-            answer.text += output.text
-            answer.tokens += output.tokens
+            answer.take(output)
             answer.at += [self.steps] * len(output.tokens)
         for event in ended:
             if isinstance(event, Prepared):
@@ -242,6 +257,7 @@ def writing(
     store: Store | None = None,
     durable: bool = False,
     speculate: bool = False,
+    thoughts: Thoughts | None = None,
 ) -> Iterator[Writer]:
     """A batcher of one thread: on a busy machine two would mostly wait for each other."""
     numbers = sequences + kept + 1
@@ -253,6 +269,7 @@ def writing(
         Batcher(
             model,
             context,
+            thoughts or Thoughts(model, ""),
             sequences=sequences,
             budget=budget,
             store=store,

@@ -18,8 +18,10 @@ from inglenook.engine.orders import (
     Started,
     Step,
 )
+from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.admission import Admission
 from inglenook.engine.worker.budget import UNIT_TOKENS, StepBudget
+from inglenook.engine.worker.closing import Chooser, closing_in_time
 from inglenook.engine.worker.constrained import ConstrainedSampler
 from inglenook.engine.worker.drafting import Drafting
 from inglenook.engine.worker.guide import Astray, Guide
@@ -32,10 +34,11 @@ from inglenook.engine.worker.plan import (
     prefill_tokens,
 )
 from inglenook.engine.worker.pool import Pool
+from inglenook.engine.worker.reader import Reader, joined
 from inglenook.engine.worker.repetition import RepetitionDetector
 from inglenook.engine.worker.sampler import Sampler
 from inglenook.engine.worker.sequence import Answer, Sequence
-from inglenook.engine.worker.text import TextAssembler
+from inglenook.engine.worker.thoughts import Thoughts
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
@@ -63,6 +66,7 @@ class Batcher:
         self,
         model: Model,
         context: Context,
+        thoughts: Thoughts,
         *,
         sequences: int,
         budget: StepBudget,
@@ -76,6 +80,7 @@ class Batcher:
             model: What the context computes.
             context: One of its sequences moves blocks; what it has beyond ``sequences`` and that
                 one keeps prompts for later.
+            thoughts: How the model writes them down.
             sequences: How many answers may be written at once.
             budget: Says how much of a prompt fits into a step.
             store: Keeps what leaves the pool.
@@ -85,6 +90,7 @@ class Batcher:
         """
         self._model = model
         self._context = context
+        self._thoughts = thoughts
         self._budget = budget
         self.pool = Pool(context, store, durable=durable)
         self._line = Admission(self.pool, store, sequences=sequences)
@@ -108,14 +114,14 @@ class Batcher:
         return not self.steady and self._line.blocked
 
     def submit(
-        self, start: Start, prompt: list[int], *, thinking: bool, guide: Guide | None = None
+        self, start: Start, prompt: list[int], parser: Parser, guide: Guide | None = None
     ) -> list[Started | Refused | Step]:
         """Take a job whose prompt is in tokens already; it is computed from the next step on.
 
         Args:
             start: The order.
             prompt: Its conversation.
-            thinking: The prompt has already opened ``<think>``.
+            parser: Of its answer, which has heard nothing yet.
             guide: Keeps the answer to its schema, if it has one.
 
         Returns:
@@ -132,21 +138,24 @@ class Batcher:
         tokens_max = self.request_tokens_max
         if start.max_tokens is not None:
             tokens_max = min(len(prompt) + start.max_tokens, tokens_max)
-        chooser = sampler if guide is None else ConstrainedSampler(sampler, guide)
+        reader = Reader(parser, self._thoughts.signs, start.stop)
+        chooser: Chooser = sampler if guide is None else ConstrainedSampler(sampler, guide)
+        chooser = closing_in_time(chooser, reader, self._thoughts, start.thinking)
         repetition = RepetitionDetector() if start.repetition_detection else None
-        answer = Answer(start, chooser, TextAssembler(start.stop), tokens_max, guide, repetition)
+        answer = Answer(start, chooser, reader, tokens_max, guide, repetition)
         sequence = Sequence(start.job, tokens, len(prompt), answer)
         self._join(sequence)
-        started = Started(start.job, len(prompt), thinking)
+        started = Started(start.job, len(prompt))
         if not start.produced:
             return [started]
-        pieces = [answer.add(token, self._model.piece(token)) for token in start.produced]
+        said = [answer.add(token, self._model.piece(token)) for token in start.produced]
         may_be = guide is None or guide.follow(start.produced)
         sequence.note_end()
         if not may_be:
             # An engine of another release wrote it, which kept to schemas otherwise.
             sequence.finish = Finish.FAILED
-        return [started, Step((Output(start.job, "".join(pieces), ()),))]
+        outputs = [Output(start.job, answered, (), thought) for answered, thought in said]
+        return [started, Step((joined(outputs),))]
 
     def read_ahead(self, job: int, tokens: list[int], prompt_tokens: int) -> Refused | None:
         """Compute the beginning of a prompt that may come, whenever nobody waits for an answer.
@@ -362,9 +371,7 @@ class Batcher:
             outputs.append(self._sample(sequence, answer, index - len(sequence.draft) + place))
         if sequence.computed < self.pool.length(number):
             self.pool.cut(number, sequence.computed)
-        tokens = [token for output in outputs for token in output.tokens]
-        text = "".join(output.text for output in outputs)
-        return (Output(sequence.job, text, tuple(tokens)),)
+        return (joined(outputs),)
 
     def _sample(self, sequence: Sequence, answer: Answer, index: int) -> Output:
         try:
@@ -377,6 +384,6 @@ class Batcher:
             sequence.finish = Finish.STOP
             return Output(sequence.job, "", ())
         sequence.tokens.append(token)
-        text = answer.add(token, self._model.piece(token))
+        said = answer.add(token, self._model.piece(token))
         sequence.note_end()
-        return Output(sequence.job, text, (token,))
+        return Output(sequence.job, said.answer, (token,), said.thinking)

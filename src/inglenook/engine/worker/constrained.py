@@ -47,6 +47,13 @@ class ConstrainedSampler:
         self._sampler.remember((token,))
         return token
 
+    def take(self, token: int) -> bool:
+        """Remember a token that was chosen elsewhere, if it may come next."""
+        may_come = self._guide.take(token)
+        if may_come:
+            self._sampler.remember((token,))
+        return may_come
+
     def remember(self, tokens: Sequence[int]) -> None:
         """See `Sampler.remember`."""
         self._sampler.remember(tokens)

@@ -10,9 +10,10 @@ import os
 import sys
 from typing import Literal
 
-from inglenook.engine.orders import ChatMessage
+from inglenook.engine.orders import ChatMessage, Prepare
 from inglenook.engine.templatefacts import TemplateFacts, TemplateUnfit, encode
 from inglenook.engine.worker.arranging import SystemAs
+from inglenook.engine.worker.describing import describe_thinking
 from inglenook.engine.worker.fitting import Fitting
 from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import Model, ModelRefused
@@ -47,7 +48,9 @@ def examine(path: str, template: str) -> TemplateFacts | TemplateUnfit:
 def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
     fitting = prompts.template.fitting
     question, bos = [ChatMessage("user", "Hi")], model.special_text("bos")
-    prompt = prompts.template.render(question).text
+    # As the model is asked by whoever chooses nothing.
+    asked = prompts.asked(Prepare(0, tuple(question)))
+    prompt = prompts.template.render(question, asked).text
     return TemplateFacts(
         system=_system(fitting, "su"),
         late_system=_system(fitting, "suausu"),
@@ -56,9 +59,9 @@ def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
         parts=fitting.form.parts,
         tools=fitting.tells_tools(),
         date="always" if fitting.dates("su") else "default" if fitting.dates("u") else "never",
-        question_tokens=prompts.prompt(question).total,
+        question_tokens=prompts.prompt(question, asked).total,
         bos=bos if prompt.startswith(bos) else "",
-        thinking="",
+        thinking=describe_thinking(prompts.template),
     )
 
 

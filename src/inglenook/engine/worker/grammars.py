@@ -11,9 +11,11 @@ from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
     from inglenook.engine.orders import Start
+    from inglenook.engine.thinking.parser import Parser
     from inglenook.engine.worker.guide import Guide
     from inglenook.engine.worker.pipe import Pipe
     from inglenook.engine.worker.proof import Proof
+    from inglenook.engine.worker.thoughts import Thoughts
     from inglenook.engine.worker.vocabulary import Vocabulary
 
 #: Of so many schemas it is remembered what came of them; each has 64 KiB at most.
@@ -30,10 +32,11 @@ class Grammars:
         waiting: Answers whose schema is not known to be good or bad yet.
     """
 
-    def __init__(self, model: Model, pipe: Pipe) -> None:
+    def __init__(self, model: Model, thoughts: Thoughts, pipe: Pipe) -> None:
         """Take the pipe, which looks after the trying process between two steps."""
         self.waiting: deque[Start] = deque()
         self._model = model
+        self._thoughts = thoughts
         self._pipe = pipe
         self._vocabulary: Vocabulary | None = None
         self._parts: Iterator[None] = iter(())
@@ -91,12 +94,12 @@ class Grammars:
             self._try(self.waiting[0].schema or "")
         return settled
 
-    def guide(self, start: Start, *, thinking: bool) -> Guide | None:
+    def guide(self, start: Start, parser: Parser) -> Guide | None:
         """Make the grammar for an answer that `advance` gave back.
 
         Args:
             start: The order; one without a schema needs no guide.
-            thinking: The prompt has already opened ``<think>``.
+            parser: Of the answer, which has heard nothing yet; it is copied.
 
         Raises:
             SchemaRefused: If it cannot be had.
@@ -112,7 +115,7 @@ class Grammars:
             raise refusal
         assert self._vocabulary is not None
         matcher = compile_schema(self._vocabulary.tokenizer, start.schema)
-        return Guide(self._model, self._vocabulary, matcher, thinking=thinking)
+        return Guide(self._model, self._vocabulary, matcher, self._thoughts, parser.copy())
 
     def close(self) -> None:
         """End what is being tried."""

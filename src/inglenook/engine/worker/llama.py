@@ -84,6 +84,7 @@ class Model:
         self.tokenizer = Tokenizer(self._vocab)
         self.vocab_tokens = int(lib.llama_vocab_n_tokens(self._vocab))
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
+        self.architecture = self._metadata("general.architecture")
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
         #: Whether the end of a sequence can be cut off; else only whole ones can be kept.
         self.trimmable = _can_trim(self._model)
@@ -149,6 +150,13 @@ class Model:
     def close(self) -> None:
         """Give the memory back; the model is unusable afterwards."""
         lib.llama_model_free(self._model)
+
+    def _metadata(self, key: str) -> str:
+        """A value of the file's, as text; empty if it has none."""
+        room = 128
+        buffer = ctypes.create_string_buffer(room)
+        count = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, room)
+        return buffer.value.decode(errors="replace") if count > 0 else ""
 
     def _has(self, key: str) -> bool:
         """Whether the file says anything of that key."""

@@ -117,6 +117,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
     batcher = Batcher(
         model,
         context,
+        prompts.template.thoughts,
         sequences=load.sequences,
         budget=budget,
         store=store,
@@ -143,7 +144,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
         context=context,
         budget=budget,
         store=store,
-        grammars=Grammars(model, pipe),
+        grammars=Grammars(model, prompts.template.thoughts, pipe),
         load=load,
         threads=threads,
     )

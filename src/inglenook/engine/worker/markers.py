@@ -15,10 +15,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
-#: Tags around thinking. They act, in templates and here, whether or not they are tokens.
-THINK_OPEN: Final = "<think>"
-_THINKING: Final = (THINK_OPEN, "</think>")
-
 #: What an author defines beside the learned tokens is mostly text that is common: runs of white
 #: space, letters, and these elements of HTML (Gemma). To break them would only make prompts longer.
 _HTML: Final = frozenset(
@@ -54,22 +50,29 @@ class Markers:
         thinking: Those around thinking that the template knows, and may take out of an answer.
     """
 
-    def __init__(self, control: Iterable[str], defined: Iterable[str], template: str) -> None:
+    def __init__(
+        self, control: Iterable[str], defined: Iterable[str], template: str, tags: Iterable[str]
+    ) -> None:
         """Take what the vocabulary has.
 
         Args:
             control: Texts of control tokens, and of the unknown one.
             defined: Texts of tokens that the model's author defined.
             template: The chat template.
+            tags: Those around thinking. They act, in templates and in answers, whether or not they
+                are tokens.
         """
+        tags = set(tags)
         tokens = {*control, *(text for text in defined if _is_marker(text))}
         # SentencePiece writes a space in its own way.
         tokens |= {text.replace("\u2581", " ") for text in tokens}
         # A single character cannot be broken, and white space is no one's.
         self._tokens = frozenset(text[:_ENOUGH] for text in tokens if len(text.strip()) > 1)
-        texts = self._tokens | set(_THINKING)
+        texts = self._tokens | tags
         self.brackets = frozenset(text.strip()[end] for text in texts for end in (0, -1))
-        self.thinking = [text for text in texts if _THOUGHT.search(text) and text in template]
+        self.thinking = [
+            text for text in texts if text in template and (text in tags or _THOUGHT.search(text))
+        ]
         self._any = _one_of(texts)
         self._token = _one_of(self._tokens) if self._tokens else None
         self._forward = sorted(texts)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from inglenook.engine.orders import Adjustment, ChatMessage
+from inglenook.engine.orders import Adjustment, ChatMessage, Prepare, Start
+from inglenook.engine.thinking.parser import Parser
+from inglenook.engine.thinking.switch import template_variables
 from inglenook.engine.worker.jinja import PLAIN, Asked, TemplateRefused
 from inglenook.engine.worker.known import KnownPieces
 from inglenook.engine.worker.llama import Model
@@ -33,13 +35,13 @@ class Prompt(NamedTuple):
     Attributes:
         tokens: The prompt; of a question that is being typed, what can be relied on of it.
         total: How many tokens the whole prompt has.
-        thinking: It ends inside an open ``<think>``.
+        parser: Of the answer; None of a question that is being typed.
         adjustments: What was done to the conversation, so that nothing of it is lost.
     """
 
     tokens: list[int]
     total: int
-    thinking: bool
+    parser: Parser | None
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -80,7 +82,7 @@ class PromptMaker:
         known = self._known
         typed = self.template.render_typed([*earlier, last], asked)
         now, later = (self._tokens(rendered, known) for rendered in typed)
-        return Prompt(now[: common_tokens(now, later)], len(now), thinking=False)
+        return Prompt(now[: common_tokens(now, later)], len(now), parser=None)
 
     def prompt(self, messages: Iterable[ChatMessage], asked: Asked = PLAIN) -> Prompt:
         """Turn a conversation into prompt tokens.
@@ -92,12 +94,16 @@ class PromptMaker:
         known = self._known
         rendered = self.template.render(list(messages), asked)
         tokens = self._tokens(rendered, known)
-        return Prompt(tokens, len(tokens), rendered.thinking, rendered.adjustments)
+        return Prompt(tokens, len(tokens), rendered.parser, rendered.adjustments)
 
     def tokens(self, messages: Iterable[ChatMessage]) -> tuple[list[int], bool]:
-        """The tokens of a `prompt`, and whether it ends inside an open ``<think>``."""
+        """The tokens of a `prompt`, and whether it ends inside a thought."""
         prompt = self.prompt(messages)
-        return prompt.tokens, prompt.thinking
+        return prompt.tokens, prompt.parser is not None and prompt.parser.thinking
+
+    def asked(self, request: Start | Prepare) -> Asked:
+        """What the template is told of a request besides its messages."""
+        return Asked(template_variables(self.template.source, request.thinking), request.moment_s)
 
     def forget(self) -> None:
         """Keep nothing of what was said, nor of a prompt that another thread is making now."""

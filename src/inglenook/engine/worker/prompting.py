@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 from inglenook.engine.cores import pin_to
 from inglenook.engine.orders import Prepare, Start
-from inglenook.engine.worker.jinja import Asked
 from inglenook.engine.worker.prompt import Prompt, PromptMaker
 from inglenook.errors import EngineError
 
@@ -176,7 +175,7 @@ class Prompting:
         request = made.request
         try:
             make = self._prompts.prompt if isinstance(request, Start) else self._prompts.beginning
-            prompt = make(request.messages, Asked(moment_s=request.moment_s))
+            prompt = make(request.messages, self._prompts.asked(request))
         except BaseException as exc:  # noqa: BLE001 raised again where it is taken
             made.prompt.set_exception(exc)
         else:

@@ -45,6 +45,11 @@ class Sampler:
         lib.llama_sampler_apply(self._chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
 
+    def take(self, token: int) -> bool:
+        """Remember a token that was chosen elsewhere; any may come."""
+        self.remember((token,))
+        return True
+
     def remember(self, tokens: Sequence[int]) -> None:
         """Take tokens as said, so that penalties count them."""
         for token in tokens[max(len(tokens) - self._memory_tokens, 0) :]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Ended, Finish, Prepared, Start
+from inglenook.engine.worker.reader import Reader, Said
 from inglenook.engine.worker.repetition import RepetitionDetector
-from inglenook.engine.worker.text import TextAssembler
 
 if TYPE_CHECKING:
-    from inglenook.engine.worker.constrained import ConstrainedSampler
+    from inglenook.engine.worker.closing import Chooser
     from inglenook.engine.worker.guide import Guide
     from inglenook.engine.worker.prefix.store import Fetch
-    from inglenook.engine.worker.sampler import Sampler
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +22,8 @@ class Answer:
 
     Attributes:
         start: The order it came with.
+        sampler: Chooses its tokens.
+        reader: Tells thought and answer apart.
         tokens_max: How long prompt and answer may get together.
         guide: Keeps it to its schema, if it has one.
         repetition: Sees when it repeats itself without end; None if that is as it should be.
@@ -33,8 +34,8 @@ class Answer:
     """
 
     start: Start
-    sampler: Sampler | ConstrainedSampler
-    text: TextAssembler
+    sampler: Chooser
+    reader: Reader
     tokens_max: int
     guide: Guide | None = None
     repetition: RepetitionDetector | None = None
@@ -43,11 +44,11 @@ class Answer:
     prefill_s: float = 0.0
     decode_s: float = 0.0
 
-    def add(self, token: int, piece: bytes) -> str:
+    def add(self, token: int, piece: bytes) -> Said:
         """Take the next token, and the bytes it stands for; return what can be shown now."""
         if self.repetition is not None and self.repetition.add(token):
             self.runaway = True
-        return self.text.push(piece)
+        return self.reader.push(token, piece)
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +121,7 @@ class Sequence:
         """See whether the newest token was the last."""
         answer = self.answer
         assert answer is not None
-        if answer.text.stopped or (answer.guide is not None and answer.guide.complete):
+        if answer.reader.stopped or (answer.guide is not None and answer.guide.complete):
             self.finish = Finish.STOP
         elif len(self.tokens) >= answer.tokens_max:
             self.finish = Finish.LENGTH
@@ -132,12 +133,14 @@ class Sequence:
         if self.answer is None:
             return Prepared(self.job, self.prompt_tokens, self.computed)
         assert self.finish is not None
+        said = self.answer.reader.finish()
         return Ended(
             self.job,
             self.finish,
-            self.answer.text.finish(),
+            said.answer,
             self.completion_tokens,
             self.cached_tokens,
             self.answer.prefill_s,
             self.answer.decode_s,
+            said.thinking,
         )

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inglenook.engine.orders import Adjustment, ChatMessage
+from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.fitting import Fitting
 from inglenook.engine.worker.jinja import PLAIN, Asked, JinjaTemplate
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.losses import loses_words
-from inglenook.engine.worker.markers import THINK_OPEN, Markers, StandIns, unused
+from inglenook.engine.worker.markers import Markers, StandIns, unused
 from inglenook.engine.worker.pieces import is_one_piece
+from inglenook.engine.worker.thoughts import Thoughts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,14 @@ class Rendered:
         text: The prompt.
         cuts: Where it must be cut, so that nothing acts that is not the template's.
         turns: Where what acts begins; only of a prompt that may be cut there.
-        thinking: It ends inside a ``<think>`` that the template opened.
+        parser: Of the answer, which may begin inside a thought that the template opened.
         adjustments: What was done to the conversation, so that nothing of it is lost.
     """
 
     text: str
     cuts: Sequence[int]
     turns: Sequence[int]
-    thinking: bool
+    parser: Parser
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -44,6 +46,7 @@ class ChatTemplate:
 
     Attributes:
         fitting: What it takes.
+        thoughts: How its model writes them down.
     """
 
     def __init__(self, model: Model, template: str) -> None:
@@ -56,12 +59,19 @@ class ChatTemplate:
         self._bos = model.special_text("bos")
         self._jinja = JinjaTemplate(template, bos=self._bos, eos=model.special_text("eos"))
         self.fitting = Fitting(self._jinja)
+        self.thoughts = Thoughts(model, template)
         special = model.tokenizer.special_tokens
         self._markers = Markers(
             (token.text for token in special if token.control),
             (token.text for token in special if not token.control),
             template,
+            self.thoughts.tags,
         )
+
+    @property
+    def source(self) -> str:
+        """Its text."""
+        return self._jinja.source
 
     def render(self, messages: Sequence[ChatMessage], asked: Asked = PLAIN) -> Rendered:
         """Make a prompt.
@@ -141,13 +151,13 @@ class ChatTemplate:
         """See what acts in what the template wrote."""
         if self._adds_bos and not text.startswith(self._bos):
             text = self._bos + text
-        # Only one right at the end was opened by the template; others are somebody's words.
-        thinking = text.rstrip().endswith(THINK_OPEN)
+        # Before the stand-ins are shown: what is somebody's words opens nothing.
+        parser = self.thoughts.parser(text)
         turns = () if is_one_piece(text) else tuple(self._markers.turns(text))
         if stand_ins is None:
-            return Rendered(text, (), turns, thinking)
+            return Rendered(text, (), turns, parser)
         text, outside = stand_ins.show(text)
-        return Rendered(text, self._markers.cuts(text, outside), turns, thinking)
+        return Rendered(text, self._markers.cuts(text, outside), turns, parser)
 
     def _without_thoughts(
         self,

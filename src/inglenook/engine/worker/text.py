@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import codecs
 
+from inglenook.engine.thinking.signs import foreign
+
 
 class TextAssembler:
     """Joins the bytes of tokens into text, never half a character and never part of a stop string.
+
+    Among them may be tokens that are tags, see `Signs`.
 
     Work per token depends on the length of the piece and of the stop strings, not of the answer;
     and the text does not depend on where one token ends and the next begins.
@@ -29,6 +33,13 @@ class TextAssembler:
         # Bytes that are no text (models do write such) become U+FFFD instead of an error.
         text, used = codecs.utf_8_decode(data, "replace")
         self._bytes = data[used:]
+        text = foreign(text)
+        return self._release(text) if self._stop else text
+
+    def push_sign(self, sign: str) -> str:
+        """Take a token that is a tag, as the character that stands for it; as `push`."""
+        text = "\ufffd" + sign if self._bytes else sign
+        self._bytes = b""
         return self._release(text) if self._stop else text
 
     def finish(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import llama_cpp.llama_cpp as lib
+
+from inglenook.engine.thinking.signs import SpecialToken
 
 _CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -17,18 +19,6 @@ _SPECIAL: Final = _CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 #: No token of any vocabulary has it, so it joins nothing that follows: it becomes single bytes, or
 #: the unknown token.
 _LEAD: Final = "\U0010fffe"
-
-
-class SpecialToken(NamedTuple):
-    """A token that the library finds by its exact text.
-
-    Attributes:
-        text: As the vocabulary writes it.
-        control: It is no text to the model; else its author defined it beside the learned ones.
-    """
-
-    text: str
-    control: bool
 
 
 class Tokenizer:
@@ -65,6 +55,7 @@ class Tokenizer:
             SpecialToken(
                 lib.llama_vocab_get_text(self._vocab, token).decode(errors="replace"),
                 bool(attribute & _CONTROL),
+                token,
             )
             for token, attribute in enumerate(attributes)
             if attribute & _SPECIAL

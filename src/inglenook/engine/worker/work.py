@@ -35,6 +35,7 @@ from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt import PromptTooLong
 from inglenook.engine.worker.prompting import Made, Prompting
+from inglenook.engine.worker.reader import joined
 from inglenook.engine.worker.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
@@ -187,9 +188,9 @@ class Work:
         try:
             prompt = made.prompt.result()
             if isinstance(request, Start):
-                thinking = prompt.thinking
-                guide = self._grammars.guide(request, thinking=thinking)
-                begun = self._batcher.submit(request, prompt.tokens, thinking=thinking, guide=guide)
+                assert prompt.parser is not None
+                guide = self._grammars.guide(request, prompt.parser)
+                begun = self._batcher.submit(request, prompt.tokens, prompt.parser, guide=guide)
                 return [_adjusted(event, prompt.adjustments) for event in begun]
         except TemplateRefused as exc:
             self._grammars.forget(job)
@@ -237,14 +238,7 @@ def _joined(outputs: Sequence[Output]) -> tuple[Output, ...]:
     jobs: dict[int, list[Output]] = {}
     for output in outputs:
         jobs.setdefault(output.job, []).append(output)
-    return tuple(
-        Output(
-            job,
-            "".join(part.text for part in parts),
-            tuple(token for part in parts for token in part.tokens),
-        )
-        for job, parts in jobs.items()
-    )
+    return tuple(map(joined, jobs.values()))
 
 
 def _adjusted(

@@ -1,0 +1,1 @@
+"""What a model thinks, told from what it answers: the forms there are, and their parsers."""

@@ -1,0 +1,37 @@
+"""What a model's thinking is, in a line for its owner. Kind: hands."""
+
+from __future__ import annotations
+
+from inglenook.engine.orders import ChatMessage, Thinking
+from inglenook.engine.thinking.switch import template_variables
+from inglenook.engine.worker.jinja import Asked, TemplateRefused
+from inglenook.engine.worker.template import ChatTemplate
+
+
+def describe_thinking(template: ChatTemplate) -> str:
+    """Say which form was found, and what the template makes of being told to think, or not."""
+    thoughts = template.thoughts
+    if not thoughts.known:
+        return f"none that its template or vocabulary knows; {thoughts.form.name} is looked for"
+    tags = " (tokens)" if thoughts.signs.tokens else ""
+    on, off = _prompt(template, Thinking("on")), _prompt(template, Thinking("off"))
+    if on == off:
+        how = "its template has no switch: off closes a thought as soon as it begins"
+    elif _prompt(template, Thinking()) == off:
+        how = "off unless asked for"
+    else:
+        how = "on unless switched off"
+    more = [how]
+    if _prompt(template, Thinking("on", "low")) != _prompt(template, Thinking("on", "high")):
+        more.append("takes an effort")
+    if _prompt(template, Thinking("on", budget_tokens=1234)) != on:
+        more.append("is told its budget")
+    return f"{thoughts.form.name}{tags}; {', '.join(more)}"
+
+
+def _prompt(template: ChatTemplate, thinking: Thinking) -> str:
+    try:
+        asked = Asked(template_variables(template.source, thinking))
+        return template.render([ChatMessage("user", "Hi")], asked).text
+    except TemplateRefused as exc:
+        return exc.why
