@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,8 @@ from hypothesis import settings
 
 from inglenook.errors import StartupError
 from tests.parts.box import Box, running_box
+from tests.parts.families import FAMILIES
+from tests.parts.random_model import write_random_model
 from tests.parts.starter import starter_model_path
 from tests.parts.vocabularies import vocabulary_folder
 
@@ -39,7 +42,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         # The tests that need it will say why there is none.
         with contextlib.suppress(StartupError):
             starter_model_path()
-    if "vocabularies" in names and not session.config.option.collectonly:
+    if names & {"vocabularies", "random_model"} and not session.config.option.collectonly:
         with contextlib.suppress(subprocess.SubprocessError):
             vocabulary_folder()
 
@@ -99,6 +102,18 @@ async def no_task_left_behind() -> AsyncIterator[None]:
 def starter_model() -> Path:
     """The starter model's file."""
     return starter_model_path()
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes the model of a family (`tests.parts.families`) when it is first asked for."""
+    folder = tmp_path_factory.mktemp("random")
+
+    @functools.cache
+    def write(family: str) -> Path:
+        return write_random_model(folder / f"{family}.gguf", FAMILIES[family])
+
+    return write
 
 
 @pytest.fixture(scope="session")
