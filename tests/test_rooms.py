@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 
 COMMON = (
-    *("errors", "guarded", "restarting", "threads", "units", "wholefile", "lockfile"),
+    *("errors", "guarded", "restarting", "threads"),
+    *("sequences", "units", "wholefile", "lockfile"),
     "__version__",
 )
 
