@@ -39,6 +39,7 @@ _OPTIONAL = (
     r"attn_(q|k|v|qkv|output)\.bias$",
     r"ffn_(gate|up|down)\.bias$",
     r"nextn\.(embed_tokens|shared_head_head)\.weight$",
+    r"^dense_2",
 )
 
 _Q8_0, _F32 = gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F32
