@@ -18,6 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.parts.families import Family
+from tests.parts.gguf_pairs import (
+    ARRAY,
+    STRING,
+    header_bytes,
+    pair,
+    tensor_row,
+    text_bytes,
+)
 from tests.parts.vocabularies import vocabulary_folder
 from tests.parts.wanted_tensors import Wanted, wanted_tensors
 
@@ -25,7 +33,6 @@ Values: TypeAlias = Mapping[str, object]
 Weights: TypeAlias = npt.NDArray[np.float32]
 
 _ALIGNMENT = 32
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 _NUMBER_BYTES = (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)
 
 #: A token that stands for itself alone, as ``<|im_start|>`` does.
@@ -58,17 +65,17 @@ def write_random_model(
             (``block_count``) or a whole one (``tokenizer.chat_template``), None to leave it out.
     """
     pairs = metadata_pairs(family, changes)
-    path.write_bytes(_header(pairs, []))
+    path.write_bytes(header_bytes(pairs, []))
     tensors = [wanted for wanted in wanted_tensors(path) if _is_kept(wanted.name, family)]
     table, data, offset = [], [], 0
     for wanted in tensors:
         kind = _type(wanted, family)
         values = _quantized(_weights(wanted, family, seed), kind)
-        table.append(_tensor_row(wanted, kind, offset))
+        table.append(tensor_row(wanted.name, wanted.shape, int(kind), offset))
         padded = values + bytes(-len(values) % _ALIGNMENT)
         data.append(padded)
         offset += len(padded)
-    head = _header(pairs, table)
+    head = header_bytes(pairs, table)
     with path.open("wb") as file:
         file.write(head + bytes(-len(head) % _ALIGNMENT))
         file.writelines(data)
@@ -77,7 +84,7 @@ def write_random_model(
 
 def write_header(path: Path, family: Family, *, changes: Values | None = None) -> Path:
     """Write what `write_random_model` writes, without any weights: enough to ask the library."""
-    path.write_bytes(_header(metadata_pairs(family, changes), []))
+    path.write_bytes(header_bytes(metadata_pairs(family, changes), []))
     return path
 
 
@@ -95,8 +102,8 @@ def metadata_pairs(family: Family, changes: Values | None = None) -> list[bytes]
         whole = name.startswith(("general.", "tokenizer.", "split.", "adapter."))
         values[name if whole else f"{family.architecture}.{name}"] = value
     kept = [(key, raw) for key, raw in _vocabulary(family) if key not in values]
-    own = [_text(key) + _value(value) for key, value in values.items() if value is not None]
-    return own + [_text(key) + raw for key, raw in kept]
+    own = [pair(key, value) for key, value in values.items() if value is not None]
+    return own + [text_bytes(key) + raw for key, raw in kept]
 
 
 def _is_kept(name: str, family: Family) -> bool:
@@ -146,44 +153,6 @@ def _quantized(values: Weights, kind: gguf.GGMLQuantizationType) -> bytes:
     return bytes(np.ascontiguousarray(gguf.quants.quantize(values, kind)).tobytes())
 
 
-def _header(pairs: list[bytes], table: list[bytes]) -> bytes:
-    return b"".join((b"GGUF", struct.pack("<IQQ", 3, len(table), len(pairs)), *pairs, *table))
-
-
-def _tensor_row(wanted: Wanted, kind: gguf.GGMLQuantizationType, offset: int) -> bytes:
-    shape = struct.pack(f"<I{len(wanted.shape)}Q", len(wanted.shape), *wanted.shape)
-    return _text(wanted.name) + shape + struct.pack("<IQ", kind, offset)
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def _value(value: object) -> bytes:
-    """Write a value with its type before it."""
-    if isinstance(value, list | tuple):
-        kind, _ = _item(value[0])
-        items = b"".join(_item(item)[1] for item in value)
-        return struct.pack("<IIQ", _ARRAY, kind, len(value)) + items
-    kind, data = _item(value)
-    return struct.pack("<I", kind) + data
-
-
-def _item(value: object) -> tuple[int, bytes]:
-    match value:
-        case bool():
-            return _BOOL, struct.pack("<?", value)
-        case int():
-            return _UINT32, struct.pack("<I", value)
-        case float():
-            return _FLOAT32, struct.pack("<f", value)
-        case str():
-            return _STRING, _text(value)
-        case _:
-            raise TypeError(value)
-
-
 def _vocabulary(family: Family) -> list[tuple[str, bytes]]:
     """Read the pairs about tokens of a vocabulary's file, values undecoded.
 
@@ -206,12 +175,12 @@ def _end(data: bytes, offset: int) -> int:
     """Tell where the value that begins here with its type ends."""
     (kind,) = struct.unpack_from("<I", data, offset)
     offset += 4
-    if kind == _ARRAY:
+    if kind == ARRAY:
         kind, count = struct.unpack_from("<IQ", data, offset)
         offset += 12
     else:
         count = 1
-    if kind != _STRING:
+    if kind != STRING:
         return int(offset + count * _NUMBER_BYTES[kind])
     for _ in range(count):
         offset += 8 + int.from_bytes(data[offset : offset + 8], "little")
