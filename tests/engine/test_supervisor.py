@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec import structs
 
 from inglenook.engine import child
 from inglenook.engine.orders import PIPE_VERSION, EngineState, Load, Phase
@@ -20,6 +21,7 @@ from inglenook.engine.troubles import NotNow
 from inglenook.errors import EngineError
 from tests.engine.watched import (
     DEADLINE_S,
+    LOAD,
     Engine,
     Heard,
     fake,
@@ -674,3 +676,51 @@ async def test_whoever_waits_for_nothing_is_not_overdue(script: Path) -> None:
         await engine.until(Phase.UNLOADED)
         await until(lambda: engine.supervisor.pid is None)
         await until(lambda: not hangs(engine))
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    return path
+
+
+async def test_a_model_at_which_engines_die_is_not_tried_for_ever(
+    script: Path, model_file: Path
+) -> None:
+    """Three in a row before it was ever ready: said once, and tried again when it has changed."""
+    engine = Engine(
+        fake(script, ["aborts in load"] * 3), structs.replace(LOAD, path=str(model_file))
+    )
+    async with engine.running():
+        state = await engine.until(Phase.MISSING)
+        await until(lambda: len(engine.slept_s) >= 6)
+        tried = [state.phase for state in engine.states].count(Phase.RESTARTING)
+        await asyncio.to_thread(model_file.write_bytes, b"GGUF, a better one")
+        await engine.until(Phase.READY)
+
+    assert str(model_file) in state.why
+    assert "llama.cpp cannot load it and ends with it" in state.why
+    assert tried == 2
+    assert engine.slept_s[:6] == pytest.approx([0.2, 0.4, 30.0, 30.0, 30.0, 30.0])
+
+
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        ["killed in load"] * 4,  # memory was short
+        ["exits 3"] * 4,  # it never came to the model
+        ["aborts in load", "aborts in load", "killed in load", "aborts in load", "aborts in load"],
+        ["aborts in load", "good, then aborts", *["aborts in load"] * 4],
+    ],
+)
+async def test_other_deaths_are_of_the_moment(
+    script: Path, model_file: Path, deaths: list[str]
+) -> None:
+    """Of one that was ready before, by others' hands, or of something else: it goes on trying."""
+    engine = Engine(fake(script, deaths), structs.replace(LOAD, path=str(model_file)))
+    async with engine.running():
+        await until(lambda: len(engine.slept_s) >= len(deaths))
+        await engine.until(Phase.READY)
+
+    assert Phase.MISSING not in engine.phases

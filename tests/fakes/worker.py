@@ -135,6 +135,9 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
         case "exits 3":
             sys.stderr.write("it was too much\n")
             sys.exit(3)
+        case "good, then aborts":
+            begin(pipe)
+            os.abort()
         case "exits 7 at a purge":
             begin(pipe)
             while not isinstance(pipe.order(), Purge):
@@ -147,6 +150,17 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
             pipe.order()
             pipe.send(Progress(0.5))
             time.sleep(_LONG_S)
+        case "aborts in load":
+            pipe.send(Hello(PIPE_VERSION))
+            pipe.order()
+            pipe.send(Progress(0.5))
+            sys.stderr.write("GGML_ASSERT(n_layer > 0) failed")
+            sys.stderr.flush()
+            os.abort()
+        case "killed in load":
+            pipe.send(Hello(PIPE_VERSION))
+            pipe.order()
+            os.kill(os.getpid(), signal.SIGKILL)
         case "load failed":
             pipe.send(Hello(PIPE_VERSION))
             pipe.order()

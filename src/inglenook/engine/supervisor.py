@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from inglenook.engine.backoff import recheck_delay_s, restart_delay_s, still_counting
 from inglenook.engine.child import Child, WorkerExited
+from inglenook.engine.deadly import DeadlyModel, read_stamp
 from inglenook.engine.frames import BadFrame
 from inglenook.engine.orders import (
     PIPE_VERSION,
@@ -48,6 +49,10 @@ WORKER = (sys.executable, "-m", "inglenook.engine.worker")
 
 #: How often it is seen whether there is room for the model by now, seconds.
 _RECHECK_S = 5.0
+
+#: How often it is seen whether a file at which engines die has been replaced, seconds: each look
+#: reads a whole vocabulary.
+_DEADLY_LOOK_S = 30.0
 
 #: A silent engine is killed at once, and between engines there is little to do; what is not over so
 #: much later hangs, seconds.
@@ -106,6 +111,7 @@ class Supervisor:
         self._borne_s = 0.0
         self._due_s: float | None = None
         self._deaths: list[float] = []
+        self._deadly = DeadlyModel()
         self._complaint = ""
         self._missed = 0
         self._state = EngineState(Phase.LOADING, model)
@@ -225,10 +231,13 @@ class Supervisor:
         try:
             with self._due_in(self._patience.between_s):
                 name, load = await self._prepare()
+                self._deadly.begins(await asyncio.to_thread(read_stamp, load.path))
         except NotNow as exc:
             return self._without_room(str(exc))
         except StartupError as exc:
             return self._without_model("", str(exc))
+        if self._deadly.is_known:
+            return self._without_deadly(name, load)
         self._tell(EngineState(Phase.LOADING, model=name))
         try:
             with self._due_in(self._patience.between_s):
@@ -244,6 +253,10 @@ class Supervisor:
         except EngineError as exc:
             # Phones hear of it now, not after its burial.
             child.kill()
+            if self._state.phase is Phase.LOADING:
+                self._deadly.died(exc)
+            if self._deadly.is_known:
+                return self._without_deadly(name, load)
             return self._after_death(name, exc)
         finally:
             self._child = None
@@ -289,6 +302,13 @@ class Supervisor:
         # That says nothing about the jobs.
         self._sinks.unload()
         return delay_s
+
+    def _without_deadly(self, name: str, load: Load) -> float:
+        why = (
+            f"cannot use the model file {load.path}: llama.cpp cannot load it and ends with it each"
+            " time; choose another model, or replace the file or llama.cpp by a newer one"
+        )
+        return self._without_model(name, why, at_least_s=_DEADLY_LOOK_S)
 
     def _without_room(self, why: str) -> float:
         # The numbers in it change from one look to the next.
@@ -358,6 +378,7 @@ class Supervisor:
                 size = f"{event.context_tokens} tokens of context, {event.threads} threads"
                 log.info("model %s ready: %s, loaded in %.1f s", name, size, event.load_s)
                 self._complaint, self._missed = "", 0
+                self._deadly.ready()
                 if self._limits != Limits():
                     child.send(self._limits)
                 self._tell(
