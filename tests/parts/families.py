@@ -287,7 +287,6 @@ _ALL = (
         "llama-bpe",
         _usual(
             block_count=4,
-            attention__head_count=[0, 2, 0, 2],
             attention__head_count_kv=[0, 1, 0, 1],
             **(_SSM | {"ssm.group_count": 0}),
         ),

@@ -45,17 +45,28 @@ def wanted_tensors(header: Path) -> list[Wanted]:
     return list(dict.fromkeys(Wanted(name, tuple(shape)) for name, shape in listed))
 
 
-def _ask(header: str) -> list[tuple[str, list[int]]]:
-    import llama_cpp
-    import llama_cpp.llama_cpp as lib
-
-    base = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
+def read_metadata(header: str) -> int | None:
+    """Let the library read a file without tensors; its own pointer to what it found."""
+    base = _base()
     base.gguf_init_from_file.restype = ctypes.c_void_p
     base.gguf_init_from_file.argtypes = [ctypes.c_char_p, _InitParams]
+    found: int | None = base.gguf_init_from_file(os.fsencode(header), _InitParams(no_alloc=True))
+    return found
+
+
+def _base() -> ctypes.CDLL:
+    import llama_cpp
+
+    return ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
+
+
+def _ask(header: str) -> list[tuple[str, list[int]]]:
+    import llama_cpp.llama_cpp as lib
+
+    base = _base()
     base.ggml_get_name.restype = ctypes.c_char_p
     base.ggml_get_name.argtypes = [ctypes.c_void_p]
     base.ggml_n_dims.argtypes = [ctypes.c_void_p]
-    metadata = base.gguf_init_from_file(os.fsencode(header), _InitParams(no_alloc=True))
     found: list[tuple[str, list[int]]] = []
 
     def wanted(tensor: int, _data: object) -> None:
@@ -68,7 +79,7 @@ def _ask(header: str) -> list[tuple[str, list[int]]]:
     params.n_gpu_layers = 0
     # Layers that guess several tokens ahead; it would end the process over those it leaves out.
     params.load_mtp = True
-    if not lib.llama_model_init_from_user(metadata, callback, None, params):
+    if not lib.llama_model_init_from_user(read_metadata(header), callback, None, params):
         sys.exit("llama.cpp would not have this model")
     return found
 
