@@ -53,6 +53,11 @@ def test_a_free_box_is_not_limited() -> None:
     assert engine_limits(FREE, CAPACITY) == Limits()
 
 
+def test_a_decision_may_be_older_than_the_model_that_is_loaded() -> None:
+    """It allows no more answers than the model has states for, and waiting has no other reason."""
+    assert serving_limits(FREE, replace(CAPACITY, max_active=2)) == ServingLimits(2)
+
+
 @pytest.mark.parametrize(
     ("decision", "refuse", "read_ahead", "reason"),
     [

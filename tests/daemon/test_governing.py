@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from msgspec import structs
+
 from inglenook.config import Config
 from inglenook.daemon.governing import Governing
 from inglenook.engine.orders import Limits, Load, Phase
@@ -18,6 +20,10 @@ from tests.daemon.conftest import MakeBed
 from tests.parts.board import virtual_machine
 
 AWAKE = PowerSettings(unload_after_s=0)
+
+_LOAD = Load("model.gguf", "{{ messages }}", 4096, "f16", 8, None, 0.2)
+
+_DEADLINE_S = 20.0
 
 
 async def test_a_model_at_rest_is_back_when_it_is_wanted(make_bed: MakeBed) -> None:
@@ -56,6 +62,29 @@ async def test_a_pause_lasts_until_it_is_said_to_be_over(tmp_path: Path) -> None
         run.cancel()
 
     assert [limits.duty for limits in supervisor.told] == [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+
+
+async def test_answers_are_as_many_as_the_model_was_loaded_for(tmp_path: Path) -> None:
+    """Fewer than the settings say, where each takes memory; the next model may have more."""
+    news = asyncio.Event()
+    root = virtual_machine(tmp_path / "board").root
+    config = Config("Kitchen", tmp_path, governor=GovernorSettings(root=root))
+    desk = Desk(config.serving, Told(), Recorder(None), max_active=8, on_change=nothing)
+    governing = Governing(config, Told(), desk, news.set, Pace(every_s=0.01))
+
+    async def until_at_once(answers: int) -> None:
+        async with asyncio.timeout(_DEADLINE_S):
+            while desk.load.max_active != answers:
+                news.clear()
+                await news.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(governing.run(), name="governor")
+        await until_at_once(8)
+        for answers in (2, 8):
+            governing.loads(structs.replace(_LOAD, sequences=answers))
+            await until_at_once(answers)
+        run.cancel()
 
 
 class Told(Supervisor):

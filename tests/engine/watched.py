@@ -56,9 +56,11 @@ class Heard:
     text: str = ""
     tokens: list[int] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    prompt_tokens: int = 0
 
     def started(self, event: Started) -> None:
         self.what.append("started")
+        self.prompt_tokens = event.prompt_tokens
 
     def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
         self.text += text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.models.info import ModelInfo
+from inglenook.models.info import Kept, ModelInfo
 
 #: 32 KiB of f16 cache a token: 8192 of them are 256 MiB.
 INFO = ModelInfo(
@@ -16,13 +16,16 @@ INFO = ModelInfo(
     context_length=4096,
     block_count=16,
     embedding_length=1024,
+    beside_length=0,
     feed_forward_length=4096,
+    experts_used=0,
     head_count=16,
-    head_count_kv=(8,) * 16,
-    key_length=64,
-    value_length=64,
+    query_length=1024,
+    kept=Kept(((512, 512),) * 16),
     vocab_size=1000,
+    merges=900,
     chat_template="{{ messages }}",
+    tensor_count=146,
     parameter_count=200_000_000,
     weights_bytes=100 * 2**20,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from inglenook.models.describe import describe
 from inglenook.models.gguf import read_header
-from inglenook.models.info import ModelInfo
+from inglenook.models.info import Kept, ModelInfo
 from tests.parts.gguf_files import (
     PARAMETERS,
     TEMPLATE,
@@ -37,13 +37,16 @@ def test_everything_is_described() -> None:
         context_length=256,
         block_count=1,
         embedding_length=32,
+        beside_length=0,
         feed_forward_length=32,
+        experts_used=0,
         head_count=2,
-        head_count_kv=(1,),
-        key_length=16,
-        value_length=16,
+        query_length=32,
+        kept=Kept(((16, 16),)),
         vocab_size=len(TOKENS),
+        merges=0,
         chat_template=TEMPLATE,
+        tensor_count=11,
         parameter_count=PARAMETERS,
         # Its norms are F32, the rest Q4_0; the embedding is its output as well, and copied.
         weights_bytes=3 * WIDTH * 4 + (PARAMETERS - 3 * WIDTH + len(TOKENS) * WIDTH) // 32 * 18,
@@ -75,7 +78,8 @@ def test_what_may_be_left_out_has_llama_cpps_defaults() -> None:
         )
     )
 
-    assert (info.name, info.quantization, info.head_count_kv) == ("file-name", "unknown", (2,))
+    assert (info.name, info.quantization) == ("file-name", "unknown")
+    assert info.kept == Kept(((32, 32),))
 
 
 def test_what_is_given_overrides_what_is_derived() -> None:
@@ -92,8 +96,8 @@ def test_what_is_given_overrides_what_is_derived() -> None:
         )
     )
 
-    assert (info.head_count, info.head_count_kv) == (4, (2, 0, 1))
-    assert (info.key_length, info.value_length) == (24, 8)
+    assert (info.head_count, info.query_length) == (4, 96)
+    assert info.kept == Kept(((48, 16), (24, 8)))
     assert info.kv_bytes_per_token("f16") == 3 * (24 + 8) * 2
 
 

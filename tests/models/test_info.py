@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.models.info import KvType, ModelFileError, quoted
+from inglenook.models.info import Kept, KvType, ModelFileError, ModelInfo, quoted
 from tests.models.facts import INFO
 
 
@@ -25,16 +25,34 @@ def test_a_token_takes_keys_and_values_in_every_layer(
     heads_kv: tuple[int, ...], length: int, kv_type: KvType, kv_bytes: int
 ) -> None:
     """Known models have known sizes; q8_0 takes 34 bytes for 32 elements."""
-    info = replace(INFO, head_count_kv=heads_kv, key_length=length, value_length=length)
+    rows = tuple((heads * length, heads * length) for heads in heads_kv if heads)
+    info = replace(INFO, kept=Kept(rows))
 
     assert info.kv_bytes_per_token(kv_type) == kv_bytes
 
 
 def test_keys_and_values_may_differ_in_length() -> None:
-    """DeepSeek's keys, for one, are longer than its values."""
-    info = replace(INFO, head_count_kv=(1, 1), key_length=192, value_length=128)
+    """DeepSeek's keys, for one, are longer than its values; a latent row stands for both."""
+    assert _taking((192, 128), (192, 128)).kv_bytes_per_token("f16") == 2 * (192 + 128) * 2
+    assert _taking((576, 0)).kv_bytes_per_token("f16") == 576 * 2
 
-    assert info.kv_bytes_per_token("f16") == 2 * (192 + 128) * 2
+
+def test_without_flash_attention_values_are_as_wide_as_the_widest() -> None:
+    """Gemma 4 has layers of two widths; the library pads its values to one."""
+    info = _taking((512, 512), (256, 256))
+
+    assert info.kv_bytes_per_token("f16") == 2 * 2 * (512 + 256)
+    assert info.kv_bytes_per_token("f16", flash_attention=False) == 2 * (512 + 512 + 256 + 512)
+
+
+def test_a_running_state_is_kept_in_full_precision() -> None:
+    """Whatever the type of the pool's cells is."""
+    assert replace(INFO, kept=Kept((), 1000)).state_bytes == 4000
+    assert INFO.state_bytes == 0
+
+
+def _taking(*rows: tuple[int, int]) -> ModelInfo:
+    return replace(INFO, kept=Kept(rows))
 
 
 def test_the_sentence_says_what_where_and_what_to_do() -> None:

@@ -17,12 +17,12 @@ TUNED = Tuning(threads=3, ubatch_tokens=128, flash_attention="off", kv_type="q8_
 @pytest.mark.parametrize(
     ("settings", "tuning", "plan"),
     [
-        (Settings(8), None, Plan(8192, "f16", None, 512, "auto", GIB)),
-        (Settings(8), TUNED, Plan(8192, "f16", 3, 128, "off", GIB)),
-        (Settings(8, None, None, 1), TUNED, Plan(8192, "f16", 1, 512, "auto", GIB)),
-        (Settings(8, kv_type=None), TUNED, Plan(8192, "q8_0", 3, 128, "off", GIB)),
-        (Settings(8, kv_type=None), None, Plan(8192, "f16", None, 512, "auto", GIB)),
-        (Settings(1, 1024, "q8_0", 2, 0), None, Plan(1024, "q8_0", 2, 512, "auto", 0)),
+        (Settings(8), None, Plan(8192, "f16", None, 512, "auto", GIB, 8)),
+        (Settings(8), TUNED, Plan(8192, "f16", 3, 128, "off", GIB, 8)),
+        (Settings(8, None, None, 1), TUNED, Plan(8192, "f16", 1, 512, "auto", GIB, 8)),
+        (Settings(8, kv_type=None), TUNED, Plan(8192, "q8_0", 3, 128, "off", GIB, 8)),
+        (Settings(8, kv_type=None), None, Plan(8192, "f16", None, 512, "auto", GIB, 8)),
+        (Settings(1, 1024, "q8_0", 2, 0), None, Plan(1024, "q8_0", 2, 512, "auto", 0, 1)),
     ],
 )
 def test_what_is_set_goes_before_what_was_measured(

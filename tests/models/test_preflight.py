@@ -17,6 +17,7 @@ MIB, GIB = 2**20, 2**30
 
 EIGHT = Running(8)
 RESERVE_BYTES = 128 * MIB
+WHATEVER = Wanted()
 
 
 def memory_for(cells: int, running: Running = EIGHT, *, more_bytes: int = 0) -> Memory:
@@ -84,7 +85,7 @@ def test_the_cache_gets_a_quarter_of_the_rest() -> None:
     """Of what is free once the pool is there."""
     memory = memory_for(1024, more_bytes=400 * MIB)
 
-    assert fit_model(INFO, EIGHT, Wanted(context_tokens=1024), memory) == Fit(1024, 100 * MIB)
+    assert fit_model(INFO, EIGHT, Wanted(context_tokens=1024), memory) == Fit(1024, 100 * MIB, 8)
 
 
 def test_a_cache_that_was_asked_for_comes_before_the_context() -> None:
@@ -94,7 +95,7 @@ def test_a_cache_that_was_asked_for_comes_before_the_context() -> None:
     more = replace(memory, available_bytes=memory.available_bytes + asked_bytes)
     info = replace(INFO, context_length=16384)
 
-    assert fit_model(info, EIGHT, Wanted(None, asked_bytes), more) == Fit(6144, asked_bytes)
+    assert fit_model(info, EIGHT, Wanted(None, asked_bytes), more) == Fit(6144, asked_bytes, 8)
 
 
 @pytest.mark.parametrize("requested", [256, 1000, 32768])
@@ -103,7 +104,7 @@ def test_a_number_is_taken_as_it_is(requested: int, memory: Memory | None) -> No
     """Whoever writes a number has their reasons, as long as it fits."""
     fit = fit_model(INFO, EIGHT, Wanted(requested, 0), memory)
 
-    assert fit == Fit(requested, 0)
+    assert fit == Fit(requested, 0, 8)
 
 
 @pytest.mark.parametrize("requested", [-1, 0, 255, 32769])
@@ -113,14 +114,30 @@ def test_an_impossible_number_is_refused_with_the_range(requested: int) -> None:
         fit_model(INFO, EIGHT, Wanted(requested), None)
 
 
+def test_answers_that_each_take_memory_are_as_many_as_fit() -> None:
+    """Running states of 20 MiB may take a quarter of what is left; one answer there always is."""
+    info = replace(INFO, kept=replace(INFO.kept, state_numbers=5 * MIB))
+    one_bytes = footprint(info, Running(1), 512).total_bytes
+
+    def answers(spare_mib: int, wanted: Wanted = WHATEVER) -> int:
+        memory = Memory(one_bytes + RESERVE_BYTES + spare_mib * MIB)
+        return fit_model(info, EIGHT, wanted, memory).sequences
+
+    assert [answers(spare_mib) for spare_mib in (0, 100, 250, 2000)] == [1, 2, 4, 8]
+    assert answers(100, Wanted(1024, 0)) == 5
+    assert fit_model(INFO, EIGHT, WHATEVER, memory_for(512)).sequences == 8
+    with pytest.raises(NoRoomError, match=r"running states 40\.0 MiB"):
+        answers(-1)
+
+
 def test_a_number_that_does_not_fit_is_refused_with_the_largest_that_would() -> None:
     """In numbers that add up, and with what to write instead."""
     with pytest.raises(NoRoomError) as refused:
         fit_model(INFO, EIGHT, Wanted(8192), memory_for(2048, more_bytes=MIB))
 
     assert str(refused.value) == (
-        "this model needs 480.4 MiB of memory (weights 100.0 MiB, 8192 tokens of context 256.0 MiB,"
-        " working memory 124.4 MiB), and 410.8 MiB are free, of which 128.0 MiB stay for the"
+        "this model needs 462.8 MiB of memory (weights 100.0 MiB, 8192 tokens of context 256.0 MiB,"
+        " working memory 106.8 MiB), and 392.9 MiB are free, of which 128.0 MiB stay for the"
         " system; the largest context that would fit is 2048 tokens: set model.context to that, or"
         " to auto"
     )

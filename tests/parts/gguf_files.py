@@ -162,15 +162,25 @@ def _with(changes: Mapping[str, object]) -> Callable[[bytes], bytes]:
     return lambda _data: model_bytes(changes)
 
 
+def _unpadded(data: bytes) -> bytes:
+    """Cut off what pads a header to where tensors would begin, as files without any have it."""
+    return data.rstrip(b"\0")
+
+
 # Behind a key stands its type (4 bytes), then the value; a text's or array's length comes first.
 # Behind a tensor's name: number of dimensions (4), each dimension (8), format (4), offset (8).
 _EMBEDDING, _NORM = "token_embd.weight", "output_norm.weight"
 _QUERY, _LAST = "blk.0.attn_q.weight", "blk.0.ffn_down.weight"
 _TOKENS, _SCORES = "tokenizer.ggml.tokens", "tokenizer.ggml.scores"
 _TEMPLATE = "tokenizer.chat_template"
+_HEADS_COUNT = "llama.attention.head_count"
 _HEADS_KV = "llama.attention.head_count_kv"
 _EPSILON = "llama.attention.layer_norm_rms_epsilon"
+_ARCHITECTURE = "general.architecture"
 _HUGE = 2**62
+
+#: Parts behind the first say which they are, and nothing else.
+_LATER_SHARD = dict.fromkeys(METADATA) | {"split.count": 3, "split.no": 1}
 
 FOREIGN = (
     Corruption("empty", _instead(b""), "is empty"),
@@ -248,20 +258,39 @@ DAMAGED = (
     Corruption("context_text", _with({"llama.context_length": "8k"}), "'llama.context_length' is"),
     Corruption("uneven_heads", _with({_HEADS_KV: 3}), "3 key/value heads cannot serve 2 heads"),
     Corruption("heads_for_two", _with({_HEADS_KV: [1, 1]}), "each of its 1 layers a number"),
-    Corruption("headless_layers", _with({_HEADS_KV: [0]}), "each of its 1 layers a number"),
+    Corruption("headless_layers", _with({_HEADS_KV: [0]}), "none of its 1 layers a head"),
+    Corruption("no_heads", _with({_HEADS_COUNT: 0}), "none of its 1 layers a head"),
     Corruption("experts", _with({"llama.expert_count": 2}), "it uses 0 of 2 experts"),
     Corruption("text_experts", _with({"llama.expert_count": "2"}), "experts are not numbers"),
 )
 UNFIT = (
-    Corruption("no_architecture", _with({"general.architecture": None}), "not name its archi"),
-    Corruption("embedding", _with({"general.architecture": "nomic-bert"}), "an embedding model"),
-    Corruption("encoder", _with({"general.architecture": "t5encoder"}), "an encoder model"),
-    Corruption("diffusion", _with({"general.architecture": "llada"}), "a text diffusion model"),
-    Corruption("projector", _with({"general.architecture": "clip"}), "half of a multimodal"),
-    Corruption("lora", _with({"general.type": "adapter"}), "is a LoRA adapter ('llama'), which"),
+    Corruption("no_architecture", _with({_ARCHITECTURE: None}), "not name its archi"),
+    Corruption("embedding", _with({_ARCHITECTURE: "nomic-bert"}), "an embedding model"),
+    Corruption("pooled", _with({"llama.pooling_type": 3}), "an embedding model ('llama'), which"),
+    Corruption("both_ways", _with({"llama.attention.causal": False}), "an embedding model"),
+    Corruption("reranker", _with({"llama.pooling_type": 4}), "is a model that ranks texts"),
+    Corruption("encoder", _with({_ARCHITECTURE: "t5encoder"}), "is an encoder model"),
+    Corruption("encoder_decoder", _with({_ARCHITECTURE: "t5"}), "an encoder-decoder model"),
+    Corruption("diffusion", _with({_ARCHITECTURE: "llada"}), "a text diffusion model"),
+    Corruption("draft", _with({_ARCHITECTURE: "eagle3"}), "is a draft for another model"),
+    Corruption("speech", _with({_ARCHITECTURE: "qwen3tts"}), "is a model of speech"),
+    Corruption("projector", _with({_ARCHITECTURE: "clip"}), "half of a multimodal"),
+    Corruption("lora", _with({"general.type": "adapter"}), "is a LoRA adapter for another"),
+    Corruption(
+        "old_lora",
+        _with({"adapter.type": "lora", "llama.block_count": None}),
+        "is a LoRA adapter for another model ('llama'), which cannot chat",
+    ),
+    Corruption(
+        "control_vector", _with({_ARCHITECTURE: "controlvector"}), "is a control vector for another"
+    ),
     Corruption("shard", _with({"split.count": 3, "split.no": 1}), "is part 2 of a model split"),
+    Corruption("later_shard", _with(_LATER_SHARD), "is part 2 of a model split into 3 files"),
     Corruption("no_weights", lambda _data: model_bytes(weights=False), "holds no weights"),
-    Corruption("recurrent", _with({"llama.attention.head_count": 0}), "is a recurrent model"),
+    Corruption(
+        "words_alone", lambda _data: _unpadded(model_bytes(weights=False)), "holds no weights"
+    ),
+    Corruption("recurrent", _with({_ARCHITECTURE: "mamba2"}), "is a recurrent model"),
     Corruption("no_width", _with({"llama.embedding_length": None}), "lacks 'llama.embedding_le"),
     Corruption("no_context", _with({"llama.context_length": None}), "lacks 'llama.context_length'"),
     Corruption("no_tokenizer", _with({"tokenizer.ggml.model": None}), "has no tokenizer"),

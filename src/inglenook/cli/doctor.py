@@ -25,7 +25,7 @@ from inglenook.cli.templatelines import template_summary
 from inglenook.cli.verdict import Line, Verdict, fix, ok, print_section, warning
 from inglenook.cli.vitals import cores, examine, outlook
 from inglenook.config import Config, load_config
-from inglenook.daemon.loading import make_load, model_path
+from inglenook.daemon.loading import make_load, model_path, running_as
 from inglenook.daemon.statefolder import holder_of
 from inglenook.engine.examining import examine_template
 from inglenook.engine.prefix_files import folder_bytes
@@ -34,7 +34,7 @@ from inglenook.engine.templatefacts import TemplateUnfit
 from inglenook.errors import StartupError
 from inglenook.governor.limits import Capacity
 from inglenook.models.board import read_board
-from inglenook.models.footprint import Running, footprint
+from inglenook.models.footprint import footprint
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.tuning import Tuning, read_tuning
@@ -189,9 +189,7 @@ def _preflight(config: Config, info: ModelInfo) -> Line:
         _name, load = make_load(config)
     except StartupError as exc:
         return fix("memory for it", str(exc))
-    flash = load.flash_attention != "off" or load.kv_type != "f16"
-    running = Running(load.sequences, load.kv_type, load.ubatch_tokens, flash)
-    need = footprint(info, running, load.context_tokens).total_bytes
+    need = footprint(info, running_as(load), load.context_tokens).total_bytes
     return ok(
         "memory for it",
         f"{format_bytes(need)} with {load.context_tokens} tokens of context ({load.kv_type}), which"

@@ -94,6 +94,7 @@ def info(args: argparse.Namespace) -> None:
     else:
         found = inspect_model(resolve_model(config.model.path, config.state_dir / "models"))
     per_token = format_bytes(found.kv_bytes_per_token("f16"))
+    each = format_bytes(found.state_bytes)
     for label, text in (
         ("file", f"{found.path}"),
         ("name", found.name),
@@ -101,6 +102,7 @@ def info(args: argparse.Namespace) -> None:
         ("size", _summary(found)),
         ("context", f"{found.context_length} tokens"),
         ("KV cache", f"{per_token} a token (f16)"),
+        *([("running state", f"{each} an answer")] if found.state_bytes else []),
         ("loading", "mapped from the file" if can_map(found.path) else _READ),
     ):
         _row(label, text)

@@ -30,11 +30,11 @@ from inglenook.cli.servicefiles import (
 from inglenook.cli.servicemounts import mounts_file
 from inglenook.config import Config, load_config, settings_file
 from inglenook.config.edit import with_setting
-from inglenook.daemon.loading import make_load, read_budget
+from inglenook.daemon.loading import make_load, read_budget, running_as
 from inglenook.discovery.interfaces import wired_mac
 from inglenook.errors import StartupError
 from inglenook.models.catalogue import resolve_model
-from inglenook.models.footprint import Running, footprint
+from inglenook.models.footprint import footprint
 from inglenook.models.inspect import inspect_model
 
 #: Stands for the box's id where there is none yet, or it may not be read.
@@ -179,9 +179,7 @@ def _limits(plan: Plan) -> MemoryLimits | None:
     except StartupError as exc:
         note(f"no memory limits, which follow from the model: {exc}")
         return None
-    flash = load.flash_attention != "off" or load.kv_type != "f16"
-    running = Running(load.sequences, load.kv_type, load.ubatch_tokens, flash)
-    need = footprint(info, running, load.context_tokens)
+    need = footprint(info, running_as(load), load.context_tokens)
     memory = read_budget(config.governor.root)
     is_auto = None in (config.engine.context_tokens, config.cache.ram_bytes)
     total_bytes = memory.total_bytes if memory is not None and is_auto else None

@@ -47,7 +47,9 @@ def serving_limits(decision: Decision, capacity: Capacity) -> ServingLimits:
     fewer = decision.max_active < capacity.max_active or not decision.admit
     reason = _WAITING.get(decision.reason, Waiting.BUSY) if fewer else Waiting.BUSY
     refuse = None if decision.admit else _refusal(decision)
-    return ServingLimits(decision.max_active, reason, refuse, _UNREAD[decision.reason])
+    # The decision may be older than what the model is loaded with now.
+    max_active = min(decision.max_active, capacity.max_active)
+    return ServingLimits(max_active, reason, refuse, _UNREAD[decision.reason])
 
 
 def engine_limits(decision: Decision, capacity: Capacity) -> Limits:

@@ -89,6 +89,8 @@ class Governing:
     def loads(self, load: Load) -> None:
         """The engine is about to load a model so."""
         self._ram_cache_bytes = load.prefix.ram_bytes if load.prefix else 0
+        # Fewer than the settings say, where each takes memory of its own.
+        self._capacity = replace(self._capacity, max_active=load.sequences)
 
     def rest(self, resting: bool) -> None:  # noqa: FBT001  # it is all there is to say
         """Let the model leave memory, or have it back; where there is no room it stays away."""

@@ -17,10 +17,12 @@ from inglenook.governor.memory import read_memory
 from inglenook.models.board import read_board
 from inglenook.models.bounds import auto_disk_bytes
 from inglenook.models.catalogue import resolve_model
+from inglenook.models.footprint import Running
 from inglenook.models.inspect import can_map, inspect_model
 from inglenook.models.loading import Settings, plan_load
 from inglenook.models.preflight import Memory, NoRoomError
 from inglenook.models.tuning import read_tuning
+from inglenook.units import format_bytes
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +50,15 @@ def make_load(config: Config) -> tuple[str, Load]:
         plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
     except NoRoomError as exc:
         raise NotNow(str(exc)) from exc
+    if plan.sequences < engine.max_sequences:
+        each = format_bytes(info.state_bytes)
+        log.info("%d answers at once: a running state of this model takes %s", plan.sequences, each)
     load = Load(
         path=str(info.path),
         chat_template=info.chat_template,
         context_tokens=plan.context_tokens,
         kv_type=plan.kv_type,
-        sequences=engine.max_sequences,
+        sequences=plan.sequences,
         threads=plan.threads,
         step_budget_s=engine.step_budget_s,
         ubatch_tokens=plan.ubatch_tokens,
@@ -69,6 +74,17 @@ def make_load(config: Config) -> tuple[str, Load]:
     return info.path.stem, load
 
 
+def running_as(load: Load) -> Running:
+    """How a model is run that is loaded so, as far as it takes memory."""
+    return Running(
+        load.sequences,
+        load.kv_type,
+        load.ubatch_tokens,
+        load.flash_attention != "off" or load.kv_type != "f16",
+        load.speculate,
+    )
+
+
 def _settings(config: Config) -> Settings:
     engine = config.engine
     return Settings(
@@ -77,6 +93,7 @@ def _settings(config: Config) -> Settings:
         kv_type=engine.kv_type,
         threads=engine.threads,
         cache_ram_bytes=config.cache.ram_bytes,
+        speculate=engine.speculation == "auto",
     )
 
 

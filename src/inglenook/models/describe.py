@@ -18,42 +18,12 @@ from inglenook.models.header import (
     Vocabulary,
 )
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelInfo, quoted
+from inglenook.models.kinds import check_kind
+from inglenook.models.layers import RECURRENT, read_beside, read_kept
+from inglenook.models.metadata import MAX_LAYERS, MAX_WIDTH, Keys
 
-# Architectures of llama.cpp that do not write text one token after another.
-_NOT_CHAT = (
-    dict.fromkeys(
-        (
-            "bert",
-            "eurobert",
-            "gemma-embedding",
-            "jina-bert-v2",
-            "jina-bert-v3",
-            "llama-embed",
-            "modern-bert",
-            "neo-bert",
-            "nomic-bert",
-            "nomic-bert-moe",
-        ),
-        "an embedding model",
-    )
-    | dict.fromkeys(("t5", "t5encoder"), "an encoder model")
-    | dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), "a text diffusion model")
-    | {
-        "clip": "the image or sound half of a multimodal model",
-        "wavtokenizer-dec": "a speech decoder",
-    }
-)
-_NOT_MODELS = {
-    "adapter": "a LoRA adapter",
-    "imatrix": "an importance matrix",
-    "mmproj": "the image or sound half of a multimodal model",
-}
-
-# Far above any published model, except the layers: LLAMA_MAX_LAYERS is llama.cpp's own bound.
-_MAX_LAYERS = 512
+# Far above any published model.
 _MAX_CONTEXT = 2**27
-_MAX_WIDTH = 2**20
-_MAX_HEADS = 4096
 _MAX_EXPERTS = 4096
 _MAX_NAME_CHARS = 80
 
@@ -65,110 +35,68 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
         BadModelError: If it is not a whole model that can chat.
     """
     metadata = header.metadata
-    architecture = _architecture(metadata)
-    _check_whole(metadata, architecture, len(header.tensors))
-    layers = _number(metadata, f"{architecture}.block_count", _MAX_LAYERS)
-    width = _number(metadata, f"{architecture}.embedding_length", _MAX_WIDTH)
-    attention = f"{architecture}.attention"
-    heads_by_layer = _per_layer(metadata, f"{attention}.head_count", layers)
-    heads = max(heads_by_layer)
-    heads_kv = _per_layer(metadata, f"{attention}.head_count_kv", layers, default=heads)
-    _check_heads(heads_by_layer, heads_kv)
-    _check_asserted(metadata, architecture)
+    keys = Keys(metadata, check_kind(metadata, len(header.tensors)))
+    if keys.architecture in RECURRENT:
+        raise BadModelError("is a recurrent model, which is not supported", CHOOSE_ANOTHER)
+    layers = keys.number("block_count", MAX_LAYERS)
+    width = keys.number("embedding_length", MAX_WIDTH)
+    heads = _heads(keys, layers)
     head_length = width // heads
+    merges = metadata.get("tokenizer.ggml.merges")
+    _check_asserted(keys)
     return ModelInfo(
         path=path,
         file_bytes=file_bytes,
         name=_name(metadata) or path.stem,
-        architecture=architecture,
+        architecture=keys.architecture,
         quantization=_quantization(metadata),
-        context_length=_number(metadata, f"{architecture}.context_length", _MAX_CONTEXT),
+        context_length=keys.number("context_length", _MAX_CONTEXT),
         block_count=layers,
         embedding_length=width,
-        feed_forward_length=_feed_forward_length(metadata, architecture) or 4 * width,
+        beside_length=read_beside(keys, layers, width),
+        feed_forward_length=_feed_forward_length(keys) or 4 * width,
+        experts_used=_widest(keys, "expert_used_count"),
         head_count=heads,
-        head_count_kv=heads_kv,
-        key_length=_number(metadata, f"{attention}.key_length", _MAX_WIDTH, default=head_length),
-        value_length=_number(
-            metadata, f"{attention}.value_length", _MAX_WIDTH, default=head_length
-        ),
+        query_length=heads * keys.number("attention.key_length", MAX_WIDTH, default=head_length),
+        kept=read_kept(keys, layers, heads),
         vocab_size=_vocab_size(metadata),
+        merges=merges.length if isinstance(merges, Array) else 0,
         chat_template=chat_template(metadata),
+        tensor_count=len(header.tensors),
         parameter_count=sum(tensor.elements for tensor in header.tensors),
         weights_bytes=_weights_bytes(header.tensors),
     )
 
 
-def _architecture(metadata: Mapping[str, Value]) -> str:
-    architecture = metadata.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
-        raise BadModelError("does not name its architecture", CHOOSE_ANOTHER)
-    kind = metadata.get("general.type")
-    what = _NOT_CHAT.get(architecture) or (_NOT_MODELS.get(kind) if isinstance(kind, str) else None)
-    if what:
-        raise BadModelError(
-            f"is {what} ({quoted(architecture)}), which cannot chat", CHOOSE_ANOTHER
-        )
-    return architecture
+def _heads(keys: Keys, layers: int) -> int:
+    """Attention heads of the layer that has most; layers without attention have none."""
+    heads = keys.per_layer("attention.head_count", layers)
+    heads_kv = keys.per_layer("attention.head_count_kv", layers, default=max(heads))
+    for name, numbers in (("head_count", heads), ("head_count_kv", heads_kv)):
+        if not any(numbers):
+            key = quoted(f"{keys.architecture}.attention.{name}")
+            raise BadModelError(f"is damaged: {key} gives none of its {layers} layers a head")
+    for layer_heads, layer_heads_kv in zip(heads, heads_kv, strict=True):
+        # llama.cpp would abort.
+        if layer_heads_kv and layer_heads % layer_heads_kv:
+            raise BadModelError(
+                f"is damaged: {layer_heads_kv:,} key/value heads cannot serve {layer_heads:,} heads"
+            )
+    return max(heads)
 
 
-def _check_whole(metadata: Mapping[str, Value], architecture: str, n_tensors: int) -> None:
-    parts, part = metadata.get("split.count"), metadata.get("split.no")
-    if isinstance(parts, int) and parts > 1:
-        which = f"part {part + 1:,}" if isinstance(part, int) else "one part"
-        raise BadModelError(
-            f"is {which} of a model split into {parts:,} files",
-            "join them with `llama-gguf-split --merge`, or choose a model in one file",
-        )
-    if not n_tensors:
-        raise BadModelError(f"holds no weights of the {quoted(architecture)} model", CHOOSE_ANOTHER)
-
-
-def _number(
-    metadata: Mapping[str, Value], key: str, most: int, *, default: int | None = None
-) -> int:
-    """Read a number from 1 to ``most``."""
-    value = metadata.get(key, default)
-    if value is None:
-        raise BadModelError(f"lacks {quoted(key)}", CHOOSE_ANOTHER)
-    if not isinstance(value, int) or not 1 <= value <= most:
-        shown = quoted(str(value)) if isinstance(value, int | float | str) else "an array"
-        raise BadModelError(
-            f"is damaged: {quoted(key)} is {shown}, not a number from 1 to {most:,}"
-        )
-    return value
-
-
-def _per_layer(
-    metadata: Mapping[str, Value], key: str, layers: int, *, default: int | None = None
-) -> tuple[int, ...]:
-    """Read a number of heads that is one for all layers, or one each; some may be 0, not all."""
-    value = metadata.get(key, default)
-    if not isinstance(value, Array):
-        if value == 0:
-            raise BadModelError("is a recurrent model, which is not supported", CHOOSE_ANOTHER)
-        return (_number(metadata, key, _MAX_HEADS, default=default),) * layers
-    numbers = tuple(
-        item for item in value.items if isinstance(item, int) and 0 <= item <= _MAX_HEADS
-    )
-    if len(numbers) != layers or value.length != layers or not any(numbers):
-        raise BadModelError(
-            f"is damaged: {quoted(key)} does not give each of its {layers} layers a number"
-        )
-    return numbers
-
-
-def _feed_forward_length(metadata: Mapping[str, Value], architecture: str) -> int:
+def _feed_forward_length(keys: Keys) -> int:
     """The widest row of any layer; 0 if the file does not say."""
+    dense = _widest(keys, "feed_forward_length")
+    expert = _widest(keys, "expert_feed_forward_length") or dense
+    return max(dense, expert * _widest(keys, "expert_used_count"))
 
-    def widest(key: str) -> int:
-        value = metadata.get(f"{architecture}.{key}")
-        numbers = value.items if isinstance(value, Array) else (value,)
-        return max((number for number in numbers if isinstance(number, int)), default=0)
 
-    dense = widest("feed_forward_length")
-    expert = widest("expert_feed_forward_length") or dense
-    return max(dense, expert * widest("expert_used_count"))
+def _widest(keys: Keys, name: str) -> int:
+    """The largest of a number of each layer; 0 if the file does not say."""
+    value = keys.raw(name)
+    numbers = value.items if isinstance(value, Array) else (value,)
+    return max((number for number in numbers if isinstance(number, int)), default=0)
 
 
 def _weights_bytes(tensors: Sequence[Tensor]) -> int:
@@ -186,27 +114,21 @@ def _weights_bytes(tensors: Sequence[Tensor]) -> int:
     return whole_bytes
 
 
-def _check_asserted(metadata: Mapping[str, Value], architecture: str) -> None:
+def _check_asserted(keys: Keys) -> None:
     """Refuse numbers that llama.cpp only asserts, aborting where they are used."""
-    count = metadata.get(f"{architecture}.expert_count", 0)
-    used = metadata.get(f"{architecture}.expert_used_count", 0)
+    count, used = keys.raw("expert_count") or 0, keys.raw("expert_used_count") or 0
+    if isinstance(used, Array):
+        used = _widest(keys, "expert_used_count")
     if not (isinstance(count, int) and isinstance(used, int)):
         raise BadModelError("is damaged: its numbers of experts are not numbers")
     if not 0 <= count <= _MAX_EXPERTS or not 0 <= used <= count or bool(count) != bool(used):
         raise BadModelError(f"is damaged: it uses {used:,} of {count:,} experts")
     for name in ("layer_norm_epsilon", "layer_norm_rms_epsilon"):
-        epsilon = metadata.get(f"{architecture}.attention.{name}", 0.0)
+        epsilon = keys.raw(f"attention.{name}")
+        if epsilon is None:
+            continue
         if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
             raise BadModelError(f"is damaged: its {name} is not a number from 0 to 1")
-
-
-def _check_heads(heads: tuple[int, ...], heads_kv: tuple[int, ...]) -> None:
-    """Refuse attention heads that cannot share key/value heads evenly; llama.cpp would abort."""
-    for layer_heads, layer_heads_kv in zip(heads, heads_kv, strict=True):
-        if layer_heads_kv and layer_heads % layer_heads_kv:
-            raise BadModelError(
-                f"is damaged: {layer_heads_kv:,} key/value heads cannot serve {layer_heads:,} heads"
-            )
 
 
 def _vocab_size(metadata: Mapping[str, Value]) -> int:

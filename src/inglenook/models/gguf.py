@@ -203,6 +203,9 @@ def _check_layout(
             raise BadModelError(f"is damaged: {what} leaves a gap after the tensor before it")
         end = tensor.offset + tensor.size_bytes
         expected = _padded(end, alignment)
+    if not tensors:
+        # Nothing follows that a header would have to be padded for.
+        return
     whole_bytes = _padded(header_bytes, alignment) + end
     if whole_bytes > size_bytes:
         missing_bytes = whole_bytes - size_bytes

@@ -16,6 +16,8 @@ CHOOSE_ANOTHER = "choose a GGUF file of an instruction-tuned chat model"
 # Elements and bytes of one block; ``ggml_types`` has them all.
 _KV_BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}
 
+_F32_BYTES = 4
+
 
 class BadModelError(InglenookError):
     """What is wrong with a model file, said before anyone knows which file.
@@ -58,6 +60,25 @@ class ModelFileError(StartupError):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What the layers keep.
+
+    Attributes:
+        kv_rows: Elements of keys and of values that a token has, in each layer that has any.
+        state_numbers: Numbers in the running states of one sequence, in all layers together.
+        moved_numbers: Those of one layer, as often as they are copied while it is computed.
+        state_width: How many numbers a token has inside such a layer.
+        windows: Some layers see the latest tokens only.
+    """
+
+    kv_rows: tuple[tuple[int, int], ...] = ()
+    state_numbers: int = 0
+    moved_numbers: int = 0
+    state_width: int = 0
+    windows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A sound model file that can chat.
 
@@ -70,13 +91,16 @@ class ModelInfo:
         context_length: Tokens a sequence was trained to hold.
         block_count: Transformer layers.
         embedding_length: Width of the residual stream.
+        beside_length: What a token carries through all layers beside its row of that width.
         feed_forward_length: Widest row inside a layer; all experts that see one token together.
+        experts_used: How many experts see one token; 0 where there are none.
         head_count: Attention heads, in the layer that has most.
-        head_count_kv: Key/value heads of each layer; 0 for a layer without attention.
-        key_length: Elements of one head's key.
-        value_length: Elements of one head's value.
+        query_length: Elements of the queries of all heads of that layer.
+        kept: What its layers keep of a token and of a sequence.
         vocab_size: Tokens in the vocabulary.
+        merges: Pairs of tokens that become one; 0 for vocabularies of another kind.
         chat_template: The model's own Jinja template.
+        tensor_count: Tensors of the file.
         parameter_count: Weights, all tensors together.
         weights_bytes: What they take in memory, at most.
     """
@@ -89,25 +113,33 @@ class ModelInfo:
     context_length: int
     block_count: int
     embedding_length: int
+    beside_length: int
     feed_forward_length: int
+    experts_used: int
     head_count: int
-    head_count_kv: tuple[int, ...]
-    key_length: int
-    value_length: int
+    query_length: int
+    kept: Kept
     vocab_size: int
+    merges: int
     chat_template: str
+    tensor_count: int
     parameter_count: int
     weights_bytes: int
 
-    def kv_bytes_per_token(self, kv_type: KvType) -> int:
+    def kv_bytes_per_token(self, kv_type: KvType, *, flash_attention: bool = True) -> int:
         """Bytes of KV cache that one token takes, keys and values of every layer.
 
-        An upper bound for models with sliding-window layers, which forget old tokens.
+        Args:
+            kv_type: Type of the cells.
+            flash_attention: Without it the values of all layers are made as wide as the widest.
         """
         block_elements, block_bytes = _KV_BLOCKS[kv_type]
-        rows = (
-            heads * length
-            for heads in self.head_count_kv
-            for length in (self.key_length, self.value_length)
-        )
-        return sum(-(-elements // block_elements) * block_bytes for elements in rows)
+        rows = self.kept.kv_rows
+        widest = 0 if flash_attention else max((values for _keys, values in rows), default=0)
+        elements = [n for keys, values in rows for n in (keys, max(values, widest))]
+        return sum(-(-n // block_elements) * block_bytes for n in elements)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that the running states of one sequence take; 0 if it has none."""
+        return self.kept.state_numbers * _F32_BYTES

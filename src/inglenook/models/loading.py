@@ -23,6 +23,7 @@ class Settings:
         kv_type: Type of the cells.
         threads: Compute threads.
         cache_ram_bytes: Bound of the prefix cache's tier in memory.
+        speculate: Guesses are computed along.
     """
 
     sequences: int
@@ -30,6 +31,7 @@ class Settings:
     kv_type: KvType | None = "f16"
     threads: int | None = None
     cache_ram_bytes: int | None = None
+    speculate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Plan:
     ubatch_tokens: int
     flash_attention: Literal["auto", "on", "off"]
     cache_ram_bytes: int
+    sequences: int
 
 
 def plan_load(
@@ -67,7 +70,7 @@ def plan_load(
     flash_attention = tuning.flash_attention if tuning else "auto"
     # `auto` turns it on wherever there is a kernel for it; a quantised pool cannot be without it.
     flash = flash_attention != "off" or kv_type != "f16"
-    running = Running(settings.sequences, kv_type, ubatch_tokens, flash)
+    running = Running(settings.sequences, kv_type, ubatch_tokens, flash, settings.speculate)
     wanted = Wanted(settings.context_tokens, settings.cache_ram_bytes)
     fit = fit_model(info, running, wanted, memory)
     return Plan(
@@ -77,4 +80,5 @@ def plan_load(
         ubatch_tokens=ubatch_tokens,
         flash_attention=flash_attention,
         cache_ram_bytes=fit.cache_ram_bytes,
+        sequences=fit.sequences,
     )

@@ -5,29 +5,22 @@ Linux promises memory it has not got and takes it back by killing, so asking it 
 
 from __future__ import annotations
 
-import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inglenook.errors import StartupError
 from inglenook.models.bounds import auto_ram_bytes
+from inglenook.models.choices import (
+    choose_context,
+    choose_sequences,
+    largest_context,
+    modest_context,
+)
 from inglenook.models.footprint import Footprint, Running, footprint
 from inglenook.models.info import ModelInfo
 from inglenook.units import format_bytes
 
-#: The least that can be asked for, and the least that is any use.
-LEAST_CELLS, LEAST_AUTO_CELLS = 256, 512
-
-#: One long conversation, some 3,000 words: goes before any cache.
-_ONE_TALK_CELLS = 4096
-
-#: `auto` wants this much even if the model was trained for less, since several share it.
-_PLENTY_CELLS = 8192
-
-#: `auto` never takes more, however much was trained and is free: a household fills this seldom, and
-#: a small board, at 50 tokens a second, reads for ten minutes to do it.
-_MOST_AUTO_CELLS = 32_768
-
-_GRAIN_CELLS = 256  # llama.cpp pads its KV cache to multiples of this
+#: The least that can be asked for.
+LEAST_CELLS = 256
 
 _RESERVE_BYTES = 128 * 2**20
 _RESERVE_SHARE = 20
@@ -71,10 +64,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was decided; both numbers are meant as in `Wanted`."""
+    """What was decided; the first two numbers are meant as in `Wanted`.
+
+    Attributes:
+        sequences: How many answers may be written at once: fewer than asked for where each takes
+            memory of its own, and there is not enough of it.
+    """
 
     context_tokens: int
     cache_ram_bytes: int
+    sequences: int
 
 
 class ContextError(StartupError):
@@ -126,6 +125,8 @@ class NoRoomError(StartupError):
             f"{self.cells} tokens of context {format_bytes(need.kv_bytes)}",
             f"working memory {format_bytes(need.work_bytes)}",
         ]
+        if need.states_bytes:
+            parts.insert(2, f"running states {format_bytes(need.states_bytes)}")
         if self.cache_ram_bytes:
             parts.append(f"cache.ram {format_bytes(self.cache_ram_bytes)}")
         whole_bytes = need.total_bytes + self.cache_ram_bytes
@@ -147,7 +148,7 @@ class NoRoomError(StartupError):
 
 
 def fit_model(info: ModelInfo, running: Running, wanted: Wanted, memory: Memory | None) -> Fit:
-    """Decide how large a context and a cache in memory the model is given.
+    """Decide how large a context and a cache in memory the model is given, and how many answers.
 
     Args:
         info: The model.
@@ -164,57 +165,18 @@ def fit_model(info: ModelInfo, running: Running, wanted: Wanted, memory: Memory 
     if cells is not None and not LEAST_CELLS <= cells <= most_cells:
         raise ContextError(cells, most_cells)
     if memory is None:
-        return Fit(cells or _whole(min(_PLENTY_CELLS, most_cells)), wanted.cache_ram_bytes or 0)
+        cells = cells or modest_context(most_cells)
+        return Fit(cells, wanted.cache_ram_bytes or 0, running.sequences)
     ram_bytes = wanted.cache_ram_bytes or 0
     budget_bytes = memory.budget_bytes - ram_bytes
+    running = replace(running, sequences=choose_sequences(info, running, cells, budget_bytes))
     if cells is None:
         cells = choose_context(info, running, budget_bytes)
     need = footprint(info, running, cells)
     spare_bytes = budget_bytes - need.total_bytes
     if spare_bytes < 0:
-        largest = _largest_cells(info, running, cells, budget_bytes)
+        largest = largest_context(info, running, cells, budget_bytes)
         raise NoRoomError(cells, need, ram_bytes, memory, largest)
     if wanted.cache_ram_bytes is None:
         ram_bytes = auto_ram_bytes(spare_bytes)
-    return Fit(cells, ram_bytes)
-
-
-def choose_context(info: ModelInfo, running: Running, budget_bytes: int) -> int:
-    """Choose what ``auto`` is: a multiple of 256, and not below 512, whether that fits or not.
-
-    The pool may have half of the memory left beside the model, or, up to 4,096 tokens, all of it.
-    The other half is for the prefix cache and for the kernel's own caches: what the pool has no
-    place for is then brought back from there rather than computed.
-
-    Args:
-        info: The model.
-        running: How it is to be run.
-        budget_bytes: What it may take in all.
-    """
-    trained_cells = info.context_length
-    most_cells = min(
-        _MOST_AUTO_CELLS, max(_PLENTY_CELLS, trained_cells), trained_cells * running.sequences
-    )
-    bare_bytes = footprint(info, running, 0).total_bytes
-    half_bytes = bare_bytes + (budget_bytes - bare_bytes) // 2
-    return max(
-        LEAST_AUTO_CELLS,
-        _largest_cells(info, running, most_cells, half_bytes),
-        _largest_cells(info, running, min(most_cells, _ONE_TALK_CELLS), budget_bytes),
-    )
-
-
-def _largest_cells(info: ModelInfo, running: Running, most_cells: int, budget_bytes: int) -> int:
-    """Find the largest pool within a budget; 0 if there is none that is any use."""
-    sizes = range(_GRAIN_CELLS, most_cells + 1, _GRAIN_CELLS)
-
-    def total_bytes(cells: int) -> int:
-        return footprint(info, running, cells).total_bytes
-
-    fitting = bisect.bisect_right(sizes, budget_bytes, key=total_bytes)
-    largest = sizes[fitting - 1] if fitting else 0
-    return largest if largest >= LEAST_AUTO_CELLS else 0
-
-
-def _whole(cells: int) -> int:
-    return max(LEAST_AUTO_CELLS, cells // _GRAIN_CELLS * _GRAIN_CELLS)
+    return Fit(cells, ram_bytes, running.sequences)

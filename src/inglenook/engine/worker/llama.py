@@ -30,9 +30,6 @@ Candidates: TypeAlias = npt.NDArray[np.void]
 #: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
 BATCH_TOKENS: Final = 512
 
-#: The library's ``LLAMA_MAX_SEQ``.
-SEQUENCES_MAX: Final = 256
-
 _BYTES: Final = ctypes.POINTER(ctypes.c_uint8)
 
 _KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
@@ -86,6 +83,10 @@ class Model:
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
         self.architecture = self._metadata("general.architecture")
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
+        #: Whether it has layers that keep a state for every sequence there may be.
+        self.running_states = bool(
+            lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
+        )
         #: Whether the end of a sequence can be cut off; else only whole ones can be kept.
         self.trimmable = _can_trim(self._model)
         self._pieces: dict[int, bytes] = {}

@@ -26,20 +26,17 @@ from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.grammars import Grammars
 from inglenook.engine.worker.jinja import TemplateRefused
-from inglenook.engine.worker.llama import SEQUENCES_MAX, Context, Model, ModelRefused
+from inglenook.engine.worker.llama import Context, Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt import PromptMaker
 from inglenook.engine.worker.prompting import Prompting
 from inglenook.engine.worker.work import Work
+from inglenook.sequences import pool_sequences
 
 #: A loading bar needs no more; each is a system call on both sides.
 _PROGRESS_STEP = 0.02
-
-#: Sequence numbers for what is kept of ended answers: as many again as may be written at once, and
-#: never fewer than this. Each takes room for its scores, 0.6 MB with a vocabulary of 150,000.
-_KEPT_LEAST = 4
 
 #: Steps at the start: one that reads everything in, some that decode, one that reads a prompt; a
 #: small board does them in two seconds.
@@ -159,13 +156,11 @@ def _read_model_id(path: str) -> str:
 
 
 def _make_context(model: Model, load: Load, threads: int) -> Context:
-    kept = max(load.sequences, _KEPT_LEAST)
     return Context(
         model,
         cells=load.context_tokens,
         kv_type=load.kv_type,
-        # And one for moving blocks.
-        sequences=min(load.sequences + kept + 1, SEQUENCES_MAX),
+        sequences=pool_sequences(load.sequences, running_states=model.running_states),
         threads=threads,
         ubatch_tokens=load.ubatch_tokens,
         flash_attention=load.flash_attention,

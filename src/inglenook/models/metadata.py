@@ -1,0 +1,69 @@
+"""Reads the numbers of a model out of its file's metadata. Kind: rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inglenook.models.header import Array, Value
+from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, quoted
+
+# Far above any published model, except the layers: LLAMA_MAX_LAYERS is llama.cpp's own bound.
+MAX_LAYERS = 512
+MAX_WIDTH = 2**20
+MAX_HEADS = 4096
+
+
+class Keys:
+    """What a file says of its model, by names that lack the architecture they begin with.
+
+    Every method raises a BadModelError for what cannot be.
+    """
+
+    def __init__(self, metadata: Mapping[str, Value], architecture: str) -> None:
+        """Nothing is read yet."""
+        self.architecture = architecture
+        self._metadata = metadata
+
+    def has(self, name: str) -> bool:
+        """Whether the file says anything under this name."""
+        return f"{self.architecture}.{name}" in self._metadata
+
+    def raw(self, name: str) -> Value | None:
+        """A value as it stands in the file."""
+        return self._metadata.get(f"{self.architecture}.{name}")
+
+    def number(self, name: str, most: int, *, least: int = 1, default: int | None = None) -> int:
+        """Read a number from ``least`` to ``most``; one without a default has to be there."""
+        value = self.raw(name)
+        if value is None:
+            value = default
+        key = quoted(f"{self.architecture}.{name}")
+        if value is None:
+            raise BadModelError(f"lacks {key}", CHOOSE_ANOTHER)
+        if not isinstance(value, int) or not least <= value <= most:
+            shown = quoted(str(value)) if isinstance(value, int | float | str) else "an array"
+            raise BadModelError(
+                f"is damaged: {key} is {shown}, not a number from {least} to {most:,}"
+            )
+        return value
+
+    def per_layer(
+        self, name: str, layers: int, *, most: int = MAX_HEADS, default: int | None = None
+    ) -> tuple[int, ...]:
+        """Read a number that is one for all layers, or one each; some or all may be 0."""
+        value = self.raw(name)
+        if not isinstance(value, Array):
+            return (self.number(name, most, least=0, default=default),) * layers
+        numbers = tuple(item for item in value.items if isinstance(item, int) and 0 <= item <= most)
+        if len(numbers) != layers or value.length != layers:
+            key = quoted(f"{self.architecture}.{name}")
+            raise BadModelError(
+                f"is damaged: {key} does not give each of its {layers} layers a number"
+            )
+        return numbers
+
+    def flags(self, name: str, layers: int) -> tuple[bool, ...] | None:
+        """Read a yes or no of each layer; None if the file does not list them."""
+        if not isinstance(self.raw(name), Array):
+            return None
+        return tuple(bool(flag) for flag in self.per_layer(name, layers, most=1))
