@@ -8,9 +8,9 @@ import llama_cpp.llama_cpp as lib
 import pytest
 
 from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.alike import common_tokens
 from inglenook.engine.worker.jinja import Asked, TemplateRefused
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.pool import common_tokens
 from inglenook.engine.worker.prompt import PromptMaker, PromptTooLong
 from inglenook.engine.worker.template import ChatTemplate
 

@@ -15,6 +15,7 @@ import pytest
 from inglenook.engine.orders import ChatMessage, Prepare, Start
 from inglenook.engine.worker import prompting as prompting_module
 from inglenook.engine.worker.jinja import PLAIN, Asked, TemplateRefused
+from inglenook.engine.worker.marks import Marks
 from inglenook.engine.worker.prompt import Prompt
 from inglenook.engine.worker.prompting import STACK_BYTES, Made, Prompting
 from inglenook.errors import EngineError
@@ -149,6 +150,19 @@ def test_what_is_typed_is_made_as_well(prompting: Prompting) -> None:
     """What can be relied on, and how much there is in all."""
     prompting.add(Prepare(1, (ChatMessage("user", "hello"),)))
     assert take(prompting).prompt.result() == Prompt([1] * 4, 5, parser=None)
+
+
+def test_where_states_are_to_be_saved_is_found_with_it(prompts: Prompts) -> None:
+    """If the model keeps any that cannot be cut; also of what is typed."""
+    prompting = Prompting(prompts, os.sched_getaffinity(0), marks=True)  # type: ignore[arg-type]
+    prompting.add(asking(1, "hello" * 10))
+    prompting.add(Prepare(2, (ChatMessage("user", "hello" * 10),)))
+    made, typed = (take(prompting).prompt.result() for _ in range(2))
+    prompting.close(DEADLINE_S)
+
+    # The next turn's prompt is one token here, and no beginning of this; nor is another question's.
+    assert made.marks == Marks((), goes_on=False)
+    assert typed.marks == Marks(())
 
 
 @pytest.mark.parametrize("text", ["bad", "bad" + LONG])

@@ -18,6 +18,7 @@ from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.batcher import Batcher
 from inglenook.engine.worker.budget import StepBudget
 from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.marks import NO_MARKS, Marks
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.thoughts import Thoughts
 
@@ -158,10 +159,12 @@ class Writer:
         self.answers: dict[int, Answer] = {}
         self.steps = 0
 
-    def submit(self, start: Start, prompt: Sequence[int]) -> Started | Refused:
+    def submit(
+        self, start: Start, prompt: Sequence[int], marks: Marks = NO_MARKS
+    ) -> Started | Refused:
         """Hand a job in; it must not be refused half-way."""
         parser = parser_of(self.batcher._thoughts)
-        first, *more = self.batcher.submit(start, list(prompt), parser)
+        first, *more = self.batcher.submit(start, list(prompt), parser, marks=marks)
         assert not isinstance(first, Step)
         if isinstance(first, Started):
             self.answers[start.job] = Answer()
@@ -209,8 +212,11 @@ class Writer:
         return self.answers
 
     def check_cells(self) -> None:
-        """The pool holds as many cells as its own account says, by the library's count."""
-        if self.context.trimmable:
+        """The pool holds as many cells as its own account says, by the library's count.
+
+        Of a window the library does not count what nobody sees any longer.
+        """
+        if self.context.trimmable and not self.context._window_tokens:
             assert self.cells.count() == self.batcher.pool.used_cells
 
 
@@ -260,7 +266,8 @@ def writing(
     thoughts: Thoughts | None = None,
 ) -> Iterator[Writer]:
     """A batcher of one thread: on a busy machine two would mostly wait for each other."""
-    numbers = sequences + kept + 1
+    # The last is for moving blocks; of what has running states, one more than answers is enough.
+    numbers = sequences + (1 if model.running_states else kept + 1)
     budget = budget or FixedBudget(64)
     context = Context(
         model, cells=cells, kv_type=kv_type, sequences=numbers, threads=1, outputs=8 * sequences

@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Finish
-from inglenook.engine.worker.pool import (
-    WORTH_FETCHING_TOKENS,
-    WORTH_KEEPING_TOKENS,
-    Pool,
-    common_tokens,
-)
+from inglenook.engine.worker.alike import WORTH_KEEPING_TOKENS, common_tokens
+from inglenook.engine.worker.pool import WORTH_FETCHING_TOKENS, Pool
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.sequence import Sequence
 
@@ -88,6 +84,9 @@ class Admission:
                 sequence.looked = sequence.fetch is not None
                 break
             came = True
+            if not self._pool.trimmable:
+                # Whoever comes along with it may share its cells, and not its state.
+                self._move_in(sequence)
         if came:
             # Not before: who comes along with another may begin as what would go.
             self._pool.drop_stored()
@@ -136,14 +135,23 @@ class Admission:
         Then it waits for that, and has it for nothing: four phones with one system prompt, at once.
         """
         reading = [
-            common_tokens(sequence.tokens, other.tokens)
+            self._will_share(sequence, other)
             for other in self.active.values()
             if other.pending > 1 and (other.answer is not None or sequence.answer is None)
         ]
         if not reading:
             return False
         there = self._pool.common(sequence.tokens)
+        if not self._pool.trimmable and self._store is not None:
+            there = max(there, self._store.match(sequence.tokens[:-1]))
         return max(reading) >= there + _WORTH_WAITING_TOKENS
+
+    def _will_share(self, sequence: Sequence, other: Sequence) -> int:
+        """How much of a newcomer's prompt will be there once another has read its own."""
+        common = common_tokens(sequence.tokens, other.tokens)
+        if self._pool.trimmable:
+            return common
+        return max((mark for mark in other.marks if mark <= common), default=0)
 
     def _look_for(self, sequence: Sequence) -> None:
         """See once whether the store has more of a newcomer than the pool."""
@@ -159,6 +167,9 @@ class Admission:
             sequence.fetch = self._store.fetch(wanted)
 
     def _let_in(self, sequence: Sequence) -> bool:
+        if not self._pool.trimmable and sequence.fetch and not sequence.fetch.state_at:
+            # The disk has lost what one could go on with.
+            self._drop_fetch(sequence)
         number = self._admit(sequence)
         while number is None and sequence.answer is not None and self._end_idle():
             number = self._admit(sequence)
@@ -173,7 +184,8 @@ class Admission:
 
     def _admit(self, sequence: Sequence) -> int | None:
         spare_cells = _SPARE_TOKENS * len(self.active)
-        return self._pool.admit(sequence.tokens, spare_cells=spare_cells)
+        state_at = sequence.fetch.state_at if sequence.fetch is not None else 0
+        return self._pool.admit(sequence.tokens, spare_cells=spare_cells, state_at=state_at)
 
     def _move_in(self, sequence: Sequence) -> None:
         """Put blocks that the store has brought into the pool; with company, a few a step."""
@@ -182,19 +194,19 @@ class Admission:
             return
         assert sequence.number is not None
         began_s = time.perf_counter()
-        for start, stop, state in fetch.blocks:
+        for start, stop, payload in fetch.blocks:
             wanted = min(stop, fetch.tokens)
             if wanted <= sequence.computed:
                 continue
-            done = start <= sequence.computed and self._pool.put_in(
-                sequence.number, start, wanted, state
-            )
+            state = stop == fetch.state_at
+            done = self._pool.put_in(sequence.number, start, wanted, payload, state=state)
             sequence.computed = self._pool.length(sequence.number)
             self._note_cached(sequence)
             if not done:
                 break
             if len(self.active) > 1 and not self._may_move_more(began_s):
                 return
+        self._pool.settle(sequence.number)
         self._drop_fetch(sequence)
 
     def _may_move_more(self, began_s: float) -> bool:
@@ -225,7 +237,7 @@ class Admission:
         else:
             # A question that was never sent is nothing to write to a disk.
             save = sequence.answer is not None
-            self._pool.keep(self._take_out(sequence), save=save)
+            self._pool.keep(self._take_out(sequence), save=save, whole=sequence.begins_another)
 
     def _take_out(self, sequence: Sequence) -> int:
         assert sequence.number is not None

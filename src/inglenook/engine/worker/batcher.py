@@ -26,6 +26,7 @@ from inglenook.engine.worker.constrained import ConstrainedSampler
 from inglenook.engine.worker.drafting import Drafting
 from inglenook.engine.worker.guide import Astray, Guide
 from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.marks import NO_MARKS, Marks
 from inglenook.engine.worker.plan import (
     Share,
     Wanting,
@@ -94,6 +95,7 @@ class Batcher:
         self._budget = budget
         self.pool = Pool(context, store, durable=durable)
         self._line = Admission(self.pool, store, sequences=sequences)
+        self._stores = store is not None
         self._drafting: Drafting | None = None
         if speculate and context.trimmable:
             self._drafting = Drafting(lambda rows: budget.predict_s(decoding=rows, prefill=0))
@@ -114,7 +116,12 @@ class Batcher:
         return not self.steady and self._line.blocked
 
     def submit(
-        self, start: Start, prompt: list[int], parser: Parser, guide: Guide | None = None
+        self,
+        start: Start,
+        prompt: list[int],
+        parser: Parser,
+        guide: Guide | None = None,
+        marks: Marks = NO_MARKS,
     ) -> list[Started | Refused | Step]:
         """Take a job whose prompt is in tokens already; it is computed from the next step on.
 
@@ -123,6 +130,7 @@ class Batcher:
             prompt: Its conversation.
             parser: Of its answer, which has heard nothing yet.
             guide: Keeps the answer to its schema, if it has one.
+            marks: Where in the prompt states are to be saved, if they cannot be cut.
 
         Returns:
             What to tell the daemon. An answer that goes on after another engine's death begins with
@@ -143,8 +151,8 @@ class Batcher:
         chooser = closing_in_time(chooser, reader, self._thoughts, start.thinking)
         repetition = RepetitionDetector() if start.repetition_detection else None
         answer = Answer(start, chooser, reader, tokens_max, guide, repetition)
-        sequence = Sequence(start.job, tokens, len(prompt), answer)
-        self._join(sequence)
+        sequence = Sequence(start.job, tokens, len(prompt), answer, goes_on=marks.goes_on)
+        self._join(sequence, marks)
         started = Started(start.job, len(prompt))
         if not start.produced:
             return [started]
@@ -157,20 +165,23 @@ class Batcher:
         outputs = [Output(start.job, answered, (), thought) for answered, thought in said]
         return [started, Step((joined(outputs),))]
 
-    def read_ahead(self, job: int, tokens: list[int], prompt_tokens: int) -> Refused | None:
+    def read_ahead(
+        self, job: int, tokens: list[int], prompt_tokens: int, *, marks: Marks = NO_MARKS
+    ) -> Refused | None:
         """Compute the beginning of a prompt that may come, whenever nobody waits for an answer.
 
         Args:
             job: The daemon's number for it; `step` reports its end.
             tokens: What can be relied on of it.
             prompt_tokens: How long the whole prompt would be now.
+            marks: As `submit`.
 
         Returns:
             None, or that it could never be answered.
         """
         if not 0 < prompt_tokens < self.request_tokens_max:
             return self._too_long(job, prompt_tokens)
-        self._join(Sequence(job, tokens, prompt_tokens, None))
+        self._join(Sequence(job, tokens, prompt_tokens, None), marks)
         return None
 
     def cancel(self, job: int) -> None:
@@ -186,8 +197,10 @@ class Batcher:
         if not self.steady:
             ended = self.take_ended()
             self._line.admit()
-            for sequence in self._line.active.values():
+            for number, sequence in self._line.active.items():
                 sequence.waited += 1
+                if sequence.marks and sequence.reached_mark():
+                    self.pool.save_state(number)
         outputs = self._advance()
         return outputs, ended + self.take_ended()
 
@@ -204,10 +217,13 @@ class Batcher:
     def close(self) -> None:
         """End every job; what the pool has of answers stays there, to be saved."""
         for sequence in self._line:
+            sequence.interrupted = sequence.finish is None
             sequence.finish = sequence.finish or Finish.CANCELLED
         self.take_ended()
 
-    def _join(self, sequence: Sequence) -> None:
+    def _join(self, sequence: Sequence, marks: Marks) -> None:
+        if not self.pool.trimmable and self._stores:
+            sequence.marks = list(marks.places)
         self._line.join(sequence)
         self.steady = False
 
@@ -247,7 +263,7 @@ class Batcher:
         wanting = [
             Wanting(
                 number,
-                sequence.pending,
+                sequence.due,
                 decoding=sequence.answer is not None and sequence.pending == 1,
                 idle=sequence.answer is None,
                 waited=sequence.waited,
@@ -292,10 +308,13 @@ class Batcher:
             self.steady = False
             return code, []
         outputs: list[Output] = []
+        writing = True
         for sequence, share, row in self._placed:
             sequence.computed += share.tokens
             self.pool.grew(share.sequence, share.tokens + len(sequence.draft))
-            if not sequence.pending:
+            if sequence.pending:
+                writing = False
+            else:
                 outputs += self._complete(share.sequence, sequence, row)
         step_s = time.perf_counter() - started_s
         for sequence, _share, _row in self._placed:
@@ -304,7 +323,7 @@ class Batcher:
         # Drafts have been cut off again by now, but their rows took their time.
         decoding = self._context.batch_rows - prefill
         self._budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
-        self.steady = not prefill and decoding == len(shares) == len(self._line)
+        self.steady = writing and not prefill and decoding == len(shares) == len(self._line)
         return code, outputs
 
     def _fill_batch(self, shares: list[Share]) -> None:
@@ -358,9 +377,6 @@ class Batcher:
         if answer is None:
             sequence.finish = Finish.STOP
             return ()
-        if not self._context.trimmable and not sequence.written:
-            # The next turn begins with this prompt, but never with this prompt and half an answer.
-            self.pool.save_whole(number)
         if not sequence.draft:
             return (self._sample(sequence, answer, index),)
         outputs = [self._sample(sequence, answer, index - len(sequence.draft))]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from inglenook.engine.worker.batch import Batch, Output
 from inglenook.engine.worker.librarylog import library_log
+from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.tokenizer import Tokenizer
 from inglenook.errors import EngineError
 
@@ -31,6 +32,9 @@ Candidates: TypeAlias = npt.NDArray[np.void]
 BATCH_TOKENS: Final = 512
 
 _BYTES: Final = ctypes.POINTER(ctypes.c_uint8)
+
+#: As the library writes it, and reads it again.
+State: TypeAlias = bytes | bytearray | memoryview
 
 _KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
@@ -83,12 +87,15 @@ class Model:
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
         self.architecture = self._metadata("general.architecture")
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
-        #: Whether it has layers that keep a state for every sequence there may be.
+        #: How many tokens back layers with a window look; 0 if there are none.
+        self.window_tokens = int(lib.llama_model_n_swa(self._model))
+        #: Whether there are layers that keep a running state of each sequence.
         self.running_states = bool(
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         )
-        #: Whether the end of a sequence can be cut off; else only whole ones can be kept.
-        self.trimmable = _can_trim(self._model)
+        #: Whether the end of a sequence can be cut off; else one can go on only where it ends. Of
+        #: a window shorter than a block the library would not give all of the block's cells.
+        self.trimmable = not (self.running_states or 0 < self.window_tokens < BLOCK_TOKENS)
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
 
@@ -224,6 +231,12 @@ class Context:
         self._vocab_tokens = model.vocab_tokens
         self.sequences = sequences
         self.trimmable = model.trimmable
+        self.running_states = model.running_states
+        self._window_tokens = model.window_tokens
+        #: Whether the cells of a sequence can be shared without its running state.
+        self.shares_cells = model.running_states and not model.window_tokens
+        #: What the library says of the running states of a sequence that has none.
+        self._no_state = self._copy(0, lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
         self.cells = int(lib.llama_n_ctx(self._context))
         self.batch_tokens = int(lib.llama_n_batch(self._context))
         self._batch = Batch(self.batch_tokens)
@@ -314,12 +327,35 @@ class Context:
         """Drop what the pool holds of a sequence from ``position`` on.
 
         Returns:
-            Whether it could: a recurrent model can only forget a sequence as a whole.
+            Whether it could, so that one can go on from there: a running state can only be
+            forgotten as a whole, and a window must be there.
         """
+        if position and not self.reaches_back(sequence, position):
+            return False
         return bool(lib.llama_memory_seq_rm(self._memory, sequence, position, -1))
 
+    def reaches_back(self, sequence: int, position: int) -> bool:
+        """Whether the pool holds all that the token at ``position`` would look at.
+
+        Of layers with a window the library may take cells that the end of a sequence no longer
+        sees, whoever's they are and even while others are free: these layers then begin later.
+        """
+        if not self._window_tokens or not self.trimmable:
+            return True
+        first = int(lib.llama_memory_seq_pos_min(self._memory, sequence))
+        return 0 <= first <= max(0, position - self._window_tokens + 1)
+
+    def begins_at(self, sequence: int, position: int) -> bool:
+        """Whether layers with a window hold a sequence from ``position`` on; True if none are."""
+        if not self._window_tokens:
+            return True
+        return int(lib.llama_memory_seq_pos_min(self._memory, sequence)) == position
+
     def share(self, source: int, sequence: int, start: int, stop: int) -> None:
-        """Let a sequence have cells of another as well, without computing or copying them."""
+        """Let a sequence have cells of another as well, without computing or copying them.
+
+        It has the other's running state, too, whichever cells these are, and none if that has none.
+        """
         lib.llama_memory_seq_cp(self._memory, source, sequence, start, stop)
 
     def copy_out(self, sequence: int) -> bytearray | None:
@@ -328,22 +364,25 @@ class Context:
         Returns:
             None if the library would not.
         """
-        size = int(lib.llama_state_seq_get_size_ext(self._context, sequence, 0))
-        state = bytearray(size)
-        room = (ctypes.c_uint8 * size).from_buffer(state)
-        written = lib.llama_state_seq_get_data_ext(self._context, room, size, sequence, 0)
-        return state if written == size > 0 else None
+        return self._copy(sequence, 0)
 
-    def copy_in(self, sequence: int, state: bytes | bytearray | memoryview) -> bool:
+    def state_bytes(self, sequence: int) -> int:
+        """How large a sequence's running states are, of which nothing can be cut."""
+        flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = int(lib.llama_state_seq_get_size_ext(self._context, sequence, flags))
+        return size - len(self._no_state or b"")
+
+    def forget_state(self, sequence: int) -> bool:
+        """Drop the running states of a sequence, and leave it its cells; say whether it could."""
+        return self._put(sequence, self._no_state, lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
+
+    def copy_in(self, sequence: int, state: State) -> bool:
         """Put back what `copy_out` gave, as a sequence that had nothing.
 
         Returns:
             Whether it is there now; else, as when the pool has no room, the sequence has nothing.
         """
-        data = np.frombuffer(state, np.uint8)
-        start = data.ctypes.data_as(_BYTES)
-        read = lib.llama_state_seq_set_data_ext(self._context, start, len(data), sequence, 0)
-        if read == len(data):
+        if self._put(sequence, state, 0):
             return True
         self.forget(sequence)
         return False
@@ -361,11 +400,15 @@ class Context:
         self._batch.close()
         lib.llama_free(self._context)
 
+    def _copy(self, sequence: int, flags: int) -> bytearray | None:
+        size = int(lib.llama_state_seq_get_size_ext(self._context, sequence, flags))
+        state = bytearray(size)
+        room = (ctypes.c_uint8 * size).from_buffer(state)
+        written = lib.llama_state_seq_get_data_ext(self._context, room, size, sequence, flags)
+        return state if written == size > 0 else None
 
-def _can_trim(model: Handle) -> bool:
-    """Whether the end of a sequence can be cut off: not of a running state or a moving window."""
-    return not (
-        lib.llama_model_is_recurrent(model)
-        or lib.llama_model_is_hybrid(model)
-        or lib.llama_model_n_swa(model) > 0
-    )
+    def _put(self, sequence: int, state: State | None, flags: int) -> bool:
+        data = np.frombuffer(state or b"", np.uint8)
+        start = data.ctypes.data_as(_BYTES)
+        read = lib.llama_state_seq_set_data_ext(self._context, start, len(data), sequence, flags)
+        return bool(len(data) and read == len(data))

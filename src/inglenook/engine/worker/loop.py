@@ -101,7 +101,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
     own = os.sched_getaffinity(0)
     # The store's thread inherits the mask, and does as well on a slow core.
     pin_to(allowed)
-    store = _open_store(load, prefix, whole=not model.trimmable) if prefix else None
+    store = _open_store(load, prefix, states=not model.trimmable) if prefix else None
     if threads > 1 and own != allowed:
         # OpenMP has chosen it, and has others for the threads it will start.
         pin_to(own)
@@ -137,7 +137,7 @@ def _load(pipe: Pipe, load: Load, allowed: set[int]) -> Work:
         pipe,
         batcher,
         # Slow cores do as well, and nothing computes there.
-        Prompting(prompts, (allowed - cores) or allowed),
+        Prompting(prompts, (allowed - cores) or allowed, marks=not model.trimmable),
         context=context,
         budget=budget,
         store=store,
@@ -168,7 +168,7 @@ def _make_context(model: Model, load: Load, threads: int) -> Context:
     )
 
 
-def _open_store(load: Load, prefix: PrefixCache, *, whole: bool) -> Store:
+def _open_store(load: Load, prefix: PrefixCache, *, states: bool) -> Store:
     return Store(
         folder=Path(prefix.folder),
         # All that the bytes of a state depend on; another build may lay them out otherwise.
@@ -181,7 +181,7 @@ def _open_store(load: Load, prefix: PrefixCache, *, whole: bool) -> Store:
         ),
         ram_bytes=prefix.ram_bytes,
         disk_bytes=prefix.disk_bytes,
-        whole=whole,
+        states=states,
     )
 
 

@@ -2,6 +2,10 @@
 
 Three places hold what was read: the pool itself, then the store's memory, then its files. What is
 kept in the pool is shared with newcomers that begin alike, and goes when its room is wanted.
+
+Most models' states can be cut anywhere. Others keep a running state, with which one can only go on
+where it ends: of those, what is kept in the pool is of use to whoever begins with all of it, and
+the store has the states that were saved on the way.
 """
 
 from __future__ import annotations
@@ -10,14 +14,13 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inglenook.engine.worker.alike import WORTH_KEEPING_TOKENS, begins, common_tokens
 from inglenook.engine.worker.llama import Context
+from inglenook.engine.worker.moving import Mover
 from inglenook.engine.worker.spans import Ledger
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Payload, Store
-
-#: Beginnings shorter than this are computed again: finding them costs as much.
-WORTH_KEEPING_TOKENS = 16
 
 #: What is only kept has at most this part of the cells, one in so many; the rest is in the store,
 #: from where 1,000 tokens are back in 2 to 30 ms. And what the store has in memory goes as soon as
@@ -38,12 +41,15 @@ class Row:
         tokens: Of an active sequence, its own list, which grows; the pool may lag behind it.
         kept: It is over, and only here for those that begin alike.
         to_save: The store has yet to be given it.
+        stateless: It has cells, and nothing can be computed with them before its running state
+            comes from the store.
     """
 
     number: int
     tokens: Tokens[int]
     kept: bool = False
     to_save: bool = False
+    stateless: bool = False
 
 
 class Pool:
@@ -60,8 +66,10 @@ class Pool:
         self._context = context
         self._store = store
         self._durable = durable
+        #: Whether what it holds can be cut anywhere.
+        self.trimmable = context.trimmable
         self._ledger = Ledger()
-        self._transit = context.sequences - 1
+        self._mover = Mover(context, store)
         self._free = list(range(context.sequences - 2, -1, -1))
         #: Kept ones in the order of their last use.
         self._rows: dict[int, Row] = {}
@@ -82,34 +90,44 @@ class Pool:
         return self._durable and any(row.to_save for row in self._rows.values())
 
     def length(self, number: int) -> int:
-        """How many tokens of a sequence are there."""
-        return self._ledger.length(number)
+        """How many tokens of a sequence are there, so that one can go on after them."""
+        row = self._rows.get(number)
+        return 0 if row is not None and row.stateless else self._ledger.length(number)
 
     def common(self, tokens: Tokens[int]) -> int:
         """How many leading tokens somebody in the pool has already."""
         return self._best(tokens)[1]
 
-    def admit(self, tokens: Tokens[int], *, spare_cells: int) -> int | None:
+    def admit(self, tokens: Tokens[int], *, spare_cells: int, state_at: int = 0) -> int | None:
         """Give a newcomer a number, with as much of its beginning as somebody else has already.
 
         Args:
             tokens: What it is going to hold, at first; its own list.
             spare_cells: How many cells must be left beside it.
+            state_at: After how many tokens there is a running state that the store is bringing:
+                then cells are all that it gets here.
 
         Returns:
             None if there is no number, or no room even without what is kept.
         """
-        source, common = self._best(tokens)
+        source, common = self._best_cells(tokens[:state_at]) if state_at else self._best(tokens)
         while not self._free or self.free_cells - spare_cells < len(tokens) - common:
             if self._drop_oldest(but=source):
                 continue
             if source is None or not self._rows[source].kept:
                 return None
             # What it would share is itself in the way.
-            return self._take_over(self._rows[source], tokens, common, spare_cells)
+            if not state_at:
+                return self._take_over(self._rows[source], tokens, common, spare_cells)
+            self._release(self._rows[source])
+            source, common = None, 0
         number = self._free.pop()
-        self._rows[number] = Row(number, tokens)
-        if source is not None:
+        self._rows[number] = Row(number, tokens, stateless=state_at > 0)
+        if source is not None and state_at:
+            self._context.share(source, number, 0, common)
+            self._context.forget_state(number)
+            self._ledger.share(source, number, common)
+        elif source is not None:
             self._begin_alike(source, number, common)
         return number
 
@@ -120,8 +138,7 @@ class Pool:
         answer of a small model 3 % of its speed, and 1,000 cost it 6 %, or eight answers 4 %; of a
         model with 1.5B parameters, 2 %.
         """
-        if self._store is None or not self._context.trimmable:
-            # A running state has no cells to walk, and moves as a whole.
+        if self._store is None:
             return
         rows = self._rows.values()
         leaving = {r.number for r in rows if r.kept and self._store.in_memory(r.tokens)}
@@ -147,12 +164,13 @@ class Pool:
         done = position == 0 or self._context.forget(number, position)
         if not done or position == 0:
             self._context.forget(number)
+            self._rows[number].stateless = False
         self._ledger.cut(number, position if done else 0)
         return done
 
     def resynchronise(self) -> None:
         """After an aborted or failed batch: believe the library how far each sequence has come."""
-        if self._context.trimmable:
+        if self.trimmable:
             for number in self._rows:
                 self.cut(number, min(self._ledger.length(number), self._context.length(number)))
             return
@@ -164,21 +182,23 @@ class Pool:
             else:
                 self.cut(number, 0)
 
-    def keep(self, number: int, *, save: bool) -> None:
+    def keep(self, number: int, *, save: bool, whole: bool = True) -> None:
         """A sequence is over; keep what was computed of it for others, while there is room.
 
         Args:
             number: The sequence.
             save: Whether it may outlive the pool, in the store.
+            whole: Whether anything can begin with all of it.
         """
+        length = self.length(number)
         row = self._rows.pop(number)
-        length = self._ledger.length(number)
-        if length < WORTH_KEEPING_TOKENS:
+        trimmable = self.trimmable
+        if length < WORTH_KEEPING_TOKENS or not (whole or trimmable):
             self._forget(number)
             return
         tokens = row.tokens[:length]
-        for other in [o for o in self._rows.values() if o.kept and _begins(tokens, o.tokens)]:
-            other.to_save = other.to_save and not save
+        for other in [o for o in self._rows.values() if o.kept and begins(tokens, o.tokens)]:
+            other.to_save = other.to_save and not (save and trimmable)
             self._release(other)
         self._rows[number] = Row(number, tokens, kept=True, to_save=save)
         if self._store is not None:
@@ -194,7 +214,7 @@ class Pool:
     def park(self, number: int) -> None:
         """Take a sequence out of the pool, into the store as far as that has room."""
         row = self._rows[number]
-        row.tokens = row.tokens[: self._ledger.length(number)]
+        row.tokens = row.tokens[: self.length(number)]
         row.to_save = True
         self._release(row)
 
@@ -208,39 +228,48 @@ class Pool:
         if row is not None:
             row.to_save = self._save_next(row)
 
-    def put_in(self, number: int, start: int, stop: int, state: Payload) -> bool:
+    def put_in(
+        self, number: int, start: int, stop: int, payload: Payload, *, state: bool = False
+    ) -> bool:
         """Add a block from the store to a sequence that has everything before it.
 
         Args:
             number: The sequence.
             start: Position of the block's first token.
             stop: Position up to which it is wanted; the block may hold more.
-            state: What `Context.copy_out` once gave for it.
+            payload: What was once copied out for it.
+            state: It has the running state after its last token, as well.
 
         Returns:
-            Whether the sequence now reaches to ``stop``; else it is as it was.
+            Whether the sequence now reaches to ``stop``; else it is as it was, or without its
+            running state has nothing.
         """
-        have = self._ledger.length(number)
-        if not self._context.trimmable:
-            if have or not self._context.copy_in(number, state):
-                return False
-            self._ledger.grow(number, stop)
-            return self._context.length(number) == stop
-        while not self._context.copy_in(self._transit, state):
-            if not self._drop_oldest(but=None):
-                return False
-        self._context.share(self._transit, number, max(start, have), stop)
-        self._context.forget(self._transit)
-        self._ledger.grow(number, stop - have)
+        row, have = self._rows[number], self._ledger.length(number)
+        if have >= stop and not state:
+            return True
+        if start > have or not self._mover.put_in(
+            number, max(start, have), stop, payload, self.make_room
+        ):
+            return False
+        if stop > have:
+            self._ledger.grow(number, stop - have)
+        if row.stateless and not state:
+            # Nothing can be told of it before its state is there.
+            return True
+        row.stateless = False
         if self._context.length(number) != stop:
             self.cut(number, have)
             return False
         return True
 
-    def save_whole(self, number: int) -> None:
-        """Give the store a running sequence as it stands; for states that cannot be trimmed."""
-        tokens = self._rows[number].tokens[: self._ledger.length(number)]
-        self._save_next(Row(number, tokens))
+    def settle(self, number: int) -> None:
+        """Nothing more comes from the store: what lacks its running state is of no use."""
+        if self._rows[number].stateless:
+            self.cut(number, 0)
+
+    def save_state(self, number: int) -> None:
+        """Give the store a running sequence as it stands; for states that cannot be cut."""
+        self._give_to_store(Row(number, self._rows[number].tokens, to_save=True))
 
     def purge(self) -> None:
         """Forget all that is kept, here and in the store."""
@@ -260,19 +289,28 @@ class Pool:
         wanted = tokens[: len(tokens) - 1]
         best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS)
         for row in self._rows.values():
-            held = row.tokens[: self._ledger.length(row.number)]
-            if self._context.trimmable:
+            held = row.tokens[: self.length(row.number)]
+            if self.trimmable:
                 common = common_tokens(wanted, held)
             else:
-                common = len(held) if row.kept and _begins(wanted, held) else 0
+                common = len(held) if row.kept and begins(wanted, held) else 0
             # Of those that have as much, the one used last: who only shares the template with all
             # does not bring what is oldest back into use.
-            if common >= best[1]:
+            if common >= best[1] and self._context.reaches_back(row.number, common):
                 best = (row.number, common)
         return best if best[0] is not None else (None, 0)
 
+    def _best_cells(self, tokens: Tokens[int]) -> tuple[int | None, int]:
+        """Who has most of a beginning in cells, whatever its running state is of, and how much."""
+        best: tuple[int | None, int] = (None, 0)
+        for row in self._rows.values() if self._context.shares_cells else ():
+            common = common_tokens(tokens, row.tokens[: self._ledger.length(row.number)])
+            if common > best[1]:
+                best = (row.number, common)
+        return best
+
     def _begin_alike(self, source: int, number: int, common: int) -> None:
-        whole = not self._context.trimmable
+        whole = not self.trimmable
         self._context.share(source, number, *((-1, -1) if whole else (0, common)))
         self._ledger.share(source, number, common)
         row = self._rows[source]
@@ -292,6 +330,7 @@ class Pool:
         if common < self._ledger.length(number):
             self.cut(number, common)
             row.tokens = row.tokens[:common]
+            common = self._ledger.length(number)
         if self.free_cells - spare_cells < len(tokens) - common:
             return None
         del self._rows[number]
@@ -321,39 +360,4 @@ class Pool:
 
     def _save_next(self, row: Row) -> bool:
         """Give the store the next block it has not; say whether there may be more."""
-        if self._store is None:
-            return False
-        missing = self._store.missing(row.tokens)
-        if not missing:
-            return False
-        start, stop = missing[0]
-        if self._context.trimmable:
-            self._context.share(row.number, self._transit, start, stop)
-            state = self._context.copy_out(self._transit)
-            self._context.forget(self._transit)
-        else:
-            state = self._context.copy_out(row.number)
-        if state is None:
-            return False
-        return self._store.put(row.tokens, start, stop, state) and len(missing) > 1
-
-
-def common_tokens(one: Tokens[int], other: Tokens[int]) -> int:
-    """How many tokens two lists have in common from the start.
-
-    Slices are compared in C: some microseconds for a thousand tokens.
-    """
-    low, high = 0, min(len(one), len(other))
-    if one[:high] == other[:high]:
-        return high
-    while low + 1 < high:
-        middle = (low + high) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low if one[low:high] != other[low:high] else high
-
-
-def _begins(tokens: Tokens[int], beginning: Tokens[int]) -> bool:
-    return len(beginning) <= len(tokens) and tokens[: len(beginning)] == beginning
+        return self._mover.save_next(row.number, row.tokens[: self._ledger.length(row.number)])

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 from inglenook.engine.orders import Adjustment, ChatMessage, Prepare, Start
 from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.thinking.switch import template_variables
+from inglenook.engine.worker.alike import common_tokens
 from inglenook.engine.worker.jinja import PLAIN, Asked, TemplateRefused
 from inglenook.engine.worker.known import KnownPieces
 from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.marks import NO_MARKS, Marks
 from inglenook.engine.worker.pieces import Piece, is_one_piece, pieces
-from inglenook.engine.worker.pool import common_tokens
 from inglenook.engine.worker.template import ChatTemplate, Rendered
 from inglenook.errors import EngineError
 
@@ -37,12 +38,14 @@ class Prompt(NamedTuple):
         total: How many tokens the whole prompt has.
         parser: Of the answer; None of a question that is being typed.
         adjustments: What was done to the conversation, so that nothing of it is lost.
+        marks: Where in it states are to be saved.
     """
 
     tokens: list[int]
     total: int
     parser: Parser | None
     adjustments: tuple[Adjustment, ...] = ()
+    marks: Marks = NO_MARKS
 
 
 class PromptMaker:

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 from inglenook.engine.cores import pin_to
 from inglenook.engine.orders import Prepare, Start
+from inglenook.engine.worker.jinja import Asked
+from inglenook.engine.worker.marks import Marks, find_mark_ahead, find_marks
 from inglenook.engine.worker.prompt import Prompt, PromptMaker
 from inglenook.errors import EngineError
 
@@ -50,10 +52,16 @@ class Prompting:
     """
 
     def __init__(
-        self, prompts: PromptMaker, cores: set[int], *, deadline_s: float = _DEADLINE_S
+        self,
+        prompts: PromptMaker,
+        cores: set[int],
+        *,
+        marks: bool = False,
+        deadline_s: float = _DEADLINE_S,
     ) -> None:
-        """Make them with ``prompts``, long ones on ``cores``."""
+        """Make them with ``prompts``, long ones on ``cores``; with ``marks``, find those too."""
         self._prompts = prompts
+        self._finds_marks = marks
         self._cores = cores
         self._deadline_s = deadline_s
         stack_bytes, _hard = resource.getrlimit(resource.RLIMIT_STACK)
@@ -175,8 +183,17 @@ class Prompting:
         request = made.request
         try:
             make = self._prompts.prompt if isinstance(request, Start) else self._prompts.beginning
-            prompt = make(request.messages, self._prompts.asked(request))
+            asked = self._prompts.asked(request)
+            prompt = make(request.messages, asked)
+            if self._finds_marks:
+                prompt = prompt._replace(marks=self._marks(prompt.tokens, request, asked))
         except BaseException as exc:  # noqa: BLE001 raised again where it is taken
             made.prompt.set_exception(exc)
         else:
             made.prompt.set_result(prompt)
+
+    def _marks(self, tokens: list[int], request: Start | Prepare, asked: Asked) -> Marks:
+        find = find_marks if isinstance(request, Start) else find_mark_ahead
+        return find(
+            tokens, request.messages, lambda other: self._prompts.prompt(other, asked).tokens
+        )

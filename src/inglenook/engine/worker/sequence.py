@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Tokens
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inglenook.engine.orders import Ended, Finish, Prepared, Start
@@ -73,6 +73,9 @@ class Sequence:
         cached_tokens: How many tokens were not computed but found, when it first came in.
         finish: Set when it has ended and is only waiting to be taken out.
         draft: Guesses at what follows, to be computed along in the next step.
+        marks: After how many tokens a state is to be saved, in order, as far as that lies ahead.
+        goes_on: The next turn's prompt begins with all of this one's, as its answer follows there.
+        interrupted: This engine goes before it is over; another will go on with it.
     """
 
     job: int
@@ -88,11 +91,28 @@ class Sequence:
     cached_tokens: int = 0
     finish: Finish | None = None
     draft: Tokens[int] = ()
+    marks: list[int] = field(default_factory=list)
+    goes_on: bool = True
+    interrupted: bool = False
 
     @property
     def pending(self) -> int:
         """How many tokens must be computed before the next one can be sampled."""
         return len(self.tokens) - self.computed
+
+    @property
+    def due(self) -> int:
+        """How many of them come before anything else has to be done: a state saved."""
+        ahead = (mark for mark in self.marks if mark > self.computed)
+        return next(ahead, len(self.tokens)) - self.computed
+
+    @property
+    def begins_another(self) -> bool:
+        """Whether a prompt may come that begins with all that is computed of this one."""
+        if self.answer is None or self.computed < self.prompt_tokens or self.interrupted:
+            return True
+        # Thoughts are left out of the next turn.
+        return self.goes_on and not self.answer.reader.thought_tokens
 
     @property
     def completion_tokens(self) -> int:
@@ -104,6 +124,12 @@ class Sequence:
         """How many of them were written here, and not by an engine before."""
         assert self.answer is not None
         return self.completion_tokens - len(self.answer.start.produced)
+
+    def reached_mark(self) -> bool:
+        """See whether a state is to be saved just here; those passed are done with."""
+        reached = self.computed in self.marks
+        self.marks = [mark for mark in self.marks if mark > self.computed]
+        return reached
 
     def took(self, step_s: float) -> None:
         """It was part of a step that is over."""

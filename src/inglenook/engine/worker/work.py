@@ -190,7 +190,9 @@ class Work:
             if isinstance(request, Start):
                 assert prompt.parser is not None
                 guide = self._grammars.guide(request, prompt.parser)
-                begun = self._batcher.submit(request, prompt.tokens, prompt.parser, guide=guide)
+                begun = self._batcher.submit(
+                    request, prompt.tokens, prompt.parser, guide=guide, marks=prompt.marks
+                )
                 return [_adjusted(event, prompt.adjustments) for event in begun]
         except TemplateRefused as exc:
             self._grammars.forget(job)
@@ -203,7 +205,7 @@ class Work:
             return [Refused(job, Refusal.SCHEMA, detail=exc.why)]
         except SchemaUntried as exc:
             return [Refused(job, Refusal.SCHEMA_UNTRIED, detail=exc.why)]
-        refused = self._batcher.read_ahead(job, prompt.tokens, prompt.total)
+        refused = self._batcher.read_ahead(job, prompt.tokens, prompt.total, marks=prompt.marks)
         return [refused] if refused else []
 
     def _step(self) -> None:

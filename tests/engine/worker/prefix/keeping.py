@@ -30,9 +30,9 @@ def prompt(length: int, seed: int = 0) -> list[int]:
     return [seed * 10_000 + place for place in range(length)]
 
 
-def blocks_of(tokens: Sequence[int], *, whole: bool = False) -> list[Block]:
+def blocks_of(tokens: Sequence[int], *, states: bool = False) -> list[Block]:
     """A prompt's blocks, first to last."""
-    return list(cut(ROOT, pack(tokens), whole=whole))
+    return list(cut(ROOT, pack(tokens), states=states))
 
 
 def state(tokens: Sequence[int], size_bytes: int = 1000) -> bytes:
@@ -47,7 +47,7 @@ def opened(
     ram_bytes: int = MIB,
     disk_bytes: int = 64 * MIB,
     fingerprint: bytes = ROOT,
-    whole: bool = False,
+    states: bool = False,
 ) -> Iterator[Store]:
     """A store that has looked round in its folder."""
     store = Store(
@@ -55,7 +55,7 @@ def opened(
         fingerprint=fingerprint,
         ram_bytes=ram_bytes,
         disk_bytes=disk_bytes,
-        whole=whole,
+        states=states,
     )
     try:
         if folder is not None and disk_bytes:

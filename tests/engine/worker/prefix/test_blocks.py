@@ -32,12 +32,17 @@ def test_a_prompt_is_cut_at_multiples_of_the_blocks_length(
     assert [block.parent for block in blocks] == [ROOT, *(block.key for block in blocks)][:-1]
 
 
-def test_a_prompt_can_be_one_block() -> None:
-    """For states that cannot be cut."""
-    [block] = blocks_of(prompt(300), whole=True)
+@pytest.mark.parametrize("length", [1, 128, 129, 256, 300])
+def test_the_last_block_can_have_a_state(length: int) -> None:
+    """It is another block than the same run without one, and those before it are the same."""
+    *before, last = blocks_of(prompt(length), states=True)
+    *inner, plain = blocks_of(prompt(length))
 
-    assert (block.start, block.stop, block.parent) == (0, 300, ROOT)
-    assert blocks_of([], whole=True) == []
+    assert before == inner
+    assert (last.start, last.stop, last.parent) == (plain.start, plain.stop, plain.parent)
+    assert (last.state, plain.state) == (True, False)
+    assert last.key != plain.key
+    assert blocks_of([], states=True) == []
 
 
 def test_a_key_depends_on_every_token_before() -> None:
@@ -55,8 +60,8 @@ def test_a_key_depends_on_the_model() -> None:
     """A state is of no use to another."""
     packed = pack(prompt(1))
 
-    assert [b.key for b in cut(ROOT, packed, whole=False)] != [
-        b.key for b in cut(OTHER_ROOT, packed, whole=False)
+    assert [b.key for b in cut(ROOT, packed, states=False)] != [
+        b.key for b in cut(OTHER_ROOT, packed, states=False)
     ]
 
 

@@ -22,8 +22,8 @@ def families(draw: st.DrawFn) -> list[list[int]]:
     return prompts[1:]
 
 
-def index_of(prompts: list[list[int]], *, whole: bool = False) -> Index:
-    index = Index(ROOT, whole=whole)
+def index_of(prompts: list[list[int]], *, states: bool = False) -> Index:
+    index = Index(ROOT, states=states)
     for tokens in prompts:
         add(index, tokens)
     return index
@@ -36,6 +36,11 @@ def add(index: Index, tokens: list[int]) -> None:
         assert block is not None
         for shorter in index.add(block):
             index.remove(shorter.key)
+
+
+def states_in(index: Index) -> set[bytes]:
+    """Keys of all blocks that have a state."""
+    return {key for key, block in index._blocks.items() if block.state}
 
 
 def common(one: list[int], other: list[int]) -> int:
@@ -60,17 +65,37 @@ def test_a_match_is_the_longest_beginning_anyone_stored(prompts: list[list[int]]
 
 
 @given(families())
-def test_what_cannot_be_trimmed_matches_as_a_whole_only(prompts: list[list[int]]) -> None:
-    """The longest stored prompt that the one asked for begins with."""
+def test_where_states_cannot_be_cut_one_goes_on_from_a_state_only(
+    prompts: list[list[int]],
+) -> None:
+    """The longest stored prompt that the one asked for begins with, by all that leads there."""
     asked, *stored = prompts
-    index = index_of(stored, whole=True)
+    index = index_of(stored, states=True)
 
     path, matched = index.match(asked)
 
-    assert matched == max(
-        (len(tokens) for tokens in stored if common(asked, tokens) == len(tokens)), default=0
-    )
-    assert [block.stop for block in path] == ([matched] if matched else [])
+    begun = {len(tokens) for tokens in stored if common(asked, tokens) == len(tokens)} - {0}
+    assert matched == max(begun, default=0)
+    assert path == blocks_of(asked[:matched], states=True)
+    assert [block.stop for block in index.states(asked)] == sorted(begun, reverse=True)
+
+
+@given(families(), st.data())
+def test_nothing_is_left_that_leads_to_no_state(
+    prompts: list[list[int]], data: st.DataObject
+) -> None:
+    """Whatever goes: what stays is just what leads to the states that stay."""
+    index = index_of(prompts, states=True)
+    while states_in(index):
+        key = data.draw(st.sampled_from(sorted(states_in(index))))
+        removed = index.remove(key)
+
+        assert removed[0].key == key
+        assert all(block.key not in index for block in removed)
+        leading = {b.key for state in states_in(index) for b in index.path(state)}
+        assert len(index) == len(leading)
+        assert all(key in index for key in leading)
+    assert len(index) == 0
 
 
 @given(families())
@@ -135,12 +160,14 @@ def test_a_tail_that_a_longer_one_begins_with_is_not_missing() -> None:
     assert index.match(prompt(150)) == (blocks_of(prompt(200)), 150)
 
 
-def test_a_shorter_whole_state_stays_beside_a_longer_one() -> None:
+def test_a_shorter_state_stays_beside_a_longer_one() -> None:
     """It cannot be had from that."""
-    index = index_of([prompt(100), prompt(200)], whole=True)
+    index = index_of([prompt(100), prompt(200)], states=True)
 
-    assert len(index) == 2
-    assert index.missing(prompt(150)) == [(0, 150)]
+    assert len(index) == 3
+    assert index.missing(prompt(150)) == [(128, 150)]
+    assert index.missing(prompt(128)) == [(0, 128)]
+    assert index.missing(prompt(200)) == index.missing(prompt(100)) == []
 
 
 def test_of_equal_matches_the_shortest_block_is_taken() -> None:

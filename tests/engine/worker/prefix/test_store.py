@@ -48,6 +48,13 @@ def states(tokens: Sequence[int]) -> list[tuple[int, int, bytes]]:
     ]
 
 
+def keep_state(store: Store, tokens: Sequence[int], state_bytes: int) -> None:
+    """Keep a state of a size of its own; what leads to it is small."""
+    for start, stop in store.missing(tokens):
+        size_bytes = state_bytes if stop == len(tokens) else STATE_BYTES
+        assert store.put(tokens, start, stop, state(tokens[:stop], size_bytes))
+
+
 def held(fetch: Fetch) -> list[tuple[int, int, bytes]]:
     return [(start, stop, bytes(payload)) for start, stop, payload in fetch.blocks]
 
@@ -152,17 +159,86 @@ def test_what_is_kept_already_is_not_kept_twice(tmp_path: Path) -> None:
         assert held(store.fetch(prompt(200))) == states(prompt(200))
 
 
-def test_states_that_cannot_be_trimmed_are_kept_whole(tmp_path: Path) -> None:
+def test_states_that_cannot_be_cut_are_found_as_a_whole(tmp_path: Path) -> None:
     """Of use to a prompt that begins with all of one, and to no other."""
-    with opened(tmp_path, whole=True) as store:
-        assert store.missing(prompt(300)) == [(0, 300)]
-        assert store.put(prompt(300), 0, 300, b"300")
-        assert store.put(prompt(200), 0, 200, b"200")
+    with opened(tmp_path, states=True) as store:
+        assert store.missing(prompt(300)) == [(0, 128), (128, 256), (256, 300)]
+        keep(store, prompt(300))
+        assert store.missing(prompt(200)) == [(128, 200)]
+        keep(store, prompt(200))
         assert store.missing(prompt(300)) == []
-    with opened(tmp_path, whole=True) as store:
+    with opened(tmp_path, states=True) as store:
         assert store.match(prompt(199)) == 0
         assert store.match(prompt(299)) == 200
-        assert held(fetched(store, prompt(400))) == [(0, 300, b"300")]
+        fetch = fetched(store, prompt(400))
+        assert held(fetch) == states(prompt(300))
+        assert fetch.state_at == fetch.tokens == 300
+
+
+def test_a_state_is_written_only_if_it_saves_enough_reading(tmp_path: Path) -> None:
+    """A card is not worn out for a few tokens: 128 KiB for each that need not be read again."""
+    with opened(tmp_path, states=True, ram_bytes=64 * MIB) as store:
+        keep_state(store, prompt(100), 13 * MIB)
+        keep_state(store, prompt(200, seed=1), 13 * MIB)
+        keep_state(store, prompt(220, seed=1), 13 * MIB)
+        keep_state(store, prompt(230, seed=1), 3 * MIB)
+        assert store.match(prompt(100)) == 100
+        assert [store.match(prompt(n, seed=1)) for n in (200, 220, 230)] == [200, 220, 230]
+        written(store, tmp_path, 3)
+    with opened(tmp_path, states=True) as store:
+        assert store.match(prompt(100)) == 0
+        assert [store.match(prompt(n, seed=1)) for n in (220, 230)] == [200, 230]
+
+
+def test_what_leads_to_a_state_is_written_with_it(tmp_path: Path) -> None:
+    """Without one on the disk it would be of no use there."""
+    with opened(tmp_path, states=True, ram_bytes=64 * MIB) as store:
+        keep_state(store, prompt(150), 20 * MIB)
+        assert store.disk_used_bytes == 0
+        keep_state(store, prompt(300), MIB)
+        written(store, tmp_path, 3)
+    with opened(tmp_path, states=True) as store:
+        assert store.match(prompt(300)) == 300
+
+
+def test_what_a_kill_left_without_a_state_goes(tmp_path: Path) -> None:
+    """Nothing can begin with it."""
+    with opened(tmp_path, states=True) as store:
+        keep(store, prompt(300))
+        keep(store, prompt(200))
+    [end] = [b for b in blocks_of(prompt(300), states=True) if b.state]
+    (tmp_path / ROOT.hex() / f"{end.key.hex()}.kv").unlink()
+    with opened(tmp_path, states=True) as store:
+        assert store.match(prompt(300)) == 200
+        written(store, tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "state_bytes", "ram_bytes", "wanted"),
+    [
+        (20, 20 * MIB, 64 * MIB, True),
+        (19, 20 * MIB, 64 * MIB, False),
+        (1000, 33 * MIB, 64 * MIB, False),
+        (1000, 20 * MIB, 0, True),
+        (100, 20 * MIB, 0, False),
+        (1000, 65 * MIB, 0, False),
+    ],
+)
+def test_a_state_is_wanted_if_it_is_worth_its_room(
+    tmp_path: Path, tokens: int, state_bytes: int, ram_bytes: int, wanted: bool
+) -> None:
+    """A MiB of memory a token, and half of the bound at most; a disk alone takes less."""
+    with opened(tmp_path, states=True, ram_bytes=ram_bytes) as store:
+        assert store.wants_state(prompt(tokens), state_bytes) is wanted
+
+
+def test_a_state_is_wanted_for_what_it_has_more_than_others(tmp_path: Path) -> None:
+    """Twenty tokens after another it saves twenty tokens."""
+    with opened(tmp_path, states=True, ram_bytes=64 * MIB) as store:
+        keep_state(store, prompt(100), MIB)
+
+        assert store.wants_state(prompt(120), 20 * MIB)
+        assert not store.wants_state(prompt(119), 20 * MIB)
 
 
 def test_use_counts_in_the_next_life(tmp_path: Path) -> None:
@@ -439,13 +515,13 @@ def test_a_damaged_file_ends_only_its_own_conversation(tmp_path: Path, block: in
         written(store, tmp_path, 6 + block)
 
 
-def test_states_that_cannot_be_trimmed_come_back_too(tmp_path: Path) -> None:
+def test_states_that_cannot_be_cut_come_back_too(tmp_path: Path) -> None:
     """Each is an end of its own."""
-    with opened(tmp_path, whole=True) as store:
+    with opened(tmp_path, states=True) as store:
         for length in (200, 300):
-            store.put(prompt(length), 0, length, state(prompt(length)))
-    with opened(tmp_path, whole=True) as store:
-        wait_until(store, lambda: store.ram_used_bytes == 2 * STATE_BYTES)
+            keep(store, prompt(length))
+    with opened(tmp_path, states=True) as store:
+        wait_until(store, lambda: store.ram_used_bytes == 4 * STATE_BYTES)
 
 
 def test_a_disk_that_is_lost_brings_nothing_more(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ FILE_BYTES = 120
 PLENTY = 2**40
 
 
-def tiers(*, ram_bytes: int = PLENTY, disk_bytes: int = PLENTY, whole: bool = False) -> Tiers:
-    return Tiers(ROOT, ram_bytes=ram_bytes, disk_bytes=disk_bytes, whole=whole)
+def tiers(*, ram_bytes: int = PLENTY, disk_bytes: int = PLENTY, states: bool = False) -> Tiers:
+    return Tiers(ROOT, ram_bytes=ram_bytes, disk_bytes=disk_bytes, states=states)
 
 
 def put(held: Tiers, tokens: list[int], *, size_bytes: int = STATE_BYTES) -> bool:
@@ -422,12 +422,12 @@ def test_files_are_told_of_their_use_deepest_first() -> None:
     assert held.touch(blocks_of(prompt(300))) == keys[::-1]
 
 
-def test_a_whole_state_is_kept_beside_its_longer_ones() -> None:
+def test_a_state_is_kept_beside_its_longer_ones() -> None:
     """It is of use where those are not."""
-    held = tiers(whole=True)
+    held = tiers(states=True)
     for length in (150, 200):
-        [block] = blocks_of(prompt(length), whole=True)
-        assert held.put(block, bytes(STATE_BYTES), FILE_BYTES)
+        for block in blocks_of(prompt(length), states=True):
+            assert held.put(block, bytes(STATE_BYTES), FILE_BYTES)
 
     assert held.index.match(prompt(180))[1] == 150
 

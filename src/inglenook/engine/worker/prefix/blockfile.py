@@ -37,6 +37,7 @@ class _Header(msgspec.Struct, frozen=True):
     parent: bytes
     start: int
     tokens: bytes
+    state: bool
 
 
 def file_bytes(block: Block, payload_bytes: int) -> int:
@@ -114,7 +115,7 @@ def read_block(path: Path) -> Block:
         header = msgspec.msgpack.decode(packed, type=_Header)
     except msgspec.DecodeError as exc:
         raise Damaged(path.name) from exc
-    block = block_after(header.parent, header.start, header.tokens)
+    block = block_after(header.parent, header.start, header.tokens, state=header.state)
     if block.key.hex() != path.stem or not block.run or len(block.run) % TOKEN_BYTES:
         raise Damaged(path.name)
     return block
@@ -126,7 +127,7 @@ def _open(path: Path) -> io.FileIO:
 
 
 def _head(block: Block, payload_bytes: int) -> bytes:
-    header = msgspec.msgpack.encode(_Header(block.parent, block.start, block.run))
+    header = msgspec.msgpack.encode(_Header(block.parent, block.start, block.run, block.state))
     return _LENGTHS.pack(_MAGIC, len(header), payload_bytes) + header
 
 

@@ -24,16 +24,19 @@ class Block:
     """A run of tokens at its place in a prompt.
 
     Attributes:
-        key: Digest of the model and of all tokens up to the run's last.
+        key: Digest of the model and of all tokens up to the run's last, and of ``state``.
         parent: Key of the run before it; the model's fingerprint for the first.
         start: How many tokens stand before it.
         run: Its tokens, as `pack` writes them.
+        state: Its payload has more than the run's cells: what the model keeps of all tokens so far
+            and cannot be cut. Only with that can one go on, and only right after it.
     """
 
     key: bytes
     parent: bytes
     start: int
     run: bytes
+    state: bool = False
 
     @property
     def stop(self) -> int:
@@ -46,22 +49,25 @@ def pack(tokens: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(tokens)}i", *tokens)
 
 
-def block_after(parent: bytes, start: int, run: bytes) -> Block:
+def block_after(parent: bytes, start: int, run: bytes, *, state: bool = False) -> Block:
     """The block that a packed run is after ``parent``."""
-    return Block(key_after(parent, run), parent, start, run)
+    return Block(key_after(parent, run, state=state), parent, start, run, state)
 
 
-def key_after(parent: bytes, run: bytes) -> bytes:
+def key_after(parent: bytes, run: bytes, *, state: bool = False) -> bytes:
     """The key of a packed run after ``parent``."""
-    return hashlib.blake2b(parent + run, digest_size=KEY_BYTES).digest()
+    person = b"state" if state else b""
+    return hashlib.blake2b(parent + run, digest_size=KEY_BYTES, person=person).digest()
 
 
-def cut(root: bytes, packed: bytes, *, whole: bool) -> Iterator[Block]:
-    """Cut a packed prompt into its blocks; the last is shorter, or with ``whole`` the only one."""
+def cut(root: bytes, packed: bytes, *, states: bool) -> Iterator[Block]:
+    """Cut a packed prompt into its blocks; the last may be shorter, and with ``states`` has one."""
     parent = root
-    width = len(packed) if whole else BLOCK_TOKENS * TOKEN_BYTES
-    for at in range(0, len(packed), width or 1):
-        block = block_after(parent, at // TOKEN_BYTES, packed[at : at + width])
+    width = BLOCK_TOKENS * TOKEN_BYTES
+    for at in range(0, len(packed), width):
+        run = packed[at : at + width]
+        last = at + width >= len(packed)
+        block = block_after(parent, at // TOKEN_BYTES, run, state=states and last)
         yield block
         parent = block.key
 

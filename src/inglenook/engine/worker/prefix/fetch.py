@@ -40,6 +40,12 @@ class Fetch:
         return [(block.start, block.stop, self._payloads[block.key]) for block in self._come()]
 
     @property
+    def state_at(self) -> int:
+        """After how many tokens there is a state that cannot be cut, in `blocks`; 0 for none."""
+        come = self._come()
+        return come[-1].stop if come and come[-1].state else 0
+
+    @property
     def tokens(self) -> int:
         """How many leading tokens of the prompt `blocks` have now."""
         come = self._come()

@@ -11,7 +11,7 @@ import msgspec
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS, KEY_BYTES
 
 #: Raised whenever states of before can't be used, though all circumstances are the same.
-FORMAT = 1
+FORMAT = 2
 
 _END_BYTES = 1 << 20
 _SAMPLES = 64

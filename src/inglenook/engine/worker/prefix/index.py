@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from inglenook.engine.worker.prefix.blocks import (
     BLOCK_TOKENS,
@@ -15,20 +16,22 @@ from inglenook.engine.worker.prefix.blocks import (
     pack,
 )
 
+_WIDTH: Final = BLOCK_TOKENS * TOKEN_BYTES
+
 
 class Index:
     """All blocks there are, each below the one before it."""
 
-    def __init__(self, root: bytes, *, whole: bool) -> None:
+    def __init__(self, root: bytes, *, states: bool) -> None:
         """Begin with none.
 
         Args:
             root: The model's fingerprint, parent of every first block.
-            whole: States can't be trimmed: each is one block of any length, right below the root,
-                and of use only to a prompt that begins with all of it.
+            states: The model keeps states that can't be cut: one can go on only from a block that
+                has one, and other blocks are of use only before such.
         """
         self._root = root
-        self._whole = whole
+        self._states = states
         self._blocks: dict[bytes, Block] = {}
         self._children: dict[bytes, dict[bytes, Block]] = {}
 
@@ -46,42 +49,51 @@ class Index:
             perhaps only a part.
         """
         packed = pack(tokens)
-        path: list[Block] = []
+        if self._states:
+            path = next(reversed(list(self._paths_to_states(packed))), [])
+            return path, path[-1].stop if path else 0
+        path = []
         parent, matched = self._root, 0
-        while rest := packed[matched * TOKEN_BYTES :][: self._width(packed)]:
+        while rest := packed[matched * TOKEN_BYTES :][:_WIDTH]:
             block, agreed = self._closest(parent, rest)
             if block is None:
                 break
             path.append(block)
             matched += agreed
-            if agreed < BLOCK_TOKENS or self._whole:
+            if agreed < BLOCK_TOKENS:
                 break
             parent = block.key
         return path, matched
 
+    def states(self, tokens: Sequence[int]) -> list[Block]:
+        """The blocks with states that a prompt can go on from, the longest first."""
+        return [path[-1] for path in self._paths_to_states(pack(tokens))][::-1]
+
     def missing(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
         """The runs of a prompt, as (start, stop), that are not stored."""
-        blocks = list(cut(self._root, pack(tokens), whole=self._whole))
+        blocks = list(cut(self._root, pack(tokens), states=self._states))
         there = 0
         while there < len(blocks) and self.covers(blocks[there]):
             there += 1
         return [(block.start, block.stop) for block in blocks[there:]]
 
     def block(self, tokens: Sequence[int], start: int, stop: int) -> Block | None:
-        """The block of a prompt's run, stored or not; None if what is before it is not stored."""
+        """The block of a prompt's run, stored or not; None if what is before it is not stored.
+
+        Where there are states, the run up to the prompt's end has one.
+        """
         packed = pack(tokens[:stop])
-        parent = self._root
-        if not self._whole:
-            before = list(cut(self._root, packed[: start * TOKEN_BYTES], whole=False))
-            if before and before[-1].key not in self:
-                return None
-            parent = before[-1].key if before else self._root
-        return block_after(parent, start, packed[start * TOKEN_BYTES :])
+        before = list(cut(self._root, packed[: start * TOKEN_BYTES], states=False))
+        if before and before[-1].key not in self:
+            return None
+        parent = before[-1].key if before else self._root
+        state = self._states and stop == len(tokens)
+        return block_after(parent, start, packed[start * TOKEN_BYTES :], state=state)
 
     def covers(self, block: Block) -> bool:
         """Whether a block is stored, or a longer one that begins with all of it."""
         siblings = self._children.get(block.parent, {})
-        if block.key in siblings or self._whole:
+        if block.key in siblings or self._states:
             return block.key in siblings
         return any(sibling.run.startswith(block.run) for sibling in siblings.values())
 
@@ -96,7 +108,7 @@ class Index:
         shorter = [
             sibling
             for sibling in siblings.values()
-            if not self._whole
+            if not self._states
             and len(sibling.run) < len(block.run)
             and block.run.startswith(sibling.run)
         ]
@@ -104,7 +116,11 @@ class Index:
         return shorter
 
     def remove(self, key: bytes) -> list[Block]:
-        """Remove a block and all below it, which is out of reach without it; say which."""
+        """Remove a block, all below it, and what is of no use without it; say which.
+
+        What is below a block is out of reach without it. Where there are states, what leads to none
+        is of no use.
+        """
         removed: list[Block] = []
         doomed = [self._blocks[key]] if key in self._blocks else []
         while doomed:
@@ -114,10 +130,13 @@ class Index:
             del self._blocks[block.key]
             removed.append(block)
         if removed:
-            siblings = self._children[removed[0].parent]
+            parent = removed[0].parent
+            siblings = self._children[parent]
             del siblings[key]
             if not siblings:
-                del self._children[removed[0].parent]
+                del self._children[parent]
+                if self._states and parent in self:
+                    removed += self.remove(parent)
         return removed
 
     def path(self, key: bytes) -> list[Block]:
@@ -136,8 +155,20 @@ class Index:
         """Whether what is before a block is there."""
         return block.parent == self._root or block.parent in self
 
-    def _width(self, packed: bytes) -> int:
-        return len(packed) if self._whole else BLOCK_TOKENS * TOKEN_BYTES
+    def _paths_to_states(self, packed: bytes) -> Iterator[list[Block]]:
+        """Paths to the blocks with states that are wholly a prompt's beginning, shortest first."""
+        path: list[Block] = []
+        parent = self._root
+        for at in range(0, len(packed), _WIDTH):
+            rest = packed[at : at + _WIDTH]
+            found = [b for b in self.children(parent) if b.state and rest.startswith(b.run)]
+            for block in sorted(found, key=lambda block: len(block.run)):
+                yield [*path, block]
+            inner = self._blocks.get(key_after(parent, rest))
+            if inner is None:
+                return
+            path.append(inner)
+            parent = inner.key
 
     def _closest(self, parent: bytes, rest: bytes) -> tuple[Block | None, int]:
         """The child with the longest agreement; of several the shortest, which is least to read."""
@@ -148,8 +179,6 @@ class Index:
         best, best_agreed = None, 0
         for child in children.values():
             agreed = agreement(child.run, rest)
-            if self._whole and agreed * TOKEN_BYTES < len(child.run):
-                continue
             if agreed > best_agreed or (
                 best is not None and agreed == best_agreed and len(child.run) < len(best.run)
             ):

@@ -34,7 +34,7 @@ class Store:
         fingerprint: bytes,
         ram_bytes: int,
         disk_bytes: int,
-        whole: bool = False,
+        states: bool = False,
     ) -> None:
         """Begin with what is on the disk; it is known when the first news has come.
 
@@ -43,12 +43,11 @@ class Store:
             fingerprint: 16 bytes that tell this model, and all a state depends on, from others.
             ram_bytes: Bound of what is in memory; 0 keeps there only what is yet to be written.
             disk_bytes: Bound of the files of all models together; 0 keeps nothing on disk.
-            whole: The model's states can't be trimmed: each is of use only to a prompt that begins
-                with all of it.
+            states: The model keeps states that can't be cut; see `Block.state`.
         """
         if folder is None:
             disk_bytes = 0
-        self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, whole=whole)
+        self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, states=states)
         self._fetches: list[Fetch] = []
         self._recalling: Block | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -108,7 +107,7 @@ class Store:
     def missing(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
         """The runs of a prompt, as (start, stop) in order, that are not stored.
 
-        Where states can't be trimmed that is the prompt as a whole, or nothing.
+        Where states can't be cut the last of them has the one after all of the prompt.
         """
         return self._tiers.index.missing(tokens)
 
@@ -125,15 +124,23 @@ class Store:
             Whether it is kept. It is not if there is no room for it now, or if what is before it is
             not; then what comes after it can't be either.
         """
-        block = self._tiers.index.block(tokens, start, stop)
+        tiers = self._tiers
+        block = tiers.index.block(tokens, start, stop)
         if block is None:
             return False
-        kept = self._tiers.put(block, payload, file_bytes(block, len(payload)))
-        if kept and self._tiers.is_waiting(block.key):
-            own_bytes = self._tiers.disk.used_bytes
-            self._exchange.write(Write(block, payload, own_bytes))
+        write = not tiers.has_states or not tiers.ram_bytes
+        if block.state:
+            write = tiers.is_worth_writing(tokens, len(payload))
+        kept = tiers.put(block, payload, file_bytes(block, len(payload)), write=write)
+        if kept and tiers.is_waiting(block.key):
+            self._write_before(block)
+            self._exchange.write(Write(block, payload, tiers.disk.used_bytes))
         self._tidy()
         return kept
+
+    def wants_state(self, tokens: Sequence[int], state_bytes: int) -> bool:
+        """Whether a state that can't be cut, after just these tokens, is worth its room."""
+        return self._tiers.is_worth_keeping(tokens, state_bytes)
 
     def computing(self, computing: bool) -> None:  # noqa: FBT001 one reads it as a sentence
         """Say whether the engine is at work; nothing is written meanwhile, or only slowly."""
@@ -170,6 +177,17 @@ class Store:
         self._give_up()
         if self._disk is None or self._disk.close(deadline_s):
             os.close(self._bell)
+
+    def _write_before(self, block: Block) -> None:
+        """Write what leads to a block, as far as it is in memory only."""
+        for before in self._tiers.unwritten(block):
+            payload = self._tiers.ram.payload(before.key)
+            if payload is None:
+                # The disk has no room for all of it, and just gave up on this.
+                return
+            self._tiers.write(before, file_bytes(before, len(payload)))
+            if self._tiers.is_waiting(before.key):
+                self._exchange.write(Write(before, payload, self._tiers.disk.used_bytes))
 
     def _take(self, news: News) -> None:
         match news:

@@ -23,6 +23,16 @@ WAITING_BYTES_MAX = 64 * 2**20
 RECALLED_CHAINS = 8
 RECALLED_PART = 0.5
 
+#: What a state that cannot be cut may take for each token that need not be read again: as much of
+#: memory as a small board copies in the time in which it reads the token, many times over; and as
+#: much of a card's life as the cells of a model that attends take at most (Gemma 3 4B: 136 KiB).
+#: Such states have 0.2 to 75 MB, whatever stands before them.
+MEMORY_BYTES_PER_TOKEN = 2**20
+DISK_BYTES_PER_TOKEN = 128 * 2**10
+
+#: And the part of memory's bound that one of them may have: it displaces others.
+STATE_PART = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -40,17 +50,17 @@ class Kept:
 class Tiers:
     """What the cache holds, and where."""
 
-    def __init__(self, root: bytes, *, ram_bytes: int, disk_bytes: int, whole: bool) -> None:
-        """Begin with nothing; for ``root`` and ``whole`` see `Index`.
+    def __init__(self, root: bytes, *, ram_bytes: int, disk_bytes: int, states: bool) -> None:
+        """Begin with nothing; for ``root`` and ``states`` see `Index`.
 
         Args:
             root: The model's fingerprint.
             ram_bytes: Bound of what is in memory.
             disk_bytes: Bound of the files; 0 if there is no disk.
-            whole: States can't be trimmed.
+            states: The model keeps states that can't be cut.
         """
         self._root = root
-        self._whole = whole
+        self.has_states = states
         #: Bound of what is in memory; change it by `set_ram_bytes`.
         self.ram_bytes = ram_bytes
         self._disk_bytes = self._disk_bytes_max = disk_bytes
@@ -59,21 +69,27 @@ class Tiers:
 
     def forget_all(self) -> None:
         """Begin again with nothing."""
-        self.index = Index(self._root, whole=self._whole)
+        self.index = Index(self._root, states=self.has_states)
         self.ram = Tier()
         self.disk = Tier()
         self._waiting: dict[bytes, None] = {}
         self._doomed: list[bytes] = []
 
-    def put(self, block: Block, payload: Payload, file_bytes: int) -> bool:
+    def put(self, block: Block, payload: Payload, file_bytes: int, *, write: bool = True) -> bool:
         """Take in a new block; say whether it is kept, in memory or to be written.
 
         It is not if the one before it is not there, nor if memory is full of what must be written.
+
+        Args:
+            block: Which.
+            payload: Its state.
+            file_bytes: How large its file would be.
+            write: It is to be on the disk, if there is one, and not only in memory.
         """
         size_bytes = len(payload)
         if self.index.covers(block):
             return True
-        write = self._disk_bytes > 0
+        write = write and self._disk_bytes > 0
         room_bytes = self.ram_bytes or (WAITING_BYTES_MAX if write else 0)
         fits = self._waiting_bytes + size_bytes <= room_bytes
         if not fits or not self.index.is_reachable(block):
@@ -87,6 +103,32 @@ class Tiers:
         self.touch(self.index.path(block.key))
         self._trim()
         return block.key in self.index
+
+    def unwritten(self, block: Block) -> list[Block]:
+        """What stands before a block, or is it, and neither is on the disk nor waits for that."""
+        return [before for before in self.index.path(block.key) if before.key not in self.disk]
+
+    def write(self, block: Block, file_bytes: int) -> None:
+        """A block that is in memory is to be on the disk, too."""
+        self.disk.put(block.key, file_bytes)
+        self._waiting[block.key] = None
+        self.touch(self.index.path(block.key))
+        self._trim()
+
+    def is_worth_keeping(self, tokens: Sequence[int], state_bytes: int) -> bool:
+        """Whether a state after so many tokens, of that size, may be kept: in memory, or at all."""
+        if not self.ram_bytes:
+            return state_bytes <= WAITING_BYTES_MAX and self.is_worth_writing(tokens, state_bytes)
+        gained = len(tokens) - self.index.match(tokens)[1]
+        worth = gained * MEMORY_BYTES_PER_TOKEN >= state_bytes
+        return worth and state_bytes <= self.ram_bytes * STATE_PART
+
+    def is_worth_writing(self, tokens: Sequence[int], state_bytes: int) -> bool:
+        """Whether a state after so many tokens, of that size, is worth its writing to a disk."""
+        states = self.index.states(tokens)
+        written = next((state.stop for state in states if state.key in self.disk), 0)
+        gained = len(tokens) - written
+        return self._disk_bytes > 0 and gained * DISK_BYTES_PER_TOKEN >= state_bytes
 
     def in_memory(self, tokens: Sequence[int]) -> bool:
         """Whether all of a prompt is in memory, and not only until it is written."""
@@ -179,6 +221,12 @@ class Tiers:
             for shorter in self.index.add(file.block):
                 self._drop(shorter.key)
             self.disk.put(key, file.file_bytes)
+        if self.has_states:
+            # A kill may have come between what leads to a state and the state itself.
+            for file in reversed(there):
+                key = file.block.key
+                if key in self.index and not file.block.state and not self.index.children(key):
+                    self._drop(key)
         # By time and depth, and what came in meanwhile is newest.
         there.sort(key=lambda file: (file.used_ns, -file.block.start))
         for key in [*(file.block.key for file in there), *mine]:

@@ -1,0 +1,31 @@
+"""What prompts have in common. Kind: rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+#: Beginnings shorter than this are computed again: finding them costs as much.
+WORTH_KEEPING_TOKENS: Final = 16
+
+
+def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two lists have in common from the start.
+
+    Slices are compared in C: some microseconds for a thousand tokens.
+    """
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low if one[low:high] != other[low:high] else high
+
+
+def begins(tokens: Sequence[int], beginning: Sequence[int]) -> bool:
+    """Whether a list of tokens begins with all of another."""
+    return len(beginning) <= len(tokens) and tokens[: len(beginning)] == beginning
