@@ -33,11 +33,11 @@ from inglenook.engine.orders import (
 )
 from inglenook.engine.supervisor import WORKER
 from inglenook.engine.worker.alike import common_tokens
+from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.blockfile import Damaged, read_block
 from inglenook.engine.worker.prefix.index import Index
 from inglenook.engine.worker.prompt import PromptMaker
-from inglenook.engine.worker.template import TemplateRefused
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start
 from tests.parts.families import FAMILIES
@@ -265,7 +265,7 @@ class Trial:
         )
 
     def _tokens(self, messages: Messages) -> Sequence[int]:
-        return self._prompts.tokens(messages)[0]
+        return self._prompts.prompt(messages, self._prompts.asked(self._order(messages))).tokens
 
     def _least(self, prompt: Sequence[int], before: Messages) -> int:
         """What has to be found of a prompt that comes after another; one token is left to compute.
