@@ -319,6 +319,9 @@ AT: dict[str, tuple[str, ...]] = {
         "engine.child:_LastWords.connection_lost",
         "engine.child:_Pipe.connection_lost",
         "engine.cores:choose_cores",
+        "engine.deadly:DeadlyModel.begins",
+        "engine.deadly:DeadlyModel.ready",
+        "engine.deadly:read_stamp",
         "engine.cores:placement_order",
         "engine.environment:engine_environment",
         "engine.prefix_files:folder_bytes",
@@ -538,6 +541,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "threads:without_stop(fn)",
     ),
     "Commands use it, or a process of its own; the daemon does not.": (
+        "daemon.loading:running_as",
         "auth.allowlist:Allowlist.rename",
         "auth.allowlist:Allowlist.revoke",
         "auth.allowlist:Allowlist.set_thinking",
@@ -621,6 +625,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
     ),
     "Its argument is compared, and never called.": ("serving.response:Response.unsubscribe(wake)",),
     "It is called by what is guarded, in circumstances that end this box or take minutes.": (
+        "engine.deadly:DeadlyModel.died",
         "daemon.resting:Resting.__init__(stop)",
         "engine.child:_LastWords.pipe_data_received",
         "gateway.phone_socket:PhoneSocket.drop",
