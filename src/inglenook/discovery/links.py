@@ -87,10 +87,11 @@ class Links:
             return
         before = there.link
         # Even if no address changed: one that was not usable yet may be now.
-        if before.sending != link.sending or not there.is_whole:
+        moves = before.sending != link.sending or not there.is_whole
+        if moves:
             await there.move(link)
         there.link = link
         if before.carrier_ups != link.carrier_ups:
             fresh.append(there)
-        if before != link:
+        if moves or before != link:
             changed.append(there)
