@@ -161,7 +161,6 @@ AT: dict[str, tuple[str, ...]] = {
     "ask": (
         "daemon.resting:Resting.knocked",
         "discovery.announcer:Announcer.__init__(addresses)",
-        "discovery.responder:use_interfaces",
         "engine.supervisor:Supervisor.cancel",
         "gateway.house:House.__init__(came)",
         "gateway.phone:Phone.__init__(on_paired)",
@@ -417,6 +416,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "power.listener:WakeListener.run",
         "serving.journal:Journal.load",
         "discovery.link:OnLink.open",
+        "discovery.responder:use_interfaces",
         "serving.journal_rows:read_written",
     ),
 )
