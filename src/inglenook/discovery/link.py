@@ -47,6 +47,7 @@ class OnLink(zeroconf.RecordUpdateListener):
         self._responder = responder
         self._noticed = noticed
         self._telling = Guard("news of somebody with the box's name")
+        self._closing = Guard("closing mDNS")
         self._said: AsyncServiceInfo | None = None
         self._said_s = -float("inf")
         responder.zeroconf.async_add_listener(self, None)
@@ -66,8 +67,14 @@ class OnLink(zeroconf.RecordUpdateListener):
         return cls(link, await open_on_link(link), noticed)
 
     async def close(self) -> None:
-        """Say goodbye and close the sockets; takes two seconds at most."""
+        """Say goodbye and close the sockets; takes two seconds at most.
+
+        A second time at once, should that fail unforeseen.
+        """
         self._responder.zeroconf.async_remove_listener(self)
+        with self._closing:
+            await close_responder(self._responder)
+            return
         await close_responder(self._responder)
 
     @property

@@ -12,6 +12,7 @@ import zeroconf
 
 from inglenook.discovery.addresses import Link
 from inglenook.discovery.link import OnLink
+from inglenook.guarded import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Links:
         """
         self._noticed = noticed
         self._open: dict[str, OnLink] = {}
+        self._closing = Guard("closing mDNS")
 
     def __iter__(self) -> Iterator[OnLink]:
         """Give those that are open, by name of the interface."""
@@ -44,7 +46,7 @@ class Links:
     ) -> None:
         """Close them; at the same time, as each takes a moment."""
         closing, self._open = list(self._open.values()), {}
-        await asyncio.gather(*(link.close() for link in closing))
+        await asyncio.gather(*(self._close(link) for link in closing))
 
     async def settle(self, wanted: dict[str, Link]) -> tuple[list[OnLink], list[OnLink]]:
         """Have these links open, and no others.
@@ -60,7 +62,7 @@ class Links:
         for interface in [*self._open]:
             link = wanted.get(interface)
             if link is None or link.index != self._open[interface].link.index:
-                await self._open.pop(interface).close()
+                await self._close(self._open.pop(interface))
         fresh: list[OnLink] = []
         changed: list[OnLink] = []
         failure: Exception = OSError(errno.ENODEV, "no interface for multicast")
@@ -71,10 +73,17 @@ class Links:
                 logger.debug("no mDNS on %s: %s", interface, exc)
                 failure = exc
                 if interface in self._open:
-                    await self._open.pop(interface).close()
+                    await self._close(self._open.pop(interface))
         if not self._open:
             raise failure
         return fresh, changed
+
+    async def _close(self, link: OnLink) -> None:
+        """Have its sockets closed; a second time at once, should that fail unforeseen."""
+        with self._closing:
+            await link.close()
+            return
+        await link.close()
 
     async def _settle(
         self, interface: str, link: Link, fresh: list[OnLink], changed: list[OnLink]

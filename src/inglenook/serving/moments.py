@@ -9,15 +9,24 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-
-#: Changes with every boot of the kernel, see random(4).
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+from typing import Final
 
 #: A time without the daemon that is longer than this is taken for a clock that was set, seconds.
 #: A box that was really away for longer keeps its last answers `resume_ttl` more, no harm done.
 DOUBTED_S = 86400.0
+
+
+def _read_boot_id() -> str:
+    """What changes with every boot of the kernel, see random(4); empty if there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+#: Read once and here: moments are asked for where nothing may wait for a file.
+_BOOT_ID: Final = _read_boot_id()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Moment:
 def read_moment() -> Moment:
     """Read both clocks."""
     wall_s = datetime.now(UTC).timestamp()
-    return Moment(wall_s, time.clock_gettime(time.CLOCK_BOOTTIME), _boot_id())
+    return Moment(wall_s, time.clock_gettime(time.CLOCK_BOOTTIME), _BOOT_ID)
 
 
 def age_s(then: Moment, last: Moment, now: Moment) -> float:
@@ -68,11 +77,3 @@ def age_s(then: Moment, last: Moment, now: Moment) -> float:
 
 def _same_boot(one: Moment, other: Moment) -> bool:
     return bool(one.boot_id) and one.boot_id == other.boot_id
-
-
-@cache
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
