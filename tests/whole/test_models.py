@@ -108,7 +108,7 @@ def test_what_cannot_be_mapped_is_read(starter_model: Path, tmp_path: Path) -> N
     # What the libraries are made of is mapped, as ever; the weights are not.
     assert engine.mapped_bytes < starter_model.stat().st_size < engine.rss_bytes
     assert f"{starter_model} is read into memory: its file system cannot map files" in log
-    assert "loading       read into memory, as its file system cannot map files\n" in info.out
+    assert "loading         read into memory, as its file system cannot map files\n" in info.out
 
 
 async def _asks(box: Box) -> None:
@@ -118,5 +118,5 @@ async def _asks(box: Box) -> None:
 
 def test_what_can_be_mapped_is_mapped(box: Box) -> None:
     """So that the kernel may share and drop it."""
-    assert "loading       mapped from the file\n" in box.run("model", "info").out
+    assert "loading         mapped from the file\n" in box.run("model", "info").out
     assert "is read into memory" not in box.log()

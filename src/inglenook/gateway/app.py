@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,7 +17,7 @@ from inglenook.gateway.completing import complete
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
 from inglenook.gateway.house import HOUSE, House
 from inglenook.gateway.inference import WAITERS, Waiters, inference
-from inglenook.gateway.metrics import CONTENT_TYPE
+from inglenook.gateway.metrics import CONTENT_TYPE, load_exposition
 from inglenook.gateway.page_files import PageFile
 from inglenook.gateway.phones import Phones
 from inglenook.gateway.settings import EVERYWHERE
@@ -141,5 +142,6 @@ async def metrics(request: web.Request) -> web.Response:
     """``GET /metrics``: for Prometheus on this machine, or with the scope for it."""
     if DEVICE in request:
         need_scope(request, Scope.METRICS)
+    await asyncio.to_thread(load_exposition)
     text = request.app[HOUSE].metrics()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
