@@ -90,7 +90,7 @@ async def throw(box: InnerBox, thrower: Thrower, step: str, *names: str) -> None
                         await getattr(box, step)()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(STEP_S):
-                        while any(not thrower.thrown[name] for name in names):
+                        while any(not thrower.thrown[name] for name in names):  # noqa: ASYNC110
                             await asyncio.sleep(0.005)
     finally:
         thrower.disarm()
