@@ -118,6 +118,20 @@ def test_all_addresses_of_an_announced_box_are_kept() -> None:
     assert many.urls[-1] == "http://kitchen-ab12.local:8377"
 
 
+@pytest.mark.parametrize("host", ["a[b.local.", "a\u2100b.local.", "me@example.com.", "x.local/y."])
+def test_a_host_name_that_no_box_has_is_not_kept(known: KnownBoxes, host: str) -> None:
+    """Anybody may announce one; a file that has it from before is still of use."""
+    box = read_box(Answer("Kitchen", host, 8377, ["192.168.1.20"], {b"id": b"ab12cd34"}))
+    assert box is not None
+    kept = announced(Found(box, box.urls))
+    assert kept is not None
+    assert kept.urls == ("http://192.168.1.20:8377",)
+
+    known.learn([replace(kept, urls=(*kept.urls, f"http://{host}:8377"))])
+    known.learn([kept])
+    assert len(known.all()) == 1
+
+
 def test_a_box_with_a_tls_port_alone_is_kept_so() -> None:
     """Its name is as good for that."""
     box = read_box(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,9 @@ _BOXES_MAX = 64
 
 #: Of addresses of one kind that a box has had, the latest.
 _ADDRESSES_MAX = 8
+
+#: A host name as boxes have it; anybody can announce any other, which may not even stand in a URL.
+_HOST_NAME = re.compile(r"[A-Za-z0-9-]{1,63}\.local")
 
 Mac = Annotated[str, msgspec.Meta(pattern=f"^{MAC.pattern}$")]
 
@@ -49,7 +53,7 @@ class KnownBox:
     @property
     def host_names(self) -> set[str]:
         """What it was called by mDNS; of two that are on at the same time no name is the same."""
-        hosts = {urlsplit(url).hostname or "" for url in self.urls}
+        hosts = map(_host_of, self.urls)
         return {host for host in hosts if host.endswith(".local")}
 
 
@@ -61,7 +65,9 @@ def announced(found: Found) -> KnownBox | None:
     macs = (box.mac,) if box.mac else ()
     # The name is still right when the router has given it another address.
     scheme = urlsplit(found.url).scheme
-    urls = (*found.urls[: _ADDRESSES_MAX - 1], f"{scheme}://{box.host_name}:{box.port}")
+    urls = found.urls[: _ADDRESSES_MAX - 1]
+    if _HOST_NAME.fullmatch(box.host_name):
+        urls = (*urls, f"{scheme}://{box.host_name}:{box.port}")
     return KnownBox(box.server_id, box.name, macs, urls)
 
 
@@ -140,6 +146,14 @@ class KnownBoxes:
             return msgspec.convert(entries, dict[str, KnownBox])
         except msgspec.ValidationError as exc:
             raise self._file.damaged() from exc
+
+
+def _host_of(url: str) -> str:
+    """Which host a URL leads to; empty if it makes no sense, as with what strangers said."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _latest(addresses: tuple[str, ...]) -> tuple[str, ...]:
