@@ -47,7 +47,13 @@ async def test_where_nobody_is_nobody_answers(url: str) -> None:
     assert await who_answers(url.format(free_port()), ANSWER_S) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"hello", b"[]", b'{"server_id": 5, "name": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"hello", b"[]", b'{"server_id": 5, "name": "x"}', b"\xff"),
+        pytest.param(b'{"more": ' + b"[" * 60_000, id="nested"),
+    ],
+)
 async def test_something_else_is_no_box(body: bytes) -> None:
     """Such as a printer."""
 

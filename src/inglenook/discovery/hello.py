@@ -46,7 +46,8 @@ async def who_answers(url: str, timeout_s: float) -> Hello | None:
             session.get(f"{url}/.well-known/inglenook", ssl=False, allow_redirects=False) as answer,
         ):
             said = msgspec.json.decode(await read_bounded(answer, _BYTES_MAX), type=_Said)
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+    except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
+        # The last of JSON that is nested for its own sake.
         return None
     pin = said.spki_sha256 if said.spki_sha256 and _PIN.fullmatch(said.spki_sha256) else None
     run_id = said.run_id if said.run_id and _RUN_ID.fullmatch(said.run_id) else None
