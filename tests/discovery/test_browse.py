@@ -7,15 +7,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from zeroconf import (  # type: ignore[attr-defined]
+    DNSCache,
+    DNSPointer,
+    NamePartTooLongException,
+    RecordUpdate,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceInfo
 
 from inglenook.auth.certify import certify
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
 from inglenook.discovery.box import Box, Hello
-from inglenook.discovery.browse import find_boxes, try_search
+from inglenook.discovery.browse import _Unwritable, find_boxes, try_search
 from inglenook.discovery.found import Found, twins
 from inglenook.errors import StartupError
 from tests.parts.answering import answering
@@ -115,6 +123,42 @@ async def test_each_box_is_listed_once_and_strangers_break_nothing(
             names = [each.box.name for each in mine(found, advert)]
 
     assert names == [no_id, no_sense, den, kitchen]
+
+
+def test_a_name_too_long_to_be_asked_for_is_forgotten() -> None:
+    """The library would name it in its next question, fail, and ask nothing more."""
+    cache = DNSCache()
+    listener = _Unwritable(cache)
+    good, bad = (
+        DNSPointer(SERVICE_TYPE, 12, 1, 4500, f"{label}.{SERVICE_TYPE}", 1.0)
+        for label in ("\u20ac" * 21, "\u20ac" * 22)
+    )
+    listener.async_update_records(
+        Mock(Zeroconf), 1.0, [RecordUpdate(record, None) for record in (good, bad)]
+    )
+    cache.async_add_records([good, bad])
+    listener.async_update_records_complete()
+
+    assert cache.entries_with_name(SERVICE_TYPE) == [good]
+
+
+async def test_a_host_that_cannot_be_asked_for_ends_no_search(
+    neighbour: Neighbour,
+    loopback: list[InterfaceAddress],
+    advert: Advert,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its name is too long once it was read, as with bytes that are no UTF-8."""
+    asked = asyncio.Event()
+
+    async def too_long(*_args: object) -> bool:
+        asked.set()
+        raise NamePartTooLongException
+
+    monkeypatch.setattr(AsyncServiceInfo, "async_request", too_long)
+    await neighbour.announce(advert.name, server=f"den-{advert.server_id}.local.")
+    while not asked.is_set():
+        assert await find_boxes(LISTEN_S, addresses=loopback.copy, ask=nobody) == []
 
 
 async def test_where_boxes_share_an_id_the_one_that_answers_is_listed(

@@ -6,7 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import zeroconf
-from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange, Zeroconf
+
+# Public and documented, though missing from the library's `__all__`.
+from zeroconf import (  # type: ignore[attr-defined]
+    DNSCache,
+    DNSPointer,
+    DNSQuestionType,
+    IPVersion,
+    ServiceStateChange,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 
 from inglenook.discovery.addresses import InterfaceAddress
@@ -34,6 +43,8 @@ ANSWER_S = 2.0
 #: The next of a box's addresses is tried after so long, while the one before is still waited for.
 #: RFC 8305 section 5 has the same for connections.
 STAGGER_S = 0.25
+
+_LABEL_BYTES_MAX = 63
 
 #: Asks at one address who is there, within so many seconds; see `who_answers`.
 Ask = Callable[[str, float], Awaitable[Hello | None]]
@@ -96,6 +107,35 @@ def _unusable(exc: Exception) -> StartupError:
     return StartupError(f"cannot search the network: {reason(exc)}")
 
 
+class _Unwritable(zeroconf.RecordUpdateListener):
+    """Throws away pointers to services whose names cannot be written into a question.
+
+    Bytes that are no UTF-8 are longer once they were read. The library would name what it knows in
+    its next question, fail, and ask nothing more.
+    """
+
+    def __init__(self, cache: DNSCache) -> None:
+        self._cache = cache
+        self._heard: list[DNSPointer] = []
+
+    def async_update_records(
+        self, zc: Zeroconf, now: float, records: list[zeroconf.RecordUpdate]
+    ) -> None:
+        """Hear a packet; the library calls this, and puts the records into its cache."""
+        pointers = [update.new for update in records if isinstance(update.new, DNSPointer)]
+        self._heard += [pointer for pointer in pointers if not _is_writable(pointer.alias)]
+
+    def async_update_records_complete(self) -> None:
+        """They are there by now."""
+        heard, self._heard = self._heard, []
+        self._cache.async_remove_records(heard)
+
+
+def _is_writable(name: str) -> bool:
+    """Whether no label is longer than 63 bytes (RFC 1035 section 2.3.4)."""
+    return all(len(label.encode()) <= _LABEL_BYTES_MAX for label in name.split("."))
+
+
 class _Search:
     """What one search has heard so far, and who has answered."""
 
@@ -140,6 +180,7 @@ class _Search:
 
         # Multicast questions only: a unicast answer may end up in another program's socket,
         # such as this box's own announcer.
+        self._responder.async_add_listener(_Unwritable(self._responder.cache), None)
         async with AsyncServiceBrowser(
             self._responder, SERVICE_TYPE, handlers=[seen], question_type=DNSQuestionType.QM
         ):
@@ -183,7 +224,10 @@ class _Search:
         except zeroconf.BadTypeInNameException:
             return None  # anybody may announce anything
         left_ms = (until_s - self._now()) * 1000
-        complete = await info.async_request(self._responder, left_ms, DNSQuestionType.QM)
+        try:
+            complete = await info.async_request(self._responder, left_ms, DNSQuestionType.QM)
+        except zeroconf.NamePartTooLongException:
+            return None  # such as a host name of bytes that are no UTF-8
         if not complete or info.server is None or info.port is None:
             return None
         return read_box(
