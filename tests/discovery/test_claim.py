@@ -12,6 +12,7 @@ from inglenook.discovery.advert import Advert
 from inglenook.discovery.claim import Claim, Settled
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.names import LastNames, Names, base_names
+from inglenook.discovery.rivals import Service
 from tests.discovery.test_link import info
 from tests.parts.neighbour import Neighbour
 
@@ -81,6 +82,30 @@ async def test_an_echo_of_the_life_before_takes_no_names_away(
     txt = id_record(advert.server_id)
     await neighbour.announce(base.instance, server=f"{base.host}.local.", txt=txt, port=8377)
     await claimed(advert, on_link)
+
+
+async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
+    on_link: OnLink, advert: Advert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers could else have it call the whole world."""
+    asked: list[str] = []
+
+    async def nobody(url: str, timeout_s: float) -> None:
+        asked.append(url)
+
+    monkeypatch.setattr(judge_module, "who_answers", nobody)
+    base = base_names(advert)
+    later_s = asyncio.get_running_loop().time() + 60
+    for port in range(1, 200):
+        flood = Service(base.instance.lower(), "flood", port)
+        on_link.hearsay.service(flood, advert.server_id, later_s)
+    for last in range(1, 17):
+        on_link.hearsay.address("flood", f"192.0.2.{last}", later_s)
+    claim = Claim(advert, LastNames(), RUN_ID)
+    await claim.settle(advert, own(on_link), [on_link], [on_link])
+
+    assert claim.names == base
+    assert 0 < len(asked) <= 4 * 16 * 2
 
 
 async def test_names_once_held_are_kept(on_link: OnLink, advert: Advert) -> None:

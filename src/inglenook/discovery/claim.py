@@ -21,6 +21,10 @@ ASK_EVERY_S = 2.0
 #: A rival to whom the box need not give way may be one that never does; then the box does.
 PATIENCE_S = 15.0
 
+#: Of those on a link who call themselves by the box's id, so many are asked at a time; strangers
+#: can claim it as often as they like, and would have the box call whoever they name.
+_ASKED_MAX = 4
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
@@ -128,7 +132,9 @@ class Claim:
 
     async def _ask_on(self, link: OnLink, own: frozenset[str], names: Names) -> list[Rival]:
         since_s = await link.ask(names)
-        rivals = [*link.hearsay.rivals(self._mine(link, own, names), since_s)]
+        heard = [*link.hearsay.rivals(self._mine(link, own, names), since_s)]
+        doubtful = [rival for rival in heard if rival.may_be_echo]
+        rivals = [rival for rival in heard if not rival.may_be_echo] + doubtful[:_ASKED_MAX]
         link.judged_s = asyncio.get_running_loop().time()
         port = self._advert.port
         real = await asyncio.gather(
