@@ -143,6 +143,18 @@ async def test_a_later_clash_is_lost_to_the_later_record(
     assert claim.names == Names(base.instance, f"{base.host}-2")
 
 
+async def test_a_name_is_not_lost_to_who_speaks_once(on_link: OnLink, advert: Advert) -> None:
+    """Nobody answers when asked once more; anybody can send one packet."""
+    claim = await claimed(advert, on_link)
+    instance = claim.names.instance.lower()
+    now = asyncio.get_running_loop().time()
+    on_link.hearsay.service(Service(instance, "zz", 65535), "99887766", now)
+    settled = await claim.settle(advert, own(on_link), [on_link], [on_link])
+
+    assert not settled.yielded
+    assert claim.names == base_names(advert)
+
+
 async def test_a_later_clash_is_won_with_the_later_record_for_a_while(
     neighbour: Neighbour, on_link: OnLink, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:

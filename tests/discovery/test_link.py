@@ -114,7 +114,7 @@ async def test_a_way_back_that_is_cut_later_is_noticed_at_the_next_announcement(
     """What was heard of an earlier one does not count."""
     await on_link.say(info(names, "192.0.2.9"), yielding=False)
     assert on_link.hears_itself(names)
-    monkeypatch.setattr(link_module, "_SAME_AGAIN_S", 0.0)
+    monkeypatch.setattr(link_module, "SAME_AGAIN_S", 0.0)
     for reader in on_link._responder.zeroconf.engine.readers:
         drop_all_that_comes_in(reader.sock)
     await on_link.say(info(names, "192.0.2.9"), yielding=False)

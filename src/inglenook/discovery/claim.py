@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from inglenook.discovery.advert import Advert, instance_name
 from inglenook.discovery.judge import Judge
-from inglenook.discovery.link import OnLink
+from inglenook.discovery.link import SAME_AGAIN_S, OnLink
 from inglenook.discovery.names import LastNames, Names, Part, base_names, first_names, next_names
 from inglenook.discovery.rivals import Mine, Rival
 
@@ -107,6 +107,11 @@ class Claim:
         while True:
             rivals = await self._ask(asked, own, names)
             lost = {rival.part for rival in rivals if not self._stands(rival, names, held)}
+            if any(_has(held, names, part) for part in lost):
+                # One packet, of whomever, is no reason to give up a name that people use.
+                await asyncio.sleep(SAME_AGAIN_S)
+                rivals = await self._ask(asked, own, names, anew=True)
+                lost = {rival.part for rival in rivals if not self._stands(rival, names, held)}
             if not lost:
                 break
             yielded = yielded or any(_has(held, names, part) for part in lost)
@@ -124,14 +129,25 @@ class Claim:
         return Settled(yielded=yielded, defended=bool(rivals or doubted))
 
     async def _ask(
-        self, asked: Collection[OnLink], own: frozenset[str], names: Names
+        self, asked: Collection[OnLink], own: frozenset[str], names: Names, *, anew: bool = False
     ) -> list[Rival]:
-        """Ask on these links who has these names; returns those who really are there."""
-        found = await asyncio.gather(*(self._ask_on(link, own, names) for link in asked))
+        """Ask on these links who has these names; returns those who really are there.
+
+        Args:
+            asked: The links.
+            own: All addresses of the box.
+            names: Which.
+            anew: What was heard before does not count.
+        """
+        found = await asyncio.gather(*(self._ask_on(link, own, names, anew=anew) for link in asked))
         return [rival for rivals in found for rival in rivals]
 
-    async def _ask_on(self, link: OnLink, own: frozenset[str], names: Names) -> list[Rival]:
+    async def _ask_on(
+        self, link: OnLink, own: frozenset[str], names: Names, *, anew: bool
+    ) -> list[Rival]:
         since_s = await link.ask(names)
+        if anew:
+            since_s = link.asked_s
         heard = [*link.hearsay.rivals(self._mine(link, own, names), since_s)]
         doubtful = [rival for rival in heard if rival.may_be_echo]
         rivals = [rival for rival in heard if not rival.may_be_echo] + doubtful[:_ASKED_MAX]

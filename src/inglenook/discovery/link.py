@@ -24,7 +24,7 @@ PROBES, PROBE_S = 3, 0.25
 #: A goodbye that is lost leaves an old name or address in lists for minutes.
 GOODBYES, GOODBYE_EVERY_S = 3, 0.125
 #: The library takes no notice of a packet that it has seen less than a second ago.
-_SAME_AGAIN_S = 1.0
+SAME_AGAIN_S = 1.0
 
 _LOCAL = ".local."
 
@@ -105,7 +105,7 @@ class OnLink(zeroconf.RecordUpdateListener):
         for _ in range(PROBES):
             self._responder.zeroconf.async_send(probe(names))
             await asyncio.sleep(PROBE_S)
-        return began_s - _SAME_AGAIN_S
+        return began_s - SAME_AGAIN_S
 
     async def say(self, info: AsyncServiceInfo, *, yielding: bool) -> None:
         """Announce this, after a goodbye for what was said before and is no longer so.
@@ -132,7 +132,7 @@ class OnLink(zeroconf.RecordUpdateListener):
 
         Where a firewall drops it here, it drops every phone's question too.
         """
-        return self.hearsay.heard(names, self._said_s - _SAME_AGAIN_S)
+        return self.hearsay.heard(names, self._said_s - SAME_AGAIN_S)
 
     def fall_silent(self) -> AsyncServiceInfo | None:
         """Answer nobody any longer, without a word; returns what was said before."""
