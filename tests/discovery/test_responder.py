@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 
 import pytest
+from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]
 
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.responder import close_responder, open_on_link, open_responder
@@ -36,6 +37,14 @@ async def test_on_a_link_it_listens_there_only(loopback: list[InterfaceAddress])
         assert named.rstrip(b"\0") == LOOPBACK.encode()
     finally:
         await close_responder(responder)
+
+
+async def test_what_cannot_be_written_is_left_unsaid(loopback: list[InterfaceAddress]) -> None:
+    """Strangers' names may be such, once they were read."""
+    out = DNSOutgoing(0)
+    out.add_question(DNSQuestion(f"{'x' * 64}.local.", 1, 1))
+    async with open_responder(loopback) as responder:
+        responder.zeroconf.async_send(out)
 
 
 async def test_an_address_of_the_other_family_that_comes_later_changes_no_listener(

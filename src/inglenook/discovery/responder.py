@@ -8,8 +8,12 @@ import errno
 import logging
 import socket
 from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import zeroconf
+
+# Public and documented, though missing from the library's `__all__`.
+from zeroconf import DNSOutgoing  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncZeroconf
 
 from inglenook.discovery.addresses import InterfaceAddress, Link, sending_interfaces
@@ -19,6 +23,29 @@ logger = logging.getLogger(__name__)
 MDNS_PORT = 5353
 OPEN_S = 5.0
 GOODBYE_S = 2.0
+
+
+class _Speaker(zeroconf.Zeroconf):
+    """Leaves unsaid what cannot be written.
+
+    A question that is answered by unicast is repeated there, and strangers may ask for a name of
+    bytes that are no UTF-8, which is longer once it was read. The library would write a traceback
+    into the log for each such packet.
+    """
+
+    def async_send(
+        self,
+        out: DNSOutgoing,
+        addr: str | None = None,
+        port: int = MDNS_PORT,
+        v6_flow_scope: tuple[()] | tuple[int, int] = (),
+        transport: Any = None,
+    ) -> None:
+        """Send; the library calls this, too."""
+        try:
+            super().async_send(out, addr, port, v6_flow_scope, transport)
+        except zeroconf.NamePartTooLongException:
+            logger.debug("a name that somebody asked for is too long to be written")
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +114,7 @@ def _make_responder(family: socket.AddressFamily) -> AsyncZeroconf:
     _try_port(family)
     is_ipv6 = family == socket.AF_INET6
     versions = zeroconf.IPVersion.All if is_ipv6 else zeroconf.IPVersion.V4Only
-    return AsyncZeroconf(interfaces=[], ip_version=versions)
+    return AsyncZeroconf(zc=_Speaker(interfaces=[], ip_version=versions))
 
 
 def _widest_family() -> socket.AddressFamily:
