@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
+from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS, cut, pack
 from inglenook.engine.worker.prefix.index import Index
 from tests.engine.worker.prefix.keeping import ROOT, blocks_of, prompt
 
@@ -196,3 +196,14 @@ def test_an_empty_prompt_has_no_beginning() -> None:
     assert index.missing([]) == []
     assert index.path(b"no such key") == []
     assert index.remove(b"no such key") == []
+
+
+def test_a_very_long_way_to_one_state_goes_with_it() -> None:
+    """A prompt of 150,000 tokens has more blocks than Python lets functions call one another."""
+    blocks = list(cut(ROOT, pack(prompt(1200 * BLOCK_TOKENS)), states=True))
+    index = Index(ROOT, states=True)
+    for block in blocks:
+        index.add(block)
+
+    assert index.remove(blocks[-1].key) == blocks[::-1]
+    assert len(index) == 0

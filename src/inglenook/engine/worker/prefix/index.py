@@ -122,21 +122,12 @@ class Index:
         is of no use.
         """
         removed: list[Block] = []
-        doomed = [self._blocks[key]] if key in self._blocks else []
-        while doomed:
-            block = doomed.pop()
-            doomed += self.children(block.key)
-            self._children.pop(block.key, None)
-            del self._blocks[block.key]
-            removed.append(block)
-        if removed:
-            parent = removed[0].parent
-            siblings = self._children[parent]
-            del siblings[key]
-            if not siblings:
-                del self._children[parent]
-                if self._states and parent in self:
-                    removed += self.remove(parent)
+        top = self._blocks.get(key)
+        # A prompt of 100,000 tokens is a chain of a thousand blocks, and one state.
+        while top is not None:
+            removed += self._remove_from(top)
+            parent = self._blocks.get(top.parent) if self._states else None
+            top = None if top.parent in self._children else parent
         return removed
 
     def path(self, key: bytes) -> list[Block]:
@@ -154,6 +145,19 @@ class Index:
     def is_reachable(self, block: Block) -> bool:
         """Whether what is before a block is there."""
         return block.parent == self._root or block.parent in self
+
+    def _remove_from(self, top: Block) -> Iterator[Block]:
+        """Remove a block and all below it."""
+        siblings = self._children[top.parent]
+        del siblings[top.key]
+        if not siblings:
+            del self._children[top.parent]
+        doomed = [top]
+        while doomed:
+            block = doomed.pop()
+            doomed += self._children.pop(block.key, {}).values()
+            del self._blocks[block.key]
+            yield block
 
     def _paths_to_states(self, packed: bytes) -> Iterator[list[Block]]:
         """Paths to the blocks with states that are wholly a prompt's beginning, shortest first."""
