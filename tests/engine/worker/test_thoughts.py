@@ -136,3 +136,25 @@ def test_text_that_is_a_sign_to_the_program_is_none_from_the_model(
     parts.append(reader.finish())
     assert "".join(part.thinking for part in parts) == "a\ufffd\ufffdb\ufffdc"
     assert "".join(part.answer for part in parts) == ""
+
+
+def test_only_brackets_are_hidden_from_a_template(
+    load: Callable[..., PromptMaker], vocabularies: Path
+) -> None:
+    """A header's beginning ends with a letter, which all that people say has."""
+    markers = load(BY_NAME["gpt-oss"], "control", vocabularies).template._markers
+    assert markers.brackets == {"<", ">"}
+    assert not markers.may_act("Whose channels are these?")
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_an_earlier_answer_may_have_tags_that_a_template_does_not_take(
+    family: Family, load: Callable[..., PromptMaker], vocabularies: Path
+) -> None:
+    """A phone may still have one from before the tags were known; gpt-oss's template raises."""
+    prompts = load(family, "control", vocabularies)
+    question = ChatMessage("user", QUESTION)
+    earlier = ChatMessage("assistant", family.said)
+    rendered = prompts.template.render([question, earlier, question])
+    assert ANSWER in rendered.text
+    assert rendered.adjustments == ()

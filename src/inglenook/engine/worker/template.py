@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from inglenook.engine.orders import Adjustment, ChatMessage
 from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.fitting import Fitting
-from inglenook.engine.worker.jinja import PLAIN, Asked, JinjaTemplate
+from inglenook.engine.worker.jinja import PLAIN, Asked, JinjaTemplate, TemplateRefused
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.losses import loses_words
 from inglenook.engine.worker.markers import Markers, StandIns, unused
@@ -181,7 +181,11 @@ class ChatTemplate:
         ]
         if told == list(hidden):
             return text
-        other_text = self._write(told, asked)
+        try:
+            other_text = self._write(told, asked)
+        except TemplateRefused:
+            # It takes no such tags (gpt-oss); as text that does not act, it has taken them.
+            return text
         same = self._markers.acting(other_text) == self._markers.acting(text)
         return other_text if same else text
 

@@ -10,7 +10,7 @@ from inglenook.engine.thinking.signs import Signs
 from inglenook.engine.thinking.tags import TagParser
 from inglenook.engine.worker.llama import Model
 
-_BRACKETS = frozenset("<[")
+_OPENING, _CLOSING = frozenset("<["), frozenset(">]")
 
 #: So much of a prompt's end is looked at; a header and a tag are shorter.
 _END_CHARACTERS = 400
@@ -37,7 +37,8 @@ class Thoughts:
         self.signs = Signs(self.form.texts, special)
         self._written = self.form.mapped(self.signs.encode)
         #: Those that a template may look for in earlier answers, to take the thoughts out.
-        self.tags = [tag for tag in around if tag[0] in _BRACKETS]
+        #: Not beginnings of headers: their last letter would count as a bracket.
+        self.tags = [tag for tag in around if tag[0] in _OPENING and tag[-1] in _CLOSING]
 
     def parser(self, prompt: str) -> Parser:
         """Make a parser for the answer to a prompt, of which only the template's words may act."""
