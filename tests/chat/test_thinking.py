@@ -61,6 +61,14 @@ def test_all_names_come_to_the_same_choice(body: dict[str, Any], choice: Thinkin
             {"enable_thinking": True, "chat_template_kwargs": {"enable_thinking": False}},
             "say different things about thinking",
         ),
+        (
+            {
+                "thinking": True,
+                "enable_thinking": True,
+                "chat_template_kwargs": {"thinking": False},
+            },
+            "'thinking' and 'chat_template_kwargs.thinking' say different things",
+        ),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_its_name(body: dict[str, Any], why: str) -> None:

@@ -97,7 +97,8 @@ def choice_in(body: Mapping[str, Any]) -> ThinkingChoice:
         bound = _budget(kwargs.get("thinking_budget"), f"{where}.thinking_budget")
         budget_tokens = bound if budget_tokens is None else budget_tokens
     if len(set(said.values())) > 1:
-        one, other = list(said)[:2]
+        one = next(iter(said))
+        other = next(name for name in said if said[name] != said[one])
         raise _bad(f"'{one}' and '{other}' say different things about thinking")
     mode = next(iter(said.values()), None)
     return ThinkingChoice(mode, effort, budget_tokens)
