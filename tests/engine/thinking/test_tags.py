@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inglenook.engine.thinking.forms import THINK, Tags
+from inglenook.engine.thinking.forms import SEED, THINK, Tags
 from inglenook.engine.thinking.parser import Part
 from inglenook.engine.thinking.signs import Signs, SpecialToken
 from inglenook.engine.thinking.tags import TagParser
@@ -213,3 +213,17 @@ def test_tags_around_the_answer_are_taken_off(text: str, prompt: str, answer: st
     """After a thought, be it an empty one in the prompt; elsewhere they are the answer's own."""
     for pieces in ([text], list(text)):
         assert told(TagParser(WRAPPED, Signs((), ()), prompt), *pieces)[1] == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "thought"),
+    [
+        ("<seed:think>So <seed:cot_budget_reflect>far</seed:think>Yes.", "So far"),
+        ("<seed:think>\n<seed:cot_budget_reflect>So\n</seed:think>Yes.", "So"),
+        ("<seed:think>So\n</seed:cot_budget_reflect>\n</seed:think>Yes.", "So"),
+    ],
+)
+def test_words_beside_what_is_dropped_from_a_thought_stay_apart(text: str, thought: str) -> None:
+    """However much of it comes at once."""
+    for pieces in ([text], list(text)):
+        assert told(TagParser(SEED, Signs((), ())), *pieces) == (thought, "Yes.")

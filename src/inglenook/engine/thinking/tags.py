@@ -187,7 +187,7 @@ class TagParser:
             self._add_sure(parts, text, tags)
             return ""
         if closed in self._form.drops:
-            self._add_sure(parts, text[:at].rstrip() if self._beside else text[:at], ())
+            self._add_sure(parts, text[:at], ())
             kept, self._held = self._held, ""
             return kept + text[at + len(closed) :]
         self._add(parts, text[:at].rstrip())
