@@ -97,6 +97,19 @@ def take(prompting: Prompting) -> Made:
     return made
 
 
+def test_many_short_messages_are_a_long_conversation(
+    prompting: Prompting, prompts: Prompts
+) -> None:
+    """Templates that look through all of them for each take seconds for a thousand."""
+    messages = (ChatMessage("user", "x"),) * 1000
+    prompting.add(msgspec.structs.replace(order(1, 5), messages=messages))
+    assert prompting.take() is None
+    wait(prompting)
+
+    assert take(prompting).request.job == 1
+    assert prompts.threads == ["prompt"]
+
+
 def test_a_short_one_is_made_at_once(prompting: Prompting, prompts: Prompts) -> None:
     """In the engine's own thread, one for each time it is asked."""
     prompting.add(asking(1, "hello"))
