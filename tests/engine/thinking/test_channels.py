@@ -73,6 +73,17 @@ def test_a_prompt_may_have_begun_the_answer() -> None:
     assert told("Yes.", prompt=prompt) == ("", "Yes.")
 
 
+@pytest.mark.parametrize("end", ["<|end|>", "<|return|>"])
+def test_an_answer_that_is_over_is_not_begun_once_more(end: str) -> None:
+    """Earlier answers end with the former, so a model may end one so; another thought is closed."""
+    signs = Signs(HARMONY.texts, TOKENS)
+    parser = ChannelParser(HARMONY.mapped(signs.encode), signs, signs.encode(PROMPT))
+    parser.push(signs.encode("<|channel|>final<|message|>Yes." + end))
+    assert parser.closing == ""
+    parser.push(signs.encode("<|start|>assistant<|channel|>"))
+    assert parser.closing == signs.encode("final<|message|>")
+
+
 PIECES = st.lists(
     st.sampled_from([
         *("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>", "assistant"),

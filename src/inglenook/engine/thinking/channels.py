@@ -33,13 +33,15 @@ class ChannelParser:
         self._held = ""
         #: Of the message nothing was said yet.
         self._fresh = True
+        self._answered = False
         self._before = (False, False)
-        self._given = 0
         _earlier, start, header = prompt.rstrip().rpartition(form.start)
         if start:
             self.push(start + header)
         #: How much of the first header the prompt has.
         self._given = len(self._header or "")
+        #: Something of an answer has come.
+        self._answered = False
 
     @property
     def thinking(self) -> bool:
@@ -64,6 +66,9 @@ class ChannelParser:
         if not header.strip() and self._before == (False, False):
             # The prompt has begun the message.
             return form.answer
+        if self._answered and not (header or self._started):
+            # The answer is there, and the model may end.
+            return ""
         start = "" if self._started else form.start
         for whole in (start + form.role + form.answer, form.role + form.answer, form.answer):
             if whole.startswith(header):
@@ -177,6 +182,7 @@ class ChannelParser:
         if self._fresh and self._before[self._thought]:
             shown = APART + shown.lstrip()
         self._fresh = False
+        self._answered = self._answered or not self._thought
         answered, thought = self._before
         self._before = (answered or not self._thought, thought or self._thought)
         parts.append(Part(self._thought, shown))

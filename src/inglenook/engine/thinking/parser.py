@@ -33,7 +33,10 @@ class Parser(Protocol):
 
     @property
     def closing(self) -> str:
-        """What has to come so that the answer begins, tags begun included; empty if it may."""
+        """What has to come so that the answer begins, tags begun included.
+
+        Empty if it may come, or has come and is over.
+        """
 
     def push(self, text: str) -> list[Part]:
         """Take more; return what is sure, in order."""
