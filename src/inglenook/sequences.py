@@ -18,7 +18,7 @@ def pool_sequences(answers: int, *, running_states: bool) -> int:
     Args:
         answers: How many may be written at once.
         running_states: The model has layers (recurrent ones, short convolutions) that keep a state
-            for every sequence there may be, of up to 75 MB each. Such a state cannot be cut, so
+            for every sequence there may be, of up to 135 MB each. Such a state cannot be cut, so
             what is kept in the pool is no more than what is kept outside: one number beside the
             answers' does.
     """

@@ -26,7 +26,7 @@ RECALLED_PART = 0.5
 #: What a state that cannot be cut may take for each token that need not be read again: as much of
 #: memory as a small board copies in the time in which it reads the token, many times over; and as
 #: much of a card's life as the cells of a model that attends take at most (Gemma 3 4B: 136 KiB).
-#: Such states have 0.2 to 75 MB, whatever stands before them.
+#: Such states have 0.2 to 135 MB, whatever stands before them.
 MEMORY_BYTES_PER_TOKEN = 2**20
 DISK_BYTES_PER_TOKEN = 128 * 2**10
 
