@@ -45,7 +45,7 @@ def test_all_names_come_to_the_same_choice(body: dict[str, Any], choice: Thinkin
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ({"thinking": "yes"}, "'thinking' must be true or false"),
+        ({"thinking": "yes"}, "'thinking' must be true or false, or an object"),
         ({"thinking": {"type": "maybe"}}, "'thinking.type' must be one of enabled, disabled"),
         ({"thinking": {}}, "'thinking.type' must be one of"),
         ({"thinking": {"type": "enabled", "budget_tokens": -1}}, "'thinking.budget_tokens' must"),

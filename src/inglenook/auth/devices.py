@@ -201,7 +201,8 @@ def check_thinking(text: str) -> str:
     """
     if THINKING.fullmatch(text) is None:
         raise Problem(
-            Code.BAD_REQUEST, f"{text!r} is not auto, on, off or a number of tokens of thought."
+            Code.BAD_REQUEST,
+            f"{text!r} is not auto, on, off, or a number of tokens from 1 to 999999.",
         )
     return text
 

@@ -106,6 +106,8 @@ def choice_in(body: Mapping[str, Any]) -> ThinkingChoice:
 
 def _thinking(value: Any, said: dict[str, Literal["on", "off"]]) -> int | None:
     if not isinstance(value, Mapping):
+        if not isinstance(value, bool | None):
+            raise _bad("'thinking' must be true or false, or an object with a 'type'")
         _flag(value, "thinking", said)
         return None
     kind = value.get("type")
