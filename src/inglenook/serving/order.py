@@ -72,7 +72,8 @@ def prepare_order(request: ChatRequest, profile: Profile) -> Prepare:
 def problem_of(refused: Refused) -> Problem:
     """Say to a person why the engine would not have a conversation."""
     if refused.why is Refusal.TEMPLATE:
-        text = f"The model's chat template does not take this conversation: {refused.detail}"
+        why = refused.detail.removesuffix(".")
+        text = f"The model's chat template does not take this conversation: {why}."
         return Problem(Code.BAD_REQUEST, text)
     if refused.why is Refusal.SCHEMA:
         return Problem(Code.BAD_REQUEST, f"'response_format': {refused.detail}.")

@@ -154,4 +154,6 @@ def _tools(form: Form) -> Any:
 
 def _refused(fault: BaseException) -> TemplateRefused:
     lines = str(fault).splitlines()
-    return TemplateRefused((lines[0] if lines else type(fault).__name__)[:_WHY_CHARACTERS_MAX])
+    why = (lines[0] if lines else type(fault).__name__)[:_WHY_CHARACTERS_MAX]
+    # More is said behind it; an ellipsis stays.
+    return TemplateRefused(why if why.endswith("..") else why.removesuffix("."))
