@@ -87,6 +87,7 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(body: dict[str, Any], wh
         (OFF, ON, OFF),
         (ThinkingChoice(), ThinkingChoice(), ThinkingChoice()),
         (ThinkingChoice(None, "low"), OFF, ThinkingChoice(None, "low")),
+        (choice_of("500"), OFF, ThinkingChoice(None, None, 500)),
         (ON, ThinkingChoice(budget_tokens=512), ThinkingChoice("on", None, 512)),
         (ThinkingChoice("on", None, 0), choice_of("9"), ThinkingChoice("on", None, 0)),
     ],

@@ -263,6 +263,7 @@ AT: dict[str, tuple[str, ...]] = {
         "daemon.governing:Governing.pause",
         "daemon.resting:Resting.__init__(on_return)",
         "discovery.announcer:Announcer.announce_again",
+        "discovery.responder:_Speaker.async_send",
         "discovery.link:OnLink.ask",
         "discovery.records:probe",
         "discovery.link:OnLink.async_update_records",
@@ -541,6 +542,8 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
     ),
     "Commands use it, or a process of its own; the daemon does not.": (
         "daemon.loading:running_as",
+        "discovery.browse:_Unwritable.async_update_records",
+        "discovery.browse:_Unwritable.async_update_records_complete",
         "auth.allowlist:Allowlist.rename",
         "auth.allowlist:Allowlist.revoke",
         "auth.allowlist:Allowlist.set_thinking",

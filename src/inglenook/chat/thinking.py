@@ -54,8 +54,8 @@ class ThinkingChoice:
         """The same, with what is left open as ``other`` has it."""
         budget_tokens = self.budget_tokens
         return ThinkingChoice(
-            # Who says how hard to think means that it shall.
-            self.mode if self.mode or self.effort else other.mode,
+            # Who says how hard or how long to think means that it shall.
+            self.mode if self.mode or self.effort or budget_tokens else other.mode,
             self.effort or other.effort,
             other.budget_tokens if budget_tokens is None else budget_tokens,
         )

@@ -269,6 +269,15 @@ def test_a_date_is_found_and_is_the_one_that_was_given(toy: Model, name: str) ->
     assert template.fitting.dates("su") is (name != "without a system message")
 
 
+@pytest.mark.parametrize("moment_s", [1e300, -1e18, float("nan")])
+def test_a_moment_that_no_calendar_has_costs_no_question(toy: Model, moment_s: float) -> None:
+    """As from a damaged file; it is asked with today's date."""
+    name = next(iter(DATED))
+    template = ChatTemplate(toy, DATED[name])
+
+    assert template.render(conversation("uau"), Asked(moment_s=moment_s)).text
+
+
 def test_other_templates_have_no_date(toy: Model) -> None:
     """Nothing is kept for them."""
     for source in [*EASY.values(), *PICKY.values()]:

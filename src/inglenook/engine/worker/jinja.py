@@ -137,7 +137,11 @@ class JinjaTemplate:
 
 
 def _local_time(moment_s: float | None) -> datetime:
-    moment = datetime.now(UTC) if moment_s is None else datetime.fromtimestamp(moment_s, UTC)
+    try:
+        moment = datetime.now(UTC) if moment_s is None else datetime.fromtimestamp(moment_s, UTC)
+    except (OverflowError, ValueError, OSError):
+        # No moment that a calendar has, as from a damaged file: today is as good.
+        moment = datetime.now(UTC)
     # Without its zone, as templates are used to have it.
     return moment.astimezone().replace(tzinfo=None)
 
