@@ -136,8 +136,8 @@ def test_a_number_that_does_not_fit_is_refused_with_the_largest_that_would() -> 
         fit_model(INFO, EIGHT, Wanted(8192), memory_for(2048, more_bytes=MIB))
 
     assert str(refused.value) == (
-        "this model needs 462.8 MiB of memory (weights 100.0 MiB, 8192 tokens of context 256.0 MiB,"
-        " working memory 106.8 MiB), and 392.9 MiB are free, of which 128.0 MiB stay for the"
+        "this model needs 465.8 MiB of memory (weights 100.0 MiB, 8192 tokens of context 256.0 MiB,"
+        " working memory 109.8 MiB), and 395.9 MiB are free, of which 128.0 MiB stay for the"
         " system; the largest context that would fit is 2048 tokens: set model.context to that, or"
         " to auto"
     )
