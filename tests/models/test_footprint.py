@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,6 +92,18 @@ def test_the_whole_is_never_less_and_at_most_a_quarter_more(runs: list[Run]) -> 
     for run in runs:
         ratio = footprint(run.info, run.running, run.cells).total_bytes / run.need_bytes
         assert 1.0 <= ratio <= 1.25, (run.name, run.running, ratio)
+
+
+def test_the_documented_figures_are_these(runs: list[Run]) -> None:
+    """A row of each shape, by name: what is said, and its ratio to the need."""
+    text = (Path(__file__).parents[2] / "docs/architectures.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| ([^|]+) \| \S+ \| (\d+ MiB \| [\d.]+) \|$", text, re.MULTILINE))
+    for run in runs[:: len(WAYS)]:
+        said_bytes = footprint(run.info, run.running, run.cells).total_bytes
+        said, ratio = found.pop(run.name).split(" | ")
+        assert said == f"{said_bytes / MIB:.0f} MiB", run.name
+        assert float(ratio) == pytest.approx(said_bytes / run.need_bytes, abs=0.02), run.name
+    assert found == {}
 
 
 def test_nothing_is_said_to_fit_that_does_not(tmp_path: Path) -> None:
