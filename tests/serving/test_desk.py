@@ -1297,7 +1297,7 @@ def fault(*_args: object) -> None:
         ({}, "auto", "auto", Thinking()),
         ({}, "auto", "off", Thinking("off")),
         ({}, "on", "off", Thinking("on")),
-        ({}, "512", "off", Thinking("off", None, 512)),
+        ({}, "512", "off", Thinking("auto", None, 512)),
         ({"thinking": {"type": "disabled"}}, "on", "on", Thinking("off")),
         ({"enable_thinking": True}, "off", "900", Thinking("on", None, 900)),
         ({"reasoning_effort": "low"}, "off", "auto", Thinking("auto", "low")),
