@@ -96,6 +96,17 @@ async def throw(box: InnerBox, thrower: Thrower, step: str, *names: str) -> None
         thrower.disarm()
 
 
+async def throw_and_check(
+    box: InnerBox, thrower: Thrower, caplog: pytest.LogCaptureFixture, step: str, *names: str
+) -> None:
+    """As `throw`; then the box works, and its log tells of each."""
+    caplog.clear()
+    await throw(box, thrower, step, *names)
+    await box.check()
+    for name in names:
+        assert was_told(thrower, caplog, name), f"nothing in the log of {name}"
+
+
 @pytest.mark.parametrize("step", AT)
 async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
     step: str,
@@ -109,10 +120,7 @@ async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
         await inner_box.check()
         for name in AT[step]:
             with subtests.test(name):
-                caplog.clear()
-                await throw(inner_box, thrower, step, name)
-                await inner_box.check()
-                assert was_told(thrower, caplog, name), "nothing in the log"
+                await throw_and_check(inner_box, thrower, caplog, step, name)
 
 
 async def test_what_the_journal_throws_is_told_and_it_begins_anew(
@@ -126,10 +134,7 @@ async def test_what_the_journal_throws_is_told_and_it_begins_anew(
         await inner_box.check()
         for name, step in JOURNAL.items():
             with subtests.test(name):
-                caplog.clear()
-                await throw(inner_box, thrower, step, name)
-                await inner_box.check()
-                assert was_told(thrower, caplog, name), "nothing in the log"
+                await throw_and_check(inner_box, thrower, caplog, step, name)
 
 
 async def test_what_is_thrown_while_another_fault_is_dealt_with(
@@ -143,11 +148,7 @@ async def test_what_is_thrown_while_another_fault_is_dealt_with(
         await inner_box.check()
         for name, (step, first) in AFTER.items():
             with subtests.test(name):
-                caplog.clear()
-                await throw(inner_box, thrower, step, first, name)
-                await inner_box.check()
-                assert was_told(thrower, caplog, first), "nothing in the log"
-                assert was_told(thrower, caplog, name), "nothing of the second in the log"
+                await throw_and_check(inner_box, thrower, caplog, step, first, name)
 
 
 @pytest.mark.parametrize("names", BEGINNING)
