@@ -11,6 +11,7 @@ import pytest
 
 from inglenook import __version__
 from inglenook.cli import main
+from inglenook.cli.parser import make_parser
 from inglenook.errors import ConfigError
 from tests.cli.conftest import Inglenook
 from tests.parts.box import run_inglenook
@@ -104,6 +105,26 @@ def test_the_reason_given_is_the_true_one(
     assert told in ran.err
     assert ran.err.startswith("inglenook: ")
     assert not ran.err.endswith(".\n")
+
+
+@pytest.mark.parametrize("value", ["-Ab3_xYz9-Qw81kLm", "--b3_xYz9-Qw81kLm"])
+@pytest.mark.parametrize("option", ["--fingerprint", "--token"])
+def test_a_value_may_begin_with_a_dash(option: str, value: str) -> None:
+    """One key in 64 has such a fingerprint, and it is shown for the user to type."""
+    asked = make_parser().parse_args(["chat", "--insecure", option, value, "--debug"])
+
+    assert getattr(asked, option[2:]) == value
+    assert asked.insecure
+    assert asked.debug
+
+
+@pytest.mark.parametrize("words", [["--token", "--insecure"], ["--token", "-h"], ["--token"]])
+def test_an_option_is_no_value(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What was forgotten is said."""
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["chat", *words])
+
+    assert "argument --token: expected one argument" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])

@@ -6,7 +6,8 @@ import argparse
 import difflib
 import math
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,33 @@ class _Commands:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that knows what was meant by a word with a slip in it."""
+    """Takes values that begin with a dash, and knows what was meant by a mistyped word."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(list(self._joined(words)), namespace)
+
+    def _joined(self, words: Sequence[str]) -> Iterator[str]:
+        # One key in 64 has a fingerprint with a dash in front, which argparse takes for an option.
+        options = self._option_string_actions
+        left = list(words)
+        while left:
+            word = left.pop(0)
+            takes_value = word in options and options[word].nargs is None
+            if (
+                takes_value
+                and left
+                and left[0].startswith("-")
+                and left[0] not in (*options, "-", "--")
+            ):
+                yield f"{word}={left.pop(0)}"
+            else:
+                yield word
+                if word == "--":
+                    yield from left
+                    return
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
