@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -32,6 +33,9 @@ STOP_S = 5.0
 COMMAND_S = 40.0
 
 _EVERY_S = 0.02
+
+#: Of the system: other chance may be seeded alike in processes that run side by side.
+_CHANCE = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,9 +386,19 @@ def with_command(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
+    """A port that nobody uses, not even a connection to come.
+
+    Linux takes the near ends of connections, and port 0, from 32768 on: a port that was free there
+    may be taken a moment later.
+    """
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    while True:
+        port = _CHANCE.randrange(20_000, 32_768)
+        try:
+            socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+        except OSError:
+            continue
         return port
 
 
