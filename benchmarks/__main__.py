@@ -39,8 +39,8 @@ from benchmarks.speed.stream import Unmeasurable
 from benchmarks.speed.throughput import crowd, throughput
 from benchmarks.speed.turns import sharing, turns
 from benchmarks.speed.typed import typed
+from inglenook.common.errors import InglenookError
 from inglenook.engine.cores import compute_cores
-from inglenook.errors import InglenookError
 from inglenook.models.starter import pull_starter
 
 _SCENARIOS: dict[str, Callable[[Bench], Result]] = {

@@ -21,23 +21,23 @@ from pathlib import Path
 
 import msgspec
 
-from inglenook.engine.orders import (
+from inglenook.engine.messages import (
     ChatMessage,
-    Ended,
+    EnginePhase,
+    JobEnded,
+    JobStarted,
     Limits,
-    Load,
-    Phase,
+    LoadModel,
     PrefixCache,
-    Start,
-    Started,
+    StartJob,
 )
 from inglenook.engine.supervisor import WORKER
-from inglenook.engine.worker.alike import common_tokens
-from inglenook.engine.worker.jinja import TemplateRefused
+from inglenook.engine.worker.kv.common_prefix import common_tokens
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.blockfile import Damaged, read_block
 from inglenook.engine.worker.prefix.index import Index
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.prompt.jinja import TemplateRefused
+from inglenook.engine.worker.prompt.prompt import PromptMaker
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start
 from tests.parts.families import FAMILIES
@@ -76,11 +76,11 @@ class Asked(Heard):
     prompt_tokens: int = 0
     found: int = 0
 
-    def started(self, event: Started) -> None:
+    def started(self, event: JobStarted) -> None:
         super().started(event)
         self.prompt_tokens = event.prompt_tokens
 
-    def ended(self, event: Ended) -> None:
+    def ended(self, event: JobEnded) -> None:
         self.found = event.cached_tokens
         super().ended(event)
 
@@ -151,7 +151,9 @@ class Trial:
         self.path = path
         self._folder = folder
         prefix = PrefixCache(str(folder), _CACHE_BYTES, _CACHE_BYTES)
-        self._load = Load(str(path), info.chat_template, _CELLS, "f16", 2, 1, 0.2, prefix=prefix)
+        self._load = LoadModel(
+            str(path), info.chat_template, _CELLS, "f16", 2, 1, 0.2, prefix=prefix
+        )
         self.model = Model(str(path), lambda _fraction: True)
         self._prompts = PromptMaker(self.model, info.chat_template)
         self._states = not self.model.trimmable
@@ -236,7 +238,7 @@ class Trial:
         await over(broken)
         engine.supervisor.limit(Limits())
         async with asyncio.timeout(DEADLINE_S):
-            await engine.until(Phase.READY, times=2)
+            await engine.until(EnginePhase.READY, times=2)
         produced = broken.tokens[:ANSWER_TOKENS]
         continued = Asked()
         engine.supervisor.start(
@@ -254,7 +256,7 @@ class Trial:
         *,
         answer_tokens: int = ANSWER_TOKENS,
         produced: Sequence[int] = (),
-    ) -> Start:
+    ) -> StartJob:
         self._job += 1
         return msgspec.structs.replace(
             start(self._job),
@@ -307,7 +309,7 @@ async def running(engine: Engine) -> AsyncIterator[None]:
     """Run an engine, once it is ready."""
     async with engine.running():
         async with asyncio.timeout(DEADLINE_S):
-            await engine.until(Phase.READY)
+            await engine.until(EnginePhase.READY)
         yield
 
 

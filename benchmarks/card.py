@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import ChatMessage, Sampling, Start
-from inglenook.serving.journal import Journal, Opening
-from inglenook.serving.moments import Moment
-from inglenook.serving.recorder import LOG_STEP_BYTES, SYNC_EVERY_S
-from inglenook.serving.response import Change, Ending, Outcome, Piece, Status
+from inglenook.engine.messages import ChatMessage, Sampling, StartJob
+from inglenook.serving.journal.journal import Journal, ResponseOpening
+from inglenook.serving.journal.moments import Moment
+from inglenook.serving.journal.recorder import LOG_STEP_BYTES, SYNC_EVERY_S
+from inglenook.serving.response import Change, Ending, Outcome, Status, TextPiece
 from inglenook.serving.settings import ServingSettings
 
 #: Some 250 words: what a small model says to a plain question.
@@ -73,15 +73,19 @@ def write_hour(folder: Path, *, frames_s: int, duration_s: int = 3600) -> Writte
     return Written(shown_bytes, handed_after - handed, card_after - card)
 
 
-def _opening(response_id: str) -> Opening:
+def _opening(response_id: str) -> ResponseOpening:
     messages = (ChatMessage("system", "You are kind."), ChatMessage("user", _QUESTION))
-    return Opening(
-        response_id, "abcdefgh", "k" * 36, "model", Start(0, messages, _SAMPLING, None, (), False)
+    return ResponseOpening(
+        response_id,
+        "abcdefgh",
+        "k" * 36,
+        "model",
+        StartJob(0, messages, _SAMPLING, None, (), False),
     )
 
 
 def _change(response_id: str, place: int) -> Change:
-    piece = Piece(place + 1, Channel.ANSWER, place * len(_TOKEN), _TOKEN)
+    piece = TextPiece(place + 1, Channel.ANSWER, place * len(_TOKEN), _TOKEN)
     ending = None
     if place == _ANSWER_FRAMES - 1:
         ending = Ending(place + 2, Status.COMPLETED, Outcome("stop", 60, _ANSWER_FRAMES))

@@ -32,8 +32,8 @@ from benchmarks.scenarios_disk import full_disk, model_gone, slow_card
 from benchmarks.scenarios_start import overlapping_starts
 from benchmarks.scenarios_strangers import strangers
 from benchmarks.slow_card import SlowCard
+from inglenook.common.units import format_bytes
 from inglenook.models.starter import pull_starter
-from inglenook.units import format_bytes
 
 #: Bounds on the notes; docs/limits.md promises them.
 _BOUNDS: dict[str, Callable[[Any], bool]] = {

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import psutil
 import yaml
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models.starter import pull_starter
 
 MODELS_DIR = Path(__file__).parents[1] / ".state" / "models"

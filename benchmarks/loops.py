@@ -19,9 +19,9 @@ from typing import Any
 
 from benchmarks.follower import Follower
 from benchmarks.household import MODELS_DIR, House, running_house
-from inglenook.cli.table import print_table
+from inglenook.cli.terminal.table import print_table
+from inglenook.engine.worker.decode.repetition import RepetitionDetector, RepetitionRule
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.repetition import RepetitionDetector, Rule
 from inglenook.models.starter import pull_starter
 
 _QUESTIONS = Path(__file__).with_name("loop_questions.txt")
@@ -33,7 +33,7 @@ _ANSWER_S = 600.0
 
 #: Answers here are too short for the engine's own rule. What has come round three times at the end
 #: of an answer, or has hardly anything new in the last 200 tokens, goes on like that.
-_LOOP = Rule(rounds=3, exact_tokens=48, near_tokens=200, near_distance=100, novel=30)
+_LOOP = RepetitionRule(rounds=3, exact_tokens=48, near_tokens=200, near_distance=100, novel=30)
 
 #: What to compare, unless the command line says otherwise; empty is the model's profile.
 _SETTINGS: tuple[Mapping[str, Any], ...] = (

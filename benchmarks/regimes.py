@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from benchmarks.plant import JITTER_C, STEP_S, THREADS, Board, Plant
-from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision
+from inglenook.governor.policy import PolicyState, decide
 from inglenook.governor.readings import Readings, Zone
 
 ANSWERS = 8
@@ -111,7 +111,7 @@ class Governed:
 
     def __init__(self, capacity: Capacity = CAPACITY) -> None:
         self.capacity = capacity
-        self._state = State()
+        self._state = PolicyState()
         self.decisions: list[Decision] = []
 
     def __call__(self, readings: Readings, now: float, busy: bool) -> Setting:  # noqa: FBT001

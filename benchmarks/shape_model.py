@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.household import MODELS_DIR
+from inglenook.common.units import format_bytes
 from inglenook.models.starter import pull_starter
-from inglenook.units import format_bytes
 
 SHAPE_PATH = MODELS_DIR.parent / "benchmarks" / "Qwen2-1.5B-shape.Q4_0.gguf"
 

@@ -20,8 +20,8 @@ from benchmarks.speed.rest import rest
 from benchmarks.speed.result import Bench, Lengths, Result
 from benchmarks.speed.servers import Setting
 from benchmarks.speed.waking import waking
+from inglenook.common.errors import InglenookError
 from inglenook.engine.cores import compute_cores
-from inglenook.errors import InglenookError
 
 #: Of what a machine is, as much as matters here.
 _MACHINE = ("board", "cores", "memory", "system", "Inglenook")

@@ -31,7 +31,7 @@ from benchmarks.regimes import (
     run,
     tokens_per_s,
 )
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 SECONDS = 7200
 ROOMS_C = (20.0, 30.0, 40.0)

@@ -15,7 +15,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from tests.parts.box import Box, running_box
 from tests.parts.families import FAMILIES
 from tests.parts.random_model import write_random_model

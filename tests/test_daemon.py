@@ -9,9 +9,9 @@ import pytest
 from inglenook.config import Config, load_config
 from inglenook.daemon import Daemon
 from inglenook.daemon.loading import make_load, read_budget
-from inglenook.engine.orders import Load, PrefixCache
-from inglenook.engine.troubles import NotNow
-from inglenook.models.board import read_board
+from inglenook.engine.failures import ModelWontFitNow
+from inglenook.engine.messages import LoadModel, PrefixCache
+from inglenook.models.board_identity import read_board
 from inglenook.models.inspect import inspect_model
 from inglenook.models.preflight import Memory
 from inglenook.models.tuning import Tuning, keep_tuning
@@ -45,7 +45,7 @@ def config_of(root: Path, settings: str = "") -> Config:
     return load_config(config, {})
 
 
-def load_of(config: Config) -> Load:
+def load_of(config: Config) -> LoadModel:
     name, load = make_load(config)
     assert name == "small"
     return load
@@ -106,7 +106,7 @@ def test_a_board_without_room_refuses_until_there_is_some(root: Path) -> None:
     config = config_of(root)
     write_meminfo(root, 8 * GIB, 300 * MIB)
 
-    with pytest.raises(NotNow, match=r"needs .* MiB of memory .* and 300.0 MiB are free"):
+    with pytest.raises(ModelWontFitNow, match=r"needs .* MiB of memory .* and 300.0 MiB are free"):
         make_load(config)
     write_meminfo(root, 8 * GIB, GIB)
     assert load_of(config).context_tokens == 2048

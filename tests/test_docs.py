@@ -9,20 +9,20 @@ import msgspec
 import pytest
 
 from inglenook.chat.schema import SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX
-from inglenook.engine.worker.repetition import RULE
-from inglenook.errors import Code
-from inglenook.gateway.admission import (
+from inglenook.common.errors import Code
+from inglenook.engine.worker.decode.repetition import RULE
+from inglenook.gateway.connection_table import (
     DEVICE_HTTP_MAX,
     DEVICE_HTTP_SHARE,
     UNAUTHENTICATED_MAX,
     UNAUTHENTICATED_SHARE,
 )
-from inglenook.gateway.connections import HEAD_BYTES_MAX
 from inglenook.gateway.guard import STATUS
-from inglenook.gateway.inference import DEFAULT_MAX_TOKENS, DEFAULT_TIMEOUT_S, TIMEOUT_S_MAX
-from inglenook.gateway.metrics import Metrics
-from inglenook.gateway.phone import AUTH_CHARACTERS_MAX
-from inglenook.gateway.phones import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
+from inglenook.gateway.http.inference import DEFAULT_MAX_TOKENS, DEFAULT_TIMEOUT_S, TIMEOUT_S_MAX
+from inglenook.gateway.http.metrics import Metrics
+from inglenook.gateway.transports import HEAD_BYTES_MAX
+from inglenook.gateway.ws.connection import AUTH_CHARACTERS_MAX
+from inglenook.gateway.ws.connections import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
@@ -30,7 +30,7 @@ from inglenook.protocol.values import NESTING_MAX
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.job import FINISHES
 from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
-from inglenook.serving.shelf import KEPT_BYTES_MAX
+from inglenook.serving.response_store import KEPT_BYTES_MAX
 
 DOCS = Path(__file__).parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text()

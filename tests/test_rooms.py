@@ -23,8 +23,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (),
     "discovery": (),
     "power": (),
-    "serving": ("engine.orders", "chat"),
-    "gateway": ("serving", "auth", "protocol", "chat", "engine.orders"),
+    "serving": ("engine.messages", "chat"),
+    "gateway": ("serving", "auth", "protocol", "chat", "engine.messages"),
     "config": (
         "discovery.settings",
         "engine.settings",
@@ -203,6 +203,6 @@ def test_the_check_sees_what_it_is_for() -> None:
         "def f():\n    from inglenook.gateway import app\n"
     )
 
-    assert set(imported(ast.parse(text))) == {"os.path", "time", "inglenook.gateway.app"}
-    assert module_of("gateway.app") == "gateway.app"
-    assert module_of("gateway.house.HOUSE") == "gateway.house"
+    assert set(imported(ast.parse(text))) == {"os.path", "time", "inglenook.gateway.http.app"}
+    assert module_of("gateway.http.app") == "gateway.http.app"
+    assert module_of("gateway.context.HOUSE") == "gateway.context"

@@ -19,14 +19,14 @@ from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import CELLS
 from benchmarks.speed.stream import Unmeasurable
 from inglenook.engine.environment import engine_environment
-from inglenook.engine.orders import ChatMessage, Sampling, Start
+from inglenook.engine.messages import ChatMessage, Sampling, StartJob
 from inglenook.models.inspect import inspect_model
 
 if TYPE_CHECKING:
-    from inglenook.engine.worker.batcher import Batcher
-    from inglenook.engine.worker.guide import Guide
+    from inglenook.engine.worker.decode.batcher import Batcher
+    from inglenook.engine.worker.decode.think_format import ThinkFormat
     from inglenook.engine.worker.llama import Model
-    from inglenook.engine.worker.thoughts import Thoughts
+    from inglenook.engine.worker.structured.grammar_state import GrammarState
 
 _CHILD_S = 600.0
 
@@ -77,10 +77,10 @@ def grammar(bench: Bench) -> Result:
 
 def main() -> int:
     """Be the engine; print the median time of a token of each answer, and the share told."""
-    from inglenook.engine.worker.batcher import Batcher
-    from inglenook.engine.worker.budget import StepBudget
+    from inglenook.engine.worker.decode.batcher import Batcher
     from inglenook.engine.worker.llama import Context, Model
-    from inglenook.engine.worker.prompt import PromptMaker
+    from inglenook.engine.worker.prompt.prompt import PromptMaker
+    from inglenook.engine.worker.scheduler.step_budget import StepBudget
 
     path, threads, tokens, number = Path(sys.argv[1]), *map(int, sys.argv[2:])
     model = Model(str(path), lambda _fraction: True)
@@ -96,7 +96,7 @@ def main() -> int:
     free_s = kept_s = 0.0
     redrawn = 0
     for kept in (True, False) if number % 2 else (False, True):
-        start = Start(int(kept), (), sampling, tokens, (), not kept)
+        start = StartJob(int(kept), (), sampling, tokens, (), not kept)
         batcher.submit(start, list(prompt), thoughts.parser(""), guide=guide if kept else None)
         (sequence,) = batcher._line  # noqa: SLF001 its counter is nobody else's business
         assert sequence.answer is not None
@@ -109,16 +109,16 @@ def main() -> int:
     return 0
 
 
-def _guide(model: Model, thoughts: Thoughts) -> Guide:
-    from inglenook.engine.worker.grammar import compile_schema
-    from inglenook.engine.worker.guide import Guide
-    from inglenook.engine.worker.vocabulary import Vocabulary
+def _guide(model: Model, thoughts: ThinkFormat) -> GrammarState:
+    from inglenook.engine.worker.structured.grammar import compile_schema
+    from inglenook.engine.worker.structured.grammar_state import GrammarState
+    from inglenook.engine.worker.structured.vocabulary import TokenTrie
 
-    vocabulary = Vocabulary(model)
+    vocabulary = TokenTrie(model)
     for _part in vocabulary.parts():
         pass
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(_SCHEMA))
-    return Guide(model, vocabulary, matcher, thoughts, thoughts.parser(""))
+    return GrammarState(model, vocabulary, matcher, thoughts, thoughts.parser(""))
 
 
 def _steps_s(batcher: Batcher) -> float:

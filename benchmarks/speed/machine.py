@@ -14,7 +14,7 @@ import psutil
 from benchmarks.speed.servers import Setting
 from benchmarks.speed.stream import Unmeasurable
 from inglenook import __version__
-from inglenook.units import format_bytes
+from inglenook.common.units import format_bytes
 
 _ASK_S = 60.0
 

@@ -22,17 +22,17 @@ from benchmarks.speed.servers import CELLS, PLACES, Setting
 from benchmarks.speed.stream import Unmeasurable
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.orders import (
+from inglenook.engine.messages import (
     ChatMessage,
-    Ended,
     Event,
-    Hello,
-    Load,
+    JobEnded,
     LoadFailed,
+    LoadModel,
     Order,
     Ready,
     Sampling,
-    Start,
+    StartJob,
+    WorkerHello,
     decode_event,
     encode,
 )
@@ -89,17 +89,19 @@ def _run(setting: Setting, tokens: int) -> dict[str, float]:
 
 def _ask(sock: socket.socket, setting: Setting, tokens: int) -> None:
     reader = FrameReader(EVENT_BYTES_MAX)
-    _until(sock, reader, Hello, 1)
+    _until(sock, reader, WorkerHello, 1)
     model = inspect_model(setting.model)
-    load = Load(str(setting.model), model.chat_template, CELLS, "f16", PLACES, setting.threads, 0.2)
+    load = LoadModel(
+        str(setting.model), model.chat_template, CELLS, "f16", PLACES, setting.threads, 0.2
+    )
     _send(sock, load)
     _until(sock, reader, Ready, 1)
     for job in range(PLACES):
         question = story(job, tokens)
         messages = tuple(ChatMessage(m["role"], m["content"]) for m in question.messages)
         sampling = Sampling(0.7, 40, 0.95, 0.05, 1.0, 0.0, 0.0, 64, question.seed)
-        _send(sock, Start(job, messages, sampling, tokens, (), True))
-    _until(sock, reader, Ended, PLACES)
+        _send(sock, StartJob(job, messages, sampling, tokens, (), True))
+    _until(sock, reader, JobEnded, PLACES)
 
 
 def _send(sock: socket.socket, order: Order) -> None:
@@ -155,7 +157,7 @@ def main() -> int:
     import llama_cpp.llama_cpp as lib
 
     from inglenook.engine.cores import allowed_cores
-    from inglenook.engine.worker.loop import serve
+    from inglenook.engine.worker.startup import serve
 
     watch = _Stopwatch()
     for name in _TIMED:

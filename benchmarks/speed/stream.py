@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from inglenook.errors import InglenookError
+from inglenook.common.errors import InglenookError
 
 
 class Unmeasurable(InglenookError):

@@ -20,7 +20,7 @@ from inglenook.auth import allowlist as allowlist_module
 from inglenook.auth.allowlist import TOUCH_EVERY_S, Allowlist
 from inglenook.auth.devices import Device, Scope
 from inglenook.auth.files import locked
-from inglenook.errors import Code, Problem, StartupError
+from inglenook.common.errors import Code, Problem, StartupError
 from tests.parts.stopwatch import stopwatch
 
 CHAT = (Scope.CHAT,)

@@ -13,7 +13,7 @@ import pytest
 
 from inglenook.auth.certificates import Certificate, ensure_certificate, server_ssl_context
 from inglenook.auth.certify import certify
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 NOW = datetime.now(UTC).timestamp()
 DAY_S = 86_400.0

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from inglenook.auth.certificates import Certificate, server_ssl_context
 from inglenook.auth.certify import certify
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 NOW = datetime.now(UTC).timestamp()
 DAY_S = 86_400.0

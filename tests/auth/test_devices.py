@@ -19,7 +19,7 @@ from inglenook.auth.devices import (
     parse_scopes,
 )
 from inglenook.auth.tokens import mint
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 NOW = 1_800_000_000.0
 

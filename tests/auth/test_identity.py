@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.auth.identity import KeptNames, server_id
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 
 def test_the_id_is_made_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from inglenook.auth.network import (
-    Link,
+    AddressScope,
     OwnAddress,
     OwnNames,
     host_allowed,
@@ -182,22 +182,22 @@ def test_only_our_own_page_and_those_allowed_may_call(
     assert origin_allowed(origin, host, extra, site) is allowed
 
 
-def own(link: Link, *addresses: str) -> tuple[OwnAddress, ...]:
+def own(link: AddressScope, *addresses: str) -> tuple[OwnAddress, ...]:
     return tuple(OwnAddress(ip_interface(text), link) for text in addresses)
 
 
-LAN = own(Link.LOCAL_NETWORK, "192.168.1.5/24", "2001:db8:1::5/64", "fe80::5/64")
+LAN = own(AddressScope.LOCAL_NETWORK, "192.168.1.5/24", "2001:db8:1::5/64", "fe80::5/64")
 # As Tailscale and Headscale make it: an address, and no network.
-TAILNET = (*LAN, *own(Link.TUNNEL, "100.101.102.103/32", "fd7a:115c:a1e0::5/128"))
-NETBIRD = (*LAN, *own(Link.TUNNEL, "100.99.7.5/16"))
-PUBLIC = own(Link.LOCAL_NETWORK, "198.51.100.5/24")
+TAILNET = (*LAN, *own(AddressScope.TUNNEL, "100.101.102.103/32", "fd7a:115c:a1e0::5/128"))
+NETBIRD = (*LAN, *own(AddressScope.TUNNEL, "100.99.7.5/16"))
+PUBLIC = own(AddressScope.LOCAL_NETWORK, "198.51.100.5/24")
 # A board that is a carrier's customer itself: by cable, and by a modem.
-CARRIER_CABLE = own(Link.LOCAL_NETWORK, "100.72.4.5/22")
-CARRIER_MODEM = own(Link.POINT_TO_POINT, "100.72.4.5/32", "198.51.100.5/24")
+CARRIER_CABLE = own(AddressScope.LOCAL_NETWORK, "100.72.4.5/22")
+CARRIER_MODEM = own(AddressScope.POINT_TO_POINT, "100.72.4.5/32", "198.51.100.5/24")
 # VPN providers give one address, or the whole of a network of customers.
-VPN = own(Link.TUNNEL, "203.0.113.5/32", "198.51.100.5/24", "2001:db8:9::5/48", "0.0.0.0/0")
-CONTAINERS = own(Link.CONTAINERS, "172.17.0.1/16", "198.51.100.1/28", "2001:db8:7::1/64")
-TOO_WIDE = own(Link.LOCAL_NETWORK, "198.51.100.5/0", "2001:db8:1::5/3")
+VPN = own(AddressScope.TUNNEL, "203.0.113.5/32", "198.51.100.5/24", "2001:db8:9::5/48", "0.0.0.0/0")
+CONTAINERS = own(AddressScope.CONTAINERS, "172.17.0.1/16", "198.51.100.1/28", "2001:db8:7::1/64")
+TOO_WIDE = own(AddressScope.LOCAL_NETWORK, "198.51.100.5/0", "2001:db8:1::5/3")
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ def test_only_neighbours_may_connect(
 
 def test_devices_come_by_the_local_network_and_by_tunnels() -> None:
     """What is shown to people and stands in the certificate; no container's, no modem's."""
-    shown = [link for link in Link if own(link, "192.0.2.1/24")[0].is_for_devices]
+    shown = [link for link in AddressScope if own(link, "192.0.2.1/24")[0].is_for_devices]
 
-    assert shown == [Link.LOCAL_NETWORK, Link.TUNNEL]
+    assert shown == [AddressScope.LOCAL_NETWORK, AddressScope.TUNNEL]
 
 
 @pytest.mark.parametrize(

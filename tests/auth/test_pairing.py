@@ -15,7 +15,7 @@ from inglenook.auth.pairing import (
     Accepted,
     Closed,
     PairingWindow,
-    Why,
+    WindowEnd,
     Wrong,
     attempt,
 )
@@ -87,8 +87,8 @@ def test_a_window_lets_one_phone_in(window: PairingWindow) -> None:
     """The second to scan the same code comes too late."""
     after, _ = attempt(window, window.secret, OPENED)
 
-    assert attempt(after, window.secret, OPENED) == (after, Closed(Why.USED))
-    assert attempt(after, window.code, OPENED) == (after, Closed(Why.USED))
+    assert attempt(after, window.secret, OPENED) == (after, Closed(WindowEnd.USED))
+    assert attempt(after, window.code, OPENED) == (after, Closed(WindowEnd.USED))
 
 
 def test_after_five_wrong_tries_the_code_does_not_count_from_there(window: PairingWindow) -> None:
@@ -132,10 +132,10 @@ def test_four_wrong_tries_do_not(window: PairingWindow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after_s", "why"), [(0.0, None), (OPEN_S - 0.001, None), (OPEN_S, Why.EXPIRED)]
+    ("after_s", "why"), [(0.0, None), (OPEN_S - 0.001, None), (OPEN_S, WindowEnd.EXPIRED)]
 )
 def test_a_window_is_open_for_five_minutes(
-    window: PairingWindow, after_s: float, why: Why | None
+    window: PairingWindow, after_s: float, why: WindowEnd | None
 ) -> None:
     """The last moment counts as too late."""
     assert OPEN_S == 300

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inglenook.chat.pointers import Place, find
+from inglenook.chat.pointers import SchemaPlace, find
 
 WHOLE: dict[str, Any] = {
     "properties": {"a/b~": {"title": "a"}, "": {"title": "empty"}},
@@ -58,5 +58,5 @@ def test_where_no_schema_is_none_is_found(pointer: str) -> None:
 
 def test_a_place_is_spelled_as_a_pointer() -> None:
     """From the whole on."""
-    outer = Place({}, Place({}), ("properties", "a/b~"))
-    assert str(Place({}, outer, ("anyOf", "1"))) == "#/properties/a~1b~0/anyOf/1"
+    outer = SchemaPlace({}, SchemaPlace({}), ("properties", "a/b~"))
+    assert str(SchemaPlace({}, outer, ("anyOf", "1"))) == "#/properties/a~1b~0/anyOf/1"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inglenook.chat.request import MESSAGES_MAX, ChatRequest, Message, parse_chat_request
 from inglenook.chat.schema import ANY_OBJECT
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 HI = [{"role": "user", "content": "Hi"}]
 

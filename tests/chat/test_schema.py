@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.chat.schema import ANY_OBJECT, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, schema_of
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 
 def wanting(schema: Any, **more: Any) -> dict[str, Any]:

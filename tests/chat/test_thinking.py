@@ -8,7 +8,7 @@ import pytest
 
 from inglenook.chat.request import parse_chat_request
 from inglenook.chat.thinking import ThinkingChoice, choice_in, choice_of
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 ON, OFF = ThinkingChoice("on"), ThinkingChoice("off")
 

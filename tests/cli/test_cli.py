@@ -12,7 +12,7 @@ import pytest
 from inglenook import __version__
 from inglenook.cli import main
 from inglenook.cli.parser import make_parser
-from inglenook.errors import ConfigError
+from inglenook.common.errors import ConfigError
 from tests.cli.conftest import Inglenook
 from tests.parts.box import run_inglenook
 

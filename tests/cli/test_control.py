@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from inglenook.cli.control import control_session
+from inglenook.common.errors import StartupError
 from inglenook.daemon.statefolder import held_state_folder
-from inglenook.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
 from inglenook.power.settings import ASLEEP_NAME
 from tests.parts.box import Box

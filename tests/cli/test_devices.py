@@ -8,7 +8,7 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device
-from inglenook.errors import Problem
+from inglenook.common.errors import Problem
 from tests.cli.conftest import Inglenook
 
 

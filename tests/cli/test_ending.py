@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.cli.ending import cause, end_of_output
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from tests.parts.box import COMMAND_S, READY_S, Box, Ran, made_box
 from tests.parts.starter import CAPITAL
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from inglenook.cli import find
-from inglenook.discovery.box import Answer, Hello, read_box
-from inglenook.discovery.found import Found
+from inglenook.discovery.box import BoxHello, MdnsAnswer, read_box
+from inglenook.discovery.found_box import FoundBox
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Ran
 
@@ -38,15 +38,15 @@ def test_with_no_network_at_all_it_finds_none(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def box(name: str, address: str, answers: bool = True, **txt: str) -> Found:
+def box(name: str, address: str, answers: bool = True, **txt: str) -> FoundBox:
     """What a search finds."""
     record = {"id": "ab12cd34", "st": "ready", "model": "Qwen2.5-1.5B", **txt}
     raw = {key.encode(): value.encode() for key, value in record.items()}
     host_name = f"{name.lower()}-{record['id'][:4]}.local."
-    seen = read_box(Answer(name, host_name, 8377, [address], raw))
+    seen = read_box(MdnsAnswer(name, host_name, 8377, [address], raw))
     assert seen is not None
-    hello = Hello(record["id"], name, run_id=f"{len(address):08x}") if answers else None
-    return Found(seen, seen.urls, hello)
+    hello = BoxHello(record["id"], name, run_id=f"{len(address):08x}") if answers else None
+    return FoundBox(seen, seen.urls, hello)
 
 
 KITCHEN = box("Kitchen", "192.168.1.20")
@@ -61,8 +61,8 @@ Search = Callable[..., Ran]
 def search(monkeypatch: pytest.MonkeyPatch, inglenook: Inglenook) -> Search:
     """Runs the command where a search finds these."""
 
-    def run(*found: Found) -> Ran:
-        async def find_boxes(timeout_s: float) -> list[Found]:
+    def run(*found: FoundBox) -> Ran:
+        async def find_boxes(timeout_s: float) -> list[FoundBox]:
             assert timeout_s == 2.0
             return list(found)
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from inglenook.cli import introduce
-from inglenook.cli.fingerprint import short_pin
-from inglenook.cli.introduce import Wanted, key_of, open_wire
-from inglenook.cli.keyring import Key, Keyring
-from inglenook.cli.knownboxes import KnownBoxes
-from inglenook.cli.loopthread import LoopThread
+from inglenook.cli.introduce import BoxChoice, key_of, open_wire
+from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.client.fingerprint import short_pin
+from inglenook.client.known_boxes import KnownBoxes
+from inglenook.client.tokens import BoxToken, TokenStore
+from inglenook.common.errors import StartupError
 from inglenook.config import Config
-from inglenook.discovery.box import Answer, Hello, read_box
-from inglenook.discovery.found import Found
-from inglenook.errors import StartupError
+from inglenook.discovery.box import BoxHello, MdnsAnswer, read_box
+from inglenook.discovery.found_box import FoundBox
 from tests.parts.box import Box, Ran, free_port, run_inglenook, running_box, terminal
 from tests.parts.standin import stand_in
 from tests.parts.starter import CAPITAL, PARIS
@@ -54,7 +54,7 @@ def paired(starter_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pai
             talk.type("\x04")
             assert talk.wait_ended() == 0
         server_id = (box.state_dir / "server_id").read_text().strip()
-        kept = Keyring({"HOME": str(home)}).get(server_id)
+        kept = TokenStore({"HOME": str(home)}).get(server_id)
         assert kept is not None
         assert kept.spki_sha256 == box.control("POST", "/pair/open")["spki_sha256"]
         found = Paired(environ, box, tls_port, server_id, kept.token, talk.shown)
@@ -65,7 +65,7 @@ def paired(starter_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pai
 
 def test_the_key_that_pairing_believes_is_shown(paired: Paired) -> None:
     """For whoever wants to compare it with what the box shows."""
-    kept = Keyring(paired.environ).get(paired.server_id)
+    kept = TokenStore(paired.environ).get(paired.server_id)
 
     assert kept is not None
     assert kept.spki_sha256 is not None
@@ -178,12 +178,12 @@ def test_a_token_may_be_typed_unseen(tmp_path: Path) -> None:
     assert "unseen" not in talk.shown
 
 
-def announced(server_id: str, port: int, *addresses: str, answers: bool = True) -> Found:
+def announced(server_id: str, port: int, *addresses: str, answers: bool = True) -> FoundBox:
     """A box as a search finds it."""
     name = f"Box {server_id}"
-    seen = read_box(Answer(name, "box.local.", port, addresses, {b"id": server_id.encode()}))
+    seen = read_box(MdnsAnswer(name, "box.local.", port, addresses, {b"id": server_id.encode()}))
     assert seen is not None
-    return Found(seen, seen.urls, Hello(server_id, name) if answers else None)
+    return FoundBox(seen, seen.urls, BoxHello(server_id, name) if answers else None)
 
 
 @pytest.fixture
@@ -191,10 +191,10 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
     """Opens a line to whichever box is taken where a search finds these and none is here."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def run(*boxes: Found) -> dict[str, Any]:
+    def run(*boxes: FoundBox) -> dict[str, Any]:
         async def find_boxes(
-            timeout_s: float, *, until: Callable[[Found], bool] | None = None
-        ) -> list[Found]:
+            timeout_s: float, *, until: Callable[[FoundBox], bool] | None = None
+        ) -> list[FoundBox]:
             assert timeout_s >= 2.0
             return list(boxes)
 
@@ -202,7 +202,7 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
         config = wish(tmp_path).config
         here = replace(config, listen=replace(config.listen, port=free_port(), tls_port=0))
         with LoopThread() as loop:
-            wire, greeting = open_wire(Wanted(here), loop, lambda: None)
+            wire, greeting = open_wire(BoxChoice(here), loop, lambda: None)
             loop.call(wire.close())
         return greeting
 
@@ -214,7 +214,9 @@ def test_each_address_of_a_box_is_tried_until_one_leads_to_it(
 ) -> None:
     """All are kept, whichever was the best; one that does not answer is passed over."""
     with stand_in("0123abcd", tmp_path / "box") as box:
-        Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", box.spki_sha256))
+        TokenStore({"XDG_DATA_HOME": str(tmp_path)}).put(
+            "0123abcd", BoxToken("tok", box.spki_sha256)
+        )
         greeting = search(announced("0123abcd", box.port, "127.0.0.2", "127.0.0.1"))
 
     assert greeting["type"] == "auth_ok"
@@ -233,7 +235,9 @@ def test_of_two_boxes_with_one_id_the_one_that_answers_is_taken(
 ) -> None:
     """A router may tell of one that is off before it tells of one that is on."""
     with stand_in("0123abcd", tmp_path / "box") as box:
-        Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", box.spki_sha256))
+        TokenStore({"XDG_DATA_HOME": str(tmp_path)}).put(
+            "0123abcd", BoxToken("tok", box.spki_sha256)
+        )
         off = announced("0123abcd", box.port, "127.0.0.2", answers=False)
         search(off, announced("0123abcd", box.port, "127.0.0.1"))
 
@@ -244,7 +248,7 @@ def test_a_paired_box_that_does_not_answer_is_told_of(
     tmp_path: Path, search: Callable[..., dict[str, Any]]
 ) -> None:
     """Another that happens to be on is not taken in its place."""
-    Keyring({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", Key("tok", "x" * 43))
+    TokenStore({"XDG_DATA_HOME": str(tmp_path)}).put("0123abcd", BoxToken("tok", "x" * 43))
     with stand_in("99887766", tmp_path / "other") as other:
         off = announced("0123abcd", 8377, "127.0.0.2", answers=False)
         with pytest.raises(StartupError, match=r"Box 0123abcd is announced at .* does not answer"):
@@ -253,20 +257,20 @@ def test_a_paired_box_that_does_not_answer_is_told_of(
     assert not other.told("tok")
 
 
-def wish(tmp_path: Path, **changes: Any) -> Wanted:
-    return Wanted(Config("Kitchen", tmp_path / "state"), **changes)
+def wish(tmp_path: Path, **changes: Any) -> BoxChoice:
+    return BoxChoice(Config("Kitchen", tmp_path / "state"), **changes)
 
 
 def test_a_token_kept_without_a_key_is_for_this_machine_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Elsewhere the terminal pairs anew, as nothing tells who answers there."""
-    keyring = Keyring({"XDG_DATA_HOME": str(tmp_path)})
-    keyring.put("0123abcd", Key("old"))
-    box = Hello("0123abcd", "Kitchen", 8378, "x" * 43)
+    keyring = TokenStore({"XDG_DATA_HOME": str(tmp_path)})
+    keyring.put("0123abcd", BoxToken("old"))
+    box = BoxHello("0123abcd", "Kitchen", 8378, "x" * 43)
 
-    assert key_of(wish(tmp_path), "http://127.0.0.1:8377", box, keyring) == Key("old")
-    assert key_of(wish(tmp_path, insecure=True), ELSEWHERE, box, keyring) == Key("old")
+    assert key_of(wish(tmp_path), "http://127.0.0.1:8377", box, keyring) == BoxToken("old")
+    assert key_of(wish(tmp_path, insecure=True), ELSEWHERE, box, keyring) == BoxToken("old")
     assert capsys.readouterr().err == ""
     assert key_of(wish(tmp_path), ELSEWHERE, box, keyring) is None
     assert "has to pair once more" in capsys.readouterr().err
@@ -276,9 +280,9 @@ def test_looking_for_a_box_of_ones_own_makes_nothing(tmp_path: Path) -> None:
     """Where none has ever run there is no id, and none is made."""
     state = tmp_path / "state"
     state.mkdir()
-    keyring = Keyring({"XDG_DATA_HOME": str(tmp_path)})
+    keyring = TokenStore({"XDG_DATA_HOME": str(tmp_path)})
 
-    assert key_of(wish(tmp_path), ELSEWHERE, Hello("0123abcd", "x"), keyring) is None
+    assert key_of(wish(tmp_path), ELSEWHERE, BoxHello("0123abcd", "x"), keyring) is None
     assert list(state.iterdir()) == []
 
 
@@ -302,7 +306,7 @@ def test_whoever_is_at_home_gets_the_box_a_new_key_without_a_word(
 def test_a_new_key_is_taken_by_pairing_anew(paired: Paired, tmp_path: Path) -> None:
     """With `--pair`, by whoever made it new."""
     environ = {**paired.environ, "XDG_DATA_HOME": str(tmp_path)}
-    Keyring(environ).put(paired.server_id, Key("old", "x" * 43))
+    TokenStore(environ).put(paired.server_id, BoxToken("old", "x" * 43))
     with stand_in(paired.server_id, tmp_path / "renewed") as box:
         assert run_inglenook(("chat", "--url", box.url), environ, stdin="Hi").returncode == 1
         with terminal(["chat", "--pair", "--url", box.url], environ) as talk:
@@ -312,7 +316,7 @@ def test_a_new_key_is_taken_by_pairing_anew(paired: Paired, tmp_path: Path) -> N
             talk.type("\x04")
             assert talk.wait_ended() == 0
 
-    assert Keyring(environ).get(paired.server_id) == Key(box.token, box.spki_sha256)
+    assert TokenStore(environ).get(paired.server_id) == BoxToken(box.token, box.spki_sha256)
     assert not box.told("old")
 
 
@@ -340,4 +344,4 @@ def test_a_pairing_that_makes_no_sense_is_a_sentence(
             assert talk.wait_ended() == 1
 
     assert words in talk.shown
-    assert Keyring(environ).all() == {}
+    assert TokenStore(environ).all() == {}

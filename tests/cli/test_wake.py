@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from inglenook.cli import wake
-from inglenook.cli.knownboxes import KnownBox
-from inglenook.cli.wake import Sleeper, named, wait_answer
-from inglenook.errors import StartupError
+from inglenook.cli.wake import WakeHost, named, wait_answer
+from inglenook.client.known_boxes import KnownBox
+from inglenook.common.errors import StartupError
 from inglenook.power.settings import WakeTarget
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, free_port
@@ -49,18 +49,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "sleeper"),
     [
-        ("dc:a6:32:01:02:03", Sleeper("dc:a6:32:01:02:03", (MAC,), None, KITCHEN)),
-        ("00-E0-4C-68-01-02", Sleeper("00-E0-4C-68-01-02", (OTHER_MAC,), None, KITCHEN)),
-        ("0a:00:00:00:00:01", Sleeper("0a:00:00:00:00:01", (b"\x0a\0\0\0\0\1",))),
-        ("Kitchen", Sleeper("Kitchen", (MAC, OTHER_MAC), None, KITCHEN)),
-        ("AB12CD34", Sleeper("Kitchen", (MAC, OTHER_MAC), None, KITCHEN)),
-        ("office", Sleeper("Office", (MAC,), PASSWORD, KITCHEN)),
-        ("studio ", Sleeper("Studio", (b"\2\0\0\0\0\1",))),
+        ("dc:a6:32:01:02:03", WakeHost("dc:a6:32:01:02:03", (MAC,), None, KITCHEN)),
+        ("00-E0-4C-68-01-02", WakeHost("00-E0-4C-68-01-02", (OTHER_MAC,), None, KITCHEN)),
+        ("0a:00:00:00:00:01", WakeHost("0a:00:00:00:00:01", (b"\x0a\0\0\0\0\1",))),
+        ("Kitchen", WakeHost("Kitchen", (MAC, OTHER_MAC), None, KITCHEN)),
+        ("AB12CD34", WakeHost("Kitchen", (MAC, OTHER_MAC), None, KITCHEN)),
+        ("office", WakeHost("Office", (MAC,), PASSWORD, KITCHEN)),
+        ("studio ", WakeHost("Studio", (b"\2\0\0\0\0\1",))),
         ("Nobody", None),
         ("", None),
     ],
 )
-def test_who_is_meant_is_found_out(text: str, sleeper: Sleeper | None) -> None:
+def test_who_is_meant_is_found_out(text: str, sleeper: WakeHost | None) -> None:
     """By an address, by the owner's own list, or by what a box is called."""
     assert named(text, TARGETS, KNOWN) == sleeper
 
@@ -70,7 +70,7 @@ def test_the_owners_list_comes_first() -> None:
     impostor = KnownBox("ffffffff", "Office", ("0a:00:00:00:00:01",), ())
     sleeper = named("Office", TARGETS, [impostor])
 
-    assert sleeper == Sleeper("Office", (MAC,), PASSWORD)
+    assert sleeper == WakeHost("Office", (MAC,), PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ async def asleep(server_id: str) -> AsyncIterator[web.TCPSite]:
         await runner.cleanup()
 
 
-def sleeper_at(*urls: str, server_id: str = "ab12cd34") -> Sleeper:
-    return Sleeper("Kitchen", (MAC, OTHER_MAC), PASSWORD, KnownBox(server_id, "Kitchen", (), urls))
+def sleeper_at(*urls: str, server_id: str = "ab12cd34") -> WakeHost:
+    return WakeHost("Kitchen", (MAC, OTHER_MAC), PASSWORD, KnownBox(server_id, "Kitchen", (), urls))
 
 
 async def test_a_box_is_called_until_it_answers(capsys: pytest.CaptureFixture[str]) -> None:

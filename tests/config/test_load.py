@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.common.errors import ConfigError
 from inglenook.config import load
 from inglenook.config.load import FILE_BYTES_MAX, load_config
 from inglenook.config.parse import Surroundings, parse_config
-from inglenook.errors import ConfigError
 
 ENVIRON = {"HOME": "/home/anna"}
 

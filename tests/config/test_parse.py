@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from inglenook.common.errors import ConfigError, Fault
 from inglenook.config.parse import Surroundings, parse_config
 from inglenook.config.schema import SETTINGS, Config
-from inglenook.errors import ConfigError, Fault
 
 FOLDER = Path("/etc/inglenook")
 HERE = Surroundings(FOLDER, {"HOME": "/home/anna"}, "kitchen-pi")

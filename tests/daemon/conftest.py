@@ -12,17 +12,17 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.config import Config
-from inglenook.daemon.governing import Governing
-from inglenook.daemon.resting import Resting, Ways
-from inglenook.engine.orders import EngineState, Phase
+from inglenook.daemon.governor_bridge import GovernorBridge
+from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
+from inglenook.engine.messages import EnginePhase, EngineState
 from inglenook.gateway.pairing import PairingDoor
-from inglenook.gateway.phones import Phones
-from inglenook.governor.monitor import Pace
+from inglenook.gateway.ws.connections import PhoneConnections
+from inglenook.governor.monitor import Sampling
 from inglenook.governor.settings import GovernorSettings
-from inglenook.power.idle import Level
+from inglenook.power.idle import SleepLevel
 from inglenook.power.settings import PowerSettings
-from inglenook.serving.desk import Desk
-from inglenook.serving.recorder import Recorder
+from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.response import Response
 from tests.engine.watched import Engine, fake
 from tests.parts.board import Board, virtual_machine
@@ -30,7 +30,7 @@ from tests.parts.board import Board, virtual_machine
 #: For things that take well below a second on an idle machine.
 SOON_S = 20.0
 
-NOBODY = Ways(asleep=False, held=False, ear=None, macs=(), model=Path("/models/model.gguf"))
+NOBODY = WakeSources(asleep=False, held=False, ear=None, macs=(), model=Path("/models/model.gguf"))
 
 
 async def _for_a_moment(_delay_s: float) -> None:
@@ -52,15 +52,15 @@ class Bed:
     ) -> None:
         self.folder = folder
         self.board: Board = virtual_machine(folder / "board")
-        self.levels: list[Level] = []
+        self.levels: list[SleepLevel] = []
         self.ended = asyncio.Event()
-        self.on_level: Callable[[Level], None] = lambda _level: None
+        self.on_level: Callable[[SleepLevel], None] = lambda _level: None
         governor = GovernorSettings(enabled=governed, root=self.board.root)
         config = Config("Kitchen", folder / "state", governor=governor, power=power)
         config.state_dir.mkdir()
         self.engine = Engine(fake(folder / "script", behaviours))
         self.engine.on_change = self._engine_changed
-        self.desk = Desk(
+        self.desk = Dispatcher(
             config.serving,
             self.engine.supervisor,
             Recorder(None),
@@ -68,11 +68,13 @@ class Bed:
             on_change=self._changed,
         )
         # For the law a second passes from look to look; a box at rest has minutes to wait for it.
-        pace = Pace(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
-        self.governing = Governing(config, self.engine.supervisor, self.desk, lambda: None, pace)
-        self.phones = Phones(self._changed)
+        pace = Sampling(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
+        self.governing = GovernorBridge(
+            config, self.engine.supervisor, self.desk, lambda: None, pace
+        )
+        self.phones = PhoneConnections(self._changed)
         self.door = PairingDoor(Allowlist(config.state_dir / "devices.json"), self._changed)
-        self.resting = Resting(
+        self.resting = SleepBridge(
             config,
             desk=self.desk,
             phones=self.phones,
@@ -84,7 +86,7 @@ class Bed:
         )
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> EnginePhase:
         """The engine's."""
         return self.engine.supervisor.state.phase
 
@@ -99,14 +101,14 @@ class Bed:
                 await asyncio.sleep(0.005)
 
     @asynccontextmanager
-    async def slept_in(self, ways: Ways = NOBODY) -> AsyncIterator[None]:
+    async def slept_in(self, ways: WakeSources = NOBODY) -> AsyncIterator[None]:
         """Run it all until the end of the block."""
         self.resting.begin(ways)
         async with self.running(ways):
             yield
 
     @asynccontextmanager
-    async def running(self, ways: Ways = NOBODY) -> AsyncIterator[None]:
+    async def running(self, ways: WakeSources = NOBODY) -> AsyncIterator[None]:
         """The same once sleep has begun."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.desk.run(), name="desk")

@@ -7,7 +7,7 @@ import ssl
 
 from cryptography import x509
 
-from inglenook.daemon.tlsdoor import Clock
+from inglenook.daemon.tls_port import WallClock
 
 SOON_S = 60.0
 
@@ -25,7 +25,7 @@ class Time:
         self._ahead_s = wall_s - self._boottime_s
         self._go_on = asyncio.Queue[None]()
         self._asleep = asyncio.Event()
-        self.clock = Clock(lambda: self.now, lambda: self._boottime_s, self._sleep)
+        self.clock = WallClock(lambda: self.now, lambda: self._boottime_s, self._sleep)
 
     @property
     def now(self) -> float:

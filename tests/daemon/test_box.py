@@ -16,15 +16,15 @@ import aiohttp
 import pytest
 
 from inglenook.auth.identity import KeptNames
+from inglenook.common.errors import StartupError
+from inglenook.common.lockfile import locked
 from inglenook.config import Config, load_config
 from inglenook.daemon.box import Daemon
 from inglenook.daemon.service import Systemd
 from inglenook.daemon.statefolder import holder_of
-from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock
+from inglenook.daemon.tls_port import SYSTEM_CLOCK, WallClock
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.settings import DiscoverySettings
-from inglenook.errors import StartupError
-from inglenook.lockfile import locked
 from inglenook.power.settings import ASLEEP_NAME
 from inglenook.systemd import Inherited, Notifier
 from tests.daemon.settime import Time, shown
@@ -62,7 +62,7 @@ class Start:
         )
         return load_config(path, {})
 
-    def daemon(self, clock: Clock = SYSTEM_CLOCK) -> Daemon:
+    def daemon(self, clock: WallClock = SYSTEM_CLOCK) -> Daemon:
         """One with these settings, that has not begun."""
         return Daemon(self.config, systemd=Systemd(Notifier({}), self.inherited), clock=clock)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.common.errors import ConfigError, Fault, StartupError
 from inglenook.config import Config
 from inglenook.daemon.reload import Reload
-from inglenook.errors import ConfigError, Fault, StartupError
 
 SOON_S = 20.0
 

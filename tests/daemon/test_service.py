@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.daemon.service import Service
-from inglenook.engine.orders import Load, Phase
+from inglenook.daemon.service import SystemdService
+from inglenook.engine.messages import EnginePhase, LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.systemd import Notifier
 from tests.engine.watched import Engine, fake
@@ -66,7 +66,7 @@ async def next_but_more_time(ear: Ear) -> str:
 
 
 @asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[None]:
+async def serving(service: SystemdService) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(service.run(), name="systemd")
         try:
@@ -77,15 +77,19 @@ async def serving(service: Service) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize(
     ("behaviours", "missing", "phase"),
-    [([], None, Phase.READY), (["exits 3"], None, Phase.RESTARTING), ([], "none", Phase.MISSING)],
+    [
+        ([], None, EnginePhase.READY),
+        (["exits 3"], None, EnginePhase.RESTARTING),
+        ([], "none", EnginePhase.MISSING),
+    ],
 )
 async def test_it_is_ready_when_it_is_known_how_loading_went(
-    ear: Ear, behaviours: list[str], missing: str | None, phase: Phase
+    ear: Ear, behaviours: list[str], missing: str | None, phase: EnginePhase
 ) -> None:
     """Well or not: the page answers, and says what is wrong. Said once, whatever comes then."""
     engine = Engine(fake(ear.path.parent / "script", behaviours))
     engine.missing = missing
-    service = Service(notifier(ear), engine.supervisor)
+    service = SystemdService(notifier(ear), engine.supervisor)
     engine.on_change = lambda _state: service.engine_changed()
     async with serving(service):
         assert await ear.next() == MORE_TIME
@@ -94,14 +98,14 @@ async def test_it_is_ready_when_it_is_known_how_loading_went(
             await engine.until(phase)
             assert await next_but_more_time(ear) == "READY=1"
             if missing is None:
-                await engine.until(Phase.READY)
+                await engine.until(EnginePhase.READY)
             assert ear.rest() == []
 
 
 async def test_a_reload_is_told_of_from_its_begin_to_its_end(ear: Ear) -> None:
     """Also if it came to nothing."""
     engine = Engine(fake(ear.path.parent / "script", []))
-    service = Service(notifier(ear), engine.supervisor)
+    service = SystemdService(notifier(ear), engine.supervisor)
     engine.on_change = lambda _state: service.engine_changed()
     async with engine.running(), serving(service):
         while await ear.next() != "READY=1":
@@ -116,7 +120,7 @@ async def test_a_reload_is_told_of_from_its_begin_to_its_end(ear: Ear) -> None:
 async def test_a_reload_amid_the_start_does_not_end_it(ear: Ear) -> None:
     """The box is ready when its model is."""
     engine = Engine(fake(ear.path.parent / "script", []))
-    service = Service(notifier(ear), engine.supervisor)
+    service = SystemdService(notifier(ear), engine.supervisor)
     async with serving(service):
         assert await ear.next() == MORE_TIME
         with service.reloading():
@@ -126,7 +130,7 @@ async def test_a_reload_amid_the_start_does_not_end_it(ear: Ear) -> None:
 
 async def test_a_line_is_told_once(ear: Ear) -> None:
     """Until there is another; all of it is one line."""
-    service = Service(notifier(ear), Hanging())
+    service = SystemdService(notifier(ear), Hanging())
     for line in ("smol ready", "smol ready", "smol\nloading", "smol ready"):
         service.tell(line)
 
@@ -136,7 +140,7 @@ async def test_a_line_is_told_once(ear: Ear) -> None:
 async def test_an_engine_that_nobody_ends_ends_the_signs_of_life(ear: Ear) -> None:
     """They come back with it."""
     supervisor = Hanging()
-    service = Service(notifier(ear, WATCHDOG_USEC="40000"), supervisor)
+    service = SystemdService(notifier(ear, WATCHDOG_USEC="40000"), supervisor)
     service.engine_changed()
     async with serving(service):
         while await ear.next() != "WATCHDOG=1":
@@ -159,7 +163,7 @@ async def test_a_start_that_hangs_asks_for_no_more_time(
     monkeypatch.setattr("inglenook.daemon.service._EXTEND_EVERY_S", 0.01)
     supervisor = Hanging()
     supervisor.hangs = True
-    async with serving(Service(notifier(ear, **watchdog), supervisor)):
+    async with serving(SystemdService(notifier(ear, **watchdog), supervisor)):
         await supervisor.asked(10)
         assert ear.rest() == []
         supervisor.hangs = False
@@ -174,7 +178,7 @@ async def test_a_start_that_hangs_asks_for_no_more_time(
 
 async def test_nobody_who_listens_for_it_is_told_nothing(ear: Ear) -> None:
     """Another process's watchdog is none of ours."""
-    service = Service(notifier(ear, WATCHDOG_USEC="1000", WATCHDOG_PID="1"), Hanging())
+    service = SystemdService(notifier(ear, WATCHDOG_USEC="1000", WATCHDOG_PID="1"), Hanging())
     async with serving(service):
         await asyncio.sleep(0.02)
 
@@ -183,7 +187,7 @@ async def test_nobody_who_listens_for_it_is_told_nothing(ear: Ear) -> None:
 
 async def test_an_end_is_told(ear: Ear) -> None:
     """So that nobody waits for signs of life."""
-    Service(notifier(ear), Hanging()).stopping()
+    SystemdService(notifier(ear), Hanging()).stopping()
 
     assert ear.rest() == ["STOPPING=1"]
 
@@ -212,5 +216,5 @@ class Hanging(Supervisor):
                 await asyncio.sleep(0.001)
 
 
-async def _no_model() -> tuple[str, Load]:
+async def _no_model() -> tuple[str, LoadModel]:
     raise AssertionError("it is never run")

@@ -6,7 +6,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 from inglenook.auth.identity import KeptNames
-from inglenook.auth.network import Link, OwnAddress
+from inglenook.auth.network import AddressScope, OwnAddress
 from inglenook.config import Config
 from inglenook.daemon.start import certificate_subject, read_addresses
 from inglenook.discovery.interfaces import LinkKind, list_own_addresses
@@ -16,13 +16,13 @@ def test_the_guard_gets_every_address_of_the_machine() -> None:
     """Not those that are announced: of these the loopback is none."""
     found = read_addresses()
 
-    assert OwnAddress(ip_interface("127.0.0.1/8"), Link.LOOPBACK) in found
+    assert OwnAddress(ip_interface("127.0.0.1/8"), AddressScope.LOOPBACK) in found
     assert len(found) == len(list_own_addresses())
 
 
 def test_every_kind_of_interface_has_its_rule() -> None:
     """Rooms do not know each other's words; here they are the same."""
-    assert [kind.value for kind in LinkKind] == [link.value for link in Link]
+    assert [kind.value for kind in LinkKind] == [link.value for link in AddressScope]
 
 
 def test_the_certificate_is_for_what_devices_may_call() -> None:

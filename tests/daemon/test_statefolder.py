@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from inglenook.common.errors import StartupError
 from inglenook.daemon.statefolder import (
     Holder,
     claim_state_folder,
@@ -19,7 +20,6 @@ from inglenook.daemon.statefolder import (
     keeps_files_private,
     try_state_folder,
 )
-from inglenook.errors import StartupError
 
 
 def test_a_folder_is_made_for_nobody_else(tmp_path: Path) -> None:

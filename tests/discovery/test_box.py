@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import Advert, instance_name, txt_record
-from inglenook.discovery.box import Answer, Box, networks_of, read_box
+from inglenook.discovery.box import Box, MdnsAnswer, networks_of, read_box
 
 ADVERT = Advert(
     name="Dr. Smith's box",
@@ -24,7 +24,7 @@ ADVERT = Advert(
     mac="dc:a6:32:01:02:03",
     status="hot",
 )
-ANSWER = Answer(
+ANSWER = MdnsAnswer(
     name=instance_name(ADVERT.name),
     host_name="dr-smith-s-box-ab12.local.",
     port=8377,
@@ -130,7 +130,7 @@ def test_a_url_brackets_ipv6(address: str, url: str) -> None:
         replace(ANSWER, port=0),
     ],
 )
-def test_what_nobody_can_connect_to_is_no_box(answer: Answer) -> None:
+def test_what_nobody_can_connect_to_is_no_box(answer: MdnsAnswer) -> None:
     """A list of boxes is a list of places to go."""
     assert read_box(answer) is None
 

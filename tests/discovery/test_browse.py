@@ -20,12 +20,12 @@ from zeroconf import (  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceInfo
 
 from inglenook.auth.certify import certify
+from inglenook.common.errors import StartupError
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
-from inglenook.discovery.box import Box, Hello
+from inglenook.discovery.box import Box, BoxHello
 from inglenook.discovery.browse import _Unwritable, find_boxes, try_search
-from inglenook.discovery.found import Found, twins
-from inglenook.errors import StartupError
+from inglenook.discovery.found_box import FoundBox, twins
 from tests.parts.answering import answering
 from tests.parts.neighbour import Neighbour
 
@@ -76,7 +76,7 @@ async def test_a_box_is_found_with_all_it_tells(
             address=host,
         )
     assert mine(search.result(), advert) == [
-        Found(
+        FoundBox(
             Box(
                 name=advert.name,
                 host_name=f"den-{advert.server_id}.local",
@@ -92,7 +92,7 @@ async def test_a_box_is_found_with_all_it_tells(
                 mac="dc:a6:32:01:02:03",
             ),
             (f"http://{host}:{port}",),
-            Hello(advert.server_id, advert.name, run_id="00000001"),
+            BoxHello(advert.server_id, advert.name, run_id="00000001"),
         )
     ]
 
@@ -264,12 +264,12 @@ async def test_mdns_is_tried_without_a_search(loopback: list[InterfaceAddress]) 
     await try_search(loopback.copy)
 
 
-async def nobody(_url: str, _timeout_s: float) -> Hello | None:
+async def nobody(_url: str, _timeout_s: float) -> BoxHello | None:
     """Answers nowhere."""
     return None
 
 
-async def found_all(advert: Advert, own: list[InterfaceAddress], count: int) -> list[Found]:
+async def found_all(advert: Advert, own: list[InterfaceAddress], count: int) -> list[FoundBox]:
     """What is found once it is so many, each with an answer."""
     async with asyncio.timeout(LONG_S):
         while True:
@@ -292,6 +292,6 @@ def pointer_to(instance: bytes) -> bytes:
     return header + service + struct.pack("!HHIH", 12, 1, 4500, len(target)) + target
 
 
-def mine(boxes: list[Found], advert: Advert) -> list[Found]:
+def mine(boxes: list[FoundBox], advert: Advert) -> list[FoundBox]:
     """Leave out what other test runs announce."""
     return [each for each in boxes if advert.server_id in each.box.name]

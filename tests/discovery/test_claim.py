@@ -12,7 +12,7 @@ from inglenook.discovery.advert import Advert
 from inglenook.discovery.claim import Claim, Settled
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.names import LastNames, Names, base_names
-from inglenook.discovery.rivals import Service
+from inglenook.discovery.rivals import ServiceRecord
 from tests.discovery.test_link import info
 from tests.parts.neighbour import Neighbour
 
@@ -97,7 +97,7 @@ async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
     base = base_names(advert)
     later_s = asyncio.get_running_loop().time() + 60
     for port in range(1, 200):
-        flood = Service(base.instance.lower(), "flood", port)
+        flood = ServiceRecord(base.instance.lower(), "flood", port)
         on_link.hearsay.service(flood, advert.server_id, later_s)
     for last in range(1, 17):
         on_link.hearsay.address("flood", f"192.0.2.{last}", later_s)
@@ -148,7 +148,7 @@ async def test_a_name_is_not_lost_to_who_speaks_once(on_link: OnLink, advert: Ad
     claim = await claimed(advert, on_link)
     instance = claim.names.instance.lower()
     now = asyncio.get_running_loop().time()
-    on_link.hearsay.service(Service(instance, "zz", 65535), "99887766", now)
+    on_link.hearsay.service(ServiceRecord(instance, "zz", 65535), "99887766", now)
     settled = await claim.settle(advert, own(on_link), [on_link], [on_link])
 
     assert not settled.yielded

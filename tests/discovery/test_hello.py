@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from inglenook.discovery.box import Hello
+from inglenook.discovery.box import BoxHello
 from inglenook.discovery.hello import who_answers
 from tests.parts.box import Box, free_port
 
@@ -20,7 +20,7 @@ async def test_a_box_says_who_it_is(box: Box) -> None:
     assert hello is not None
     assert hello.run_id is not None
     server_id = (box.state_dir / "server_id").read_text().strip()
-    assert hello == Hello(server_id, "Kitchen", run_id=hello.run_id)
+    assert hello == BoxHello(server_id, "Kitchen", run_id=hello.run_id)
 
 
 @pytest.mark.parametrize("run_id", [None, "", "none", "0123456789", "\x1b[2J"])
@@ -36,7 +36,7 @@ async def test_a_box_need_not_say_which_process_it_is(run_id: str | None) -> Non
     async with TestServer(app) as server:
         hello = await who_answers(str(server.make_url("")).rstrip("/"), ANSWER_S)
 
-    assert hello == Hello("ab12cd34", "Kitchen")
+    assert hello == BoxHello("ab12cd34", "Kitchen")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import SERVICE_TYPE, Advert
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.names import Names
-from inglenook.discovery.rivals import Mine
+from inglenook.discovery.rivals import OwnRecords
 from tests.parts.neighbour import Neighbour
 
 BPF_RET = 0x06
@@ -173,7 +173,7 @@ async def test_asked_for_names_their_owner_is_heard(
     monkeypatch.setattr(link_module, "PROBE_S", 0.3)
     await neighbour.announce(names.instance, server="other.local.", txt=b"\x0bid=99999999")
     since_s = await on_link.ask(names)
-    mine = Mine(names, "ab12cd34", 8377, (), frozenset())
+    mine = OwnRecords(names, "ab12cd34", 8377, (), frozenset())
     (rival,) = on_link.hearsay.rivals(mine, since_s)
     assert (rival.part, rival.addresses, rival.may_be_echo) == ("instance", ("192.0.2.9",), False)
 
@@ -211,7 +211,9 @@ async def test_whoever_is_told_of_that_may_fail(
         await link.say(info(names, *link.link.announced), yielding=False)
         await neighbour.announce(f"y {names.host}", server=f"{names.host}.local.")
         await neighbour.until(lambda: told)
-        mine = Mine(names, "ab12cd34", 8377, link.link.announced, frozenset(link.link.announced))
+        mine = OwnRecords(
+            names, "ab12cd34", 8377, link.link.announced, frozenset(link.link.announced)
+        )
         assert [rival.part for rival in link.hearsay.rivals(mine, 0.0)] == ["host"]
     finally:
         await link.close()

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from inglenook.discovery.news import News
+from inglenook.discovery.news import AnnouncerEvents
 
 
 async def test_the_network_is_looked_at_first_of_all_and_then_now_and_then() -> None:
     """Netlink may be forbidden; and after a failure it is looked at anew."""
-    news = News()
+    news = AnnouncerEvents()
     assert news.look_at_s == -math.inf
     news.looking()
     assert news.look_at_s == pytest.approx(asyncio.get_running_loop().time() + 30, abs=5)
@@ -20,7 +20,7 @@ async def test_the_network_is_looked_at_first_of_all_and_then_now_and_then() -> 
 
 async def test_a_change_is_looked_at_once_it_is_quiet() -> None:
     """A link that comes up gains its addresses one by one."""
-    news = News()
+    news = AnnouncerEvents()
     news.looking()
     assert news.settled_at_s == math.inf
     news.network_changed()
@@ -31,7 +31,7 @@ async def test_a_change_is_looked_at_once_it_is_quiet() -> None:
 
 async def test_news_ends_the_waiting_even_if_it_came_before() -> None:
     """And only once."""
-    news = News()
+    news = AnnouncerEvents()
     news.tell()
     async with asyncio.timeout(30):
         await news.wait_until(math.inf)

@@ -14,10 +14,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from inglenook.common.errors import EngineError
 from inglenook.engine.child import Child, WorkerExited
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.orders import PIPE_VERSION, Ended, Event, Finish, Hello, Ready, Started, Step
-from inglenook.errors import EngineError
+from inglenook.engine.messages import (
+    PIPE_VERSION,
+    Event,
+    Finish,
+    JobEnded,
+    JobStarted,
+    Ready,
+    StepDone,
+    WorkerHello,
+)
 from tests.engine.watched import DEADLINE_S, LOAD, fake, open_files, start, until
 
 
@@ -61,23 +70,25 @@ def script(tmp_path: Path) -> Path:
 async def test_orders_go_down_and_events_come_up(script: Path) -> None:
     """In order, and several at a time."""
     async with child(script, "good") as spawned:
-        assert (await hear(spawned, Hello)) == [Hello(PIPE_VERSION)]
+        assert (await hear(spawned, WorkerHello)) == [WorkerHello(PIPE_VERSION)]
         spawned.send(LOAD)
         await hear(spawned, Ready)
         spawned.send(start(1, "one two"))
-        events = await hear(spawned, Ended)
+        events = await hear(spawned, JobEnded)
 
-    assert events[0] == Started(1, 2)
-    texts = [output.text for event in events if isinstance(event, Step) for output in event.outputs]
+    assert events[0] == JobStarted(1, 2)
+    texts = [
+        output.text for event in events if isinstance(event, StepDone) for output in event.outputs
+    ]
     assert texts == ["one ", "two "]
-    assert isinstance(events[-1], Ended)
+    assert isinstance(events[-1], JobEnded)
     assert events[-1].finish is Finish.STOP
 
 
 async def test_waiting_for_events_can_be_given_up_and_taken_up_again(script: Path) -> None:
     """A deadline costs no event."""
     async with child(script, "good") as spawned:
-        await hear(spawned, Hello)
+        await hear(spawned, WorkerHello)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await spawned.events()
@@ -172,7 +183,7 @@ async def test_an_engine_that_died_before_an_order_was_sent_ended_like_any_other
 ) -> None:
     """A broken pipe, then; and orders after that go nowhere."""
     async with child(script, "good") as spawned:
-        await hear(spawned, Hello)
+        await hear(spawned, WorkerHello)
         process = psutil.Process(spawned.pid)
         spawned.kill()
         # Without giving the loop a turn, in which it would notice; the loop's thread that waits
@@ -193,7 +204,7 @@ async def test_ten_megabytes_of_chatter_are_read_and_not_kept(script: Path) -> N
     async with child(script, "writes a lot") as spawned:
         spawned.send(LOAD)
         spawned.send(start(1))
-        await hear(spawned, Ended)
+        await hear(spawned, JobEnded)
         os.kill(spawned.pid, signal.SIGTERM)
         ended = await end(spawned)
 
@@ -207,7 +218,7 @@ async def test_a_good_engine_goes_when_its_pipe_is_closed(script: Path) -> None:
     """By itself and at once: nobody waits for the deadline."""
     began = asyncio.get_running_loop().time()
     async with child(script, "good", close_s=DEADLINE_S) as spawned:
-        await hear(spawned, Hello)
+        await hear(spawned, WorkerHello)
     assert asyncio.get_running_loop().time() - began < DEADLINE_S / 2
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.corechoice import Rule
+from inglenook.engine.corechoice import CoreRule
 from inglenook.engine.cores import choose_cores, compute_cores, pin_to, placement_order
 from tests.parts.socs import Soc, read_socs
 
@@ -87,11 +87,11 @@ def test_one_fast_core_is_not_left_alone(tmp_path: Path) -> None:
 
 
 RULES = {
-    "alike": Rule.ALIKE,
-    "capacity": Rule.CAPACITY,
-    "capacity-more": Rule.CAPACITY_MORE,
-    "design": Rule.DESIGN,
-    "together": Rule.TOGETHER,
+    "alike": CoreRule.ALIKE,
+    "capacity": CoreRule.CAPACITY,
+    "capacity-more": CoreRule.CAPACITY_MORE,
+    "design": CoreRule.DESIGN,
+    "together": CoreRule.TOGETHER,
 }
 SOCS = [soc for soc in read_socs() if soc.cores]
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from inglenook.engine.cores import placement_order
-from inglenook.engine.orders import ChatMessage, Load, Phase, PrefixCache, Start
+from inglenook.engine.messages import ChatMessage, EnginePhase, LoadModel, PrefixCache, StartJob
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start, until
@@ -22,13 +22,13 @@ SYSTEM = ChatMessage("system", "You are a helpful AI assistant.")
 
 
 @pytest.fixture
-def load(starter_model: Path) -> Load:
+def load(starter_model: Path) -> LoadModel:
     """As the daemon has it loaded, but by one thread: tests share a machine."""
     info = inspect_model(starter_model)
-    return Load(str(info.path), info.chat_template, 1024, "f16", 4, 1, 0.2)
+    return LoadModel(str(info.path), info.chat_template, 1024, "f16", 4, 1, 0.2)
 
 
-def ask(job: int, text: str, max_tokens: int, produced: Sequence[int] = ()) -> Start:
+def ask(job: int, text: str, max_tokens: int, produced: Sequence[int] = ()) -> StartJob:
     """A question, answered greedily."""
     return msgspec.structs.replace(
         start(job),
@@ -38,12 +38,12 @@ def ask(job: int, text: str, max_tokens: int, produced: Sequence[int] = ()) -> S
     )
 
 
-async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> None:
+async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: LoadModel) -> None:
     """Killed in the middle of two answers: both hear it, and can be gone on with."""
     engine = Engine(WORKER, load)
     async with engine.running():
-        ready = await engine.until(Phase.READY)
-        loading = [state.progress for state in engine.states if state.phase is Phase.LOADING]
+        ready = await engine.until(EnginePhase.READY)
+        loading = [state.progress for state in engine.states if state.phase is EnginePhase.LOADING]
         assert loading == sorted(loading)
         assert loading[-1] == 1.0
         assert ready.request_tokens_max == 1024
@@ -65,10 +65,10 @@ async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> 
         for heard in broken:
             await over(heard)
             assert heard.what[-1] == "lost, killed"
-        why = (await engine.until(Phase.RESTARTING)).why
+        why = (await engine.until(EnginePhase.RESTARTING)).why
         assert why == "the engine was killed (by the kernel, if memory was short)"
 
-        await engine.until(Phase.READY, times=2)
+        await engine.until(EnginePhase.READY, times=2)
         assert engine.supervisor.pid != pid
         continued = Heard()
         engine.supervisor.start(ask(4, CAPITAL, 40, paris.tokens[:4]), continued)
@@ -77,13 +77,13 @@ async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: Load) -> 
         assert continued.tokens == paris.tokens[4:]
 
 
-async def test_a_spoilt_model_file_is_told_in_a_sentence(load: Load, tmp_path: Path) -> None:
+async def test_a_spoilt_model_file_is_told_in_a_sentence(load: LoadModel, tmp_path: Path) -> None:
     """From the library's log, through the pipe, to the state that people see."""
     path = tmp_path / "model.gguf"
     path.write_bytes(b"<!DOCTYPE html><title>404</title>")
     engine = Engine(WORKER, msgspec.structs.replace(load, path=str(path)))
     async with engine.running():
-        state = await engine.until(Phase.MISSING)
+        state = await engine.until(EnginePhase.MISSING)
 
     assert state.why == (
         f"{path}: llama.cpp could not load it (invalid magic characters: '<!DO', expected 'GGUF')"
@@ -91,7 +91,7 @@ async def test_a_spoilt_model_file_is_told_in_a_sentence(load: Load, tmp_path: P
 
 
 async def test_each_compute_thread_keeps_to_its_core_and_the_cache_to_none(
-    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: LoadModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two on one core would wait for each other's time slices, whenever another process is busy."""
     for name in [name for name in os.environ if name.startswith(("OMP_", "GOMP_"))]:
@@ -99,7 +99,7 @@ async def test_each_compute_thread_keeps_to_its_core_and_the_cache_to_none(
     cache = PrefixCache(str(tmp_path / "cache"), 2**20, 2**20)
     engine = Engine(WORKER, msgspec.structs.replace(load, threads=2, prefix=cache))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         masks = await asyncio.to_thread(masks_of_threads, engine.supervisor.pid)
 
     order = await asyncio.to_thread(placement_order)

@@ -10,15 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from inglenook.common.errors import StartupError
 from inglenook.engine import measure
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.measure import WORKER, Gauge
-from inglenook.engine.trial import Setting, Speed, Trial, Unusable, Workload
-from inglenook.errors import StartupError
+from inglenook.engine.trial import Speed, Trial, TrialSetting, Unusable, Workload
 from tests.engine.worker.toy import write_toy_model
 from tests.parts.gguf_files import small_model
 
-TRIAL = Trial(Setting(1), Workload(64, 1, 4))
+TRIAL = Trial(TrialSetting(1), Workload(64, 1, 4))
 
 #: A child that loads well, and then does what its argument says whenever it is asked for something.
 CHILD = """
@@ -61,7 +61,7 @@ def test_the_real_child_measures_and_goes(toy_path: Path) -> None:
         assert gauge.load() == 1
         first = gauge.measure(TRIAL)
         loaded = len(heard)
-        second = gauge.measure(Trial(Setting(1, kv_type="q8_0"), Workload(64, 1, 4)))
+        second = gauge.measure(Trial(TrialSetting(1, kv_type="q8_0"), Workload(64, 1, 4)))
 
     assert isinstance(first, Speed)
     assert isinstance(second, Speed)
@@ -108,7 +108,7 @@ def test_a_setting_the_library_refuses_does_not_end_the_child(tmp_path: Path) ->
     path = tmp_path / "small.gguf"
     path.write_bytes(small_model())
     with Gauge(path) as gauge:
-        refused = gauge.measure(Trial(Setting(1, kv_type="q8_0"), Workload(64, 1, 4)))
+        refused = gauge.measure(Trial(TrialSetting(1, kv_type="q8_0"), Workload(64, 1, 4)))
         assert isinstance(gauge.measure(TRIAL), Speed)
 
     assert isinstance(refused, Unusable)

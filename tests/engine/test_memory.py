@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from inglenook.engine.orders import ChatMessage, Load, Phase
+from inglenook.engine.messages import ChatMessage, EnginePhase, LoadModel
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.footprint import Running, footprint
 from inglenook.models.inspect import inspect_model
@@ -68,9 +68,9 @@ async def _measure(path: Path, prompt_tokens: int = CELLS * 9 // 10) -> tuple[in
     """What the preflight says, and the most that the engine's process ever had in memory."""
     info = await asyncio.to_thread(inspect_model, path)
     said = footprint(info, Running(ANSWERS), CELLS).total_bytes
-    engine = Engine(WORKER, Load(str(path), info.chat_template, CELLS, "f16", ANSWERS, 1, 0.2))
+    engine = Engine(WORKER, LoadModel(str(path), info.chat_template, CELLS, "f16", ANSWERS, 1, 0.2))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         first = await _ask(engine, 1, 50)
         await _ask(engine, 2, prompt_tokens * 50 // first)
         pid = engine.supervisor.pid

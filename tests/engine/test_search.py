@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from inglenook.engine.search import MARGIN, Search, fewer_threads, score, workloads
-from inglenook.engine.trial import Setting, Speed, Trial, Workload
+from inglenook.engine.trial import Speed, Trial, TrialSetting, Workload
 
 #: How fast a made-up board is; None if the setting crashes there.
 Board = Callable[[Trial], Speed | None]
@@ -43,7 +43,7 @@ def test_the_best_number_of_threads_is_found(best: int) -> None:
     """All cores, one fewer, where memory is the bound, or one a real core."""
     found, _ = search(8, by_threads(best))
 
-    assert found.best == Setting(threads=best)
+    assert found.best == TrialSetting(threads=best)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_what_can_only_get_worse_is_not_tried() -> None:
 @pytest.mark.parametrize(
     ("better", "expected"),
     [
-        (Setting(4, flash_attention="off"), Setting(4, flash_attention="off")),
-        (Setting(4, ubatch_tokens=128), Setting(4, ubatch_tokens=128)),
-        (Setting(4, ubatch_tokens=64), Setting(4, ubatch_tokens=64)),
+        (TrialSetting(4, flash_attention="off"), TrialSetting(4, flash_attention="off")),
+        (TrialSetting(4, ubatch_tokens=128), TrialSetting(4, ubatch_tokens=128)),
+        (TrialSetting(4, ubatch_tokens=64), TrialSetting(4, ubatch_tokens=64)),
     ],
 )
-def test_every_question_can_be_won(better: Setting, expected: Setting) -> None:
+def test_every_question_can_be_won(better: TrialSetting, expected: TrialSetting) -> None:
     """And the winner holds against the default."""
     found, _ = search(4, lambda trial: speed(1200 if trial.setting == better else 1000))
 
@@ -89,7 +89,7 @@ def test_winners_of_different_questions_are_put_together() -> None:
 
     found, _ = search(4, board)
 
-    assert found.best == Setting(3, 128)
+    assert found.best == TrialSetting(3, 128)
 
 
 def test_three_percent_are_no_win() -> None:
@@ -151,7 +151,7 @@ def test_what_crashes_is_left_out_and_told() -> None:
     failed = [result.trial.setting for result in found.results if result.speed is None]
 
     assert found.best == found.default
-    assert failed == [Setting(4, flash_attention="off")]
+    assert failed == [TrialSetting(4, flash_attention="off")]
     assert any(result.trial.setting.ubatch_tokens == 256 for result in found.results)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.orders import Ended, Finish, Output, Prepared, Refusal, Refused, Started
+from inglenook.engine.messages import (
+    Finish,
+    JobEnded,
+    JobRefused,
+    JobStarted,
+    Output,
+    PrefillDone,
+    Refusal,
+)
 from inglenook.engine.sinks import Sinks
 from tests.engine.watched import Heard
 
@@ -20,7 +28,7 @@ class Failing(Heard):
     def _fail(self, *_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError
 
-    def prepared(self, event: Prepared) -> None:
+    def prepared(self, event: PrefillDone) -> None:
         self._over("prepared")
 
 
@@ -42,8 +50,8 @@ class Engine:
         self.sinks.write(2, self.well)
 
 
-def ended(job: int) -> Ended:
-    return Ended(job, Finish.STOP, "", 1, 0, 0.1, 0.1)
+def ended(job: int) -> JobEnded:
+    return JobEnded(job, Finish.STOP, "", 1, 0, 0.1, 0.1)
 
 
 def test_one_that_fails_at_text_is_cancelled_and_told() -> None:
@@ -55,7 +63,7 @@ def test_one_that_fails_at_text_is_cancelled_and_told() -> None:
     assert engine.cancelled == [1]
     assert engine.failing.what == ["broken"]
     assert engine.well.text == "word word "
-    engine.sinks.heard(Started(1, 10))
+    engine.sinks.heard(JobStarted(1, 10))
     engine.sinks.heard(ended(1))
     engine.sinks.heard(ended(2))
     assert engine.well.what == ["ended: stop"]
@@ -65,7 +73,7 @@ def test_one_that_fails_at_text_is_cancelled_and_told() -> None:
 def test_one_that_fails_at_its_begin_is_cancelled_too() -> None:
     """Before it has any text."""
     engine = Engine("started")
-    engine.sinks.heard(Started(1, 10))
+    engine.sinks.heard(JobStarted(1, 10))
 
     assert (engine.cancelled, engine.failing.what) == ([1], ["broken"])
 
@@ -74,11 +82,13 @@ def test_one_that_fails_at_its_begin_is_cancelled_too() -> None:
     ("call", "event"),
     [
         ("ended", ended(1)),
-        ("refused", Refused(1, Refusal.TEMPLATE, detail="no")),
-        ("prepared", Prepared(1, 10, 10)),
+        ("refused", JobRefused(1, Refusal.TEMPLATE, detail="no")),
+        ("prepared", PrefillDone(1, 10, 10)),
     ],
 )
-def test_one_that_fails_at_its_end_is_over(call: str, event: Ended | Refused | Prepared) -> None:
+def test_one_that_fails_at_its_end_is_over(
+    call: str, event: JobEnded | JobRefused | PrefillDone
+) -> None:
     """The engine has nothing left to end; what it says of that job after is nonsense."""
     engine = Engine(call)
     engine.sinks.heard(event)

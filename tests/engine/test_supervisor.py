@@ -14,11 +14,11 @@ import psutil
 import pytest
 from msgspec import structs
 
+from inglenook.common.errors import EngineError
 from inglenook.engine import child
-from inglenook.engine.orders import PIPE_VERSION, EngineState, Load, Phase
-from inglenook.engine.patience import Patience
-from inglenook.engine.troubles import NotNow
-from inglenook.errors import EngineError
+from inglenook.engine.failures import ModelWontFitNow
+from inglenook.engine.messages import PIPE_VERSION, EnginePhase, EngineState, LoadModel
+from inglenook.engine.timeouts import Timeouts
 from tests.engine.watched import (
     DEADLINE_S,
     LOAD,
@@ -41,16 +41,16 @@ async def test_a_good_engine_loads_and_answers(script: Path) -> None:
     """Each phase is told once it is so, with how far loading has come."""
     engine = Engine(fake(script, []))
     async with engine.running():
-        ready = await engine.until(Phase.READY)
+        ready = await engine.until(EnginePhase.READY)
         heard = await engine.ask(1, "one two three")
 
     assert [(state.phase, state.progress) for state in engine.states] == [
-        (Phase.LOADING, 0.0),
-        (Phase.LOADING, 0.5),
-        (Phase.READY, 0.0),
-        (Phase.STOPPED, 0.0),
+        (EnginePhase.LOADING, 0.0),
+        (EnginePhase.LOADING, 0.5),
+        (EnginePhase.READY, 0.0),
+        (EnginePhase.STOPPED, 0.0),
     ]
-    assert ready == EngineState(Phase.READY, "model", request_tokens_max=4096, threads=2)
+    assert ready == EngineState(EnginePhase.READY, "model", request_tokens_max=4096, threads=2)
     assert heard.what == ["started", "ended: stop"]
     assert (heard.text, heard.tokens) == ("one two three ", [0, 1, 2])
     assert engine.slept_s == []
@@ -60,7 +60,7 @@ async def test_many_jobs_at_once_each_hear_their_own(script: Path) -> None:
     """Refused, cancelled and answered side by side."""
     engine = Engine(fake(script, []))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         sinks = {job: Heard() for job in range(4)}
         for job, text in enumerate(["wait", "refuse", "hello", "wait"]):
             engine.supervisor.start(start(job, text), sinks[job])
@@ -102,18 +102,18 @@ async def test_an_engine_that_fails_in_a_job_is_replaced(
 ) -> None:
     """The job hears it, people read why, the next job works; and nothing is left of the first."""
     # Nobody waits for it to go: with so much patience for that, the next would come too late.
-    patient = Patience(close_s=2 * DEADLINE_S)
+    patient = Timeouts(close_s=2 * DEADLINE_S)
     hasty = replace(patient, step_s=1.0)
     engine = Engine(fake(script, [how]), patience=hasty if how == "hangs in a step" else patient)
     before = open_files()
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         first = engine.supervisor.pid
         lost = await engine.ask(1)
         # A busy machine may keep a good engine waiting for a second.
         engine.supervisor._patience = patient
-        state = await engine.until(Phase.RESTARTING)
-        await engine.until(Phase.READY, times=2)
+        state = await engine.until(EnginePhase.RESTARTING)
+        await engine.until(EnginePhase.READY, times=2)
         heard = await engine.ask(2)
         assert first is not None
         assert not psutil.pid_exists(first)
@@ -145,12 +145,12 @@ async def test_an_engine_that_never_gets_ready_is_replaced(
 ) -> None:
     """The next one is given the same model."""
     # Even a fake engine takes a while to say hello on a busy machine, so only one tries to.
-    patience = Patience(hello_s=0.5) if how == "silent at hello" else Patience(load_s=0.4)
+    patience = Timeouts(hello_s=0.5) if how == "silent at hello" else Timeouts(load_s=0.4)
     engine = Engine(fake(script, [how]), patience=patience)
     async with engine.running():
-        state = await engine.until(Phase.RESTARTING)
+        state = await engine.until(EnginePhase.RESTARTING)
     assert state.why == why
-    assert Phase.READY not in engine.phases[: engine.phases.index(Phase.RESTARTING)]
+    assert EnginePhase.READY not in engine.phases[: engine.phases.index(EnginePhase.RESTARTING)]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ async def test_an_idle_engine_that_goes_is_replaced_too(
         monkeypatch.setattr(child, "_EXIT_S", 0.05)
     engine = Engine(fake(script, [how]))
     async with engine.running():
-        state = await engine.until(Phase.RESTARTING)
-        await engine.until(Phase.READY, times=2)
+        state = await engine.until(EnginePhase.RESTARTING)
+        await engine.until(EnginePhase.READY, times=2)
         assert (await engine.ask(1)).what == ["started", "ended: stop"]
     assert state.why == why
 
@@ -179,10 +179,10 @@ async def test_deaths_in_a_row_are_followed_by_longer_and_longer_waits(script: P
     """And each is said to people, with how long it takes."""
     engine = Engine(fake(script, ["exits 3"] * 4))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
     assert engine.slept_s == pytest.approx([0.2, 0.4, 0.8, 1.6])
-    told = [state.retry_in_s for state in engine.states if state.phase is Phase.RESTARTING]
+    told = [state.retry_in_s for state in engine.states if state.phase is EnginePhase.RESTARTING]
     assert told == engine.slept_s
 
 
@@ -190,7 +190,7 @@ async def test_its_last_words_reach_the_log(script: Path, caplog: pytest.LogCapt
     """With how it ended and when it starts again."""
     engine = Engine(fake(script, ["exits 3"]))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert warnings == [
@@ -203,9 +203,9 @@ async def test_a_silence_is_counted_from_the_question_that_broke_the_idleness(
     script: Path,
 ) -> None:
     """An idle engine may be silent for ever; one that was asked something may not."""
-    engine = Engine(fake(script, ["hangs in a step"]), patience=Patience(step_s=0.2))
+    engine = Engine(fake(script, ["hangs in a step"]), patience=Timeouts(step_s=0.2))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         began = asyncio.get_running_loop().time()
         lost = await engine.ask(1)
         waited_s = asyncio.get_running_loop().time() - began
@@ -216,15 +216,15 @@ async def test_a_silence_is_counted_from_the_question_that_broke_the_idleness(
 
 async def test_an_engine_that_reads_no_orders_is_silent(script: Path) -> None:
     """It was well while it idled; it answers nothing."""
-    engine = Engine(fake(script, ["reads nothing"]), patience=Patience(step_s=0.2))
+    engine = Engine(fake(script, ["reads nothing"]), patience=Timeouts(step_s=0.2))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         lost = Heard()
         for job in range(40):
             sink = lost if job == 0 else Heard()
             engine.supervisor.start(start(job, "x" * 100_000), sink)
         await over(lost)
-        state = await engine.until(Phase.RESTARTING)
+        state = await engine.until(EnginePhase.RESTARTING)
 
     assert lost.what == ["lost"]
     assert state.why == "the engine was silent for 0.2 s and was killed"
@@ -239,7 +239,7 @@ async def test_an_idle_engine_may_be_silent(script: Path) -> None:
         return None if silence is None else silence.when()
 
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         for job in (1, 2):
             assert (await engine.ask(job)).what == ["started", "ended: stop"]
             await until(lambda: engine.supervisor._silence is not None and deadline() is None)
@@ -254,16 +254,16 @@ async def test_text_for_a_job_that_has_gone_is_passed_over(script: Path) -> None
     """A step is computed for several; one of them may just have been given up."""
     engine = Engine(fake(script, ["writes in an unknown job"]))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         assert (await engine.ask(1)).text == "hello "
-    assert Phase.RESTARTING not in engine.phases
+    assert EnginePhase.RESTARTING not in engine.phases
 
 
 async def test_an_engine_that_writes_ten_megabytes_to_its_log_answers(script: Path) -> None:
     """It does not block on it, and neither does the daemon."""
     engine = Engine(fake(script, ["writes a lot"]))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         assert (await engine.ask(1)).text == "hello "
 
 
@@ -273,7 +273,7 @@ async def test_a_job_may_be_given_from_within_a_callback(script: Path) -> None:
     first, second = Heard(), Heard()
 
     def give(state: EngineState) -> None:
-        if state.phase is Phase.READY:
+        if state.phase is EnginePhase.READY:
             engine.supervisor.start(start(1), first)
 
     class GivesAnother(Heard):
@@ -292,21 +292,26 @@ async def test_a_job_may_be_given_from_within_a_callback(script: Path) -> None:
 async def test_an_engine_is_given_no_job_when_it_is_not_ready(script: Path) -> None:
     """Before, and from the moment its death is known: at each state that is told."""
     engine = Engine(fake(script, ["aborts in a job", "load failed"]))
-    refused: dict[Phase, list[str]] = {}
+    refused: dict[EnginePhase, list[str]] = {}
 
     def give(state: EngineState) -> None:
-        if state.phase is not Phase.READY:
+        if state.phase is not EnginePhase.READY:
             with pytest.raises(EngineError) as raised:
                 engine.supervisor.start(start(5), Heard())
             refused.setdefault(state.phase, []).append(str(raised.value))
 
     engine.on_change = give
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         await engine.ask(1)
-        await engine.until(Phase.READY, times=2)
+        await engine.until(EnginePhase.READY, times=2)
 
-    assert set(refused) == {Phase.LOADING, Phase.RESTARTING, Phase.MISSING, Phase.STOPPED}
+    assert set(refused) == {
+        EnginePhase.LOADING,
+        EnginePhase.RESTARTING,
+        EnginePhase.MISSING,
+        EnginePhase.STOPPED,
+    }
     assert {why for whys in refused.values() for why in whys} == {"the engine is not ready"}
 
 
@@ -316,11 +321,11 @@ async def test_a_model_the_engine_cannot_load_is_missing_until_it_can(
     """Tried again, less and less often, and logged once: its owner may be copying it right now."""
     engine = Engine(fake(script, ["load failed"] * 7))
     async with engine.running():
-        state = await engine.until(Phase.MISSING)
-        await engine.until(Phase.READY)
+        state = await engine.until(EnginePhase.MISSING)
+        await engine.until(EnginePhase.READY)
 
     why = "/models/model.gguf: not enough memory"
-    assert state == EngineState(Phase.MISSING, "model", why, retry_in_s=1.0)
+    assert state == EngineState(EnginePhase.MISSING, "model", why, retry_in_s=1.0)
     assert engine.slept_s == pytest.approx([1.0, 1.0, 1.0, 1.6, 3.2, 6.4, 12.8])
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert errors == ["no model: /models/model.gguf: not enough memory"]
@@ -333,11 +338,11 @@ async def test_without_a_model_nothing_is_started_until_there_is_one(
     engine = Engine(fake(script, []))
     engine.missing = "model.path: /models/none.gguf does not exist"
     async with engine.running():
-        state = await engine.until(Phase.MISSING)
+        state = await engine.until(EnginePhase.MISSING)
         assert engine.supervisor.pid is None
         await until(lambda: len(engine.slept_s) >= 20)
         engine.missing = None
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         first_s = engine.slept_s[:20]
         engine.missing = "gone again"
         assert engine.supervisor.pid is not None
@@ -345,7 +350,7 @@ async def test_without_a_model_nothing_is_started_until_there_is_one(
         await until(lambda: len(engine.slept_s) >= 30)
 
     why = "model.path: /models/none.gguf does not exist"
-    assert state == EngineState(Phase.MISSING, "", why, retry_in_s=1.0)
+    assert state == EngineState(EnginePhase.MISSING, "", why, retry_in_s=1.0)
     assert first_s == [1.0] * 15 + [5.0] * 5
     # A model that was there meanwhile is looked for as often again, after the first new start.
     assert engine.slept_s[-5:] == [1.0] * 5
@@ -367,22 +372,22 @@ async def test_unloading_ends_the_engine_and_loading_starts_another(
     caplog.set_level(logging.INFO)
     engine = Engine(fake(script, []))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         job = Heard()
         engine.supervisor.start(start(1, "wait"), job)
         engine.supervisor.unload()
         engine.supervisor.unload()
-        state = await engine.until(Phase.UNLOADED)
+        state = await engine.until(EnginePhase.UNLOADED)
         with pytest.raises(EngineError):
             engine.supervisor.start(start(2), Heard())
         await until(lambda: "model model unloaded" in caplog.messages)
         assert engine.supervisor.pid is None
         engine.supervisor.load()
-        await engine.until(Phase.READY, times=2)
+        await engine.until(EnginePhase.READY, times=2)
         assert (await engine.ask(3)).what == ["started", "ended: stop"]
 
     assert job.what[-1] == "unloaded"
-    assert state == EngineState(Phase.UNLOADED, "model")
+    assert state == EngineState(EnginePhase.UNLOADED, "model")
     assert " ".join(engine.phases) == "loading ready unloaded loading ready stopped"
     assert engine.slept_s == []
 
@@ -390,10 +395,10 @@ async def test_unloading_ends_the_engine_and_loading_starts_another(
 async def test_jobs_hear_of_the_unloading_before_the_engine_is_buried(script: Path) -> None:
     """One that does not go by itself is killed in the end; nobody waits for that."""
     engine = Engine(
-        fake(script, ["ignores its closed pipe"]), patience=Patience(close_s=2 * DEADLINE_S)
+        fake(script, ["ignores its closed pipe"]), patience=Timeouts(close_s=2 * DEADLINE_S)
     )
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         job = Heard()
         engine.supervisor.start(start(1), job)
         engine.supervisor.unload()
@@ -406,36 +411,36 @@ async def test_jobs_hear_of_the_unloading_before_the_engine_is_buried(script: Pa
 @pytest.mark.parametrize(
     ("how", "when"),
     [
-        ("hangs in load", EngineState(Phase.LOADING, "model", progress=0.5)),
-        ("exits 3", EngineState(Phase.RESTARTING, "model", _EXITS_3, retry_in_s=0.2)),
-        ("load failed", EngineState(Phase.MISSING, "model", _NO_MEMORY, retry_in_s=1.0)),
+        ("hangs in load", EngineState(EnginePhase.LOADING, "model", progress=0.5)),
+        ("exits 3", EngineState(EnginePhase.RESTARTING, "model", _EXITS_3, retry_in_s=0.2)),
+        ("load failed", EngineState(EnginePhase.MISSING, "model", _NO_MEMORY, retry_in_s=1.0)),
     ],
 )
 async def test_an_engine_can_be_unloaded_at_any_time(
     script: Path, how: str, when: EngineState
 ) -> None:
     """While it loads, and while one is waited for."""
-    engine = Engine(fake(script, [how]), patience=Patience(close_s=0.2))
+    engine = Engine(fake(script, [how]), patience=Timeouts(close_s=0.2))
     engine.supervisor._sleep = _for_ever
     async with engine.running():
         await until(lambda: when in engine.states)
         engine.supervisor.unload()
-        await engine.until(Phase.UNLOADED)
+        await engine.until(EnginePhase.UNLOADED)
         engine.supervisor.load()
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
 
 async def test_unloading_and_loading_at_once_loses_no_job(script: Path) -> None:
     """Whoever changes their mind gets a new engine, and the jobs hear of it."""
     engine = Engine(fake(script, []))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         job = Heard()
         engine.supervisor.start(start(1, "wait"), job)
         engine.supervisor.unload()
         engine.supervisor.load()
         await over(job)
-        await engine.until(Phase.READY, times=2)
+        await engine.until(EnginePhase.READY, times=2)
 
     assert job.what[-1] == "unloaded"
 
@@ -445,31 +450,31 @@ async def test_what_is_called_off_at_once_starts_no_engine(script: Path) -> None
     engine = Engine(fake(script, []))
     engine.supervisor.unload()
     async with engine.running():
-        await engine.until(Phase.UNLOADED)
+        await engine.until(EnginePhase.UNLOADED)
         engine.supervisor.load()
         engine.supervisor.unload()
         # More turns of the loop than it takes to begin loading.
         for _ in range(20):
             await asyncio.sleep(0)
-    assert engine.phases == [Phase.UNLOADED, Phase.STOPPED]
+    assert engine.phases == [EnginePhase.UNLOADED, EnginePhase.STOPPED]
 
 
 async def test_it_may_be_said_again_and_otherwise_while_the_engine_is_being_buried(
     script: Path,
 ) -> None:
     """Whatever was said last counts."""
-    engine = Engine(fake(script, ["ignores its closed pipe"]), patience=Patience(close_s=0.2))
+    engine = Engine(fake(script, ["ignores its closed pipe"]), patience=Timeouts(close_s=0.2))
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         engine.supervisor.unload()
-        await engine.until(Phase.UNLOADED)
+        await engine.until(EnginePhase.UNLOADED)
         engine.supervisor.unload()
         engine.supervisor.load()
         engine.supervisor.unload()
         await until(lambda: engine.supervisor._life is None)
-        assert engine.phases[-1] is Phase.UNLOADED
+        assert engine.phases[-1] is EnginePhase.UNLOADED
         engine.supervisor.load()
-        await engine.until(Phase.READY, times=2)
+        await engine.until(EnginePhase.READY, times=2)
 
 
 async def test_an_engine_that_was_unloaded_before_it_ran_waits_to_be_loaded(script: Path) -> None:
@@ -477,10 +482,10 @@ async def test_an_engine_that_was_unloaded_before_it_ran_waits_to_be_loaded(scri
     engine = Engine(fake(script, []))
     engine.supervisor.unload()
     async with engine.running():
-        await engine.until(Phase.UNLOADED)
+        await engine.until(EnginePhase.UNLOADED)
         engine.supervisor.load()
-        await engine.until(Phase.READY)
-    assert engine.phases[0] is Phase.UNLOADED
+        await engine.until(EnginePhase.READY)
+    assert engine.phases[0] is EnginePhase.UNLOADED
 
 
 async def test_a_model_that_has_no_room_yet_waits_for_it(
@@ -490,18 +495,18 @@ async def test_a_model_that_has_no_room_yet_waits_for_it(
     engine = Engine(fake(script, []))
     looks = 0
 
-    async def prepare() -> tuple[str, Load]:
+    async def prepare() -> tuple[str, LoadModel]:
         nonlocal looks
         looks += 1
         if looks < 4:
-            raise NotNow(f"{looks} MiB are free")
+            raise ModelWontFitNow(f"{looks} MiB are free")
         return "model", engine.load
 
     engine.supervisor._prepare = prepare
     async with engine.running():
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
-    waiting = [state for state in engine.states if state.phase is Phase.UNLOADED]
+    waiting = [state for state in engine.states if state.phase is EnginePhase.UNLOADED]
     assert [state.why for state in waiting] == [f"{n} MiB are free" for n in (1, 2, 3)]
     assert set(engine.slept_s) == {5.0}
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
@@ -515,26 +520,26 @@ async def test_a_program_that_cannot_be_started_is_tried_again(script: Path) -> 
     engine.supervisor._worker = ("/nowhere/python",)
 
     def mend(state: EngineState) -> None:
-        if state.phase is Phase.RESTARTING:
+        if state.phase is EnginePhase.RESTARTING:
             engine.supervisor._worker = worker
 
     engine.on_change = mend
     async with engine.running():
-        state = await engine.until(Phase.RESTARTING)
-        await engine.until(Phase.READY)
+        state = await engine.until(EnginePhase.RESTARTING)
+        await engine.until(EnginePhase.READY)
     assert state.why == "the engine could not be started: No such file or directory"
 
 
 def _loading(state: EngineState) -> bool:
-    return state.phase is Phase.LOADING and state.progress == 0
+    return state.phase is EnginePhase.LOADING and state.progress == 0
 
 
 def _half_loaded(state: EngineState) -> bool:
-    return state.phase is Phase.LOADING and state.progress == 0.5
+    return state.phase is EnginePhase.LOADING and state.progress == 0.5
 
 
 def _ready(state: EngineState) -> bool:
-    return state.phase is Phase.READY
+    return state.phase is EnginePhase.READY
 
 
 @pytest.mark.parametrize(
@@ -554,7 +559,7 @@ async def test_stopping_takes_no_longer_than_it_may(
 ) -> None:
     """At any point of an engine's life; afterwards there is no process, no file, no job."""
     before = open_files()
-    engine = Engine(fake(script, [how]), patience=Patience(close_s=0.2))
+    engine = Engine(fake(script, [how]), patience=Timeouts(close_s=0.2))
     reached = asyncio.Event()
     engine.on_change = lambda state: reached.set() if when(state) else None
     heard = Heard()
@@ -575,8 +580,8 @@ async def test_stopping_while_it_waits_to_start_again_is_immediate(script: Path)
     engine = Engine(fake(script, ["exits 3"]))
     engine.supervisor._sleep = _for_ever
     async with engine.running():
-        await engine.until(Phase.RESTARTING)
-    assert engine.phases == [Phase.LOADING, Phase.RESTARTING, Phase.STOPPED]
+        await engine.until(EnginePhase.RESTARTING)
+    assert engine.phases == [EnginePhase.LOADING, EnginePhase.RESTARTING, EnginePhase.STOPPED]
 
 
 async def _for_ever(_delay_s: float) -> None:
@@ -593,9 +598,9 @@ async def test_what_is_to_be_forgotten_is_told_now_or_to_the_next_engine(
         engine.supervisor.purge()
     async with engine.running():
         if ready:
-            await engine.until(Phase.READY)
+            await engine.until(EnginePhase.READY)
             engine.supervisor.purge()
-        state = await engine.until(Phase.RESTARTING)
+        state = await engine.until(EnginePhase.RESTARTING)
     assert state.why == "the engine ended with exit code 7"
 
 
@@ -619,7 +624,7 @@ async def test_a_look_at_the_model_that_does_not_end_is_overdue(
     looking = asyncio.Event()
     prepare = engine.supervisor._prepare
 
-    async def look() -> tuple[str, Load]:
+    async def look() -> tuple[str, LoadModel]:
         looking.set()
         await drive.wait()
         return await prepare()
@@ -629,15 +634,15 @@ async def test_a_look_at_the_model_that_does_not_end_is_overdue(
         await looking.wait()
         assert hangs(engine)
         drive.set()
-        await engine.until(Phase.RESTARTING)
+        await engine.until(EnginePhase.RESTARTING)
         drive.clear()
         looking.clear()
         async with asyncio.timeout(DEADLINE_S):
             await looking.wait()
-        assert engine.phases == [Phase.LOADING, Phase.RESTARTING]
+        assert engine.phases == [EnginePhase.LOADING, EnginePhase.RESTARTING]
         assert hangs(engine)
         drive.set()
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         assert not hangs(engine)
 
 
@@ -660,7 +665,7 @@ async def test_an_engine_that_cannot_be_buried_is_overdue(
             await dying.wait()
         assert hangs(engine)
         gone.set()
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
 
 async def test_whoever_waits_for_nothing_is_not_overdue(script: Path) -> None:
@@ -668,12 +673,12 @@ async def test_whoever_waits_for_nothing_is_not_overdue(script: Path) -> None:
     engine = Engine(fake(script, []))
     engine.missing = "it is gone"
     async with engine.running():
-        await engine.until(Phase.MISSING)
+        await engine.until(EnginePhase.MISSING)
         engine.missing = None
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
         assert not hangs(engine)
         engine.supervisor.unload()
-        await engine.until(Phase.UNLOADED)
+        await engine.until(EnginePhase.UNLOADED)
         await until(lambda: engine.supervisor.pid is None)
         await until(lambda: not hangs(engine))
 
@@ -693,11 +698,11 @@ async def test_a_model_at_which_engines_die_is_not_tried_for_ever(
         fake(script, ["aborts in load"] * 3), structs.replace(LOAD, path=str(model_file))
     )
     async with engine.running():
-        state = await engine.until(Phase.MISSING)
+        state = await engine.until(EnginePhase.MISSING)
         await until(lambda: len(engine.slept_s) >= 6)
-        tried = [state.phase for state in engine.states].count(Phase.RESTARTING)
+        tried = [state.phase for state in engine.states].count(EnginePhase.RESTARTING)
         await asyncio.to_thread(model_file.write_bytes, b"GGUF, a better one")
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
     assert str(model_file) in state.why
     assert "llama.cpp cannot load it and ends with it" in state.why
@@ -721,6 +726,6 @@ async def test_other_deaths_are_of_the_moment(
     engine = Engine(fake(script, deaths), structs.replace(LOAD, path=str(model_file)))
     async with engine.running():
         await until(lambda: len(engine.slept_s) >= len(deaths))
-        await engine.until(Phase.READY)
+        await engine.until(EnginePhase.READY)
 
-    assert Phase.MISSING not in engine.phases
+    assert EnginePhase.MISSING not in engine.phases

@@ -9,37 +9,37 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inglenook.engine.orders import (
+from inglenook.common.errors import StartupError
+from inglenook.engine.messages import (
     ChatMessage,
-    Ended,
+    EnginePhase,
     EngineState,
-    Load,
-    Phase,
-    Refused,
+    JobEnded,
+    JobRefused,
+    JobStarted,
+    LoadModel,
     Sampling,
-    Start,
-    Started,
+    StartJob,
 )
-from inglenook.engine.patience import Patience
 from inglenook.engine.supervisor import Supervisor
-from inglenook.errors import StartupError
+from inglenook.engine.timeouts import Timeouts
 
 WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
 
 #: The daemon's own.
-PATIENCE = Patience()
+PATIENCE = Timeouts()
 
 #: For things that take well below a second on an idle machine.
 DEADLINE_S = 20.0
 
-LOAD = Load("/models/model.gguf", "{{ x }}", 4096, "f16", 8, 2, 0.2)
+LOAD = LoadModel("/models/model.gguf", "{{ x }}", 4096, "f16", 8, 2, 0.2)
 
 _GREEDY = Sampling(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 64, 0)
 
 
-def start(job: int, text: str = "hello") -> Start:
+def start(job: int, text: str = "hello") -> StartJob:
     """A job for the fake engine."""
-    return Start(job, (ChatMessage("user", text),), _GREEDY, None, (), False)
+    return StartJob(job, (ChatMessage("user", text),), _GREEDY, None, (), False)
 
 
 def fake(script: Path, behaviours: Sequence[str]) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class Heard:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     prompt_tokens: int = 0
 
-    def started(self, event: Started) -> None:
+    def started(self, event: JobStarted) -> None:
         self.what.append("started")
         self.prompt_tokens = event.prompt_tokens
 
@@ -66,10 +66,10 @@ class Heard:
         self.text += text
         self.tokens += tokens
 
-    def ended(self, event: Ended) -> None:
+    def ended(self, event: JobEnded) -> None:
         self._over(f"ended: {event.finish}")
 
-    def refused(self, event: Refused) -> None:
+    def refused(self, event: JobRefused) -> None:
         self._over(f"refused: {event.detail}")
 
     def lost(self, *, killed: bool) -> None:
@@ -98,7 +98,7 @@ class Engine:
     """
 
     def __init__(
-        self, worker: Sequence[str], load: Load = LOAD, patience: Patience = PATIENCE
+        self, worker: Sequence[str], load: LoadModel = LOAD, patience: Timeouts = PATIENCE
     ) -> None:
         """Nothing starts until `running`."""
         self.load = load
@@ -116,12 +116,12 @@ class Engine:
         )
 
     @property
-    def phases(self) -> list[Phase]:
+    def phases(self) -> list[EnginePhase]:
         """What it went through, without repeating."""
         phases = [state.phase for state in self.states]
         return [phase for at, phase in enumerate(phases) if at == 0 or phases[at - 1] != phase]
 
-    async def until(self, phase: Phase, times: int = 1) -> EngineState:
+    async def until(self, phase: EnginePhase, times: int = 1) -> EngineState:
         """Wait until it has come into a phase that often; return the state it came with."""
         async with asyncio.timeout(DEADLINE_S):
             while self.phases.count(phase) < times:
@@ -145,10 +145,10 @@ class Engine:
                 yield
             finally:
                 task.cancel()
-        assert self.states[-1].phase is Phase.STOPPED
+        assert self.states[-1].phase is EnginePhase.STOPPED
         assert self.supervisor.pid is None
 
-    async def _prepare(self) -> tuple[str, Load]:
+    async def _prepare(self) -> tuple[str, LoadModel]:
         if self.missing is not None:
             raise StartupError(self.missing)
         return "model", self.load

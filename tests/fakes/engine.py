@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from inglenook.engine.orders import (
+from inglenook.common.errors import EngineError
+from inglenook.engine.messages import (
     Adjustment,
-    Ended,
+    EnginePhase,
     EngineState,
     Finish,
+    JobEnded,
+    JobRefused,
+    JobStarted,
     Limits,
-    Phase,
-    Prepare,
-    Prepared,
-    PrepareSink,
+    Prefill,
+    PrefillDone,
+    PrefillSink,
     Refusal,
-    Refused,
     Sink,
-    Start,
-    Started,
+    StartJob,
 )
 from inglenook.engine.thinking.forms import THINK
 from inglenook.engine.thinking.signs import Signs
 from inglenook.engine.thinking.tags import TagParser
-from inglenook.engine.worker.reader import Reader, Said
-from inglenook.errors import EngineError
+from inglenook.engine.worker.decode.output_reader import OutputReader, OutputText
 
 #: Bytes of one token each; None is a token that kills the engine.
 Script = Sequence[bytes | None]
@@ -39,7 +39,7 @@ PROMPT_TOKENS = 10
 class Writing:
     """One job under way; the token ids are places in its script."""
 
-    start: Start
+    start: StartJob
     sink: Sink
     script: Script
     produced: list[int] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Writing:
     def begin(self, *, thinking: bool, adjustments: tuple[Adjustment, ...] = ()) -> None:
         """Do what the real engine does first: tell all text that an engine before it has made."""
         self._reader = _reader(self.start, thinking=thinking)
-        self.sink.started(Started(self.start.job, PROMPT_TOKENS, adjustments))
+        self.sink.started(JobStarted(self.start.job, PROMPT_TOKENS, adjustments))
         if self.start.produced:
             self.produced = list(self.start.produced)
             said = [self._read(token) for token in self.produced]
@@ -78,16 +78,16 @@ class Writing:
     def _end(self, finish: Finish) -> bool:
         said, tokens = self._reader.finish(), len(self.produced)
         job = self.start.job
-        self.sink.ended(Ended(job, finish, said.answer, tokens, 0, 0.1, 0.1, said.thinking))
+        self.sink.ended(JobEnded(job, finish, said.answer, tokens, 0, 0.1, 0.1, said.thinking))
         return False
 
-    def _read(self, token: int) -> Said:
+    def _read(self, token: int) -> OutputText:
         return self._reader.push(token, self.script[token] or b"")
 
 
-def _reader(start: Start, *, thinking: bool) -> Reader:
+def _reader(start: StartJob, *, thinking: bool) -> OutputReader:
     signs = Signs((), ())
-    return Reader(TagParser(THINK, signs, "<think>" if thinking else ""), signs, start.stop)
+    return OutputReader(TagParser(THINK, signs, "<think>" if thinking else ""), signs, start.stop)
 
 
 class FakeEngine:
@@ -109,12 +109,12 @@ class FakeEngine:
     """
 
     def __init__(self, *, scripts: Mapping[str, Script] | None = None, model: str = "tiny") -> None:
-        self.state = EngineState(Phase.READY, model, request_tokens_max=1000)
+        self.state = EngineState(EnginePhase.READY, model, request_tokens_max=1000)
         self.running: dict[int, Writing] = {}
-        self.orders: list[Start] = []
-        self.prepares: list[Prepare] = []
+        self.orders: list[StartJob] = []
+        self.prepares: list[Prefill] = []
         self.cancels: list[int] = []
-        self.reading: dict[int, tuple[Prepare, PrepareSink]] = {}
+        self.reading: dict[int, tuple[Prefill, PrefillSink]] = {}
         self.limits = Limits()
         self.purges = 0
         self.on_change: Callable[[EngineState], None] = lambda _state: None
@@ -122,9 +122,9 @@ class FakeEngine:
         self.thinking = False
         self.adjustments: tuple[Adjustment, ...] = ()
 
-    def start(self, start: Start, sink: Sink) -> None:
+    def start(self, start: StartJob, sink: Sink) -> None:
         """See `Engine.start`."""
-        if self.state.phase is not Phase.READY:
+        if self.state.phase is not EnginePhase.READY:
             raise EngineError("not ready")
         self.orders.append(start)
         writing = Writing(start, sink, self.scripts.get(start.messages[-1].content, LETTERS))
@@ -137,9 +137,9 @@ class FakeEngine:
         if job in self.running:
             self.running[job].cancelled = True
 
-    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+    def prepare(self, prepare: Prefill, sink: PrefillSink) -> None:
         """See `Engine.prepare`; `have_read` ends it."""
-        if self.state.phase is not Phase.READY:
+        if self.state.phase is not EnginePhase.READY:
             raise EngineError("not ready")
         self.prepares.append(prepare)
         self.reading[prepare.job] = (prepare, sink)
@@ -147,12 +147,12 @@ class FakeEngine:
     def have_read(self, job: int, *, tokens: int = PROMPT_TOKENS) -> None:
         """Come to the end of what is read ahead, with so many tokens ready."""
         _prepare, sink = self.reading.pop(job)
-        sink.prepared(Prepared(job, PROMPT_TOKENS, tokens))
+        sink.prepared(PrefillDone(job, PROMPT_TOKENS, tokens))
 
     def refuse(self, job: int) -> None:
         """Find that what is read ahead cannot be a prompt."""
         _prepare, sink = self.reading.pop(job)
-        sink.refused(Refused(job, Refusal.TEMPLATE, detail="no such role"))
+        sink.refused(JobRefused(job, Refusal.TEMPLATE, detail="no such role"))
 
     def limit(self, limits: Limits) -> None:
         """See `Engine.limit`."""
@@ -176,7 +176,7 @@ class FakeEngine:
 
     def die(self, *, killed: bool = False, retry_in_s: float = 0.2) -> None:
         """Lose everything that runs."""
-        self.tell(Phase.RESTARTING, why="it died", retry_in_s=retry_in_s)
+        self.tell(EnginePhase.RESTARTING, why="it died", retry_in_s=retry_in_s)
         lost, self.running = self.running, {}
         unread, self.reading = self.reading, {}
         for writing in lost.values():
@@ -186,7 +186,7 @@ class FakeEngine:
 
     def unload(self) -> None:
         """End on purpose, under everything that runs."""
-        self.tell(Phase.UNLOADED)
+        self.tell(EnginePhase.UNLOADED)
         lost, self.running = self.running, {}
         unread, self.reading = self.reading, {}
         for writing in lost.values():
@@ -197,9 +197,9 @@ class FakeEngine:
     def come_back(self, model: str | None = None) -> None:
         """Be ready again, perhaps with another model."""
         self.state = replace(self.state, model=model or self.state.model)
-        self.tell(Phase.READY)
+        self.tell(EnginePhase.READY)
 
-    def tell(self, phase: Phase, *, why: str = "", retry_in_s: float = 0.0) -> None:
+    def tell(self, phase: EnginePhase, *, why: str = "", retry_in_s: float = 0.0) -> None:
         """Enter a phase."""
         self.state = replace(self.state, phase=phase, why=why, retry_in_s=retry_in_s)
         self.on_change(self.state)

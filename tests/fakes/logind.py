@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 
-from inglenook.power.login1 import Inhibitor, News, Refused
+from inglenook.power.login1 import Inhibitor, LogindRefused, LogindSignal
 
 
 class FakeLogind:
@@ -23,13 +23,13 @@ class FakeLogind:
     connected = True
 
     def __init__(self) -> None:
-        self.say: Callable[[News], None] = lambda _news: None
+        self.say: Callable[[LogindSignal], None] = lambda _news: None
         self.suspended = 0
         self.refuses = False
         self._ends: list[int] = []
 
     @contextlib.asynccontextmanager
-    async def open(self, heard: Callable[[News], None]) -> AsyncIterator[FakeLogind]:
+    async def open(self, heard: Callable[[LogindSignal], None]) -> AsyncIterator[FakeLogind]:
         """See `open_logind`."""
         self.say = heard
         yield self
@@ -52,7 +52,7 @@ class FakeLogind:
         """See `LogindBus.suspend`."""
         self.suspended += 1
         if self.refuses:
-            raise Refused("somebody keeps the board awake")
+            raise LogindRefused("somebody keeps the board awake")
 
     def close(self) -> None:
         """Close what is left of the locks."""

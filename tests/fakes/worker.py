@@ -18,26 +18,26 @@ from collections import deque
 from pathlib import Path
 
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.orders import (
+from inglenook.engine.messages import (
     PIPE_VERSION,
-    Cancel,
-    Ended,
+    CancelJob,
     Event,
     Finish,
-    Hello,
+    JobEnded,
+    JobRefused,
+    JobStarted,
     LoadFailed,
     Order,
     Output,
-    Prepare,
-    Prepared,
+    Prefill,
+    PrefillDone,
     Progress,
-    Purge,
+    PurgeCache,
     Ready,
     Refusal,
-    Refused,
-    Start,
-    Started,
-    Step,
+    StartJob,
+    StepDone,
+    WorkerHello,
     decode_order,
     encode,
 )
@@ -69,22 +69,22 @@ class Pipe:
 
 def begin(pipe: Pipe) -> None:
     """Say hello, load, be ready."""
-    pipe.send(Hello(PIPE_VERSION))
+    pipe.send(WorkerHello(PIPE_VERSION))
     pipe.order()
     pipe.send(Progress(0.5), Ready(4096, 4096, 2, 0.1))
 
 
-def answer(pipe: Pipe, start: Start) -> None:
+def answer(pipe: Pipe, start: StartJob) -> None:
     """Write one answer: the words of the last message."""
     text = start.messages[-1].content
     if text == "refuse":
-        pipe.send(Refused(start.job, Refusal.TEMPLATE, detail="as you wish"))
+        pipe.send(JobRefused(start.job, Refusal.TEMPLATE, detail="as you wish"))
         return
     words = text.split(" ")
-    pipe.send(Started(start.job, len(words)))
+    pipe.send(JobStarted(start.job, len(words)))
     for number, word in enumerate(words):
-        pipe.send(Step((Output(start.job, word + " ", (number,)),)))
-    pipe.send(Ended(start.job, Finish.STOP, "", len(words), 0, 0.1, 0.2))
+        pipe.send(StepDone((Output(start.job, word + " ", (number,)),)))
+    pipe.send(JobEnded(start.job, Finish.STOP, "", len(words), 0, 0.1, 0.2))
 
 
 def work(pipe: Pipe) -> None:
@@ -93,31 +93,31 @@ def work(pipe: Pipe) -> None:
     reading: set[int] = set()
     while True:
         order = pipe.order()
-        if isinstance(order, Start) and order.messages[-1].content == "wait":
-            pipe.send(Started(order.job, 1))
+        if isinstance(order, StartJob) and order.messages[-1].content == "wait":
+            pipe.send(JobStarted(order.job, 1))
             unfinished.add(order.job)
-        elif isinstance(order, Start):
+        elif isinstance(order, StartJob):
             answer(pipe, order)
-        elif isinstance(order, Prepare) and order.messages[-1].content == "wait":
+        elif isinstance(order, Prefill) and order.messages[-1].content == "wait":
             reading.add(order.job)
-        elif isinstance(order, Prepare) and order.messages[-1].content == "refuse":
-            pipe.send(Refused(order.job, Refusal.TEMPLATE, detail="as you wish"))
-        elif isinstance(order, Prepare):
-            pipe.send(Prepared(order.job, 1, 1))
-        elif isinstance(order, Cancel) and order.job in reading:
+        elif isinstance(order, Prefill) and order.messages[-1].content == "refuse":
+            pipe.send(JobRefused(order.job, Refusal.TEMPLATE, detail="as you wish"))
+        elif isinstance(order, Prefill):
+            pipe.send(PrefillDone(order.job, 1, 1))
+        elif isinstance(order, CancelJob) and order.job in reading:
             reading.remove(order.job)
-            pipe.send(Prepared(order.job, 1, 0))
-        elif isinstance(order, Cancel) and order.job in unfinished:
+            pipe.send(PrefillDone(order.job, 1, 0))
+        elif isinstance(order, CancelJob) and order.job in unfinished:
             unfinished.remove(order.job)
-            pipe.send(Ended(order.job, Finish.CANCELLED, "", 0, 0, 0.1, 0.0))
+            pipe.send(JobEnded(order.job, Finish.CANCELLED, "", 0, 0, 0.1, 0.0))
 
 
-def first_start(pipe: Pipe) -> Start:
+def first_start(pipe: Pipe) -> StartJob:
     """Be ready, and wait for a job; begin it."""
     begin(pipe)
     start = pipe.order()
-    assert isinstance(start, Start)
-    pipe.send(Started(start.job, 1), Step((Output(start.job, "half ", (1,)),)))
+    assert isinstance(start, StartJob)
+    pipe.send(JobStarted(start.job, 1), StepDone((Output(start.job, "half ", (1,)),)))
     return start
 
 
@@ -130,7 +130,7 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
         case "silent at hello":
             time.sleep(_LONG_S)
         case "wrong version":
-            pipe.send(Hello(PIPE_VERSION + 1))
+            pipe.send(WorkerHello(PIPE_VERSION + 1))
             time.sleep(_LONG_S)
         case "exits 3":
             sys.stderr.write("it was too much\n")
@@ -140,29 +140,29 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
             os.abort()
         case "exits 7 at a purge":
             begin(pipe)
-            while not isinstance(pipe.order(), Purge):
+            while not isinstance(pipe.order(), PurgeCache):
                 pass
             sys.exit(7)
         case "exits 0":
             begin(pipe)
         case "hangs in load":
-            pipe.send(Hello(PIPE_VERSION))
+            pipe.send(WorkerHello(PIPE_VERSION))
             pipe.order()
             pipe.send(Progress(0.5))
             time.sleep(_LONG_S)
         case "aborts in load":
-            pipe.send(Hello(PIPE_VERSION))
+            pipe.send(WorkerHello(PIPE_VERSION))
             pipe.order()
             pipe.send(Progress(0.5))
             sys.stderr.write("GGML_ASSERT(n_layer > 0) failed")
             sys.stderr.flush()
             os.abort()
         case "killed in load":
-            pipe.send(Hello(PIPE_VERSION))
+            pipe.send(WorkerHello(PIPE_VERSION))
             pipe.order()
             os.kill(os.getpid(), signal.SIGKILL)
         case "load failed":
-            pipe.send(Hello(PIPE_VERSION))
+            pipe.send(WorkerHello(PIPE_VERSION))
             pipe.order()
             pipe.send(LoadFailed("not enough memory"))
         case "aborts in a job":
@@ -190,16 +190,16 @@ def behave(how: str, pipe: Pipe) -> None:  # a list of misdeeds
             time.sleep(_LONG_S)
         case "no text in a job":
             start = first_start(pipe)
-            step = encode(Step((Output(start.job, "abc", ()),)))
+            step = encode(StepDone((Output(start.job, "abc", ()),)))
             pipe.sock.sendall(frame(step.replace(b"abc", b"\xff\xff\xff"), EVENT_BYTES_MAX))
             time.sleep(_LONG_S)
         case "ends an unknown job":
             start = first_start(pipe)
-            pipe.send(Ended(start.job + 1, Finish.STOP, "", 1, 0, 0.1, 0.1))
+            pipe.send(JobEnded(start.job + 1, Finish.STOP, "", 1, 0, 0.1, 0.1))
             time.sleep(_LONG_S)
         case "writes in an unknown job":
             begin(pipe)
-            pipe.send(Step((Output(77, "for nobody", (1,)),)))
+            pipe.send(StepDone((Output(77, "for nobody", (1,)),)))
             work(pipe)
         case "closes its pipe":
             begin(pipe)

@@ -15,14 +15,14 @@ from aiohttp import web
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
-from inglenook.auth.network import Link, OwnAddress
-from inglenook.gateway.app import make_app
-from inglenook.gateway.house import Addresses, House, Identity
+from inglenook.auth.network import AddressScope, OwnAddress
+from inglenook.gateway.context import Addresses, BoxIdentity, GatewayContext
+from inglenook.gateway.http.app import make_app
 from inglenook.gateway.listen import serve
 from inglenook.gateway.pairing import PairingDoor
-from inglenook.gateway.phones import Phones
-from inglenook.serving.desk import Desk
-from inglenook.serving.recorder import Recorder
+from inglenook.gateway.ws.connections import PhoneConnections
+from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import FakeEngine
 from tests.parts.box import Box
@@ -47,7 +47,7 @@ class Home:
 
     url: str
     engine: FakeEngine
-    desk: Desk
+    desk: Dispatcher
     device_id: str
     runner: web.AppRunner
     token: str
@@ -61,7 +61,7 @@ class Home:
 
 
 async def nowhere() -> Addresses:
-    return [OwnAddress(ip_interface("127.0.0.1/8"), Link.LOOPBACK)]
+    return [OwnAddress(ip_interface("127.0.0.1/8"), AddressScope.LOOPBACK)]
 
 
 async def nobody(name: str) -> int:
@@ -81,8 +81,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         )
     ]
     async with open_desk() as (desk, engine):
-        house = House(
-            identity=Identity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
+        house = GatewayContext(
+            identity=BoxIdentity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
             desk=desk,
             allowlist=allowlist,
             door=PairingDoor(allowlist, lambda: None),
@@ -102,7 +102,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         )
         door = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        runner = await serve(make_app(house, Phones(lambda: None), {}), [door], [], None)
+        runner = await serve(make_app(house, PhoneConnections(lambda: None), {}), [door], [], None)
         tokens = (token for _device, token in paired)
         try:
             yield Home(url, engine, desk, paired[0][0].device_id, runner, *tokens)
@@ -111,10 +111,12 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 
 
 @asynccontextmanager
-async def open_desk() -> AsyncIterator[tuple[Desk, FakeEngine]]:
+async def open_desk() -> AsyncIterator[tuple[Dispatcher, FakeEngine]]:
     """A desk at work with four places."""
     engine = FakeEngine()
-    desk = Desk(ServingSettings(), engine, Recorder(None), max_active=4, on_change=lambda: None)
+    desk = Dispatcher(
+        ServingSettings(), engine, Recorder(None), max_active=4, on_change=lambda: None
+    )
     engine.on_change = desk.engine_changed
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")

@@ -10,9 +10,9 @@ import socket
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from inglenook.engine.orders import Thinking
-from inglenook.errors import Code, Problem
-from inglenook.gateway import phone_socket
+from inglenook.common.errors import Code, Problem
+from inglenook.engine.messages import Thinking
+from inglenook.gateway.ws import phone_socket
 from inglenook.serving.limits import ServingLimits
 from tests.fakes.engine import PROMPT_TOKENS
 from tests.gateway.conftest import SOON_S, Home, eventually

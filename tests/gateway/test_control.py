@@ -11,14 +11,14 @@ from typing import cast
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
+from inglenook.gateway.context import GatewayContext
 from inglenook.gateway.control import (
     SOCKET_NAME,
     bind_control_socket,
     control_path,
     make_control_app,
 )
-from inglenook.gateway.house import House
 from tests.parts.box import Box
 from tests.parts.prefix_folder import fill
 
@@ -106,7 +106,7 @@ async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
     async def purge() -> int:
         raise PermissionError(13, "Permission denied", "/state/prefix/a.kv")
 
-    app = make_control_app(cast(House, None), purge)  # it has no part in this
+    app = make_control_app(cast(GatewayContext, None), purge)  # it has no part in this
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 
@@ -123,7 +123,7 @@ async def test_an_error_nobody_foresaw_is_an_answer_without_a_trace(
     async def purge() -> int:
         raise ZeroDivisionError("the secret of the house")
 
-    app = make_control_app(cast(House, None), purge)
+    app = make_control_app(cast(GatewayContext, None), purge)
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 

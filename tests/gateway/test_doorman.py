@@ -13,7 +13,7 @@ from aiohttp import web
 
 from inglenook.gateway import listen
 from inglenook.gateway.guard import guards
-from inglenook.gateway.listen import Doorman, raise_open_files_limit, serve
+from inglenook.gateway.listen import IdleConnectionReaper, raise_open_files_limit, serve
 from tests.gateway.conftest import SOON_S
 from tests.parts.box import Box
 from tests.parts.phone import chat, knocking
@@ -42,7 +42,7 @@ async def test_a_silent_connection_is_dropped_and_a_used_one_stays(
             writer.write(REQUEST)
             assert (await used.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
             # Only now, or a machine that is slow to answer would have the used one dropped as well.
-            sweeping = tasks.create_task(Doorman(runner).run())
+            sweeping = tasks.create_task(IdleConnectionReaper(runner).run())
             async with asyncio.timeout(SOON_S):
                 with contextlib.suppress(ConnectionResetError):
                     assert await silent.read() == b""

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from inglenook.gateway.guard import PUBLIC_PATHS, guards
-from inglenook.gateway.page_files import read_pages
+from inglenook.gateway.http.page_files import read_pages
 from tests.parts.box import Box
 from tests.parts.phone import knocking
 

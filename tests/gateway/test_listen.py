@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from inglenook.auth.certificates import ensure_certificate, server_ssl_context
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.gateway.listen import TLS_READ_BYTES, bind, serve
 from inglenook.gateway.settings import ListenSettings
 from tests.parts.box import free_port

@@ -12,7 +12,7 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 from inglenook.gateway.pairing import PairingDoor
 from tests.gateway.conftest import SOON_S
 from tests.parts.box import Box, Reply

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.governor.clocks import KEPT_NAME, Clocks, restore
+from inglenook.governor.clocks import KEPT_NAME, ClockCaps, restore
 from tests.parts.board import Board, pi_5, rk3588_mainline, virtual_machine
 
 CPUFREQ = "sys/devices/system/cpu/cpufreq"
@@ -30,8 +30,8 @@ def pi(tmp_path: Path) -> Board:
     return board
 
 
-def taken(board: Board, state_dir: Path) -> Clocks:
-    clocks = Clocks(board.root, state_dir)
+def taken(board: Board, state_dir: Path) -> ClockCaps:
+    clocks = ClockCaps(board.root, state_dir)
     clocks.take()
     return clocks
 
@@ -221,7 +221,7 @@ def test_a_board_without_such_clocks_offers_none(
 ) -> None:
     """No cpufreq, no number, not all of the cores, or a cap below half already."""
     make(tmp_path)
-    clocks = Clocks(tmp_path, tmp_path)
+    clocks = ClockCaps(tmp_path, tmp_path)
     clocks.take()
 
     assert clocks.shares == (1.0,)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from inglenook.governor import monitor as module
-from inglenook.governor.clocks import KEPT_NAME, Clocks
-from inglenook.governor.limits import Capacity, Decision, Level, Reason
-from inglenook.governor.monitor import Monitor, Pace, Work
+from inglenook.governor.clocks import KEPT_NAME, ClockCaps
+from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
+from inglenook.governor.monitor import BoxLoad, Monitor, Sampling
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import MemoryReadings, Readings, Zone
 from tests.parts.board import Board, pi_5, rk3588_mainline
@@ -47,10 +47,10 @@ class Watch:
         self._looked = asyncio.Event()
         self.monitor = Monitor(
             read,
-            lambda: Work(Capacity(4, 4), self.busy),
+            lambda: BoxLoad(Capacity(4, 4), self.busy),
             self._look,
             enabled=enabled,
-            pace=Pace(every_s, seconds(), self._sleep),
+            pace=Sampling(every_s, seconds(), self._sleep),
         )
 
     def _look(self, decision: Decision, readings: Readings) -> None:
@@ -77,7 +77,7 @@ class Watch:
                     return self.decision
 
     @asynccontextmanager
-    async def running(self, clocks: Clocks | None = None) -> AsyncIterator[None]:
+    async def running(self, clocks: ClockCaps | None = None) -> AsyncIterator[None]:
         """Look until the end of the block."""
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(self.monitor.run(clocks), name="governor")
@@ -157,7 +157,7 @@ async def test_one_line_is_written_for_each_turn_and_none_between(
         await watch.until(lambda decision: len(watch.looks) > seen + 100)
         dial.readings = at(45.0)
         watch.busy = True
-        await watch.until(lambda decision: decision.reason is Reason.NONE)
+        await watch.until(lambda decision: decision.reason is LimitReason.NONE)
 
     said = lines(caplog)
     assert len({decision.duty for decision, _readings in watch.looks}) > len(said)
@@ -207,7 +207,7 @@ async def test_a_reading_that_hangs_counts_as_hot_and_is_said_once(
         free.set()
         await watch.until(lambda decision: decision.level is Level.COOL)
 
-    assert (hot.reason, hot.duty < 1) == (Reason.THERMAL, True)
+    assert (hot.reason, hot.duty < 1) == (LimitReason.THERMAL, True)
     assert "The sensor cpu has stopped working" in hot.sentence
     texts = [text for _level, text in lines(caplog)]
     assert len([text for text in texts if "hangs in the kernel" in text]) == 1
@@ -260,7 +260,7 @@ async def test_switched_off_it_looks_and_limits_nothing() -> None:
     decision = watch.decision
     assert decision.level is Level.CRITICAL
     assert (decision.max_active, decision.threads, decision.duty) == (4, 4, 1.0)
-    assert (decision.reason, decision.admit, decision.unload) == (Reason.NONE, True, False)
+    assert (decision.reason, decision.admit, decision.unload) == (LimitReason.NONE, True, False)
 
 
 CAP = "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
@@ -279,7 +279,7 @@ async def test_heat_lowers_the_clock_and_the_end_gives_it_back(
     board = pi_5(tmp_path)
     watch = Watch(Probes(tmp_path, lambda: None, seconds()).read)
     watch.busy = True
-    async with watch.running(Clocks(tmp_path, tmp_path)):
+    async with watch.running(ClockCaps(tmp_path, tmp_path)):
         await watch.until(lambda decision: decision.level is Level.COOL)
         board.heat(79.5)
         await watch.until(capped(board, LEAST))
@@ -301,7 +301,7 @@ async def test_the_clock_is_left_alone_while_the_kernel_holds_it_down(tmp_path: 
     board.heat(80)
     watch = Watch(Probes(tmp_path, lambda: None, seconds()).read)
     watch.busy = True
-    clocks = Clocks(tmp_path, tmp_path)
+    clocks = ClockCaps(tmp_path, tmp_path)
     async with watch.running(clocks):
         await watch.until(lambda decision: decision.threads < 4)
         assert clocks.shares == (1.0,)
@@ -316,7 +316,7 @@ async def test_switched_off_it_only_gives_back_what_was_left(tmp_path: Path) -> 
     (tmp_path / KEPT_NAME).write_text('{"boot_id": "", "khz": {"policy0": 2400000}}')
     board.heat(79.5)
     watch = Watch(Probes(tmp_path, lambda: None, seconds()).read, enabled=False)
-    async with watch.running(Clocks(tmp_path, tmp_path)):
+    async with watch.running(ClockCaps(tmp_path, tmp_path)):
         await watch.until(capped(board, FREE))
         await watch.until(lambda _decision: len(watch.looks) > 30)
 
@@ -401,7 +401,7 @@ async def test_the_clock_is_given_back_though_a_probe_has_failed(
 
     watch = Watch(read)
     watch.busy = True
-    async with watch.running(Clocks(tmp_path, tmp_path)):
+    async with watch.running(ClockCaps(tmp_path, tmp_path)):
         board.heat(79.5)
         await watch.until(capped(board, LEAST))
         fails.append(ValueError())
@@ -411,7 +411,7 @@ async def test_the_clock_is_given_back_though_a_probe_has_failed(
     assert not (tmp_path / KEPT_NAME).exists()
 
 
-class Refusing(Clocks):
+class Refusing(ClockCaps):
     """Clocks of which one call fails.
 
     Attributes:
@@ -488,7 +488,7 @@ async def test_what_the_governor_is_handed_may_fail(
 
     monitor = watch.monitor
     if what == "clock":
-        monitor._pace = Pace(0.0, failing(monitor._pace.clock), watch._sleep)  # type: ignore[arg-type]
+        monitor._pace = Sampling(0.0, failing(monitor._pace.clock), watch._sleep)  # type: ignore[arg-type]
     else:
         setattr(monitor, f"_{what}", failing(getattr(monitor, f"_{what}")))
     async with watch.running():

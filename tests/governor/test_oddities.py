@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.governor.law import State, decide
-from inglenook.governor.limits import Capacity, Level, Reason
+from inglenook.governor.limits import Capacity, Level, LimitReason
+from inglenook.governor.policy import PolicyState, decide
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import FirmwareFlags
 from tests.parts.board import (
@@ -65,7 +65,7 @@ class Oddity:
     what: str
     temps_c: dict[str, float]
     level: Level = Level.COOL
-    reason: Reason = Reason.NONE
+    reason: LimitReason = LimitReason.NONE
     board: Callable[[Path], Board] = pi_5
     before: Callable[[Board], None] = lambda _board: None
     each: Doing = nothing
@@ -193,7 +193,13 @@ def battery(name: str, **files: str | int) -> Callable[[Board], None]:
 def dies(what: str, each: Doing, seconds: int) -> Oddity:
     """A sensor that was there is lost: the box works as if it were hot."""
     return Oddity(
-        what, {}, Level.HOT, Reason.THERMAL, each=each, seconds=seconds, faulty=("cpu-thermal",)
+        what,
+        {},
+        Level.HOT,
+        LimitReason.THERMAL,
+        each=each,
+        seconds=seconds,
+        faulty=("cpu-thermal",),
     )
 
 
@@ -246,7 +252,7 @@ ODDITIES = [
         "back under another number, hot for a while yet",
         WARM,
         Level.HOT,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         each=comes_back_elsewhere,
         seconds=13,
     ),
@@ -255,7 +261,7 @@ ODDITIES = [
         "40 °C more, and it stays",
         {"cpu-thermal": 85.0},
         Level.CRITICAL,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         each=says(85000),
         seconds=12,
     ),
@@ -281,7 +287,7 @@ ODDITIES = [
         "one zone at 84 °C",
         RK | {"bigcore0-thermal": 84.0},
         Level.HOT,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         board=rk3588_mainline,
         before=wrote("sys/class/thermal/thermal_zone1/temp", 84000),
         seconds=5,
@@ -290,7 +296,7 @@ ODDITIES = [
         "one zone of four dies",
         {name: 45.0 for name in RK if name != "package-thermal"},
         Level.HOT,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         board=rk3588_mainline,
         each=says(0),
         seconds=3,
@@ -300,7 +306,7 @@ ODDITIES = [
         "a kernel that begins at its first mark",
         {f"{name}-thermal": 74.0 for name in ("soc", "bigcore0", "bigcore1", "littlecore")},
         Level.HOT,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         board=rk3588_vendor,
         before=lambda board: board.heat(74),
         seconds=5,
@@ -316,7 +322,7 @@ ODDITIES = [
         "the clock held down by heat",
         HOT_RK,
         Level.CRITICAL,
-        Reason.THERMAL,
+        LimitReason.THERMAL,
         board=rk3588_mainline,
         each=throttled_at(84),
         seconds=8,
@@ -341,7 +347,7 @@ ODDITIES = [
         "the supply is weak",
         WARM,
         Level.COOL,
-        Reason.POWER,
+        LimitReason.POWER,
         before=wrote(THROTTLED, "0x50005"),
         also={"firmware": FirmwareFlags(undervoltage=True, throttled=True)},
     ),
@@ -382,7 +388,7 @@ ODDITIES = [
         "a full group",
         WARM,
         Level.COOL,
-        Reason.MEMORY,
+        LimitReason.MEMORY,
         before=grouped(group(2**31, 2**31)),
         seconds=5,
         also={"memory.left_bytes": 0},
@@ -391,7 +397,7 @@ ODDITIES = [
         "a group near where the kernel begins to hold it up",
         WARM,
         Level.COOL,
-        Reason.MEMORY,
+        LimitReason.MEMORY,
         before=grouped(group(2**31, 2**30, high=2**30)),
         seconds=5,
         also={"memory.limit_bytes": 2**30, "memory.left_bytes": 0},
@@ -401,7 +407,7 @@ ODDITIES = [
         "a UPS that runs out",
         WARM,
         Level.COOL,
-        Reason.POWER,
+        LimitReason.POWER,
         before=battery("ups", type="UPS", status="Discharging", capacity=12),
         also={"on_battery": True, "battery_percent": 12.0},
     ),
@@ -421,7 +427,7 @@ def run(oddity: Oddity, root: Path) -> None:
     moment = 1000.0
     probes = Probes(root, lambda: ENGINE_PID, clock=lambda: moment)
     readings = probes.read()
-    state, decision = decide(State(), readings, CAPACITY, moment, busy=True)
+    state, decision = decide(PolicyState(), readings, CAPACITY, moment, busy=True)
     for second in range(1, oddity.seconds + 1):
         moment += 1.0
         oddity.each(board, second)

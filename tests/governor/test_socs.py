@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.governor.law import State, decide
 from inglenook.governor.limits import Capacity, Decision, Level
-from inglenook.governor.pausing import neighbour_pause_c, pause_c
+from inglenook.governor.policy import PolicyState, decide
 from inglenook.governor.probes import Probes
-from inglenook.governor.sensor import Counts, Sensor, Source
-from inglenook.governor.zones import find_board, find_sensors
+from inglenook.governor.sensors.sensor import CountingRule, LimitSource, Sensor
+from inglenook.governor.sensors.zones import find_board, find_sensors
+from inglenook.governor.thermal.pausing import neighbour_pause_c, pause_c
 from tests.parts.board import Board
 from tests.parts.socs import Soc, Zones, read_socs
 
@@ -24,15 +24,15 @@ CAPACITY = Capacity(max_active=8, threads=4)
 
 each_soc = pytest.mark.parametrize("soc", SOCS, ids=lambda soc: f"{soc.name} {soc.about}".strip())
 
-RULES = {"tied": Counts.TIED, "named": Counts.NAMED, "left": Counts.LEFT}
+RULES = {"tied": CountingRule.TIED, "named": CountingRule.NAMED, "left": CountingRule.LEFT}
 SOURCES = {
-    "passive": Source.PASSIVE,
-    "active": Source.ACTIVE,
-    "hint": Source.HINT,
-    "least": f"{Source.LEAST}: ",
-    "assumed": f"{Source.UNKNOWN}; assumed for: ",
-    "critical": f"{Source.UNKNOWN}; 5 °C below where it shuts down",
-    "hot": f"{Source.UNKNOWN}; its hot trip point",
+    "passive": LimitSource.PASSIVE,
+    "active": LimitSource.ACTIVE,
+    "hint": LimitSource.HINT,
+    "least": f"{LimitSource.LEAST}: ",
+    "assumed": f"{LimitSource.UNKNOWN}; assumed for: ",
+    "critical": f"{LimitSource.UNKNOWN}; 5 °C below where it shuts down",
+    "hot": f"{LimitSource.UNKNOWN}; its hot trip point",
 }
 
 
@@ -69,7 +69,7 @@ class Watch:
     def __init__(self, board: Board) -> None:
         self.now = 0.0
         self.probes = Probes(board.root, lambda: None, lambda: self.now)
-        self.state = State()
+        self.state = PolicyState()
 
     def look(self) -> Decision:
         self.now += 1.0

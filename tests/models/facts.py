@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.models.info import Kept, ModelInfo
+from inglenook.models.info import LayerState, ModelInfo
 
 #: 32 KiB of f16 cache a token: 8192 of them are 256 MiB.
 INFO = ModelInfo(
@@ -21,7 +21,7 @@ INFO = ModelInfo(
     experts_used=0,
     head_count=16,
     query_length=1024,
-    kept=Kept(((512, 512),) * 16),
+    kept=LayerState(((512, 512),) * 16),
     vocab_size=1000,
     merges=900,
     chat_template="{{ messages }}",

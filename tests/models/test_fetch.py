@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models import fetch
 from inglenook.models.fetch import FetchError, fetch_model
 from tests.parts.gguf_files import small_model

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.common.sequences import pool_sequences
 from inglenook.models.footprint import Running, compute_bytes, footprint
 from inglenook.models.info import ModelInfo
-from inglenook.models.loading import Settings, plan_load
+from inglenook.models.loading import LoadSettings, plan_load
 from inglenook.models.preflight import Memory, NoRoomError
-from inglenook.sequences import pool_sequences
 from tests.models.facts import INFO
 from tests.parts.library_memory import Taken, Way, memory_taken
 from tests.parts.shapes import SHAPES, Shape, described
@@ -112,7 +112,7 @@ def test_nothing_is_said_to_fit_that_does_not(tmp_path: Path) -> None:
     for shape in SHAPES:
         info = described(shape)
         try:
-            plan = plan_load(info, Settings(8), None, BOARD)
+            plan = plan_load(info, LoadSettings(8), None, BOARD)
         except NoRoomError:
             refused.append(shape.name)
             continue

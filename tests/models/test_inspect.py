@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models.info import ModelFileError
 from inglenook.models.inspect import can_map, inspect_model
 from tests.parts.gguf_files import CORRUPTIONS, Corruption, corrupt_variants, small_model

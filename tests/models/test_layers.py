@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.models.header import INT32, Array, Value
+from inglenook.models.gguf.header import INT32, ArrayInfo, Value
 from inglenook.models.info import BadModelError
 from inglenook.models.layers import read_kept
 from inglenook.models.metadata import Keys
@@ -14,8 +14,8 @@ SSM: dict[str, Value] = {"ssm.conv_kernel": 4, "ssm.inner_size": 16, "ssm.state_
 STATE = 3 * 16 + 16 * 8
 
 
-def numbers(*items: int) -> Array:
-    return Array(INT32, len(items), items)
+def numbers(*items: int) -> ArrayInfo:
+    return ArrayInfo(INT32, len(items), items)
 
 
 def kept(architecture: str, **more: Value) -> tuple[tuple[tuple[int, int], ...], int]:

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models.footprint import Running, footprint
 from inglenook.models.info import KvType
-from inglenook.models.preflight import Fit, Memory, NoRoomError, Wanted, fit_model
+from inglenook.models.preflight import Fit, FitRequest, Memory, NoRoomError, fit_model
 from tests.models.facts import INFO
 
 MIB, GIB = 2**20, 2**30
 
 EIGHT = Running(8)
 RESERVE_BYTES = 128 * MIB
-WHATEVER = Wanted()
+WHATEVER = FitRequest()
 
 
 def memory_for(cells: int, running: Running = EIGHT, *, more_bytes: int = 0) -> Memory:
@@ -58,7 +58,7 @@ def test_auto_is_the_largest_that_leaves_room(
     """Half of what is left, all of it up to one conversation, never more than is any use."""
     info = replace(INFO, context_length=trained)
 
-    assert fit_model(info, Running(sequences), Wanted(), memory).context_tokens == cells
+    assert fit_model(info, Running(sequences), FitRequest(), memory).context_tokens == cells
 
 
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
@@ -72,12 +72,12 @@ def test_what_auto_chooses_fits_with_its_cache(
     running = Running(8, kv_type, 512, flash_attention)
     memory = Memory(available_mib * MIB)
 
-    fit = fit_model(info, running, Wanted(), memory)
+    fit = fit_model(info, running, FitRequest(), memory)
 
     need_bytes = footprint(info, running, fit.context_tokens).total_bytes
     assert need_bytes + fit.cache_ram_bytes <= memory.budget_bytes
     assert fit.context_tokens % 256 == 0
-    smaller = fit_model(info, replace(running, kv_type="q8_0"), Wanted(), memory)
+    smaller = fit_model(info, replace(running, kv_type="q8_0"), FitRequest(), memory)
     assert smaller.context_tokens >= fit.context_tokens
 
 
@@ -85,7 +85,9 @@ def test_the_cache_gets_a_quarter_of_the_rest() -> None:
     """Of what is free once the pool is there."""
     memory = memory_for(1024, more_bytes=400 * MIB)
 
-    assert fit_model(INFO, EIGHT, Wanted(context_tokens=1024), memory) == Fit(1024, 100 * MIB, 8)
+    assert fit_model(INFO, EIGHT, FitRequest(context_tokens=1024), memory) == Fit(
+        1024, 100 * MIB, 8
+    )
 
 
 def test_a_cache_that_was_asked_for_comes_before_the_context() -> None:
@@ -95,14 +97,14 @@ def test_a_cache_that_was_asked_for_comes_before_the_context() -> None:
     more = replace(memory, available_bytes=memory.available_bytes + asked_bytes)
     info = replace(INFO, context_length=16384)
 
-    assert fit_model(info, EIGHT, Wanted(None, asked_bytes), more) == Fit(6144, asked_bytes, 8)
+    assert fit_model(info, EIGHT, FitRequest(None, asked_bytes), more) == Fit(6144, asked_bytes, 8)
 
 
 @pytest.mark.parametrize("requested", [256, 1000, 32768])
 @pytest.mark.parametrize("memory", [None, Memory(64 * GIB)])
 def test_a_number_is_taken_as_it_is(requested: int, memory: Memory | None) -> None:
     """Whoever writes a number has their reasons, as long as it fits."""
-    fit = fit_model(INFO, EIGHT, Wanted(requested, 0), memory)
+    fit = fit_model(INFO, EIGHT, FitRequest(requested, 0), memory)
 
     assert fit == Fit(requested, 0, 8)
 
@@ -111,7 +113,7 @@ def test_a_number_is_taken_as_it_is(requested: int, memory: Memory | None) -> No
 def test_an_impossible_number_is_refused_with_the_range(requested: int) -> None:
     """The sentence says what was asked for and what may be."""
     with pytest.raises(StartupError, match=rf"{requested} is not between 256 and 32768"):
-        fit_model(INFO, EIGHT, Wanted(requested), None)
+        fit_model(INFO, EIGHT, FitRequest(requested), None)
 
 
 def test_answers_that_each_take_memory_are_as_many_as_fit() -> None:
@@ -119,12 +121,12 @@ def test_answers_that_each_take_memory_are_as_many_as_fit() -> None:
     info = replace(INFO, kept=replace(INFO.kept, state_numbers=5 * MIB))
     one_bytes = footprint(info, Running(1), 512).total_bytes
 
-    def answers(spare_mib: int, wanted: Wanted = WHATEVER) -> int:
+    def answers(spare_mib: int, wanted: FitRequest = WHATEVER) -> int:
         memory = Memory(one_bytes + RESERVE_BYTES + spare_mib * MIB)
         return fit_model(info, EIGHT, wanted, memory).sequences
 
     assert [answers(spare_mib) for spare_mib in (0, 100, 250, 2000)] == [1, 2, 4, 8]
-    assert answers(100, Wanted(1024, 0)) == 5
+    assert answers(100, FitRequest(1024, 0)) == 5
     assert fit_model(INFO, EIGHT, WHATEVER, memory_for(512)).sequences == 8
     with pytest.raises(NoRoomError, match=r"running states 40\.0 MiB"):
         answers(-1)
@@ -133,7 +135,7 @@ def test_answers_that_each_take_memory_are_as_many_as_fit() -> None:
 def test_a_number_that_does_not_fit_is_refused_with_the_largest_that_would() -> None:
     """In numbers that add up, and with what to write instead."""
     with pytest.raises(NoRoomError) as refused:
-        fit_model(INFO, EIGHT, Wanted(8192), memory_for(2048, more_bytes=MIB))
+        fit_model(INFO, EIGHT, FitRequest(8192), memory_for(2048, more_bytes=MIB))
 
     assert str(refused.value) == (
         "this model needs 465.8 MiB of memory (weights 100.0 MiB, 8192 tokens of context 256.0 MiB,"
@@ -142,25 +144,31 @@ def test_a_number_that_does_not_fit_is_refused_with_the_largest_that_would() -> 
         " to auto"
     )
     largest = refused.value.largest_cells
-    assert fit_model(INFO, EIGHT, Wanted(largest), refused.value.memory).context_tokens == largest
+    assert (
+        fit_model(INFO, EIGHT, FitRequest(largest), refused.value.memory).context_tokens == largest
+    )
 
 
 @pytest.mark.parametrize(
     ("wanted", "memory", "remedy"),
     [
-        (Wanted(), memory_for(512, more_bytes=-1), "; end other programs, or choose a smaller"),
-        (Wanted(512), memory_for(512, more_bytes=-1), "; end other programs, or choose a smaller"),
-        (Wanted(), Memory(0), "0 B are free"),
-        (Wanted(), Memory(100 * MIB), "; end other programs, or choose a smaller"),
+        (FitRequest(), memory_for(512, more_bytes=-1), "; end other programs, or choose a smaller"),
         (
-            Wanted(None, GIB),
+            FitRequest(512),
+            memory_for(512, more_bytes=-1),
+            "; end other programs, or choose a smaller",
+        ),
+        (FitRequest(), Memory(0), "0 B are free"),
+        (FitRequest(), Memory(100 * MIB), "; end other programs, or choose a smaller"),
+        (
+            FitRequest(None, GIB),
             Memory(GIB),
             r"cache.ram 1.0 GiB\), and .*; lower cache.ram, end other",
         ),
     ],
 )
 def test_without_room_for_any_context_it_says_what_else_helps(
-    wanted: Wanted, memory: Memory, remedy: str
+    wanted: FitRequest, memory: Memory, remedy: str
 ) -> None:
     """A number that would be refused as well is never recommended."""
     with pytest.raises(NoRoomError) as refused:
@@ -187,5 +195,5 @@ def test_it_fits_again_when_memory_is_back() -> None:
     tight, free = memory_for(512, more_bytes=-1), memory_for(512)
 
     with pytest.raises(NoRoomError):
-        fit_model(INFO, EIGHT, Wanted(), tight)
-    assert fit_model(INFO, EIGHT, Wanted(), free).context_tokens == 512
+        fit_model(INFO, EIGHT, FitRequest(), tight)
+    assert fit_model(INFO, EIGHT, FitRequest(), free).context_tokens == 512

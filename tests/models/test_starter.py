@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models import workplace
 from inglenook.models.download import PullError
 from inglenook.models.starter import STARTER as REAL

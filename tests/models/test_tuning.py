@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from inglenook.errors import StartupError
-from inglenook.models.board import Board
+from inglenook.common.errors import StartupError
+from inglenook.models.board_identity import BoardIdentity
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import inspect_model
 from inglenook.models.tuning import Tuning, keep_tuning, read_tuning
 from tests.parts.gguf_files import small_model
 
-BOARD = Board("Raspberry Pi 5 Model B Rev 1.0", 4, 2_400_000)
+BOARD = BoardIdentity("Raspberry Pi 5 Model B Rev 1.0", 4, 2_400_000)
 TUNING = Tuning(threads=3, ubatch_tokens=128, flash_attention="off", kv_type="q8_0")
 OTHER = Tuning(threads=4, ubatch_tokens=512, flash_attention="auto", kv_type="f16")
 
@@ -93,7 +93,7 @@ def test_measuring_again_replaces_what_was_found(
     ],
 )
 def test_another_boards_tuning_is_not_used(
-    tmp_path: Path, info: ModelInfo, board: Board, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, info: ModelInfo, board: BoardIdentity, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The card was moved, a core was taken away, the clock was raised: one sentence says so."""
     keep_tuning(tmp_path, info, BOARD, TUNING)

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inglenook.engine.orders import EngineState, Load
-from inglenook.engine.patience import Patience
+from inglenook.engine.messages import EngineState, LoadModel
 from inglenook.engine.supervisor import WORKER, Supervisor
+from inglenook.engine.timeouts import Timeouts
 from inglenook.models.inspect import inspect_model
-from inglenook.serving.desk import Desk
-from inglenook.serving.journal import Journal
-from inglenook.serving.recorder import Recorder
+from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.journal.journal import Journal
+from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.response import Response
 from inglenook.serving.settings import ServingSettings
 
@@ -36,7 +36,7 @@ _SOON_S = 40.0
 class Room:
     """A desk and its engine."""
 
-    desk: Desk
+    desk: Dispatcher
     engine: Supervisor
 
     @property
@@ -52,13 +52,13 @@ async def engine_room(
     folder: Path,
     *,
     worker: Sequence[str] = WORKER,
-    patience: Patience | None = None,
+    patience: Timeouts | None = None,
 ) -> AsyncIterator[Room]:
     """Run a desk with the real engine and a journal in ``folder`` until the end of the block."""
     info = await asyncio.to_thread(inspect_model, model)
-    load = Load(str(info.path), info.chat_template, 2048, "f16", 4, 1, 0.2)
+    load = LoadModel(str(info.path), info.chat_template, 2048, "f16", 4, 1, 0.2)
 
-    async def prepare() -> tuple[str, Load]:
+    async def prepare() -> tuple[str, LoadModel]:
         return "tiny", load
 
     def changed(state: EngineState) -> None:
@@ -68,10 +68,10 @@ async def engine_room(
         prepare,
         changed,
         worker=worker,
-        patience=patience or Patience(),
+        patience=patience or Timeouts(),
     )
     recorder = Recorder(Journal(folder / "journal.db"))
-    desk = Desk(ServingSettings(), engine, recorder, max_active=4, on_change=lambda: None)
+    desk = Dispatcher(ServingSettings(), engine, recorder, max_active=4, on_change=lambda: None)
     await desk.restore(lambda _device_id: True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")

@@ -27,20 +27,20 @@ from inglenook.auth.devices import Scope
 from inglenook.config import Config
 from inglenook.daemon import Daemon
 from inglenook.daemon.service import Systemd
-from inglenook.daemon.tlsdoor import Clock
+from inglenook.daemon.tls_port import WallClock
 from inglenook.discovery.addresses import InterfaceAddress
-from inglenook.engine.orders import Phase
+from inglenook.engine.messages import EnginePhase
 from inglenook.engine.settings import ModelSettings
 from inglenook.engine.supervisor import Supervisor
 from inglenook.gateway.settings import ListenSettings
-from inglenook.governor.monitor import Pace
+from inglenook.governor.monitor import Sampling
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power.idle import Abilities
-from inglenook.power.login1 import News
+from inglenook.power.login1 import LogindSignal
 from inglenook.power.logind import Logind
 from inglenook.power.magic import magic_packet, parse_mac
 from inglenook.power.settings import PowerSettings, WakeSettings, WakeTarget
-from inglenook.power.waker import Link
+from inglenook.power.waker import WakeInterface
 from inglenook.systemd import Inherited, Notifier
 from tests.fakes.logind import FakeLogind
 from tests.parts.board import rk3588_mainline
@@ -59,9 +59,9 @@ _QUICK: dict[str, object] = {
     "auth.allowlist.WATCH_EVERY_S": 0.02,
     "auth.allowlist.TOUCH_EVERY_S": 0.0,
     "daemon.box._STATE_EVERY_S": 0.02,
-    "daemon.tlsdoor._LOOK_S": 0.2,
-    "daemon.tlsdoor._LOOK_MAX_S": 0.2,
-    "daemon.resting._PREFETCH_EVERY_S": 0.02,
+    "daemon.tls_port._LOOK_S": 0.2,
+    "daemon.tls_port._LOOK_MAX_S": 0.2,
+    "daemon.sleep_bridge._PREFETCH_EVERY_S": 0.02,
     "discovery.announcer.RETRY_S": 0.1,
     "discovery.link.GOODBYE_EVERY_S": 0.01,
     "discovery.link.PROBE_S": 0.02,
@@ -75,17 +75,17 @@ _QUICK: dict[str, object] = {
     "power.idle.KEEP_AWAKE_S": 0.1,
     "power.listener._SAME_CALL_S": 0.0,
     "power.logind._FIRST_S": 0.02,
-    "power.sleeper._TELL_AGAIN_S": 0.02,
+    "power.sleep_controller._TELL_AGAIN_S": 0.02,
     "power.waker._AGAIN_S": 0.0,
     "power.waker._BETWEEN_S": 0.0,
     "restarting._FIRST_S": 0.02,
     "restarting._LONGEST_S": 0.05,
     "restarting._WINDOW_S": 1.0,
-    "serving.desk._TIDY_S": 0.02,
-    "serving.recorder.RETRY_EVERY_S": 0.05,
-    "serving.recorder.SYNC_EVERY_S": 0.02,
-    "serving.recorder._NOTE_EVERY_S": 0.02,
-    "serving.recorder._RETRY_ASKED_S": 0.0,
+    "serving.dispatcher._TIDY_S": 0.02,
+    "serving.journal.recorder.RETRY_EVERY_S": 0.05,
+    "serving.journal.recorder.SYNC_EVERY_S": 0.02,
+    "serving.journal.recorder._NOTE_EVERY_S": 0.02,
+    "serving.journal.recorder._RETRY_ASKED_S": 0.0,
 }
 
 _MAC = "aa:bb:cc:dd:ee:ff"
@@ -140,12 +140,12 @@ class InnerBox:
         environ = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "100000"}
         self.daemon = Daemon(
             self.settings,
-            pace=Pace(0.02, map(float, itertools.count()).__next__),
+            pace=Sampling(0.02, map(float, itertools.count()).__next__),
             systemd=Systemd(Notifier(environ), Inherited()),
             reread=lambda: self.settings,
             on_change=lambda: None,
             # As the daemon's own, but made just now, so that it throws.
-            clock=Clock(),
+            clock=WallClock(),
         )
         self.token = ""
         self.running_task: asyncio.Task[None] | None = None
@@ -271,7 +271,7 @@ class InnerBox:
         """Nobody needs the box, so the model leaves; a magic packet has it back."""
         await self._settle(PowerSettings(unload_after_s=0.02))
         try:
-            await self._until(lambda: self.daemon.engine_state.phase is Phase.UNLOADED)
+            await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.UNLOADED)
         finally:
             await self._settle(PowerSettings(unload_after_s=3600.0))
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
@@ -279,14 +279,14 @@ class InnerBox:
                 for _ in range(3):
                     caller.sendto(magic_packet(parse_mac(_MAC)), to)
                     await asyncio.sleep(0.01)
-            await self._until(lambda: self.daemon.engine_state.phase is Phase.READY)
+            await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)
             await self._settle(PowerSettings(unload_after_s=0))
 
     async def suspend(self) -> None:
         """The board is suspended by somebody, and wakes up."""
         async with connected(self.url, self.token) as phone:
             await phone.ask("one")
-            for news in (News.LOCKS, News.LEAVING, News.BACK):
+            for news in (LogindSignal.LOCKS, LogindSignal.LEAVING, LogindSignal.BACK):
                 self.logind.say(news)
                 await asyncio.sleep(0.05)
 
@@ -313,8 +313,8 @@ class InnerBox:
             pid = self.daemon._supervisor.pid
             assert pid is not None
             os.kill(pid, signal.SIGABRT)
-            await self._until(lambda: self.daemon.engine_state.phase is not Phase.READY)
-            await self._until(lambda: self.daemon.engine_state.phase is Phase.READY)
+            await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
+            await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)
             await self._stop(phone, waiting)
 
     async def heat(self) -> None:
@@ -330,8 +330,8 @@ class InnerBox:
         """The model is unloaded, and loaded again."""
         with by_test():
             self.daemon._supervisor.unload()
-        await self._until(lambda: self.daemon.engine_state.phase is not Phase.READY)
-        await self._until(lambda: self.daemon.engine_state.phase is Phase.READY)
+        await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
+        await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)
 
     async def unload(self) -> None:
         """The model is unloaded under an answer, as when memory is short, and comes back."""
@@ -342,9 +342,9 @@ class InnerBox:
             await phone.until("pong")
             with by_test():
                 self.daemon._supervisor.unload()
-            await self._until(lambda: self.daemon.engine_state.phase is not Phase.READY)
+            await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
             await self._stop(phone, waiting)
-            await self._until(lambda: self.daemon.engine_state.phase is Phase.READY)
+            await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)
 
     # How.
 
@@ -456,7 +456,7 @@ def make_box(folder: Path, patch: pytest.MonkeyPatch, thrower: Thrower) -> Inner
     patch.setitem(_defaults(Supervisor), "worker", worker)
     logind = FakeLogind()
     own = InterfaceAddress("lo", 1, "127.0.0.1", 8, is_ipv6=False)
-    link = Link("lo", 1, (("127.0.0.1", "127.255.255.255"),), has_ipv6=False)
+    link = WakeInterface("lo", 1, (("127.0.0.1", "127.255.255.255"),), has_ipv6=False)
     instead: dict[str, Callable[..., Any]] = {
         "discovery.interfaces:list_addresses": lambda: [own],
         "discovery.interfaces:own_macs": lambda root=None: (_MAC,),

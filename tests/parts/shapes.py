@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from inglenook.models.describe import describe
-from inglenook.models.ggml_types import TENSOR_TYPES
-from inglenook.models.header import (
+from inglenook.models.gguf.ggml_types import TENSOR_TYPES
+from inglenook.models.gguf.header import (
     INT32,
     STRING,
     VOCABULARY,
-    Array,
+    ArrayInfo,
     Header,
     Tensor,
+    TokenList,
     Value,
-    Vocabulary,
 )
 from inglenook.models.info import ModelInfo
 
@@ -273,12 +273,12 @@ def described(shape: Shape) -> ModelInfo:
         "general.architecture": shape.architecture,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.chat_template": "{{ messages }}",
-        VOCABULARY: Vocabulary(length=shape.vocab_tokens, repeated=0, byte_tokens=0),
-        "tokenizer.ggml.merges": Array(STRING, shape.vocab_tokens),
+        VOCABULARY: TokenList(length=shape.vocab_tokens, repeated=0, byte_tokens=0),
+        "tokenizer.ggml.merges": ArrayInfo(STRING, shape.vocab_tokens),
     }
     for name, value in shape.values.items():
         metadata[f"{shape.architecture}.{name}"] = (
-            Array(INT32, len(value), tuple(value)) if isinstance(value, list) else value
+            ArrayInfo(INT32, len(value), tuple(value)) if isinstance(value, list) else value
         )
     weights = Tensor("output.weight", (1,), TENSOR_TYPES[0], 0)
     info = describe(Path(f"{shape.name}.gguf"), weights_bytes, Header(3, metadata, (weights,)))

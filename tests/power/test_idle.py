@@ -13,7 +13,7 @@ from inglenook.power.idle import (
     KEEP_AWAKE_S,
     Abilities,
     Activity,
-    Level,
+    SleepLevel,
     Use,
     level,
     next_look_s,
@@ -34,15 +34,15 @@ USE = Use(used_at=0.0, held_at=0.0)
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        (0, Level.IDLE),
-        (99.9, Level.IDLE),
-        (100, Level.UNLOADED),
-        (200, Level.STOPPED),
-        (300, Level.SUSPENDED),
-        (1e6, Level.SUSPENDED),
+        (0, SleepLevel.IDLE),
+        (99.9, SleepLevel.IDLE),
+        (100, SleepLevel.UNLOADED),
+        (200, SleepLevel.STOPPED),
+        (300, SleepLevel.SUSPENDED),
+        (1e6, SleepLevel.SUSPENDED),
     ],
 )
-def test_a_box_nobody_uses_sleeps_deeper_and_deeper(now: float, expected: Level) -> None:
+def test_a_box_nobody_uses_sleeps_deeper_and_deeper(now: float, expected: SleepLevel) -> None:
     """Each level after its own time, counted from the last use."""
     assert level(USE, QUIET, ALL, SETTINGS, now) is expected
 
@@ -50,13 +50,13 @@ def test_a_box_nobody_uses_sleeps_deeper_and_deeper(now: float, expected: Level)
 @pytest.mark.parametrize(
     ("abilities", "expected"),
     [
-        (Abilities(), Level.UNLOADED),
-        (Abilities(stop=True), Level.STOPPED),
-        (Abilities(suspend=True), Level.SUSPENDED),
+        (Abilities(), SleepLevel.UNLOADED),
+        (Abilities(stop=True), SleepLevel.STOPPED),
+        (Abilities(suspend=True), SleepLevel.SUSPENDED),
     ],
 )
 def test_a_box_goes_no_deeper_than_it_can_come_back_from(
-    abilities: Abilities, expected: Level
+    abilities: Abilities, expected: SleepLevel
 ) -> None:
     """Without systemd's sockets it does not stop, without a test it is not suspended."""
     assert level(USE, QUIET, abilities, SETTINGS, 1e6) is expected
@@ -65,15 +65,15 @@ def test_a_box_goes_no_deeper_than_it_can_come_back_from(
 @pytest.mark.parametrize(
     ("activity", "expected"),
     [
-        (Activity(answers=1), Level.BUSY),
-        (Activity(preparations=1), Level.BUSY),
-        (Activity(loading=True), Level.IDLE),
-        (Activity(sockets=1), Level.UNLOADED),
-        (Activity(others=True), Level.UNLOADED),
-        (Activity(inhibited=True), Level.STOPPED),
+        (Activity(answers=1), SleepLevel.BUSY),
+        (Activity(preparations=1), SleepLevel.BUSY),
+        (Activity(loading=True), SleepLevel.IDLE),
+        (Activity(sockets=1), SleepLevel.UNLOADED),
+        (Activity(others=True), SleepLevel.UNLOADED),
+        (Activity(inhibited=True), SleepLevel.STOPPED),
     ],
 )
-def test_what_goes_on_holds_the_box_up(activity: Activity, expected: Level) -> None:
+def test_what_goes_on_holds_the_box_up(activity: Activity, expected: SleepLevel) -> None:
     """A connected phone keeps the process, but not the model; an inhibitor only the board."""
     now = 1e6
 
@@ -96,63 +96,63 @@ def test_idleness_begins_when_what_went_on_has_ended(
     """An answer counts as use to its end; a connection counts for the process alone."""
     use = seen(USE, activity, 1000)
 
-    assert level(use, QUIET, ALL, SETTINGS, 1000 + unloaded_s) is Level.UNLOADED
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + unloaded_s) is SleepLevel.UNLOADED
     assert level(use, QUIET, ALL, SETTINGS, 1000 + unloaded_s - 0.1) is (
-        Level.IDLE if unloaded_s else Level.UNLOADED
+        SleepLevel.IDLE if unloaded_s else SleepLevel.UNLOADED
     )
-    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s) is Level.STOPPED
-    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s - 0.1) < Level.STOPPED
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s) is SleepLevel.STOPPED
+    assert level(use, QUIET, ALL, SETTINGS, 1000 + stopped_s - 0.1) < SleepLevel.STOPPED
 
 
 def test_who_is_called_stays_awake_for_a_while() -> None:
     """Nobody has come yet, but somebody is about to; afterwards it may sleep as before."""
     use = woken(USE, 1e6)
 
-    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S - 0.1) is Level.IDLE
-    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S) is Level.SUSPENDED
+    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S - 0.1) is SleepLevel.IDLE
+    assert level(use, QUIET, ALL, SETTINGS, 1e6 + KEEP_AWAKE_S) is SleepLevel.SUSPENDED
 
 
 def test_what_is_refused_is_tried_again_after_as_long_a_rest() -> None:
     """And stands in nobody's way: a board that cannot be suspended may still end the process."""
-    use = refused(USE, Level.SUSPENDED, 1e6)
+    use = refused(USE, SleepLevel.SUSPENDED, 1e6)
     awake = Abilities(suspend=True)
 
-    assert level(use, QUIET, awake, SETTINGS, 1e6) is Level.UNLOADED
-    assert level(use, QUIET, awake, SETTINGS, 1e6 + 299.9) is Level.UNLOADED
-    assert level(use, QUIET, awake, SETTINGS, 1e6 + 300) is Level.SUSPENDED
-    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.STOPPED
-    use = refused(USE, Level.STOPPED, 1e6)
-    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 199.9) is Level.UNLOADED
-    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 200) is Level.STOPPED
-    assert level(use, QUIET, ALL, SETTINGS, 1e6) is Level.SUSPENDED
+    assert level(use, QUIET, awake, SETTINGS, 1e6) is SleepLevel.UNLOADED
+    assert level(use, QUIET, awake, SETTINGS, 1e6 + 299.9) is SleepLevel.UNLOADED
+    assert level(use, QUIET, awake, SETTINGS, 1e6 + 300) is SleepLevel.SUSPENDED
+    assert level(use, QUIET, ALL, SETTINGS, 1e6) is SleepLevel.STOPPED
+    use = refused(USE, SleepLevel.STOPPED, 1e6)
+    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 199.9) is SleepLevel.UNLOADED
+    assert level(use, QUIET, Abilities(stop=True), SETTINGS, 1e6 + 200) is SleepLevel.STOPPED
+    assert level(use, QUIET, ALL, SETTINGS, 1e6) is SleepLevel.SUSPENDED
 
 
 def test_use_wakes_at_once() -> None:
     """From the deepest level that still hears it."""
-    assert level(used(USE, 1e6), QUIET, ALL, SETTINGS, 1e6) is Level.IDLE
+    assert level(used(USE, 1e6), QUIET, ALL, SETTINGS, 1e6) is SleepLevel.IDLE
 
 
 @pytest.mark.parametrize(
     ("settings", "never"),
     [
-        (replace(SETTINGS, unload_after_s=0.0), Level.UNLOADED),
-        (replace(SETTINGS, stop_after_s=0.0), Level.STOPPED),
-        (replace(SETTINGS, suspend_after_s=0.0), Level.SUSPENDED),
+        (replace(SETTINGS, unload_after_s=0.0), SleepLevel.UNLOADED),
+        (replace(SETTINGS, stop_after_s=0.0), SleepLevel.STOPPED),
+        (replace(SETTINGS, suspend_after_s=0.0), SleepLevel.SUSPENDED),
     ],
 )
-def test_zero_is_never(settings: PowerSettings, never: Level) -> None:
+def test_zero_is_never(settings: PowerSettings, never: SleepLevel) -> None:
     """For every level by itself; the others come as they would."""
     reached = {level(USE, QUIET, ALL, settings, now) for now in range(0, 1000, 50)}
 
-    assert set(Level) - reached == {never, Level.BUSY}
+    assert set(SleepLevel) - reached == {never, SleepLevel.BUSY}
 
 
 def test_in_the_hours_it_shall_be_awake_it_is() -> None:
     """And after them it sleeps by what it has been idle."""
     settings = replace(SETTINGS, awake_hours=AwakeHours(7 * 60, 22 * 60))
 
-    assert level(USE, Activity(minute=12 * 60), ALL, settings, 1e6) is Level.IDLE
-    assert level(USE, Activity(minute=22 * 60), ALL, settings, 1e6) is Level.SUSPENDED
+    assert level(USE, Activity(minute=12 * 60), ALL, settings, 1e6) is SleepLevel.IDLE
+    assert level(USE, Activity(minute=22 * 60), ALL, settings, 1e6) is SleepLevel.SUSPENDED
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.power import listener
 from inglenook.power.listener import WakeListener, bind_wake_socket
 from inglenook.power.magic import magic_packet
@@ -258,7 +258,7 @@ def test_a_port_that_only_root_may_use_is_a_sentence() -> None:
     """It names what has systemd hold the port; the box goes on without."""
     program = (
         "import os\n"
-        "from inglenook.errors import StartupError\n"
+        "from inglenook.common.errors import StartupError\n"
         "from inglenook.power.listener import bind_wake_socket\n"
         "os.setuid(65534)\n"
         "try:\n    bind_wake_socket(9)\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.errors import InglenookError
+from inglenook.common.errors import InglenookError
 from inglenook.power import bus, logind
 from inglenook.power.logind import Logind
-from inglenook.power.resume import Clocks
+from inglenook.power.resume import ClockPair
 
 #: Everything here takes milliseconds; a busy machine takes its time.
 WITHIN_S = 20.0
@@ -33,8 +33,8 @@ class Box:
     def on_resume(self) -> None:
         self.resumed.put_nowait(self.slept_s)
 
-    def clocks(self) -> Clocks:
-        return Clocks(1000.0 + self.slept_s, 1000.0)
+    def clocks(self) -> ClockPair:
+        return ClockPair(1000.0 + self.slept_s, 1000.0)
 
 
 @contextlib.asynccontextmanager

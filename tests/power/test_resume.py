@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from inglenook.power.resume import Clocks, ResumeWatch
+from inglenook.power.resume import ClockPair, ResumeWatch
 
 
-def awake(now: float, slept_s: float = 0.0) -> Clocks:
+def awake(now: float, slept_s: float = 0.0) -> ClockPair:
     """The clocks of a board that has been awake for ``now`` and asleep for ``slept_s``."""
-    return Clocks(boottime_s=now + slept_s, monotonic_s=now)
+    return ClockPair(boottime_s=now + slept_s, monotonic_s=now)
 
 
 def test_the_clocks_tell_how_long_it_slept() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.power.rtc import find_clock, set_alarm
 
 

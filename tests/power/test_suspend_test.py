@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.errors import InglenookError
-from inglenook.power.login1 import Refused
-from inglenook.power.resume import Clocks
+from inglenook.common.errors import InglenookError
+from inglenook.power.login1 import LogindRefused
+from inglenook.power.resume import ClockPair
 from inglenook.power.suspend_test import (
-    Bed,
+    Suspender,
     SuspendTest,
     can_sleep,
     last_test,
@@ -47,16 +47,16 @@ class Board:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def bed(self, asleep: Asleep, alarm_s: float = 60.0) -> Bed:
+    def bed(self, asleep: Asleep, alarm_s: float = 60.0) -> Suspender:
         async def suspend() -> None:
             # What a board that never comes back leaves in its file.
             self.asleep.append(await asyncio.to_thread(last_test, self.state_dir))
             await asyncio.to_thread(asleep, self)
 
-        return Bed(suspend, alarm_s, self.root, self.clocks)
+        return Suspender(suspend, alarm_s, self.root, self.clocks)
 
-    def clocks(self) -> Clocks:
-        return Clocks(500.0 + self.slept_s, 500.0)
+    def clocks(self) -> ClockPair:
+        return ClockPair(500.0 + self.slept_s, 500.0)
 
     def sleep(self, slept_s: float, *, spent: bool) -> None:
         self.slept_s += slept_s
@@ -132,7 +132,7 @@ async def test_a_refusal_takes_the_alarm_back(board: Board) -> None:
     """Polkit's, or because somebody keeps the board awake."""
 
     def refuse(_board: Board) -> None:
-        raise Refused("Backup keeps the board awake: Copying photos")
+        raise LogindRefused("Backup keeps the board awake: Copying photos")
 
     with pytest.raises(InglenookError, match="Copying photos"):
         await try_suspend(board.state_dir, board.bed(refuse))
@@ -145,7 +145,7 @@ async def test_the_alarm_stays_if_the_test_is_given_up_meanwhile(board: Board) -
     """The board may be on its way to sleep, and would not wake up."""
     suspended = asyncio.Event()
 
-    def clocks() -> Clocks:
+    def clocks() -> ClockPair:
         if board.asleep:
             suspended.set()
         return board.clocks()

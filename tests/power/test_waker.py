@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import ifaddr
 import pytest
 
-from inglenook.errors import Code, Problem, StartupError
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.power import waker
 from inglenook.power.magic import magic_packet
 from inglenook.power.settings import WakeSettings, WakeTarget
-from inglenook.power.waker import Link, WakeTargets, list_links, send_magic, usable_links
+from inglenook.power.waker import WakeInterface, WakeTargets, list_links, send_magic, usable_links
 
 MAC = bytes.fromhex("dca632010203")
 PASSWORD = bytes.fromhex("001122334455")
-LOOPBACK = Link("lo", 1, (("127.0.0.1", "127.255.255.255"),), has_ipv6=False)
+LOOPBACK = WakeInterface("lo", 1, (("127.0.0.1", "127.255.255.255"),), has_ipv6=False)
 # TEST-NET-1 of RFC 5737: nobody's.
-GONE = Link("eth9", 9, (("192.0.2.99", "192.0.2.255"),), has_ipv6=False)
+GONE = WakeInterface("eth9", 9, (("192.0.2.99", "192.0.2.255"),), has_ipv6=False)
 
 WITHIN_S = 10.0
 
@@ -93,7 +93,11 @@ async def test_it_takes_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_an_address_that_has_gone_costs_only_itself(ears: list[socket.socket]) -> None:
     """Between looking and sending a cable may be pulled."""
-    links = [GONE, LOOPBACK, Link("lo", 1, (("127.0.0.2", "127.255.255.255"),), has_ipv6=False)]
+    links = [
+        GONE,
+        LOOPBACK,
+        WakeInterface("lo", 1, (("127.0.0.2", "127.255.255.255"),), has_ipv6=False),
+    ]
     reached = await send_magic(MAC, links=lambda: links, ports=ports_of(ears))
 
     assert reached == 1
@@ -104,7 +108,7 @@ async def test_an_address_that_has_gone_costs_only_itself(ears: list[socket.sock
     ("links", "words"),
     [([], "no network interface with an address is up"), ([GONE], "no network takes it")],
 )
-async def test_without_a_network_it_is_a_sentence(links: list[Link], words: str) -> None:
+async def test_without_a_network_it_is_a_sentence(links: list[WakeInterface], words: str) -> None:
     """A call that nobody can hear is not called one."""
     with pytest.raises(StartupError, match=words):
         await send_magic(MAC, links=lambda: links)
@@ -120,7 +124,7 @@ async def test_without_a_network_it_is_a_sentence(links: list[Link], words: str)
 async def test_a_kernel_that_does_not_tell_is_a_sentence(fault: OSError, words: str) -> None:
     """As in a sandbox without netlink."""
 
-    def refuse() -> list[Link]:
+    def refuse() -> list[WakeInterface]:
         raise fault
 
     with pytest.raises(StartupError, match=f"no magic packet can be sent: {words}"):
@@ -139,9 +143,9 @@ def test_every_interface_is_known_by_its_broadcast_addresses() -> None:
     )
 
     assert links == [
-        Link("eth0", 2, (("192.168.1.20", "192.168.1.255"),), has_ipv6=True),
-        Link("eth0", 2, (("10.1.2.3", "10.1.15.255"),), has_ipv6=False),
-        Link("wlan0", 3, (), has_ipv6=True),
+        WakeInterface("eth0", 2, (("192.168.1.20", "192.168.1.255"),), has_ipv6=True),
+        WakeInterface("eth0", 2, (("10.1.2.3", "10.1.15.255"),), has_ipv6=False),
+        WakeInterface("wlan0", 3, (), has_ipv6=True),
     ]
 
 

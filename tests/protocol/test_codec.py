@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 from inglenook.protocol.codec import ID_CHARACTERS_MAX, BadMessage, decode, encode, id_of
 from inglenook.protocol.messages import (
     Auth,

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Prepare, Resume
-from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode, Closing, Phase, Session
+from inglenook.protocol.session import (
+    ALLOWED,
+    TRANSITIONS,
+    CloseCode,
+    Closing,
+    Session,
+    SessionPhase,
+)
 
 EVERY_MESSAGE: tuple[FromPhone, ...] = (
     Auth("t"),
@@ -82,9 +89,9 @@ def test_after_the_end_nothing_is_heard(message: FromPhone) -> None:
 
 def test_every_phase_can_be_reached_and_left_but_the_last() -> None:
     """The table is the diagram of docs/protocol.md; it has no dead end but the end."""
-    assert {phase for _from, phase in TRANSITIONS} == set(Phase) - {Phase.GREETED}
-    assert {phase for phase, _to in TRANSITIONS} == set(Phase) - {Phase.CLOSED}
-    assert set(ALLOWED) == set(Phase)
+    assert {phase for _from, phase in TRANSITIONS} == set(SessionPhase) - {SessionPhase.GREETED}
+    assert {phase for phase, _to in TRANSITIONS} == set(SessionPhase) - {SessionPhase.CLOSED}
+    assert set(ALLOWED) == set(SessionPhase)
 
 
 def test_reasons_fit_into_a_close_frame() -> None:
@@ -111,19 +118,19 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(message=st.sampled_from(EVERY_MESSAGE[3:]))
     def says_something(self, message: FromPhone) -> None:
-        allowed = self.session.phase is Phase.PAIRED
+        allowed = self.session.phase is SessionPhase.PAIRED
         assert self._passes(message) is allowed
 
     @rule()
     def says_who_it_is(self) -> None:
-        allowed = self.session.phase is Phase.GREETED
+        allowed = self.session.phase is SessionPhase.GREETED
         assert self._passes(Auth("t")) is allowed
         if allowed:
             self.session.paired("ada")
 
     @rule(kind=st.sampled_from([Generate, Prepare]), request_id=st.sampled_from("abc"))
     def asks(self, kind: type[Generate | Prepare], request_id: str) -> None:
-        allowed = self.session.phase is Phase.PAIRED and request_id not in self.open
+        allowed = self.session.phase is SessionPhase.PAIRED and request_id not in self.open
         assert self._passes(kind(request_id, {})) is allowed
         if allowed:
             self.open.add(request_id)
@@ -141,7 +148,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def knows_who_it_is_only_once_paired(self) -> None:
-        assert self.session.phase is not Phase.GREETED or self.session.device_id == ""
+        assert self.session.phase is not SessionPhase.GREETED or self.session.device_id == ""
 
     def _passes(self, message: FromPhone) -> bool:
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from inglenook.chat.request import ChatRequest, Message
-from inglenook.engine.orders import EngineState, Phase
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
+from inglenook.engine.messages import EnginePhase, EngineState
 from inglenook.serving.admission import check_request, raise_if
 
 HI = (Message("user", "Hi"),)
@@ -15,15 +15,15 @@ HI = (Message("user", "Hi"),)
 @pytest.mark.parametrize(
     ("state", "model", "code"),
     [
-        (EngineState(Phase.READY, "tiny"), None, None),
-        (EngineState(Phase.READY, "tiny"), "Tiny:latest", None),
-        (EngineState(Phase.READY, "tiny"), "huge", Code.MODEL_MISSING),
-        (EngineState(Phase.LOADING), "huge", None),
-        (EngineState(Phase.LOADING, "tiny"), "huge", Code.MODEL_MISSING),
-        (EngineState(Phase.RESTARTING, "tiny", retry_in_s=10.0), None, None),
-        (EngineState(Phase.RESTARTING, "tiny", retry_in_s=10.1), None, Code.ENGINE_FAILED),
-        (EngineState(Phase.MISSING), None, Code.MODEL_MISSING),
-        (EngineState(Phase.STOPPED, "tiny"), None, None),
+        (EngineState(EnginePhase.READY, "tiny"), None, None),
+        (EngineState(EnginePhase.READY, "tiny"), "Tiny:latest", None),
+        (EngineState(EnginePhase.READY, "tiny"), "huge", Code.MODEL_MISSING),
+        (EngineState(EnginePhase.LOADING), "huge", None),
+        (EngineState(EnginePhase.LOADING, "tiny"), "huge", Code.MODEL_MISSING),
+        (EngineState(EnginePhase.RESTARTING, "tiny", retry_in_s=10.0), None, None),
+        (EngineState(EnginePhase.RESTARTING, "tiny", retry_in_s=10.1), None, Code.ENGINE_FAILED),
+        (EngineState(EnginePhase.MISSING), None, Code.MODEL_MISSING),
+        (EngineState(EnginePhase.STOPPED, "tiny"), None, None),
     ],
 )
 def test_a_request_fits_the_engine_or_hears_why_not(

@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import (
+from inglenook.common.errors import Code, Problem
+from inglenook.engine.messages import (
     ChatMessage,
-    Ended,
     Finish,
+    JobEnded,
+    JobRefused,
+    JobStarted,
     Refusal,
-    Refused,
     Sampling,
-    Start,
-    Started,
+    StartJob,
 )
-from inglenook.errors import Code, Problem
 from inglenook.serving.job import Job
-from inglenook.serving.response import Change, Piece, Response, Status
+from inglenook.serving.response import Change, Response, Status, TextPiece
 from tests.fakes.engine import LETTERS, Script, Writing
 
-ORDER = Start(
+ORDER = StartJob(
     0,
     (ChatMessage("user", "Why?"),),
     Sampling(0.0, 40, 0.9, 0.0, 1.0, 0.0, 0.0, 64, 1),
@@ -180,13 +180,13 @@ def test_what_is_taken_is_taken_once_and_numbered_in_order() -> None:
     life.step()
     change = life.job.take_change()
     assert change is not None
-    assert change == Change("r", True, (Piece(1, Channel.ANSWER, 0, "ab"),), (0, 1), None)
+    assert change == Change("r", True, (TextPiece(1, Channel.ANSWER, 0, "ab"),), (0, 1), None)
     life.response.apply(change, 0.0)
     assert life.job.take_change() is None
     life.step()
 
     change = life.job.take_change()
-    assert change == Change("r", False, (Piece(2, Channel.ANSWER, 2, "c"),), (2,), None)
+    assert change == Change("r", False, (TextPiece(2, Channel.ANSWER, 2, "c"),), (2,), None)
 
 
 def test_tokens_whose_text_is_held_back_are_kept_with_the_text() -> None:
@@ -248,7 +248,7 @@ def test_how_the_engine_ends_becomes_how_the_response_ends(
 ) -> None:
     """With what was held back as the last text."""
     life = Life(LETTERS)
-    life.job.ended(Ended(1, finish, "rest", 0, 0, 0.0, 0.0))
+    life.job.ended(JobEnded(1, finish, "rest", 0, 0, 0.0, 0.0))
     life.show()
 
     assert life.response.status is status
@@ -262,12 +262,16 @@ def test_how_the_engine_ends_becomes_how_the_response_ends(
 @pytest.mark.parametrize(
     ("refused", "code", "word"),
     [
-        (Refused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "5000"),
-        (Refused(1, Refusal.TEMPLATE, detail="no system role"), Code.BAD_REQUEST, "no system role"),
+        (JobRefused(1, Refusal.CONTEXT_TOO_LONG, 5000, 4096), Code.CONTEXT_TOO_LONG, "5000"),
+        (
+            JobRefused(1, Refusal.TEMPLATE, detail="no system role"),
+            Code.BAD_REQUEST,
+            "no system role",
+        ),
     ],
 )
 def test_a_refusal_says_what_was_wrong_and_costs_nothing(
-    refused: Refused, code: Code, word: str
+    refused: JobRefused, code: Code, word: str
 ) -> None:
     """A phone that shortens its conversation need not wait for having asked too much."""
     response = Response("r", "ada", "tiny", now=0.0)
@@ -364,7 +368,7 @@ def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
     life.step()
     life.show()
     life.job.makes_way = True
-    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
+    life.job.ended(JobEnded(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
     assert life.owner.heard[-1] == "stood aside"
     assert life.job.take_change() is None
     life.writing = life._begun()
@@ -391,7 +395,7 @@ def test_what_was_found_in_the_cache_was_not_computed() -> None:
     """Neither in the figures nor in the speed."""
     life = Life(LETTERS)
     life.step()
-    life.job.ended(Ended(1, Finish.STOP, "", 1, cached_tokens=6, prefill_s=0.1, decode_s=0.0))
+    life.job.ended(JobEnded(1, Finish.STOP, "", 1, cached_tokens=6, prefill_s=0.1, decode_s=0.0))
     life.show()
 
     outcome = life.response.outcome
@@ -405,10 +409,12 @@ def test_an_answer_does_not_count_its_own_leavings_in_the_cache_as_found() -> No
     life = Life(LETTERS)
     life.step()
     life.job.makes_way = True
-    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, cached_tokens=4, prefill_s=0.1, decode_s=0.0))
+    life.job.ended(
+        JobEnded(1, Finish.CANCELLED, "", 1, cached_tokens=4, prefill_s=0.1, decode_s=0.0)
+    )
     life.writing = life._begun()
     life.step()
-    life.job.ended(Ended(2, Finish.STOP, "", 2, cached_tokens=10, prefill_s=0.1, decode_s=0.0))
+    life.job.ended(JobEnded(2, Finish.STOP, "", 2, cached_tokens=10, prefill_s=0.1, decode_s=0.0))
     life.show()
 
     outcome = life.response.outcome
@@ -422,7 +428,7 @@ def test_an_unwanted_answer_that_makes_way_is_over() -> None:
     """A cancel is a cancel."""
     life = Life(LETTERS)
     life.job.makes_way = life.job.unwanted = True
-    life.job.ended(Ended(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
+    life.job.ended(JobEnded(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
 
     assert life.owner.heard[-1] == "over"
 
@@ -432,10 +438,10 @@ def test_after_the_end_nothing_is_heard() -> None:
     life = Life(LETTERS)
     life.job.cancelled()
     told = list(life.owner.heard)
-    life.job.started(Started(1, 10))
+    life.job.started(JobStarted(1, 10))
     life.job.added("late", (1,))
-    life.job.ended(Ended(1, Finish.STOP, "late", 1, 0, 0.0, 0.0))
-    life.job.refused(Refused(1, Refusal.TEMPLATE))
+    life.job.ended(JobEnded(1, Finish.STOP, "late", 1, 0, 0.0, 0.0))
+    life.job.refused(JobRefused(1, Refusal.TEMPLATE))
     life.job.lost(killed=False)
     life.show()
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.engine.orders import ChatMessage, Sampling, Start
-from inglenook.serving.journal import Journal, Opening
-from inglenook.serving.moments import Moment
+from inglenook.engine.messages import ChatMessage, Sampling, StartJob
+from inglenook.serving.journal.journal import Journal, ResponseOpening
+from inglenook.serving.journal.moments import Moment
 from inglenook.serving.response import Change, Ending, Outcome, Status
 
 SECRET = "what the phone asked, " * 1000
 
 
-def opening(number: int) -> Opening:
+def opening(number: int) -> ResponseOpening:
     sampling = Sampling(0, 0, 1, 0, 1, 0, 0, 64, 0)
-    start = Start(0, (ChatMessage("user", SECRET),), sampling, None, (), False)
-    return Opening(f"r_{number}", "device", None, "model", start)
+    start = StartJob(0, (ChatMessage("user", SECRET),), sampling, None, (), False)
+    return ResponseOpening(f"r_{number}", "device", None, "model", start)
 
 
 def ending(number: int) -> Change:

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 from inglenook.serving.job import Job
-from inglenook.serving.journal import Journal, Opening, Saved
+from inglenook.serving.journal.journal import Journal, ResponseOpening, SavedResponse
+from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.publisher import Publisher
-from inglenook.serving.recorder import Recorder
 from inglenook.serving.response import Change, Response, Status
-from inglenook.serving.shelf import Shelf
+from inglenook.serving.response_store import ResponseStore
 from tests.fakes.engine import Writing
+from tests.serving.journal.test_journal import opened, raw
 from tests.serving.test_job import ORDER, Owner
-from tests.serving.test_journal import opened, raw
 
 SOON_S = 10.0
 
@@ -24,13 +24,13 @@ SOON_S = 10.0
 class Press:
     """One response on its way to its readers."""
 
-    def __init__(self, publisher: Publisher, shelf: Shelf) -> None:
+    def __init__(self, publisher: Publisher, shelf: ResponseStore) -> None:
         self.publisher = publisher
         self.response = Response("r", "ada", "tiny", now=0.0)
         shelf.add(self.response, None)
         self.job = Job(ORDER, self.response, lambda: 0.0, Owner())
         self.writing = Writing(self.job.attempt(1), self.job, [b"secret "] * 9)
-        publisher.opening(Opening("r", "ada", None, "tiny", ORDER))
+        publisher.opening(ResponseOpening("r", "ada", None, "tiny", ORDER))
 
     def write(self) -> None:
         """One more token."""
@@ -50,7 +50,7 @@ class Press:
 @asynccontextmanager
 async def running(folder: Path, kind: type[Recorder] = Recorder) -> AsyncIterator[Press]:
     """A publisher at work with a journal; stopped at the end."""
-    recorder, shelf = kind(Journal(folder / "journal.db")), Shelf(600.0, 60.0)
+    recorder, shelf = kind(Journal(folder / "journal.db")), ResponseStore(600.0, 60.0)
     await recorder.load()
     publisher = Publisher(recorder, shelf, lambda: 0.0, lambda _saved, _last: [])
     async with asyncio.TaskGroup() as tasks:
@@ -76,7 +76,7 @@ async def test_what_is_told_before_the_end_is_published_at_the_end(tmp_path: Pat
     assert "".join(piece.text for piece in saved.pieces) == text
 
 
-def read_back(folder: Path) -> list[Saved]:
+def read_back(folder: Path) -> list[SavedResponse]:
     """What the journal holds."""
     with opened(folder) as (_journal, saved):
         return saved
@@ -118,7 +118,7 @@ class FaultyOnce(Recorder):
         super().__init__(journal)
         self.writes = self.forgets = 0
 
-    async def write(self, openings: Sequence[Opening], changes: Sequence[Change]) -> None:
+    async def write(self, openings: Sequence[ResponseOpening], changes: Sequence[Change]) -> None:
         self.writes += 1
         if self.writes == 2:
             raise RuntimeError("nobody foresaw this")

@@ -11,11 +11,11 @@ from inglenook.serving.response import (
     Cut,
     Ending,
     Outcome,
-    Piece,
-    Place,
-    Reason,
+    QueuePosition,
     Response,
     Status,
+    TextPiece,
+    WaitReason,
     merged,
 )
 
@@ -35,7 +35,7 @@ def grow(
     pieces = []
     seq, offset = response.next_seq, response.length(channel)
     for text in texts:
-        pieces.append(Piece(seq, channel, offset, text))
+        pieces.append(TextPiece(seq, channel, offset, text))
         seq, offset = seq + 1, offset + len(text)
     ending = None if status is None else Ending(seq, status, Outcome())
     change = Change(response.response_id, begins, tuple(pieces), (), ending)
@@ -88,8 +88,8 @@ def test_a_merged_entry_carries_its_last_number_and_its_first_offset() -> None:
     """So a phone that resumes after it gets exactly the rest."""
     response = begun("ab", "cd", "ef")
 
-    assert response.after(0, PLENTY_BYTES) == [Piece(3, ANSWER, 0, "abcdef")]
-    assert response.after(1, PLENTY_BYTES) == [Piece(3, ANSWER, 2, "cdef")]
+    assert response.after(0, PLENTY_BYTES) == [TextPiece(3, ANSWER, 0, "abcdef")]
+    assert response.after(1, PLENTY_BYTES) == [TextPiece(3, ANSWER, 2, "cdef")]
     assert response.after(3, PLENTY_BYTES) == []
 
 
@@ -100,15 +100,15 @@ def test_channels_are_not_merged_with_each_other_and_count_their_own_offsets() -
     grow(response, "yes", "!")
 
     assert response.after(0, PLENTY_BYTES) == [
-        Piece(2, THINKING, 0, "hmm"),
-        Piece(4, ANSWER, 0, "yes!"),
+        TextPiece(2, THINKING, 0, "hmm"),
+        TextPiece(4, ANSWER, 0, "yes!"),
     ]
     assert response.length(THINKING) == 3
 
 
 def test_merging_stops_at_the_bound_which_counts_bytes() -> None:
     """A frame to a phone has at most 32 KiB, and a character up to four bytes."""
-    pieces = [Piece(seq, ANSWER, seq - 1, "é") for seq in range(1, 6)]
+    pieces = [TextPiece(seq, ANSWER, seq - 1, "é") for seq in range(1, 6)]
 
     assert [piece.text for piece in merged(pieces, 4)] == ["éé", "éé", "é"]
     assert [piece.seq for piece in merged(pieces, 4)] == [2, 4, 5]
@@ -146,7 +146,7 @@ def test_after_a_gap_in_the_numbers_a_reader_goes_on_as_before() -> None:
     response.skip_to(1000)
     grow(response, "c", status=Status.COMPLETED)
 
-    assert response.after(2, PLENTY_BYTES) == [Piece(1000, ANSWER, 2, "c")]
+    assert response.after(2, PLENTY_BYTES) == [TextPiece(1000, ANSWER, 2, "c")]
     assert response.last_seq == 1001
 
 
@@ -208,8 +208,8 @@ def test_every_change_wakes_every_reader() -> None:
 
     response.open()
     assert woken == [1, 2]
-    response.wait_at(Place(1, 2.0, Reason.BUSY))
-    response.wait_at(Place(1, 2.0, Reason.BUSY))
+    response.wait_at(QueuePosition(1, 2.0, WaitReason.BUSY))
+    response.wait_at(QueuePosition(1, 2.0, WaitReason.BUSY))
     assert woken == [1, 2] * 2
     grow(response, "a", begins=True)
     assert woken == [1, 2] * 3

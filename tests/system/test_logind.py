@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from inglenook.cli.sleep import sleep_lines
+from inglenook.cli.doctor.sleep import sleep_lines
+from inglenook.common.errors import InglenookError
 from inglenook.config import Config
-from inglenook.errors import InglenookError
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power import bus as bus_module
 from inglenook.power.bus import open_logind
 from inglenook.power.logind import Logind
-from inglenook.power.resume import Clocks
-from inglenook.power.suspend_test import Bed, try_suspend
+from inglenook.power.resume import ClockPair
+from inglenook.power.suspend_test import Suspender, try_suspend
 from tests.parts.logind import PYTHON, SystemBus, seat
 from tests.parts.netns import missing
 
@@ -88,9 +88,9 @@ class Sleeper:
     def on_resume(self) -> None:
         self.called.append("resume")
 
-    def clocks(self) -> Clocks:
+    def clocks(self) -> ClockPair:
         now = asyncio.get_running_loop().time() + self.awake_s
-        return Clocks(now + self.slept_s, now)
+        return ClockPair(now + self.slept_s, now)
 
 
 @contextlib.asynccontextmanager
@@ -469,7 +469,7 @@ async def test_the_suspend_test_is_logind_s_to_refuse(running_bus: SystemBus, bo
         async with seat(running_bus.address) as other, others_lock(running_bus, "sleep", "block"):
             await until(other.kinds, [SLEEP])
             async with open_logind() as logind:
-                bed = Bed(logind.suspend, root=board)
+                bed = Suspender(logind.suspend, root=board)
                 with pytest.raises(InglenookError, match="Backup keeps the board awake"):
                     await try_suspend(board, bed)
             assert await other.called("Suspend") == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.governor.process import read_process
+from inglenook.governor.memory.process import read_process
 from tests.parts.box import Box, made_box, run_inglenook
 from tests.parts.gguf_files import corrupt_variants, small_model
 from tests.parts.phone import connected, long_chat

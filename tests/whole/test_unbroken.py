@@ -16,8 +16,8 @@ from benchmarks.flood import flood
 from benchmarks.scenarios import OVERTAKEN_MAX, Victim, crowd, cut_sockets, kills, same_key
 from benchmarks.scenarios_strangers import STRANGER, strangers
 from inglenook.chat.thinking import Channel
-from inglenook.engine.patience import Patience
 from inglenook.engine.supervisor import WORKER
+from inglenook.engine.timeouts import Timeouts
 from inglenook.serving.response import Status
 from tests.parts.box import Box
 from tests.parts.faults import BABBLING_WORKER, engine_room, read_until
@@ -128,7 +128,7 @@ async def test_an_engine_that_hangs_or_babbles_is_replaced_and_answers_go_on(
     """Stopped in its tracks past its patience, or garbage on the pipe: both cost a pause."""
     worker = BABBLING_WORKER if fault == "babbles" else WORKER
     with_signal = signal.SIGUSR1 if fault == "babbles" else signal.SIGSTOP
-    patience = Patience(step_s=1.0, close_s=0.2)
+    patience = Timeouts(step_s=1.0, close_s=0.2)
     tokens = tokens_in(1.0)
     async with engine_room(starter_model, tmp_path, worker=worker, patience=patience) as room:
         responses = [room.desk.submit(name, long_chat(tokens)) for name in ("ada", "ben")]

@@ -29,8 +29,8 @@ from inglenook.auth.devices import (
     clean_platform,
 )
 from inglenook.auth.files import locked, read_private, write_private
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.guarded import Guard
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.guarded import Guard
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from inglenook.auth.files import read_private, write_private
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 #: Apple's systems refuse server certificates that are valid for longer (support.apple.com/103769).
 VALID_FOR: Final = timedelta(days=825)
@@ -51,7 +51,7 @@ class Certificate:
         return self.spki_sha256[:16]
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class CertificateRequest(msgspec.Struct, frozen=True):
     """What `certify` is asked for, as JSON.
 
     Attributes:
@@ -66,7 +66,7 @@ class Wanted(msgspec.Struct, frozen=True):
     now: float
 
 
-class Made(msgspec.Struct, frozen=True):
+class CertificateReply(msgspec.Struct, frozen=True):
     """What `certify` answers, as JSON.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Note(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     addresses: tuple[str, ...]
-    made: Made
+    made: CertificateReply
     files_sha256: str
 
 
@@ -110,7 +110,7 @@ def ensure_certificate(
         StartupError: If a file cannot be read or written, or the key is damaged.
     """
     shown = sorted(str(address) for address in addresses)
-    wanted = Wanted(str(folder), tuple(sorted(names)), tuple(shown), now)
+    wanted = CertificateRequest(str(folder), tuple(sorted(names)), tuple(shown), now)
     made = _noted(folder, wanted)
     if made is None:
         made = _certify_aside(wanted)
@@ -138,7 +138,7 @@ def server_ssl_context(certificate: Certificate) -> ssl.SSLContext:
     return context
 
 
-def _noted(folder: Path, wanted: Wanted) -> Made | None:
+def _noted(folder: Path, wanted: CertificateRequest) -> CertificateReply | None:
     """What is known of the files there, if that is all that is wanted of them."""
     try:
         note = msgspec.json.decode(read_private(folder / "tls.json"), type=_Note)
@@ -151,7 +151,7 @@ def _noted(folder: Path, wanted: Wanted) -> Made | None:
     return note.made if fits and note.made.valid_from <= wanted.now <= last else None
 
 
-def _note_down(folder: Path, wanted: Wanted, made: Made) -> None:
+def _note_down(folder: Path, wanted: CertificateRequest, made: CertificateReply) -> None:
     note = _Note(wanted.names, wanted.addresses, made, _files_sha256(folder))
     try:
         write_private(folder / "tls.json", msgspec.json.encode(note))
@@ -166,7 +166,7 @@ def _files_sha256(folder: Path) -> str:
     return base64.urlsafe_b64encode(digest.digest()).decode()
 
 
-def _certify_aside(wanted: Wanted) -> Made:
+def _certify_aside(wanted: CertificateRequest) -> CertificateReply:
     try:
         done = subprocess.run(
             (sys.executable, "-m", "inglenook.auth.certify"),
@@ -175,7 +175,7 @@ def _certify_aside(wanted: Wanted) -> Made:
             timeout=_CERTIFY_S,
             check=True,
         )
-        return msgspec.json.decode(done.stdout, type=Made)
+        return msgspec.json.decode(done.stdout, type=CertificateReply)
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as exc:
         text = f"No TLS certificate could be made in {wanted.folder}; set listen.tls_port to 0 to"
         raise StartupError(f"{text} do without, or look at what was said before this line") from exc

@@ -27,11 +27,11 @@ from inglenook.auth.certificates import (
     RENEW_BEFORE,
     VALID_FOR,
     Certificate,
-    Made,
-    Wanted,
+    CertificateReply,
+    CertificateRequest,
 )
 from inglenook.auth.files import read_private, write_private
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 #: A board without a battery clock may be a little behind its phones, or ahead.
 _BACKDATED = timedelta(days=1)
@@ -77,15 +77,15 @@ def certify(
 
 def main() -> int:
     """Do what standard input asks for, and answer on standard output."""
-    wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Wanted)
+    wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=CertificateRequest)
     addresses = [ip_address(text) for text in wanted.addresses]
     try:
         certificate = certify(Path(wanted.folder), wanted.names, addresses, wanted.now)
         parsed = x509.load_pem_x509_certificate(read_private(certificate.cert_path))
     except StartupError as exc:
-        made = Made(complaint=str(exc))
+        made = CertificateReply(complaint=str(exc))
     else:
-        made = Made(
+        made = CertificateReply(
             certificate.spki_sha256,
             parsed.not_valid_before_utc.timestamp(),
             parsed.not_valid_after_utc.timestamp(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from inglenook.auth import tokens
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 #: More than any household has; bounds the file and every search through it.
 DEVICES_MAX = 256

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inglenook import lockfile
-from inglenook.wholefile import folder_owner, write_whole
+from inglenook.common import lockfile
+from inglenook.common.wholefile import folder_owner, write_whole
 
 #: Nothing we keep comes near this; a larger file is not ours.
 READ_BYTES_MAX = 1 << 20

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 from inglenook.auth.files import read_private, write_private
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 logger = logging.getLogger(__name__)
 

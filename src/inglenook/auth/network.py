@@ -55,7 +55,7 @@ _CARRIER = IPv4Network("100.64.0.0/10")
 _WIDEST_PREFIX = {4: 8, 6: 32}
 
 
-class Link(StrEnum):
+class AddressScope(StrEnum):
     """What is at the other end of one of the box's interfaces.
 
     `TUNNEL` is made by a program or by WireGuard; `POINT_TO_POINT` is a modem's or a provider's.
@@ -73,12 +73,12 @@ class OwnAddress:
     """One address of the box, with its network, and where that leads."""
 
     interface: IPv4Interface | IPv6Interface
-    link: Link
+    link: AddressScope
 
     @property
     def is_for_devices(self) -> bool:
         """Whether a household's device may use it, at home or over a tunnel of its own."""
-        return self.link in (Link.LOCAL_NETWORK, Link.TUNNEL)
+        return self.link in (AddressScope.LOCAL_NETWORK, AddressScope.TUNNEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +175,11 @@ def _near_networks(own: Iterable[OwnAddress]) -> Iterator[Network]:
     """
     for address in own:
         network = address.interface.network
-        if address.link in (Link.LOCAL_NETWORK, Link.CONTAINERS):
+        if address.link in (AddressScope.LOCAL_NETWORK, AddressScope.CONTAINERS):
             if network.prefixlen >= _WIDEST_PREFIX[network.version]:
                 yield network
         elif (
-            address.link is Link.TUNNEL
+            address.link is AddressScope.TUNNEL
             and isinstance(network, IPv4Network)
             and network.subnet_of(_CARRIER)
         ):

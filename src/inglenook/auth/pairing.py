@@ -31,7 +31,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
 
-class Why(StrEnum):
+class WindowEnd(StrEnum):
     """Why a window lets nobody in any more."""
 
     USED = "used"
@@ -81,11 +81,11 @@ class PairingWindow:
         """The code in two groups, ``ABCD-EFGH``."""
         return f"{self.code[:4]}-{self.code[4:]}"
 
-    def closed(self, now: float) -> Why | None:
+    def closed(self, now: float) -> WindowEnd | None:
         """Say why nobody can come in any more; None while the window is open."""
         if self.used:
-            return Why.USED
-        return Why.EXPIRED if now >= self.closes_at else None
+            return WindowEnd.USED
+        return WindowEnd.EXPIRED if now >= self.closes_at else None
 
     def tries_left(self, peer: str) -> int:
         """How many more wrong codes from there make no difference."""
@@ -113,7 +113,7 @@ class Wrong:
 class Closed:
     """Too late, right or wrong; nothing was compared."""
 
-    why: Why
+    why: WindowEnd
 
 
 def attempt(

@@ -17,7 +17,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SchemaPlace:
     """A schema, and where it stands.
 
     Spelled for an error only: below one long name there may be thousands of schemas.
@@ -28,12 +28,12 @@ class Place:
     """
 
     schema: Any
-    above: Place | None = None
+    above: SchemaPlace | None = None
     steps: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         steps: list[str] = []
-        place: Place | None = self
+        place: SchemaPlace | None = self
         while place is not None:
             steps += reversed(place.steps)
             place = place.above

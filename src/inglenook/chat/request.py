@@ -8,7 +8,7 @@ from typing import Any
 
 from inglenook.chat.schema import schema_of
 from inglenook.chat.thinking import ThinkingChoice, choice_in
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 #: Messages in one request; a phone's frame of 256 KiB holds fewer in practice.
 MESSAGES_MAX = 1000

@@ -12,8 +12,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from inglenook.chat.bounds import Bound, Meetings, near
-from inglenook.chat.pointers import LISTS_OF_SCHEMAS, ONE_SCHEMA, SCHEMAS_BY_NAME, Place, find
-from inglenook.errors import Code, Problem
+from inglenook.chat.pointers import LISTS_OF_SCHEMAS, ONE_SCHEMA, SCHEMAS_BY_NAME, SchemaPlace, find
+from inglenook.common.errors import Code, Problem
 
 #: Of the schema as JSON text, bytes. Hand-written ones have a few KiB.
 SCHEMA_BYTES_MAX: Final = 64 * 1024
@@ -102,10 +102,10 @@ def _text_of(named: Any) -> str:
 
 def _check_keywords(whole: Mapping[str, Any]) -> None:
     """Refuse what nobody would keep to: an answer that breaks its schema helps nobody."""
-    places: list[Place] = []
-    references: list[tuple[Place, str]] = []
-    bounds: list[tuple[Place, Bound]] = []
-    waiting = [Place(whole)]
+    places: list[SchemaPlace] = []
+    references: list[tuple[SchemaPlace, str]] = []
+    bounds: list[tuple[SchemaPlace, Bound]] = []
+    waiting = [SchemaPlace(whole)]
     while waiting:
         place = waiting.pop()
         if isinstance(place.schema, bool):
@@ -125,9 +125,9 @@ def _check_keywords(whole: Mapping[str, Any]) -> None:
         _check_bounds(bounds, _meetings(places, targets))
 
 
-def _check_bounds(bounds: list[tuple[Place, Bound]], meetings: Meetings) -> None:
+def _check_bounds(bounds: list[tuple[SchemaPlace, Bound]], meetings: Meetings) -> None:
     """Refuse bounds that llguidance 1.9 does not keep to."""
-    together: dict[int, list[tuple[Place, Bound]]] = {}
+    together: dict[int, list[tuple[SchemaPlace, Bound]]] = {}
     for place, bound in bounds:
         together.setdefault(meetings.of(id(place.schema)), []).append((place, bound))
     for met in together.values():
@@ -138,7 +138,7 @@ def _check_bounds(bounds: list[tuple[Place, Bound]], meetings: Meetings) -> None
                 raise _at(place, f"{text}, which is not supported by this version")
 
 
-def _meetings(places: list[Place], targets: list[tuple[Place, Any]]) -> Meetings:
+def _meetings(places: list[SchemaPlace], targets: list[tuple[SchemaPlace, Any]]) -> Meetings:
     """Find out which schemas may speak of one value."""
     meetings = Meetings()
     for place in places:
@@ -158,18 +158,18 @@ def _meetings(places: list[Place], targets: list[tuple[Place, Any]]) -> Meetings
     return meetings
 
 
-def _schemas_in(place: Place, keyword: str, value: Any) -> Iterator[Place]:
+def _schemas_in(place: SchemaPlace, keyword: str, value: Any) -> Iterator[SchemaPlace]:
     """The schemas that stand under one keyword."""
     if keyword in ONE_SCHEMA:
-        yield Place(value, place, (keyword,))
+        yield SchemaPlace(value, place, (keyword,))
     elif keyword in LISTS_OF_SCHEMAS:
         if not isinstance(value, list):
             raise _at(place, f"has '{keyword}', which must be a list of schemas")
-        yield from (Place(item, place, (keyword, str(i))) for i, item in enumerate(value))
+        yield from (SchemaPlace(item, place, (keyword, str(i))) for i, item in enumerate(value))
     elif keyword in SCHEMAS_BY_NAME:
         if not isinstance(value, Mapping):
             raise _at(place, f"has '{keyword}', which must be an object of schemas")
-        yield from (Place(item, place, (keyword, name)) for name, item in value.items())
+        yield from (SchemaPlace(item, place, (keyword, name)) for name, item in value.items())
     elif keyword in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _at(place, f"has '{keyword}', which must be a number")
@@ -177,13 +177,13 @@ def _schemas_in(place: Place, keyword: str, value: Any) -> Iterator[Place]:
         raise _at(place, f"has '{_short(keyword)}', which is not supported by this version")
 
 
-def _pointer(place: Place, reference: Any) -> str:
+def _pointer(place: SchemaPlace, reference: Any) -> str:
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise _at(place, "has a '$ref' that is not within the schema: '#' or '#/…'")
     return unquote(reference)
 
 
-def _target(whole: Mapping[str, Any], place: Place, pointer: str) -> Any:
+def _target(whole: Mapping[str, Any], place: SchemaPlace, pointer: str) -> Any:
     target = find(whole, pointer)
     if target is None:
         raise _at(place, f"refers to '{_short(pointer)}', where there is no schema")
@@ -215,7 +215,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _SAID_CHARACTERS_MAX else text[:_SAID_CHARACTERS_MAX] + "…"
 
 
-def _at(place: Place, text: str) -> Problem:
+def _at(place: SchemaPlace, text: str) -> Problem:
     return _bad(f"'response_format': the schema at '{_short(str(place))}' {text}")
 
 

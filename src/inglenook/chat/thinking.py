@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 
 
 class Channel(StrEnum):

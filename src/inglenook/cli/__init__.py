@@ -14,10 +14,10 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from inglenook.cli.ending import cause, end_of_output, flush_output
-from inglenook.cli.output import LineFormatter, note
 from inglenook.cli.parser import make_parser
-from inglenook.errors import ConfigError, InglenookError, Problem
-from inglenook.units import mid_sentence
+from inglenook.cli.terminal.output import LineFormatter, note
+from inglenook.common.errors import ConfigError, InglenookError, Problem
+from inglenook.common.units import mid_sentence
 
 _OK, _FAILED, _CONFIG = 0, 1, 78
 

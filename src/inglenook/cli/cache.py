@@ -10,18 +10,18 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from inglenook.cli.output import note
+from inglenook.cli.terminal.output import note
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
 from inglenook.config import Config, load_config
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.errors import StartupError
 from inglenook.models.bounds import auto_disk_bytes
-from inglenook.units import format_bytes
 
 
 def list_(args: argparse.Namespace) -> None:
     """Print one model a line, and below how much there may be."""
-    from inglenook.cli.table import print_table
+    from inglenook.cli.terminal.table import print_table
 
     config = load_config(args.config, os.environ)
     folder = config.state_dir / PREFIX_FOLDER

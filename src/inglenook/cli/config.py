@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from inglenook.cli.invocation import as_typed
-from inglenook.cli.output import broken, columns_of
+from inglenook.cli.terminal.output import broken, columns_of
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
 from inglenook.config import (
     Config,
     load_config,
@@ -23,9 +25,7 @@ from inglenook.daemon.loading import make_load, model_path
 from inglenook.engine.cores import compute_cores
 from inglenook.engine.prefix_files import folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.errors import StartupError
 from inglenook.models.bounds import auto_disk_bytes
-from inglenook.units import format_bytes
 
 
 def config(args: argparse.Namespace) -> None:

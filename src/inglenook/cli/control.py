@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME, control_path
 from inglenook.power.settings import ASLEEP_NAME
 

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import parse_scopes
-from inglenook.cli.output import note
+from inglenook.cli.terminal.output import note
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.units import parse_duration_s
 from inglenook.config import load_config
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.units import parse_duration_s
 
 
 def list_devices(args: argparse.Namespace) -> None:
     """Print one device a line."""
-    from inglenook.cli.table import print_table
+    from inglenook.cli.terminal.table import print_table
 
     allowlist = _allowlist(args)
     rows = [

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from inglenook.errors import InglenookError
+from inglenook.common.errors import InglenookError
 
 _FAILED = 1
 

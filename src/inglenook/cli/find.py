@@ -7,15 +7,15 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from inglenook.cli.knownboxes import announced, remember
-from inglenook.cli.output import note
+from inglenook.cli.terminal.output import note
+from inglenook.client.known_boxes import announced, remember
 from inglenook.discovery.browse import find_boxes
-from inglenook.discovery.found import TWIN_CURE, Found, twins
+from inglenook.discovery.found_box import TWIN_CURE, FoundBox, twins
 
 
 def find(args: argparse.Namespace) -> int:
     """Print one box a line, and remember it for `inglenook wake`; exit code 1 if none answers."""
-    from inglenook.cli.table import print_table
+    from inglenook.cli.terminal.table import print_table
 
     boxes = asyncio.run(find_boxes(args.timeout))
     if not boxes:
@@ -31,7 +31,7 @@ def find(args: argparse.Namespace) -> int:
     return 0 if any(each.hello is not None for each in boxes) else 1
 
 
-def _state(found: Found) -> str:
+def _state(found: FoundBox) -> str:
     """What it is doing; of one that does not answer, only that a sleeper may be woken."""
     status = found.box.status or ""
     if found.hello is not None:
@@ -39,7 +39,7 @@ def _state(found: Found) -> str:
     return "sleep, no answer" if status == "sleep" else "no answer"
 
 
-def _complaint(same: Sequence[Found]) -> str:
+def _complaint(same: Sequence[FoundBox]) -> str:
     who = " and ".join(f"{each.box.name} at {each.url}" for each in same)
     count = "two" if len(same) == 2 else len(same)
     return f"{count} boxes have one id, {same[0].box.server_id}: {who}; {TWIN_CURE}"

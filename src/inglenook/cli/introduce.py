@@ -9,26 +9,26 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inglenook.cli.fingerprint import is_pin, short_pin
-from inglenook.cli.keyring import Key, Keyring
-from inglenook.cli.knownboxes import announced, remember
-from inglenook.cli.loopthread import LoopThread
-from inglenook.cli.output import note
 from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
-from inglenook.cli.route import (
+from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.output import note
+from inglenook.client.connection import BoxConnection
+from inglenook.client.fingerprint import is_pin, short_pin
+from inglenook.client.known_boxes import announced, remember
+from inglenook.client.route import (
     on_this_machine,
     parse_url,
     pinned_route,
     route_to_box,
     route_to_pair,
 )
-from inglenook.cli.wire import Wire
+from inglenook.client.tokens import BoxToken, TokenStore
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.config import Config, load_config
-from inglenook.discovery.box import Hello
+from inglenook.discovery.box import BoxHello
 from inglenook.discovery.browse import find_boxes
-from inglenook.discovery.found import Found
+from inglenook.discovery.found_box import FoundBox
 from inglenook.discovery.hello import who_answers
-from inglenook.errors import Code, Problem, StartupError
 
 _LOOK_S = 3.0
 _ASK_S = 10.0
@@ -41,7 +41,7 @@ AskCode = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BoxChoice:
     """Which box, and how.
 
     Attributes:
@@ -61,7 +61,7 @@ class Wanted:
     pair: bool = False
 
 
-def wanted(args: argparse.Namespace, token: str | None) -> Wanted:
+def wanted(args: argparse.Namespace, token: str | None) -> BoxChoice:
     """Read the options that `chat` and `bench` have in common.
 
     Raises:
@@ -72,17 +72,19 @@ def wanted(args: argparse.Namespace, token: str | None) -> Wanted:
         raise Problem(Code.BAD_REQUEST, text)
     config = load_config(args.config, os.environ)
     pair = getattr(args, "pair", False)
-    return Wanted(config, args.url, token, args.fingerprint, args.insecure, pair)
+    return BoxChoice(config, args.url, token, args.fingerprint, args.insecure, pair)
 
 
-def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, dict[str, Any]]:
+def open_wire(
+    wish: BoxChoice, loop: LoopThread, ask_code: AskCode
+) -> tuple[BoxConnection, dict[str, Any]]:
     """Connect to the box; pair first if need be. Returns the line, and the box's ``auth_ok``.
 
     Raises:
         Problem: If the box takes neither token nor code.
         StartupError: If there is no such box, or no way on which a token is safe.
     """
-    keyring = Keyring(os.environ)
+    keyring = TokenStore(os.environ)
     urls = (parse_url(wish.url),) if wish.url else _find(wish.config, keyring, loop)
     url, box = loop.call(_first_that_answers(urls))
     if wish.token is not None:
@@ -101,7 +103,7 @@ def open_wire(wish: Wanted, loop: LoopThread, ask_code: AskCode) -> tuple[Wire, 
     return _open(key, url, urls, box, wish, loop)
 
 
-def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
+def key_of(wish: BoxChoice, url: str, box: BoxHello, keyring: TokenStore) -> BoxToken | None:
     """The token for a box, and the TLS key that it may go to; None if there is none.
 
     One that was kept without a key is good on this machine only; elsewhere it would go to anybody
@@ -113,29 +115,34 @@ def key_of(wish: Wanted, url: str, box: Hello, keyring: Keyring) -> Key | None:
         # Whoever can read the box's own folder sees its key of today.
         pin = own_key(wish.config)
     if wish.token is not None:
-        return Key(wish.token, pin)
+        return BoxToken(wish.token, pin)
     if kept is None:
         return None
     if pin is None and not wish.insecure and not on_this_machine(url):
         text = "This terminal was paired without the box's TLS key, and has to pair once more."
         note(text)
         return None
-    return Key(kept.token, pin)
+    return BoxToken(kept.token, pin)
 
 
 def _open(
-    key: Key | None, url: str, urls: Sequence[str], box: Hello, wish: Wanted, loop: LoopThread
-) -> tuple[Wire, dict[str, Any]]:
+    key: BoxToken | None,
+    url: str,
+    urls: Sequence[str],
+    box: BoxHello,
+    wish: BoxChoice,
+    loop: LoopThread,
+) -> tuple[BoxConnection, dict[str, Any]]:
     assert key is not None
     route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
     # Its other addresses are good for whoever comes back; only its key shows that they are its own.
     pin = route.pin
     others = [pinned_route(other, box, pin) for other in urls if other != url] if pin else []
-    wire = Wire(route, key.token, others)
+    wire = BoxConnection(route, key.token, others)
     return wire, loop.call(wire.open())
 
 
-async def _first_that_answers(urls: Sequence[str]) -> tuple[str, Hello]:
+async def _first_that_answers(urls: Sequence[str]) -> tuple[str, BoxHello]:
     for url in urls:
         box = await who_answers(url, _ASK_S)
         if box is not None:
@@ -143,7 +150,9 @@ async def _first_that_answers(urls: Sequence[str]) -> tuple[str, Hello]:
     raise StartupError(f"no box answers at {' or '.join(urls)}")
 
 
-def _pair(wish: Wanted, url: str, box: Hello, loop: LoopThread, ask_code: AskCode) -> Key:
+def _pair(
+    wish: BoxChoice, url: str, box: BoxHello, loop: LoopThread, ask_code: AskCode
+) -> BoxToken:
     if is_own_box(wish.config, box):
         # It would be of no use on a way that a token may not go.
         route_to_box(url, box, own_key(wish.config), insecure=wish.insecure)
@@ -164,7 +173,7 @@ def _pair(wish: Wanted, url: str, box: Hello, loop: LoopThread, ask_code: AskCod
     return key
 
 
-def _find(config: Config, keyring: Keyring, loop: LoopThread) -> tuple[str, ...]:
+def _find(config: Config, keyring: TokenStore, loop: LoopThread) -> tuple[str, ...]:
     """Addresses of this machine's own box if one runs here, else of one on the network.
 
     A paired one comes before others, then one that answers before one that is only told of.
@@ -176,7 +185,7 @@ def _find(config: Config, keyring: Keyring, loop: LoopThread) -> tuple[str, ...]
         return (local,)
     paired = keyring.all()
 
-    def suits(found: Found) -> bool:
+    def suits(found: FoundBox) -> bool:
         return not paired or found.box.server_id in paired
 
     boxes = loop.call(_look(suits))
@@ -194,5 +203,5 @@ def _find(config: Config, keyring: Keyring, loop: LoopThread) -> tuple[str, ...]
     return tuple(dict.fromkeys((*found.urls, *found.box.urls)))
 
 
-def _look(suits: Callable[[Found], bool]) -> Coroutine[Any, Any, list[Found]]:
+def _look(suits: Callable[[FoundBox], bool]) -> Coroutine[Any, Any, list[FoundBox]]:
     return find_boxes(_LOOK_S, until=suits)

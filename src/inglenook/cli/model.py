@@ -14,24 +14,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from inglenook.cli.cache import empty_cache
-from inglenook.cli.output import note, say
 from inglenook.cli.templatelines import template_lines
+from inglenook.cli.terminal.output import note, say
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
 from inglenook.config import load_config
 from inglenook.engine.examining import examine_template
 from inglenook.engine.templatefacts import TemplateUnfit
-from inglenook.errors import StartupError
 from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
 from inglenook.models.starter import STARTER, pull_starter
-from inglenook.units import format_bytes
 
 _READ = "read into memory, as its file system cannot map files"
 
 
 def list_(args: argparse.Namespace) -> None:
     """Print one model a line; the one in use is named even if it is elsewhere, or missing."""
-    from inglenook.cli.table import print_table
+    from inglenook.cli.terminal.table import print_table
 
     config = load_config(args.config, os.environ)
     models_dir = config.state_dir / "models"

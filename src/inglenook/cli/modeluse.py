@@ -7,16 +7,16 @@ import os
 import shlex
 from pathlib import Path
 
-from inglenook.cli.output import note, say
-from inglenook.cli.servicefiles import CONFIG_FILE, STATE_DIR
+from inglenook.cli.service.files import CONFIG_FILE, STATE_DIR
+from inglenook.cli.terminal.output import note, say
+from inglenook.common.errors import StartupError
+from inglenook.common.wholefile import write_whole
 from inglenook.config import Config, load_config, settings_file, user_settings_file
 from inglenook.config.edit import with_setting
 from inglenook.engine.examining import examine_template
 from inglenook.engine.templatefacts import TemplateUnfit
-from inglenook.errors import StartupError
 from inglenook.models.inspect import CHECK_ARGUMENT, inspect_model
 from inglenook.models.starter import STARTER
-from inglenook.wholefile import write_whole
 
 
 def use(args: argparse.Namespace) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 
 from inglenook.cli.control import control_session
-from inglenook.cli.output import say
-from inglenook.cli.qr import print_pairing
+from inglenook.cli.terminal.output import say
+from inglenook.cli.terminal.qr import print_pairing
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.config import load_config
-from inglenook.errors import Code, Problem, StartupError
 
 
 def pair(args: argparse.Namespace) -> int:

@@ -13,14 +13,14 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
 from inglenook.auth.files import read_private
 from inglenook.auth.identity import server_id
-from inglenook.cli.keyring import Key
-from inglenook.cli.knownboxes import KnownBox, paired
-from inglenook.cli.route import Route, refused
-from inglenook.cli.tls_pin import key_fingerprint
+from inglenook.client.known_boxes import KnownBox, paired
+from inglenook.client.route import Route, refused
+from inglenook.client.tls_pin import key_fingerprint
+from inglenook.client.tokens import BoxToken
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.config import Config
-from inglenook.discovery.box import Hello
+from inglenook.discovery.box import BoxHello
 from inglenook.discovery.hello import read_bounded
-from inglenook.errors import Code, Problem, StartupError
 
 _ASK_S = 10.0
 
@@ -42,7 +42,7 @@ def terminal_name() -> str:
     return f"Terminal on {socket.gethostname()}"[:NAME_CHARACTERS_MAX]
 
 
-def is_own_box(config: Config, box: Hello) -> bool:
+def is_own_box(config: Config, box: BoxHello) -> bool:
     """Whether a box says it is the one whose state folder this user can read."""
     try:
         # Looked at first: asking for the id would make one.
@@ -62,7 +62,7 @@ def own_key(config: Config) -> str | None:
         return None
 
 
-def pair_with_own_box(config: Config) -> Key | None:
+def pair_with_own_box(config: Config) -> BoxToken | None:
     """Put this terminal on the device list itself; None if this user may not write it."""
     try:
         allowlist = Allowlist(config.state_dir / "devices.json")
@@ -70,10 +70,10 @@ def pair_with_own_box(config: Config) -> Key | None:
         token = allowlist.add(terminal_name(), (Scope.CHAT,), platform="terminal")[1]
     except (StartupError, OSError):
         return None
-    return Key(token, own_key(config))
+    return BoxToken(token, own_key(config))
 
 
-async def pair_by_code(route: Route, box: Hello, code: str) -> tuple[Key, KnownBox | None]:
+async def pair_by_code(route: Route, box: BoxHello, code: str) -> tuple[BoxToken, KnownBox | None]:
     """Offer the code that the box shows; returns the token with its key, and what wakes the box.
 
     Raises:
@@ -89,13 +89,13 @@ async def pair_by_code(route: Route, box: Hello, code: str) -> tuple[Key, KnownB
         raise StartupError(f"another box answers at {route.url} than a moment before; try again")
     if route.pin is None:
         # Nothing has shown that the key it names is its own.
-        return Key(said.token), paired(box.name, answer)
+        return BoxToken(said.token), paired(box.name, answer)
     if not (said.spki_sha256 or "").startswith(route.pin):
         raise StartupError(
             f"the box says that its TLS key is another than the one shown at {route.url}, so "
             "something stands between; use its own address, as `inglenook find` shows it"
         )
-    return Key(said.token, said.spki_sha256), paired(box.name, answer)
+    return BoxToken(said.token, said.spki_sha256), paired(box.name, answer)
 
 
 async def _offer(route: Route, code: str) -> dict[str, Any]:

@@ -11,19 +11,19 @@ import signal
 import sys
 from pathlib import Path
 
-from inglenook.cli.output import LineFormatter, columns_of, note, say
+from inglenook.cli.terminal.output import LineFormatter, columns_of, note, say
 from inglenook.config import Config, load_config, settings_file
 from inglenook.daemon import Daemon, claim_state_folder
 from inglenook.daemon.heap import keep_heap_small
 from inglenook.daemon.service import Systemd
-from inglenook.engine.orders import EngineState, Phase
+from inglenook.engine.messages import EnginePhase, EngineState
 from inglenook.systemd import Notifier, inherited_sockets
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
 
 #: Loading has come to its end, be it a good one or not.
-_SETTLED = (Phase.READY, Phase.MISSING, Phase.UNLOADED)
+_SETTLED = (EnginePhase.READY, EnginePhase.MISSING, EnginePhase.UNLOADED)
 
 _STDIN = 0
 
@@ -98,7 +98,7 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine, settings: Path | None)
         say(url, first="  Page   " if number == 0 else "         ", rest="  ")
     say(mdns.sentence, first="  mDNS   ", rest="         ")
     if not daemon.has_devices:
-        from inglenook.cli.qr import print_pairing
+        from inglenook.cli.terminal.qr import print_pairing
 
         window = daemon.door.open()
         say()
@@ -144,7 +144,7 @@ class _LoadingLine:
 
     def show(self, state: EngineState) -> None:
         """Take the engine's latest state."""
-        if state.phase is Phase.LOADING and self._moving:
+        if state.phase is EnginePhase.LOADING and self._moving:
             line = loading_line(state, columns_of(sys.stderr) or 0)
             # The cursor goes back to the start, so that a line of the log takes this one's place.
             print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)

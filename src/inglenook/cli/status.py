@@ -21,12 +21,12 @@ from rich.table import Table
 from rich.text import Text
 
 from inglenook.cli.control import control_session
-from inglenook.cli.output import say
+from inglenook.cli.terminal.output import say
+from inglenook.common.errors import StartupError
+from inglenook.common.guarded import failed_in
+from inglenook.common.units import format_bytes
 from inglenook.config import load_config
 from inglenook.daemon.loading import read_budget
-from inglenook.errors import StartupError
-from inglenook.guarded import failed_in
-from inglenook.units import format_bytes
 
 _EVERY_S = 1.0
 

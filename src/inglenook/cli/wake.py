@@ -10,18 +10,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from inglenook.cli.knownboxes import KnownBox, KnownBoxes, announced, remember, told_apart
-from inglenook.cli.output import columns_of, note, say
-from inglenook.cli.terminal import read_secret
+from inglenook.cli.terminal.output import columns_of, note, say
+from inglenook.cli.terminal.terminal import read_secret
+from inglenook.client.known_boxes import KnownBox, KnownBoxes, announced, remember, told_apart
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.units import format_duration
 from inglenook.config import load_config
 from inglenook.discovery.browse import find_boxes
-from inglenook.discovery.found import Found
+from inglenook.discovery.found_box import FoundBox
 from inglenook.discovery.hello import who_answers
-from inglenook.errors import Code, Problem, StartupError
 from inglenook.power.magic import parse_mac, parse_password
 from inglenook.power.settings import WakeTarget
 from inglenook.power.waker import send_magic
-from inglenook.units import format_duration
 
 #: How long a box that nobody knows yet is looked for; one that only rests is still announced.
 _LOOK_S = 3.0
@@ -46,7 +46,7 @@ Send = Callable[[bytes, bytes | None], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sleeper:
+class WakeHost:
     """Who is to wake.
 
     Attributes:
@@ -96,7 +96,7 @@ async def _wake(args: argparse.Namespace) -> int:
     return 0
 
 
-def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> Sleeper | None:
+def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> WakeHost | None:
     """Find out who is meant by an address or a name; None if nobody known is.
 
     The owner's own list comes before what boxes call themselves.
@@ -105,7 +105,7 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
         StartupError: If it could mean several, or cannot be called.
     """
     try:
-        return Sleeper(text, (parse_mac(text),), box=_with_mac(parse_mac(text), known))
+        return WakeHost(text, (parse_mac(text),), box=_with_mac(parse_mac(text), known))
     except ValueError as exc:
         if _LIKE_A_MAC.fullmatch(text):
             raise StartupError(str(exc)) from exc
@@ -113,14 +113,14 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
         if target.name.casefold() == text.strip().casefold():
             mac = parse_mac(target.mac)
             secure_on = parse_password(target.secure_on) if target.secure_on else None
-            return Sleeper(target.name, (mac,), secure_on, _with_mac(mac, known))
+            return WakeHost(target.name, (mac,), secure_on, _with_mac(mac, known))
     meant = [box for box in known if box.is_called(text)]
     if len(meant) > 1:
         raise StartupError(f"several boxes are called {text!r}; {told_apart(meant)}")
     return _of_box(meant[0]) if meant else None
 
 
-async def wait_answer(sleeper: Sleeper, timeout_s: float, send: Send) -> str | None:
+async def wait_answer(sleeper: WakeHost, timeout_s: float, send: Send) -> str | None:
     """Call a box again and again until it answers.
 
     Returns:
@@ -146,10 +146,10 @@ async def wait_answer(sleeper: Sleeper, timeout_s: float, send: Send) -> str | N
         shown.over()
 
 
-async def _found(text: str) -> Sleeper:
+async def _found(text: str) -> WakeHost:
     """Look for a box that nobody has met yet, on this network, now."""
 
-    def is_meant(found: Found) -> bool:
+    def is_meant(found: FoundBox) -> bool:
         known = announced(found)
         return known is not None and known.is_called(text)
 
@@ -166,13 +166,13 @@ async def _found(text: str) -> Sleeper:
     )
 
 
-def _of_box(box: KnownBox) -> Sleeper:
+def _of_box(box: KnownBox) -> WakeHost:
     if not box.macs:
         raise StartupError(
             f"{box.name} has never said its MAC address, as one on Wi-Fi alone does not; give it "
             "instead of the name"
         )
-    return Sleeper(box.name, tuple(map(parse_mac, box.macs)), box=box)
+    return WakeHost(box.name, tuple(map(parse_mac, box.macs)), box=box)
 
 
 def _with_mac(mac: bytes, known: list[KnownBox]) -> KnownBox | None:
@@ -186,7 +186,7 @@ def _password(text: str) -> bytes:
         raise Problem(Code.BAD_REQUEST, f"--secure-on: {exc}") from exc
 
 
-async def _call(sleeper: Sleeper, send: Send) -> int:
+async def _call(sleeper: WakeHost, send: Send) -> int:
     """Send to each of its cards; returns on how many interfaces."""
     return max([await send(mac, sleeper.secure_on) for mac in sleeper.macs])
 

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from inglenook.common.errors import ConfigError, Fault
 from inglenook.config.parse import Surroundings, parse_config
 from inglenook.config.schema import Config
-from inglenook.errors import ConfigError, Fault
 
 DEFAULT_PATH = Path("/etc/inglenook/config.yaml")
 

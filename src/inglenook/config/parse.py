@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inglenook.common.errors import ConfigError, Fault
 from inglenook.config.nearest import did_you_mean
 from inglenook.config.schema import SETTINGS, Config, Setting
 from inglenook.config.yamltext import Finding, Items, Node, Section, Text, dotted, read_yaml
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.engine.settings import CacheSettings, EngineSettings, ModelSettings
-from inglenook.errors import ConfigError, Fault
 from inglenook.gateway.settings import ListenSettings
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power.settings import PowerSettings, WakeSettings

@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
+from inglenook.common.units import parse_bytes, parse_duration_s
 from inglenook.config.yamltext import shown
-from inglenook.units import parse_bytes, parse_duration_s
 
 #: RFC 6763 section 4.1.1: the longest name a service may announce.
 _NAME_BYTES_MAX = 63

@@ -13,45 +13,45 @@ from typing import Any
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.identity import KeptNames
+from inglenook.common.guarded import Guard
+from inglenook.common.restarting import HEART_TRIES, keep_running
 from inglenook.config import Config
-from inglenook.daemon.account import state_of, status_line
 from inglenook.daemon.dates import open_dating
-from inglenook.daemon.doors import control_door, front_door
-from inglenook.daemon.governing import Governing
-from inglenook.daemon.lasting import BackgroundJob, lasting, once
+from inglenook.daemon.governor_bridge import GovernorBridge
 from inglenook.daemon.loading import make_load, model_path, remove_blocks
 from inglenook.daemon.reload import Reload
 from inglenook.daemon.reloading import changed_keys
-from inglenook.daemon.resting import Resting, Ways
-from inglenook.daemon.revoking import Revoking
-from inglenook.daemon.service import WITHOUT_SYSTEMD, Service, Systemd
-from inglenook.daemon.start import Found, find, forget_sleep, read_addresses
-from inglenook.daemon.tlsdoor import SYSTEM_CLOCK, Clock, TlsDoor, open_tls_door
+from inglenook.daemon.revocation import Revocation
+from inglenook.daemon.servers import control_door, front_door
+from inglenook.daemon.service import WITHOUT_SYSTEMD, Systemd, SystemdService
+from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
+from inglenook.daemon.start import Resources, find, forget_sleep, read_addresses
+from inglenook.daemon.state_report import state_of, status_line
+from inglenook.daemon.tls_port import SYSTEM_CLOCK, TlsPort, WallClock, open_tls_door
+from inglenook.daemon.uncaught import BackgroundJob, lasting, once
 from inglenook.discovery.advert import Advert, instance_name
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
-from inglenook.engine.orders import EngineState, Load
+from inglenook.engine.messages import EngineState, LoadModel
 from inglenook.engine.supervisor import Supervisor
-from inglenook.gateway.app import PROTOCOLS, urls
-from inglenook.gateway.house import House, Identity
-from inglenook.gateway.metrics import Metrics
+from inglenook.gateway.context import BoxIdentity, GatewayContext
+from inglenook.gateway.http.app import PROTOCOLS, urls
+from inglenook.gateway.http.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
-from inglenook.gateway.phones import Phones
-from inglenook.governor.monitor import Pace
-from inglenook.guarded import Guard
+from inglenook.gateway.ws.connections import PhoneConnections
+from inglenook.governor.monitor import Sampling
 from inglenook.models.workplace import in_thread
 from inglenook.power.waker import WakeTargets
-from inglenook.restarting import HEART_TRIES, keep_running
-from inglenook.serving.desk import Desk
-from inglenook.serving.journal import Journal
-from inglenook.serving.recorder import Recorder
+from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.journal.journal import Journal
+from inglenook.serving.journal.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 #: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
 _STATE_EVERY_S = 1.0
 
-_PACE = Pace()
+_PACE = Sampling()
 
 
 class Daemon:
@@ -67,11 +67,11 @@ class Daemon:
         self,
         config: Config,
         on_change: Callable[[], None] = lambda: None,
-        pace: Pace = _PACE,
+        pace: Sampling = _PACE,
         *,
         systemd: Systemd = WITHOUT_SYSTEMD,
         reread: Callable[[], Config] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: WallClock = SYSTEM_CLOCK,
     ) -> None:
         """Take the settings.
 
@@ -97,7 +97,7 @@ class Daemon:
         self._metrics = Metrics(self._snapshot)
         journal = Journal(config.state_dir / "journal.db") if config.serving.journal else None
         self._recorder = Recorder(journal, self._changed)
-        self._desk = Desk(
+        self._desk = Dispatcher(
             config.serving,
             self._supervisor,
             self._recorder,
@@ -106,11 +106,11 @@ class Daemon:
             on_over=self._metrics.answered,
             dating=open_dating(config, clock),
         )
-        self._governing = Governing(config, self._supervisor, self._desk, self._news.set, pace)
-        self._phones = Phones(self._knocked)
-        self._revoking = Revoking(self._allowlist, self._phones, self._desk)
+        self._governing = GovernorBridge(config, self._supervisor, self._desk, self._news.set, pace)
+        self._phones = PhoneConnections(self._knocked)
+        self._revoking = Revocation(self._allowlist, self._phones, self._desk)
         self.door = PairingDoor(self._allowlist, self._changed)
-        self._resting = Resting(
+        self._resting = SleepBridge(
             config,
             desk=self._desk,
             phones=self._phones,
@@ -120,7 +120,7 @@ class Daemon:
             on_return=self._board_is_back,
             stop=self.stop.set,
         )
-        self._service = Service(systemd.notifier, self._supervisor)
+        self._service = SystemdService(systemd.notifier, self._supervisor)
         self._inherited = systemd.inherited
         self._rereading = Reload(
             reread, self._service.reloading, self._take_up, self._renew_certificate
@@ -130,8 +130,8 @@ class Daemon:
         self._telling = Guard("news of the engine")
         self._ending = Guard("ending")
         self._announcer: Announcer | None = None
-        self._house: House | None = None
-        self._tls: TlsDoor | None = None
+        self._house: GatewayContext | None = None
+        self._tls: TlsPort | None = None
 
     @property
     def engine_state(self) -> EngineState:
@@ -154,7 +154,7 @@ class Daemon:
         return await urls(self._house)
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> BoxIdentity:
         """Who the box is; known once `ready`."""
         assert self._house is not None
         return self._house.identity
@@ -181,7 +181,7 @@ class Daemon:
         finally:
             await in_thread(held.close)
 
-    async def _open(self, found: Found, alongside: BackgroundJob | None) -> None:
+    async def _open(self, found: Resources, alongside: BackgroundJob | None) -> None:
         """Open the doors and serve; whatever was opened is closed again, even if a door is not."""
         self._revoking.begin()
         log.info(
@@ -217,8 +217,8 @@ class Daemon:
 
     async def _live(
         self,
-        found: Found,
-        ways: Ways,
+        found: Resources,
+        ways: WakeSources,
         beside: Mapping[str, BackgroundJob],
         alongside: BackgroundJob | None,
     ) -> None:
@@ -265,8 +265,8 @@ class Daemon:
         # What is unfinished is in the journal.
         desk.cancel()
 
-    def _make_house(self, found: Found, announcer: Announcer) -> House:
-        return House(
+    def _make_house(self, found: Resources, announcer: Announcer) -> GatewayContext:
+        return GatewayContext(
             identity=found.identity,
             desk=self._desk,
             allowlist=self._allowlist,
@@ -286,7 +286,7 @@ class Daemon:
             resume_ttl_s=self._config.serving.resume_ttl_s,
         )
 
-    def _advert(self, found: Found) -> Advert:
+    def _advert(self, found: Resources) -> Advert:
         state = self._supervisor.state
         return Advert(
             name=found.identity.name,
@@ -302,7 +302,7 @@ class Daemon:
             status=self._governing.mdns_status(),
         )
 
-    async def _prepare_model(self) -> tuple[str, Load]:
+    async def _prepare_model(self) -> tuple[str, LoadModel]:
         """Check the model file and work out how to load it; see `Supervisor`."""
         name, load = await asyncio.to_thread(make_load, self._config)
         self._governing.loads(load)
@@ -341,7 +341,7 @@ class Daemon:
         self._news.set()
 
     async def _wake(self, name: str) -> int:
-        """Call another machine; see `House.wake`."""
+        """Call another machine; see `GatewayContext.wake`."""
         return await self._wake_targets.wake(name)
 
     def _knocked(self) -> None:
@@ -351,12 +351,12 @@ class Daemon:
         if self._announcer is not None:
             self._announcer.announce_again()
 
-    def _ways(self, found: Found) -> Ways:
+    def _ways(self, found: Resources) -> WakeSources:
         listen = self._config.listen
         ports = {port for port in (listen.port, *listen.extra, listen.tls_port) if port}
         # All of them: at one that nobody holds, nobody would be heard.
         held = ports <= self._inherited.tcp.keys()
-        return Ways(found.asleep, held, found.ear, found.own_macs, model_path(self._config))
+        return WakeSources(found.asleep, held, found.ear, found.own_macs, model_path(self._config))
 
     def _take_up(self, config: Config) -> None:
         at_once, later = changed_keys(self._config, config)
@@ -372,7 +372,7 @@ class Daemon:
         if self._tls is not None:
             await self._tls.renew()
 
-    async def _spread_news(self, found: Found) -> None:
+    async def _spread_news(self, found: Resources) -> None:
         """Tell phones and the network of changes: the latest state, not every one."""
         assert self._announcer is not None
         told: object = None

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inglenook.config import Config
-from inglenook.daemon.tlsdoor import Clock
+from inglenook.daemon.tls_port import WallClock
 from inglenook.engine.prefix_files import DATES_FILE
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.serving.dating import Dating
-from inglenook.serving.moments import Moment, read_moment
+from inglenook.serving.date_store import DateStore
+from inglenook.serving.journal.moments import Moment, read_moment
 
 
-def open_dating(config: Config, clock: Clock) -> Dating:
+def open_dating(config: Config, clock: WallClock) -> DateStore:
     """Know when conversations began, by this clock; on the disk only if conversations are, too."""
 
     def moment() -> Moment:
         return replace(read_moment(), wall_s=clock.wall_s(), boottime_s=clock.boottime_s())
 
     if config.cache.disk_bytes == 0:
-        return Dating(None, moment)
-    return Dating(config.state_dir / PREFIX_FOLDER / DATES_FILE, moment)
+        return DateStore(None, moment)
+    return DateStore(config.state_dir / PREFIX_FOLDER / DATES_FILE, moment)

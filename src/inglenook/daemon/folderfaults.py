@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)

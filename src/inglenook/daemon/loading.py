@@ -6,23 +6,23 @@ import logging
 import shutil
 from pathlib import Path
 
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
 from inglenook.config import Config
-from inglenook.engine.orders import Load, PrefixCache
+from inglenook.engine.failures import ModelWontFitNow
+from inglenook.engine.messages import LoadModel, PrefixCache
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.engine.troubles import NotNow
-from inglenook.errors import StartupError
-from inglenook.governor.cgroup import find_groups
-from inglenook.governor.memory import read_memory
-from inglenook.models.board import read_board
+from inglenook.governor.memory.cgroup import find_groups
+from inglenook.governor.memory.memory import read_memory
+from inglenook.models.board_identity import read_board
 from inglenook.models.bounds import auto_disk_bytes
 from inglenook.models.catalogue import resolve_model
 from inglenook.models.footprint import Running
 from inglenook.models.inspect import can_map, inspect_model
-from inglenook.models.loading import Settings, plan_load
+from inglenook.models.loading import LoadSettings, plan_load
 from inglenook.models.preflight import Memory, NoRoomError
 from inglenook.models.tuning import read_tuning
-from inglenook.units import format_bytes
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def model_path(config: Config) -> Path:
     return resolve_model(config.model.path, config.state_dir / "models")
 
 
-def make_load(config: Config) -> tuple[str, Load]:
+def make_load(config: Config) -> tuple[str, LoadModel]:
     """Check the model and work out how to load it; blocks.
 
     Returns:
@@ -49,11 +49,11 @@ def make_load(config: Config) -> tuple[str, Load]:
     try:
         plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
     except NoRoomError as exc:
-        raise NotNow(str(exc)) from exc
+        raise ModelWontFitNow(str(exc)) from exc
     if plan.sequences < engine.max_sequences:
         each = format_bytes(info.state_bytes)
         log.info("%d answers at once: a running state of this model takes %s", plan.sequences, each)
-    load = Load(
+    load = LoadModel(
         path=str(info.path),
         chat_template=info.chat_template,
         context_tokens=plan.context_tokens,
@@ -74,7 +74,7 @@ def make_load(config: Config) -> tuple[str, Load]:
     return info.path.stem, load
 
 
-def running_as(load: Load) -> Running:
+def running_as(load: LoadModel) -> Running:
     """How a model is run that is loaded so, as far as it takes memory."""
     return Running(
         load.sequences,
@@ -85,9 +85,9 @@ def running_as(load: Load) -> Running:
     )
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config) -> LoadSettings:
     engine = config.engine
-    return Settings(
+    return LoadSettings(
         sequences=engine.max_sequences,
         context_tokens=engine.context_tokens,
         kv_type=engine.kv_type,

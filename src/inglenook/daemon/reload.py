@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
+from inglenook.common.errors import ConfigError, StartupError
 from inglenook.config import Config
-from inglenook.errors import ConfigError, StartupError
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from inglenook.engine.orders import Phase
+from inglenook.engine.messages import EnginePhase
 from inglenook.engine.supervisor import Supervisor
 from inglenook.systemd import Inherited, Notifier
 
@@ -32,7 +32,7 @@ class Systemd:
 WITHOUT_SYSTEMD = Systemd(Notifier({}), Inherited())
 
 
-class Service:
+class SystemdService:
     """What systemd is told."""
 
     def __init__(self, notifier: Notifier, supervisor: Supervisor) -> None:
@@ -45,7 +45,7 @@ class Service:
 
     def engine_changed(self) -> None:
         """The engine has a new state."""
-        if self._supervisor.state.phase is not Phase.LOADING:
+        if self._supervisor.state.phase is not EnginePhase.LOADING:
             self._settled.set()
 
     def tell(self, status: str) -> None:

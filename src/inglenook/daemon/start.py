@@ -16,18 +16,18 @@ from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
 from inglenook.auth.identity import KeptNames, server_id
-from inglenook.auth.network import Link, OwnAddress
+from inglenook.auth.network import AddressScope, OwnAddress
+from inglenook.common.errors import StartupError
 from inglenook.config import Config
 from inglenook.daemon.folderfaults import folder_fault
 from inglenook.daemon.statefolder import bind_control, claim_state_folder, held_state_folder
 from inglenook.discovery.advert import host_name, instance_name
 from inglenook.discovery.interfaces import list_own_addresses, own_macs, wired_macs
 from inglenook.discovery.names import LastNames
-from inglenook.errors import StartupError
+from inglenook.gateway.context import Addresses, BoxIdentity
 from inglenook.gateway.control import control_path
-from inglenook.gateway.house import Addresses, Identity
+from inglenook.gateway.http.page_files import PageFile, read_pages
 from inglenook.gateway.listen import bind, raise_open_files_limit
-from inglenook.gateway.page_files import PageFile, read_pages
 from inglenook.power.listener import bind_wake_socket
 from inglenook.power.settings import ASLEEP_NAME
 from inglenook.systemd import Inherited
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Resources:
     """What was read and bound.
 
     Attributes:
@@ -47,7 +47,7 @@ class Found:
         last_names: What the box was called last.
     """
 
-    identity: Identity
+    identity: BoxIdentity
     certificate: Certificate | None
     pages: dict[str, PageFile]
     plain: list[socket.socket]
@@ -66,7 +66,7 @@ def find(
     allowlist: Allowlist,
     kept_names: KeptNames,
     inherited: Inherited,
-) -> Found:
+) -> Resources:
     """Read and bind everything a start needs, the allowlist too; blocks.
 
     Args:
@@ -93,7 +93,7 @@ def find(
     for sock in (*plain, *tls):
         held.enter_context(sock)
     certificate = _current_certificate(config, box_id) if tls else None
-    identity = Identity(
+    identity = BoxIdentity(
         box_id,
         config.name,
         __version__,
@@ -110,7 +110,7 @@ def find(
     ear = inherited.udp or _bind_ear(config.wake.udp_port)
     if ear is not None:
         held.enter_context(ear)
-    return Found(
+    return Resources(
         identity=identity,
         certificate=certificate,
         pages=read_pages(),
@@ -148,14 +148,14 @@ def _current_certificate(config: Config, box_id: str) -> Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CertificateSubject:
     """Whom a certificate is for."""
 
     names: tuple[str, ...]
     addresses: tuple[IPv4Address | IPv6Address, ...]
 
 
-def certificate_subject(config: Config, box_id: str) -> Subject:
+def certificate_subject(config: Config, box_id: str) -> CertificateSubject:
     """Say by which names and addresses phones may call the box now; blocks.
 
     Raises:
@@ -167,7 +167,7 @@ def certificate_subject(config: Config, box_id: str) -> Subject:
     own = {f"{derived}.local", f"{held}.local", socket.gethostname(), "localhost"}
     names = [*own, *(other for other in config.listen.names if other.isascii())]
     addresses = [own.interface.ip for own in read_addresses() if own.is_for_devices]
-    return Subject(tuple(sorted(names)), tuple(sorted(addresses, key=str)))
+    return CertificateSubject(tuple(sorted(names)), tuple(sorted(addresses, key=str)))
 
 
 def forget_sleep(state_dir: Path) -> None:
@@ -204,7 +204,9 @@ def read_addresses() -> Addresses:
         why = exc.strerror or str(exc)
         raise StartupError(f"the addresses of this machine cannot be listed: {why}") from exc
     return [
-        OwnAddress(ip_interface(f"{entry.address}/{entry.prefix_length}"), Link(own.kind.value))
+        OwnAddress(
+            ip_interface(f"{entry.address}/{entry.prefix_length}"), AddressScope(own.kind.value)
+        )
         for own in found
         for entry in [own.entry]
     ]

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from inglenook.common.errors import StartupError
+from inglenook.common.lockfile import LockFile, held_by
+from inglenook.common.wholefile import write_whole
 from inglenook.daemon.folderfaults import folder_fault, nearest_folder
-from inglenook.errors import StartupError
 from inglenook.gateway.control import bind_control_socket, control_path
-from inglenook.lockfile import LockFile, held_by
-from inglenook.wholefile import write_whole
 
 LOCK_NAME = "lock"
 

@@ -11,6 +11,8 @@ from typing import NoReturn
 import zeroconf
 from zeroconf.asyncio import AsyncServiceInfo
 
+from inglenook.common.guarded import Guard
+from inglenook.common.restarting import TaskGuard
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
 from inglenook.discovery.claim import Claim, Settled
@@ -19,12 +21,10 @@ from inglenook.discovery.link import OnLink
 from inglenook.discovery.links import Links
 from inglenook.discovery.names import NO_LIFE_BEFORE, LastNames, Names, shown_name
 from inglenook.discovery.netlink import network_changes
-from inglenook.discovery.news import News
+from inglenook.discovery.news import AnnouncerEvents
 from inglenook.discovery.pacing import publish_at_s
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.discovery.state import FAILED, OFF, STARTING, AnnounceState, announced, degraded
-from inglenook.guarded import Guard
-from inglenook.restarting import TaskGuard
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Announcer:
         self._claim = Claim(self._wanted, last_names, run_id)
         self._state = STARTING
         self._tried = asyncio.Event()
-        self._news = News()
+        self._news = AnnouncerEvents()
         self._again = False
         self._renamed = renamed
         self._telling = Guard("news of the box's name")

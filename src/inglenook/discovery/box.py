@@ -70,7 +70,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MdnsAnswer:
     """What a box answered: its instance name, SRV record, addresses and TXT record."""
 
     name: str
@@ -81,7 +81,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class BoxHello:
     """What a box says of itself to anybody, and anybody can say of themselves.
 
     Attributes:
@@ -110,7 +110,7 @@ def networks_of(addresses: Iterable[InterfaceAddress]) -> list[Network]:
     ]
 
 
-def read_box(answer: Answer, own_networks: Sequence[Network] = ()) -> Box | None:
+def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | None:
     """Make sense of an answer; None if nobody could connect to what it describes.
 
     Args:

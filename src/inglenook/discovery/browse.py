@@ -18,15 +18,15 @@ from zeroconf import (  # type: ignore[attr-defined]
 )
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 
+from inglenook.common.errors import StartupError
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import SERVICE_TYPE
-from inglenook.discovery.box import Answer, Box, Hello, Network, networks_of, read_box
-from inglenook.discovery.found import Found, boxes_found
+from inglenook.discovery.box import Box, BoxHello, MdnsAnswer, Network, networks_of, read_box
+from inglenook.discovery.found_box import FoundBox, boxes_found
 from inglenook.discovery.hello import who_answers
 from inglenook.discovery.interfaces import list_addresses
 from inglenook.discovery.responder import open_responder
 from inglenook.discovery.state import reason
-from inglenook.errors import StartupError
 
 # A household has a few; beyond this somebody is flooding the network.
 MAX_ANSWERS = 256
@@ -47,16 +47,16 @@ STAGGER_S = 0.25
 _LABEL_BYTES_MAX = 63
 
 #: Asks at one address who is there, within so many seconds; see `who_answers`.
-Ask = Callable[[str, float], Awaitable[Hello | None]]
+Ask = Callable[[str, float], Awaitable[BoxHello | None]]
 
 
 async def find_boxes(
     timeout_s: float,
     *,
-    until: Callable[[Found], bool] | None = None,
+    until: Callable[[FoundBox], bool] | None = None,
     addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
     ask: Ask = who_answers,
-) -> list[Found]:
+) -> list[FoundBox]:
     """Ask the network for boxes, listen for ``timeout_s`` seconds, and ask each whether it is so.
 
     Args:
@@ -143,7 +143,7 @@ class _Search:
         self,
         responder: Zeroconf,
         own_networks: Sequence[Network],
-        until: Callable[[Found], bool] | None,
+        until: Callable[[FoundBox], bool] | None,
         ask: Ask,
     ) -> None:
         self._responder = responder
@@ -151,12 +151,12 @@ class _Search:
         self._until = until
         self._ask = ask
         self._announced: dict[str, Box] = {}
-        self._answers: dict[str, Hello | None] = {}
+        self._answers: dict[str, BoxHello | None] = {}
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE_MAX)
         self._seen = 0
         self._patience = asyncio.timeout(None)
 
-    def found(self) -> list[Found]:
+    def found(self) -> list[FoundBox]:
         """What there is by now."""
         return boxes_found(self._announced.values(), self._answers)
 
@@ -231,7 +231,7 @@ class _Search:
         if not complete or info.server is None or info.port is None:
             return None
         return read_box(
-            Answer(
+            MdnsAnswer(
                 name=service_name.removesuffix(f".{SERVICE_TYPE}"),
                 host_name=info.server,
                 port=info.port,

@@ -12,7 +12,7 @@ from inglenook.discovery.advert import Advert, instance_name
 from inglenook.discovery.judge import Judge
 from inglenook.discovery.link import SAME_AGAIN_S, OnLink
 from inglenook.discovery.names import LastNames, Names, Part, base_names, first_names, next_names
-from inglenook.discovery.rivals import Mine, Rival
+from inglenook.discovery.rivals import OwnRecords, Rival
 
 logger = logging.getLogger(__name__)
 
@@ -178,9 +178,9 @@ class Claim:
         port = self._advert.port
         return self._clash_s < math.inf or any(self._judge.may_be_real(r, port) for r in rivals)
 
-    def _mine(self, link: OnLink, own: frozenset[str], names: Names) -> Mine:
+    def _mine(self, link: OnLink, own: frozenset[str], names: Names) -> OwnRecords:
         advert = self._advert
-        return Mine(names, advert.server_id, advert.port, link.link.announced, own)
+        return OwnRecords(names, advert.server_id, advert.port, link.link.announced, own)
 
 
 def _has(held: Names | None, names: Names, part: Part) -> bool:

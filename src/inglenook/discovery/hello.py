@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from inglenook.discovery.advert import clean_text
-from inglenook.discovery.box import Hello
+from inglenook.discovery.box import BoxHello
 
 #: A box says some 300 bytes; more is none.
 _BYTES_MAX = 65_536
@@ -34,7 +34,7 @@ class _Said(msgspec.Struct, frozen=True):
     run_id: str | None = None
 
 
-async def who_answers(url: str, timeout_s: float) -> Hello | None:
+async def who_answers(url: str, timeout_s: float) -> BoxHello | None:
     """Ask a box who it is; None if nobody answers there in time, or no box.
 
     A TLS key is not checked: no secret goes this way, and who needs certainty has the fingerprint.
@@ -51,7 +51,7 @@ async def who_answers(url: str, timeout_s: float) -> Hello | None:
         return None
     pin = said.spki_sha256 if said.spki_sha256 and _PIN.fullmatch(said.spki_sha256) else None
     run_id = said.run_id if said.run_id and _RUN_ID.fullmatch(said.run_id) else None
-    return Hello(said.server_id, clean_text(said.name), said.ports.tls, pin, run_id)
+    return BoxHello(said.server_id, clean_text(said.name), said.ports.tls, pin, run_id)
 
 
 async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:

@@ -38,7 +38,7 @@ class LinkKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OwnAddress:
+class LocalAddress:
     """An address of the box, whatever it is good for."""
 
     entry: InterfaceAddress
@@ -61,7 +61,7 @@ def list_addresses() -> list[InterfaceAddress]:
     return [replace(entry, carrier_ups=ups[entry.interface]) for entry in found]
 
 
-def list_own_addresses(root: Path = Path("/")) -> list[OwnAddress]:
+def list_own_addresses(root: Path = Path("/")) -> list[LocalAddress]:
     """List every address of this box on interfaces that are up and connected, sorted.
 
     Args:
@@ -92,7 +92,7 @@ def usable_addresses(
 
 def own_addresses(
     adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats], root: Path
-) -> list[OwnAddress]:
+) -> list[LocalAddress]:
     """Say of every address on a connected interface where that leads."""
     kinds = {
         name: _kind(name, set(stat.flags.split(",")), root / "sys/class/net" / name)
@@ -100,7 +100,7 @@ def own_addresses(
         if {"up", "running"} <= set(stat.flags.split(","))
     }
     found = sorted(entry for entry in _entries(adapters) if entry.interface in kinds)
-    return [OwnAddress(entry, kinds[entry.interface]) for entry in found]
+    return [LocalAddress(entry, kinds[entry.interface]) for entry in found]
 
 
 def _entries(adapters: Iterable[ifaddr.Adapter]) -> Iterator[InterfaceAddress]:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import zeroconf
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
+from inglenook.common.guarded import Guard
 from inglenook.discovery.addresses import Link
 from inglenook.discovery.advert import SERVICE_TYPE
 from inglenook.discovery.names import Names
 from inglenook.discovery.records import DNSAddress, DNSService, goodbye, ids_in, probe
 from inglenook.discovery.responder import close_responder, open_on_link, use_interfaces
-from inglenook.discovery.rivals import Hearsay, Service
-from inglenook.guarded import Guard
+from inglenook.discovery.rivals import ObservedRecords, ServiceRecord
 
 #: RFC 6762 section 8.1: three questions, and as long again to hear an answer to the last; a random
 #: time before the first, as a power cut makes all boxes start at once.
@@ -42,7 +42,7 @@ class OnLink(zeroconf.RecordUpdateListener):
     def __init__(self, link: Link, responder: AsyncZeroconf, noticed: Callable[[], None]) -> None:
         """Take an open responder; see `open`."""
         self.link = link
-        self.hearsay = Hearsay()
+        self.hearsay = ObservedRecords()
         self.asked_s = self.judged_s = -float("inf")
         self._responder = responder
         self._noticed = noticed
@@ -158,7 +158,7 @@ class OnLink(zeroconf.RecordUpdateListener):
         name, host = record.name.lower(), record.server.lower()
         if not name.endswith(f".{SERVICE_TYPE}") or not host.endswith(_LOCAL):
             return
-        service = Service(
+        service = ServiceRecord(
             name.removesuffix(f".{SERVICE_TYPE}"), host.removesuffix(_LOCAL), record.port
         )
         if not record.ttl:

@@ -10,9 +10,9 @@ from types import TracebackType
 
 import zeroconf
 
+from inglenook.common.guarded import Guard
 from inglenook.discovery.addresses import Link
 from inglenook.discovery.link import OnLink
-from inglenook.guarded import Guard
 
 logger = logging.getLogger(__name__)
 

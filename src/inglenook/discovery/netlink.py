@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 
-from inglenook.guarded import Guard
+from inglenook.common.guarded import Guard
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from inglenook.discovery.pacing import Burst
 POLL_S = 30.0
 
 
-class News:
+class AnnouncerEvents:
     """Wakes whoever waits; remembers when the network is to be looked at."""
 
     def __init__(self) -> None:

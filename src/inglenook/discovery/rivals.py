@@ -23,7 +23,7 @@ _HEARD_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceRecord:
     """An SRV record of the box's kind of service, without the types of names; in lower case.
 
     Attributes:
@@ -38,7 +38,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Mine:
+class OwnRecords:
     """What a box says of itself on one link.
 
     Attributes:
@@ -75,15 +75,15 @@ class Rival:
     wins: bool
 
 
-class Hearsay:
+class ObservedRecords:
     """What was said on one link, and when last, seconds."""
 
     def __init__(self) -> None:
         # A box with another id may have the very same names, so the id is part of what was said.
-        self._services: dict[tuple[Service, str | None], float] = {}
+        self._services: dict[tuple[ServiceRecord, str | None], float] = {}
         self._addresses: dict[tuple[str, str], float] = {}
 
-    def service(self, service: Service, server_id: str | None, now: float) -> None:
+    def service(self, service: ServiceRecord, server_id: str | None, now: float) -> None:
         """Note a service; its id is None where it was not said along."""
         self._services.pop((service, server_id), None)
         self._services[service, server_id] = now
@@ -95,7 +95,7 @@ class Hearsay:
         self._addresses[host, address] = now
         _bound(self._addresses)
 
-    def forget_service(self, service: Service) -> None:
+    def forget_service(self, service: ServiceRecord) -> None:
         """Note a goodbye."""
         for said in [said for said in self._services if said[0] == service]:
             del self._services[said]
@@ -112,14 +112,14 @@ class Hearsay:
             for (service, _id), when in self._services.items()
         )
 
-    def rivals(self, mine: Mine, since_s: float) -> Iterator[Rival]:
+    def rivals(self, mine: OwnRecords, since_s: float) -> Iterator[Rival]:
         """Give those who have used the box's names since then."""
         yield from self._of_instance(mine, since_s)
         if (rival := self._of_host(mine, since_s)) is not None:
             yield rival
 
-    def _of_instance(self, mine: Mine, since_s: float) -> Iterator[Rival]:
-        ours = Service(mine.names.instance.lower(), mine.names.host.lower(), mine.port)
+    def _of_instance(self, mine: OwnRecords, since_s: float) -> Iterator[Rival]:
+        ours = ServiceRecord(mine.names.instance.lower(), mine.names.host.lower(), mine.port)
         heard = {service for (service, _id), when in self._services.items() if when >= since_s}
         for service in sorted(heard, key=_srv_data):
             # At the same host it is this box, or a twin, which the addresses tell.
@@ -133,7 +133,7 @@ class Hearsay:
             wins = _srv_data(service) > _srv_data(ours)
             yield Rival("instance", addresses, (service.port,), is_ours, wins)
 
-    def _of_host(self, mine: Mine, since_s: float) -> Rival | None:
+    def _of_host(self, mine: OwnRecords, since_s: float) -> Rival | None:
         host = mine.names.host.lower()
         foreign = {
             address
@@ -148,7 +148,7 @@ class Hearsay:
         wins = _address_data(foreign) > _address_data(mine.announced)
         return Rival("host", tuple(sorted(foreign)), tuple(sorted(ports)), is_ours, wins)
 
-    def _ids_of(self, services: Collection[Service]) -> set[str]:
+    def _ids_of(self, services: Collection[ServiceRecord]) -> set[str]:
         """The ids that these were said with, whenever."""
         return {
             server_id
@@ -160,7 +160,7 @@ class Hearsay:
         return tuple(sorted(address for name, address in self._addresses if name == host))
 
 
-def _srv_data(service: Service) -> bytes:
+def _srv_data(service: ServiceRecord) -> bytes:
     """The record's data as it is compared: priority, weight and port, then the target's labels."""
     labels = [*service.host.encode().split(b"."), b"local"]
     target = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
+from inglenook.common.errors import EngineError
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.frames import (
     EVENT_BYTES_MAX,
@@ -19,8 +20,7 @@ from inglenook.engine.frames import (
     FrameReader,
     frame,
 )
-from inglenook.engine.orders import NOT_A_MESSAGE, Event, Order, decode_event, encode
-from inglenook.errors import EngineError
+from inglenook.engine.messages import NOT_A_MESSAGE, Event, Order, decode_event, encode
 
 log = logging.getLogger(__name__)
 

@@ -47,7 +47,7 @@ class Core:
     design: tuple[int, int] | None = None
 
 
-class Rule(StrEnum):
+class CoreRule(StrEnum):
     """By which rule cores were chosen, for people."""
 
     CAPACITY = "the fastest kind, by capacity"
@@ -60,7 +60,7 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CoreChoice:
     """What was chosen.
 
     Attributes:
@@ -71,10 +71,10 @@ class Choice:
 
     cores: frozenset[int]
     fastest: frozenset[int]
-    rule: Rule
+    rule: CoreRule
 
 
-def choose(cores: Sequence[Core]) -> Choice:
+def choose(cores: Sequence[Core]) -> CoreChoice:
     """Choose by capacity; where that is the same for all of them by design, and then by clock.
 
     Design comes before clock: little cores may have the higher one. How much slower another kind
@@ -84,22 +84,22 @@ def choose(cores: Sequence[Core]) -> Choice:
     capacities = {core.number: core.capacity for core in cores}
     if _tells(capacities):
         fastest = _fastest(capacities, _KIN_CAPACITY)
-        return _with_more(capacities, fastest, Rule.CAPACITY, Rule.CAPACITY_MORE)
+        return _with_more(capacities, fastest, CoreRule.CAPACITY, CoreRule.CAPACITY_MORE)
     clocks = {core.number: core.most_khz for core in cores}
     designs = {core.design for core in cores}
     everything = frozenset(capacities)
     if None not in designs and len(designs) > 1:
         big = frozenset(core.number for core in cores if core.design not in _LITTLE)
         if big and big != everything:
-            return _not_alone(Choice(big, big, Rule.DESIGN), everything)
+            return _not_alone(CoreChoice(big, big, CoreRule.DESIGN), everything)
     if not _tells(clocks):
-        return Choice(everything, everything, Rule.ALIKE)
+        return CoreChoice(everything, everything, CoreRule.ALIKE)
     fastest = _fastest(clocks, _KIN_CLOCK)
     if None not in designs and len(designs) == 1:
-        return _with_more(clocks, fastest, Rule.CLOCK, Rule.CLOCK_MORE)
+        return _with_more(clocks, fastest, CoreRule.CLOCK, CoreRule.CLOCK_MORE)
     slower = {number: khz for number, khz in clocks.items() if number not in fastest}
     with_next = fastest | (_fastest(slower, _KIN_CLOCK) if slower else set())
-    return _not_alone(Choice(fastest, fastest, Rule.CLOCK), with_next)
+    return _not_alone(CoreChoice(fastest, fastest, CoreRule.CLOCK), with_next)
 
 
 def _tells(speeds: Mapping[int, int]) -> bool:
@@ -113,8 +113,8 @@ def _fastest(speeds: Mapping[int, int], kin: float) -> frozenset[int]:
 
 
 def _with_more(
-    speeds: Mapping[int, int], fastest: frozenset[int], rule: Rule, rule_more: Rule
-) -> Choice:
+    speeds: Mapping[int, int], fastest: frozenset[int], rule: CoreRule, rule_more: CoreRule
+) -> CoreChoice:
     """The fastest kind, or the cores that do most in even shares if that is well worth it."""
     # Never one of several: it would leave the others idle, and is the one that everything else on
     # the box wants.
@@ -126,12 +126,12 @@ def _with_more(
     best = max(work, key=lambda speed: (work[speed], speed))
     alone = len(fastest) * min(speeds[number] for number in fastest)
     if work[best] >= _WORTH * alone:
-        return Choice(sets[best], fastest, rule_more)
-    return _not_alone(Choice(fastest, fastest, rule), sets[best])
+        return CoreChoice(sets[best], fastest, rule_more)
+    return _not_alone(CoreChoice(fastest, fastest, rule), sets[best])
 
 
-def _not_alone(choice: Choice, others: frozenset[int]) -> Choice:
+def _not_alone(choice: CoreChoice, others: frozenset[int]) -> CoreChoice:
     """The choice, or the others as well if it is of one core."""
     if len(choice.cores) > 1:
         return choice
-    return Choice(others, choice.fastest, Rule.TOGETHER)
+    return CoreChoice(others, choice.fastest, CoreRule.TOGETHER)

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from inglenook.engine.corechoice import Choice, Core, choose
+from inglenook.engine.corechoice import Core, CoreChoice, choose
 
 
 def compute_cores(root: Path = Path("/"), allowed: set[int] | None = None) -> set[int]:
@@ -25,7 +25,7 @@ def compute_cores(root: Path = Path("/"), allowed: set[int] | None = None) -> se
     return set(choose_cores(root, allowed).cores)
 
 
-def choose_cores(root: Path = Path("/"), allowed: set[int] | None = None) -> Choice:
+def choose_cores(root: Path = Path("/"), allowed: set[int] | None = None) -> CoreChoice:
     """As `compute_cores`, with the rule by which they were chosen."""
     allowed = os.sched_getaffinity(0) if allowed is None else allowed
     told = _designs_of_cpuinfo(root)

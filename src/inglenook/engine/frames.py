@@ -7,7 +7,7 @@ not to negotiate.
 
 from __future__ import annotations
 
-from inglenook.errors import EngineError
+from inglenook.common.errors import EngineError
 
 HEADER_BYTES = 4
 

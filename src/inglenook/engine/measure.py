@@ -15,24 +15,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from inglenook.common.errors import StartupError
 from inglenook.engine.environment import engine_environment
 from inglenook.engine.trial import (
     NO_MMAP,
     NOT_A_LINE,
     Answer,
     Loaded,
-    Loading,
     Speed,
     Trial,
+    TrialLoading,
     Unusable,
     decode_answer,
     encode,
 )
-from inglenook.errors import StartupError
 
 WORKER = (sys.executable, "-m", "inglenook.engine.worker.measure")
 
-#: Between two signs of progress while loading; as `Patience.load_s`, and for the same reasons.
+#: Between two signs of progress while loading; as `Timeouts.load_s`, and for the same reasons.
 LOAD_S = 180.0
 
 #: For one trial. The slowest board worth tuning does the longest, a thousand tokens, in a few
@@ -110,7 +110,7 @@ class Gauge:
         if self._child is None:
             self._child = _spawn(self._argv)
             while not isinstance(answer := self._answer(self._child, LOAD_S), Loaded):
-                if not isinstance(answer, Loading):
+                if not isinstance(answer, TrialLoading):
                     why = answer.why if isinstance(answer, Unusable) else "it spoke out of turn"
                     raise StartupError(f"the model cannot be measured: {why}")
                 self._on_loading(answer.fraction)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from inglenook.engine.settings import KvType
-from inglenook.engine.trial import Setting, Speed, Trial, Workload
+from inglenook.engine.trial import Speed, Trial, TrialSetting, Workload
 
 #: A setting replaces a simpler one only if it is so many times as good: less may be noise.
 MARGIN = 1.03
@@ -56,7 +56,7 @@ class Search:
 
     def __init__(self, cores: int) -> None:
         """Begin on a board with so many cores worth computing on."""
-        self.default = Setting(threads=cores)
+        self.default = TrialSetting(threads=cores)
         self.best = self.default
         self.kv_type: KvType = "f16"
         self.question = "how fast the default is"
@@ -124,7 +124,7 @@ class Search:
         if (yield from self._settle(self.best, _with_q8_0(self.best), self._deep)):
             self.kv_type = "q8_0"
 
-    def _walk(self, candidates: Iterable[Setting]) -> _Steps:
+    def _walk(self, candidates: Iterable[TrialSetting]) -> _Steps:
         """Try one after the other; the best of them is `best` if it wins."""
         leader = best = self.best
         for candidate in candidates:
@@ -139,7 +139,7 @@ class Search:
             self.best = leader
 
     def _settle(
-        self, simple: Setting, other: Setting, workload: Workload
+        self, simple: TrialSetting, other: TrialSetting, workload: Workload
     ) -> Generator[Trial, Speed | None, bool]:
         """Measure two in turns, and say whether the second has won."""
         if simple == other:
@@ -151,7 +151,7 @@ class Search:
                 return False
         return self._score(other, workload) > MARGIN * self._score(simple, workload)
 
-    def _score(self, setting: Setting, workload: Workload | None = None) -> float:
+    def _score(self, setting: TrialSetting, workload: Workload | None = None) -> float:
         speed = self._speed(Trial(setting, workload or self._workload))
         return 0.0 if speed is None else score(speed)
 
@@ -167,7 +167,9 @@ class Search:
             statistics.median(speed.write_many_tok_s for speed in speeds),
         )
 
-    def _pair(self, one: Setting, other: Setting, workload: Workload) -> tuple[Speed, Speed] | None:
+    def _pair(
+        self, one: TrialSetting, other: TrialSetting, workload: Workload
+    ) -> tuple[Speed, Speed] | None:
         speeds = (self._speed(Trial(one, workload)), self._speed(Trial(other, workload)))
         return None if speeds[0] is None or speeds[1] is None else (speeds[0], speeds[1])
 
@@ -201,5 +203,5 @@ def workloads(probe: Speed) -> tuple[Workload, Workload]:
     return Workload(read_tokens, reads, writes), Workload(deep_tokens, 1, writes)
 
 
-def _with_q8_0(setting: Setting) -> Setting:
+def _with_q8_0(setting: TrialSetting) -> TrialSetting:
     return msgspec.structs.replace(setting, kv_type="q8_0")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from inglenook.common.guarded import Guard
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.orders import (
-    Ended,
+from inglenook.engine.messages import (
+    JobEnded,
+    JobRefused,
+    JobStarted,
     Output,
-    Prepared,
-    PrepareSink,
-    Refused,
+    PrefillDone,
+    PrefillSink,
     Sink,
-    Started,
 )
-from inglenook.guarded import Guard
 
 
 class Sinks:
@@ -25,7 +25,7 @@ class Sinks:
         """Take charge of none yet; ``cancel`` has the engine end a job whose sink has failed."""
         self._cancel = cancel
         self._writing: dict[int, Sink] = {}
-        self._reading: dict[int, PrepareSink] = {}
+        self._reading: dict[int, PrefillSink] = {}
         #: Jobs whose sink has failed, while the engine may still tell of them.
         self._broken: set[int] = set()
         self._telling = Guard("news of an answer")
@@ -40,7 +40,7 @@ class Sinks:
         """The engine has an answer to write."""
         self._writing[job] = sink
 
-    def read(self, job: int, sink: PrepareSink) -> None:
+    def read(self, job: int, sink: PrefillSink) -> None:
         """The engine has something to read ahead."""
         self._reading[job] = sink
 
@@ -51,7 +51,7 @@ class Sinks:
         if sink is not None and not self._told(sink.added, *news):
             self._break_off(output.job, sink)
 
-    def heard(self, event: Started | Ended | Prepared | Refused) -> None:
+    def heard(self, event: JobStarted | JobEnded | PrefillDone | JobRefused) -> None:
         """Pass on how a job goes.
 
         Raises:
@@ -59,7 +59,7 @@ class Sinks:
         """
         job = event.job
         if job in self._broken:
-            if not isinstance(event, Started):
+            if not isinstance(event, JobStarted):
                 self._broken.discard(job)
             return
         sink = self._writing.get(job) or self._reading.get(job)
@@ -80,19 +80,21 @@ class Sinks:
             if not self._told(sink.unloaded):
                 self._told(sink.broken)
 
-    def _hearer(self, event: Started | Ended | Prepared | Refused) -> Callable[..., None]:
+    def _hearer(
+        self, event: JobStarted | JobEnded | PrefillDone | JobRefused
+    ) -> Callable[..., None]:
         """What is to be called with the event; whoever hears an end is let go."""
         job = event.job
         match event:
-            case Started() if job in self._writing:
+            case JobStarted() if job in self._writing:
                 return self._writing[job].started
-            case Ended() if job in self._writing:
+            case JobEnded() if job in self._writing:
                 return self._writing.pop(job).ended
-            case Prepared() if job in self._reading:
+            case PrefillDone() if job in self._reading:
                 return self._reading.pop(job).prepared
-            case Refused() if job in self._writing:
+            case JobRefused() if job in self._writing:
                 return self._writing.pop(job).refused
-            case Refused() if job in self._reading:
+            case JobRefused() if job in self._reading:
                 return self._reading.pop(job).refused
             case _:
                 raise _unknown(job)
@@ -104,7 +106,7 @@ class Sinks:
             return True
         return False
 
-    def _break_off(self, job: int, sink: Sink | PrepareSink) -> None:
+    def _break_off(self, job: int, sink: Sink | PrefillSink) -> None:
         """Nothing more is told to this one, and the engine need not go on."""
         if job in self:
             self._broken.add(job)
@@ -113,8 +115,8 @@ class Sinks:
             self._cancel(job)
         self._told(sink.broken)
 
-    def _take_all(self) -> list[Sink | PrepareSink]:
-        taken: list[Sink | PrepareSink] = [*self._writing.values(), *self._reading.values()]
+    def _take_all(self) -> list[Sink | PrefillSink]:
+        taken: list[Sink | PrefillSink] = [*self._writing.values(), *self._reading.values()]
         self._writing, self._reading, self._broken = {}, {}, set()
         return taken
 

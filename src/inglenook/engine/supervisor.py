@@ -9,39 +9,39 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from inglenook.common.errors import EngineError, StartupError
+from inglenook.common.guarded import Guard
+from inglenook.common.restarting import TaskGuard
 from inglenook.engine.backoff import recheck_delay_s, restart_delay_s, still_counting
 from inglenook.engine.child import Child, WorkerExited
-from inglenook.engine.deadly import DeadlyModel, read_stamp
+from inglenook.engine.crash_record import CrashRecord, read_stamp
+from inglenook.engine.failures import ModelUnloadable, ModelWontFitNow, WorkerSilent
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.orders import (
+from inglenook.engine.messages import (
     PIPE_VERSION,
-    Cancel,
-    Ended,
+    CancelJob,
+    EnginePhase,
     EngineState,
     Event,
-    Hello,
+    JobEnded,
+    JobRefused,
+    JobStarted,
     Limits,
-    Load,
     LoadFailed,
-    Phase,
-    Prepare,
-    Prepared,
-    PrepareSink,
+    LoadModel,
+    Prefill,
+    PrefillDone,
+    PrefillSink,
     Progress,
-    Purge,
+    PurgeCache,
     Ready,
-    Refused,
     Sink,
-    Start,
-    Started,
-    Step,
+    StartJob,
+    StepDone,
+    WorkerHello,
 )
-from inglenook.engine.patience import Patience
 from inglenook.engine.sinks import Sinks
-from inglenook.engine.troubles import ModelUnloadable, NotNow, WorkerSilent
-from inglenook.errors import EngineError, StartupError
-from inglenook.guarded import Guard
-from inglenook.restarting import TaskGuard
+from inglenook.engine.timeouts import Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ _OVERDUE_S = 10.0
 #: A silence may be borne for so much less than its phase allows, as a share of that.
 _TIMER_SLACK = 0.02
 
-_PATIENCE = Patience()
+_PATIENCE = Timeouts()
 
 
 class Supervisor:
@@ -69,11 +69,11 @@ class Supervisor:
 
     def __init__(
         self,
-        prepare: Callable[[], Awaitable[tuple[str, Load]]],
+        prepare: Callable[[], Awaitable[tuple[str, LoadModel]]],
         on_change: Callable[[EngineState], None],
         *,
         model: str = "",
-        patience: Patience = _PATIENCE,
+        patience: Timeouts = _PATIENCE,
         worker: Sequence[str] = WORKER,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -82,7 +82,7 @@ class Supervisor:
         Args:
             prepare: Checks the model file and returns the model's short name and how to load it; a
                 StartupError from it is shown to people and `prepare` is asked again later. Unless
-                it is a `NotNow`, there is no use in waiting for that.
+                it is a `ModelWontFitNow`, there is no use in waiting for that.
             on_change: Hears every new state, synchronously.
             model: Short name of the model, if it is known before it is read: questions may come
                 before, and how they are put depends on it.
@@ -111,10 +111,10 @@ class Supervisor:
         self._borne_s = 0.0
         self._due_s: float | None = None
         self._deaths: list[float] = []
-        self._deadly = DeadlyModel()
+        self._deadly = CrashRecord()
         self._complaint = ""
         self._missed = 0
-        self._state = EngineState(Phase.LOADING, model)
+        self._state = EngineState(EnginePhase.LOADING, model)
 
     @property
     def state(self) -> EngineState:
@@ -137,13 +137,13 @@ class Supervisor:
         due_s = self._due_s if self._silence is None else self._silence.when()
         return due_s is not None and now - due_s > _OVERDUE_S
 
-    def start(self, start: Start, sink: Sink) -> None:
+    def start(self, start: StartJob, sink: Sink) -> None:
         """Begin a job; see `Engine.start`."""
         self._ready_child().send(start)
         self._expect_work()
         self._sinks.write(start.job, sink)
 
-    def prepare(self, prepare: Prepare, sink: PrepareSink) -> None:
+    def prepare(self, prepare: Prefill, sink: PrefillSink) -> None:
         """Read ahead; see `Engine.prepare`."""
         self._ready_child().send(prepare)
         self._expect_work()
@@ -159,7 +159,7 @@ class Supervisor:
         if limits == self._limits:
             return
         self._limits = limits
-        if self._child is not None and self._state.phase is Phase.READY:
+        if self._child is not None and self._state.phase is EnginePhase.READY:
             self._child.send(limits)
 
     def purge(self) -> None:
@@ -170,7 +170,7 @@ class Supervisor:
     def unload(self) -> None:
         """End the engine soon, so that all its memory comes back, and start none until `load`.
 
-        Its jobs hear `Sink.unloaded`, once the state is `Phase.UNLOADED`.
+        Its jobs hear `Sink.unloaded`, once the state is `EnginePhase.UNLOADED`.
         """
         self._wanted.clear()
         if self._life is not None and not self._life.expired():
@@ -191,7 +191,7 @@ class Supervisor:
                     self._without_engine(self._state.model)
                     await self._wanted.wait()
         finally:
-            self._tell(EngineState(Phase.STOPPED, self._state.model))
+            self._tell(EngineState(EnginePhase.STOPPED, self._state.model))
             self._lose_jobs(killed=True)
 
     async def _run_while_wanted(self) -> None:
@@ -206,7 +206,7 @@ class Supervisor:
 
     def _ready_child(self) -> Child:
         """The engine, for a new job."""
-        if self._child is None or self._state.phase is not Phase.READY:
+        if self._child is None or self._state.phase is not EnginePhase.READY:
             raise EngineError("the engine is not ready")
         return self._child
 
@@ -232,13 +232,13 @@ class Supervisor:
             with self._due_in(self._patience.between_s):
                 name, load = await self._prepare()
                 self._deadly.begins(await asyncio.to_thread(read_stamp, load.path))
-        except NotNow as exc:
+        except ModelWontFitNow as exc:
             return self._without_room(str(exc))
         except StartupError as exc:
             return self._without_model("", str(exc))
         if self._deadly.is_known:
             return self._without_deadly(name, load)
-        self._tell(EngineState(Phase.LOADING, model=name))
+        self._tell(EngineState(EnginePhase.LOADING, model=name))
         try:
             with self._due_in(self._patience.between_s):
                 child = self._child = await Child.spawn(self._worker)
@@ -253,7 +253,7 @@ class Supervisor:
         except EngineError as exc:
             # Phones hear of it now, not after its burial.
             child.kill()
-            if self._state.phase is Phase.LOADING:
+            if self._state.phase is EnginePhase.LOADING:
                 self._deadly.died(exc)
             if self._deadly.is_known:
                 return self._without_deadly(name, load)
@@ -287,7 +287,7 @@ class Supervisor:
         log.warning("%s; it starts again in %.1f s", why, delay_s)
         for line in why.tail if isinstance(why, WorkerExited) else ():
             log.warning("its last words: %s", line)
-        self._tell(EngineState(Phase.RESTARTING, name, str(why), retry_in_s=delay_s))
+        self._tell(EngineState(EnginePhase.RESTARTING, name, str(why), retry_in_s=delay_s))
         self._lose_jobs(killed=isinstance(why, WorkerExited) and why.killed)
         return delay_s
 
@@ -298,12 +298,12 @@ class Supervisor:
             self._complaint = why
         delay_s = max(recheck_delay_s(self._missed), at_least_s)
         self._missed += 1
-        self._tell(EngineState(Phase.MISSING, name, why, retry_in_s=delay_s))
+        self._tell(EngineState(EnginePhase.MISSING, name, why, retry_in_s=delay_s))
         # That says nothing about the jobs.
         self._sinks.unload()
         return delay_s
 
-    def _without_deadly(self, name: str, load: Load) -> float:
+    def _without_deadly(self, name: str, load: LoadModel) -> float:
         why = (
             f"cannot use the model file {load.path}: llama.cpp cannot load it and ends with it each"
             " time; choose another model, or replace the file or llama.cpp by a newer one"
@@ -312,13 +312,13 @@ class Supervisor:
 
     def _without_room(self, why: str) -> float:
         # The numbers in it change from one look to the next.
-        if self._state.phase is not Phase.UNLOADED or not self._state.why:
+        if self._state.phase is not EnginePhase.UNLOADED or not self._state.why:
             log.warning("the model waits: %s", why)
         self._without_engine(self._state.model, why)
         return _RECHECK_S
 
     def _without_engine(self, name: str, why: str = "") -> None:
-        state = EngineState(Phase.UNLOADED, name, why)
+        state = EngineState(EnginePhase.UNLOADED, name, why)
         if state != self._state:
             self._tell(state)
         self._sinks.unload()
@@ -329,7 +329,7 @@ class Supervisor:
         self._deaths = [*still_counting(self._deaths, now), now]
         return restart_delay_s(self._deaths, now)
 
-    async def _converse(self, child: Child, name: str, load: Load) -> NoReturn:
+    async def _converse(self, child: Child, name: str, load: LoadModel) -> NoReturn:
         try:
             async with asyncio.timeout(self._patience.hello_s) as self._silence:
                 self._borne_s = self._patience.hello_s
@@ -357,23 +357,23 @@ class Supervisor:
 
     def _patience_s(self) -> float | None:
         """How long the engine may be silent now; None while it has nothing to do."""
-        if self._state.phase is Phase.LOADING:
+        if self._state.phase is EnginePhase.LOADING:
             return self._patience.load_s
         return self._patience.step_s if self._sinks else None
 
-    def _heard(self, child: Child, name: str, load: Load, event: Event) -> None:
+    def _heard(self, child: Child, name: str, load: LoadModel, event: Event) -> None:
         match event:
-            case Step():
+            case StepDone():
                 for output in event.outputs:
                     self._sinks.added(output)
-            case Started() | Ended() | Prepared() | Refused():
+            case JobStarted() | JobEnded() | PrefillDone() | JobRefused():
                 self._sinks.heard(event)
-            case Hello():
+            case WorkerHello():
                 if event.pipe_version != PIPE_VERSION:
                     raise BadFrame(f"version {event.pipe_version}, not {PIPE_VERSION}")
                 child.send(load)
             case Progress():
-                self._tell(EngineState(Phase.LOADING, name, progress=event.fraction))
+                self._tell(EngineState(EnginePhase.LOADING, name, progress=event.fraction))
             case Ready():
                 size = f"{event.context_tokens} tokens of context, {event.threads} threads"
                 log.info("model %s ready: %s, loaded in %.1f s", name, size, event.load_s)
@@ -383,7 +383,7 @@ class Supervisor:
                     child.send(self._limits)
                 self._tell(
                     EngineState(
-                        Phase.READY,
+                        EnginePhase.READY,
                         name,
                         request_tokens_max=event.request_tokens_max,
                         threads=event.threads,
@@ -397,11 +397,11 @@ class Supervisor:
 
     def _send_cancel(self, job: int) -> None:
         if self._child is not None:
-            self._child.send(Cancel(job))
+            self._child.send(CancelJob(job))
 
     def _send_purge(self) -> None:
-        if self._purge and self._child is not None and self._state.phase is Phase.READY:
-            self._child.send(Purge())
+        if self._purge and self._child is not None and self._state.phase is EnginePhase.READY:
+            self._child.send(PurgeCache())
             self._purge = False
 
     def _tell(self, state: EngineState) -> None:

@@ -16,7 +16,7 @@ NO_MMAP = "--no-mmap"
 STREAMS = 4
 
 
-class Setting(msgspec.Struct, frozen=True, array_like=True):
+class TrialSetting(msgspec.Struct, frozen=True, array_like=True):
     """What `Load` may say about how to compute.
 
     Attributes:
@@ -50,11 +50,11 @@ class Workload(msgspec.Struct, frozen=True, array_like=True):
 class Trial(msgspec.Struct, frozen=True, array_like=True):
     """Order: compute this, so."""
 
-    setting: Setting
+    setting: TrialSetting
     workload: Workload
 
 
-class Loading(msgspec.Struct, frozen=True, tag=True):
+class TrialLoading(msgspec.Struct, frozen=True, tag=True):
     """Reading the model has come this far, 0 to 1."""
 
     fraction: float
@@ -86,7 +86,7 @@ class Unusable(msgspec.Struct, frozen=True, tag=True):
     why: str
 
 
-Answer = Loading | Loaded | Speed | Unusable
+Answer = TrialLoading | Loaded | Speed | Unusable
 
 encode = msgspec.json.Encoder().encode
 decode_trial: Callable[[bytes], Trial] = msgspec.json.Decoder(Trial).decode

@@ -17,8 +17,8 @@ from functools import partial
 
 from aiohttp import web
 
-from inglenook.gateway.connections import Connection, Connections
-from inglenook.guarded import Guard
+from inglenook.common.guarded import Guard
+from inglenook.gateway.transports import ClientTransport, ClientTransports
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Site(web.BaseSite):
         self,
         runner: web.AppRunner,
         sock: socket.socket,
-        connections: Connections,
+        connections: ClientTransports,
         *,
         backlog: int,
         handshake_s: float,
@@ -117,7 +117,7 @@ class Site(web.BaseSite):
     def _take(self, sock: socket.socket, host: str) -> None:
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        connection = Connection(self._connections, self._make_handler(), loop.time())
+        connection = ClientTransport(self._connections, self._make_handler(), loop.time())
         self._connections.opened(connection, host)
         task = loop.create_task(self._connect(connection, sock), name="connect")
         connection.handshake = task
@@ -125,7 +125,7 @@ class Site(web.BaseSite):
         task.add_done_callback(self._handshakes.discard)
         task.add_done_callback(partial(_close_unused, connection, sock))
 
-    async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+    async def _connect(self, connection: ClientTransport, sock: socket.socket) -> None:
         connection.has_socket = True
         loop = asyncio.get_running_loop()
         try:
@@ -167,7 +167,7 @@ def _host_of(address: Sequence[object]) -> str:
 
 
 def _close_unused(
-    connection: Connection, sock: socket.socket, _handshake: asyncio.Task[None]
+    connection: ClientTransport, sock: socket.socket, _handshake: asyncio.Task[None]
 ) -> None:
     """Close the socket of a task that was cancelled before its first step: nobody else has it."""
     if not connection.has_socket:

@@ -14,12 +14,12 @@ from pathlib import Path
 from aiohttp import web
 
 from inglenook.auth.devices import clean_name
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.gateway.app import urls
-from inglenook.gateway.completing import complete
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.guarded import counts
+from inglenook.gateway.context import HOUSE, GatewayContext
 from inglenook.gateway.guard import problem_response, speak_plainly
-from inglenook.gateway.house import HOUSE, House
-from inglenook.guarded import counts
+from inglenook.gateway.http.app import urls
+from inglenook.gateway.http.completing import complete
 
 SOCKET_NAME = "control.sock"
 
@@ -29,7 +29,7 @@ _PURGE: web.AppKey[Callable[[], Awaitable[int]]] = web.AppKey("purge")
 _PATH_BYTES_MAX = 107
 
 
-def make_control_app(house: House, purge: Callable[[], Awaitable[int]]) -> web.Application:
+def make_control_app(house: GatewayContext, purge: Callable[[], Awaitable[int]]) -> web.Application:
     """Build the application behind the socket.
 
     Args:

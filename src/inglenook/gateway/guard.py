@@ -20,11 +20,11 @@ from inglenook.auth.network import (
     peer_allowed,
     peer_is_loopback,
 )
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.gateway.connections import CONNECTIONS, Connection, connection_of
-from inglenook.gateway.house import HOUSE, Addresses, House
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.restarting import TaskGuard
+from inglenook.gateway.context import HOUSE, Addresses, GatewayContext
+from inglenook.gateway.transports import CONNECTIONS, ClientTransport, connection_of
 from inglenook.protocol.session import CloseCode
-from inglenook.restarting import TaskGuard
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -115,7 +115,7 @@ _handling = TaskGuard("a request")
 @web.middleware
 async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Say what is wrong with a request, or with us, in the one form there is for it."""
-    connection: Connection | None = None
+    connection: ClientTransport | None = None
     response: web.StreamResponse | None = None
     moved: web.HTTPException | None = None
     # A bug of ours must cost one request only.
@@ -215,7 +215,7 @@ class _Neighbourhood:
         self._addresses: Addresses = []
         self._read_at = float("-inf")
 
-    async def welcomes(self, request: web.Request, house: House) -> bool:
+    async def welcomes(self, request: web.Request, house: GatewayContext) -> bool:
         if self._allows(request, house):
             return True
         now = asyncio.get_running_loop().time()
@@ -229,7 +229,7 @@ class _Neighbourhood:
             log.warning("%s", exc)  # what was known before goes on counting
         return self._allows(request, house)
 
-    def _allows(self, request: web.Request, house: House) -> bool:
+    def _allows(self, request: web.Request, house: GatewayContext) -> bool:
         host = request.headers.get("Host")
         own = OwnNames(
             frozenset({*(own.interface.ip for own in self._addresses), *_called(request)}),

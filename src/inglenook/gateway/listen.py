@@ -18,10 +18,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.gateway.acceptor import Site
-from inglenook.gateway.connections import CONNECTIONS, Connections
 from inglenook.gateway.settings import EVERYWHERE, ListenSettings
+from inglenook.gateway.transports import CONNECTIONS, ClientTransports
 
 #: Where the library reports what our own handlers do not see.
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def raise_open_files_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-class Doorman:
+class IdleConnectionReaper:
     """Drops connections that stay silent; how many there may be is bounded as they come."""
 
     def __init__(self, runner: web.AppRunner) -> None:
@@ -145,7 +145,7 @@ async def serve(
     context: ssl.SSLContext | None,
 ) -> web.AppRunner:
     """Answer on these sockets until the returned runner is cleaned up."""
-    connections = app[CONNECTIONS] = Connections()
+    connections = app[CONNECTIONS] = ClientTransports()
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -192,7 +192,7 @@ def bound_tls_buffers() -> None:
 def _site(
     runner: web.AppRunner,
     sock: socket.socket,
-    connections: Connections,
+    connections: ClientTransports,
     context: ssl.SSLContext | None,
 ) -> Site:
     return Site(

@@ -11,8 +11,8 @@ from typing import Any
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope, clean_name
 from inglenook.auth.pairing import TRIES, Accepted, PairingWindow, Wrong, attempt
-from inglenook.errors import Code, Problem, StartupError
-from inglenook.guarded import Guard
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.guarded import Guard
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inglenook.governor.clock import find_policies
-from inglenook.governor.files import number_of, parse_number, text_of
+from inglenook.governor.sensors.clock import find_policies
+from inglenook.governor.sensors.files import number_of, parse_number, text_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Capped:
         return max(self.least_khz, min(self.found_khz, round(share * self.found_khz)))
 
 
-class Clocks:
+class ClockCaps:
     """The clocks of one board; all methods block for a moment, call them from one thread.
 
     Attributes:

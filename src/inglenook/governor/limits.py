@@ -16,7 +16,7 @@ class Level(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Reason(StrEnum):
+class LimitReason(StrEnum):
     """What holds the box back."""
 
     NONE = "none"
@@ -50,7 +50,7 @@ class Decision:
 
     Attributes:
         level: How hot it is.
-        reason: What holds the box back most; `Reason.NONE` if nothing does.
+        reason: What holds the box back most; `LimitReason.NONE` if nothing does.
         max_active: Answers written at once; those beyond it stand aside and go on later.
         threads: Compute threads.
         clock: Cap of the processor's clock, one of `Capacity.clocks`.
@@ -64,7 +64,7 @@ class Decision:
     """
 
     level: Level
-    reason: Reason
+    reason: LimitReason
     max_active: int
     threads: int
     clock: float

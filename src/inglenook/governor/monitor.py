@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from inglenook.governor.clocks import Clocks
-from inglenook.governor.law import State, decide
-from inglenook.governor.limits import Capacity, Decision, Level, Reason
+from inglenook.common.guarded import Guard
+from inglenook.common.units import mid_sentence
+from inglenook.governor.clocks import ClockCaps
+from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
+from inglenook.governor.policy import PolicyState, decide
 from inglenook.governor.readings import Readings
-from inglenook.governor.thermal import Heat
+from inglenook.governor.thermal.thermal import Heat
 from inglenook.governor.thread import Begin, driver_thread
-from inglenook.governor.turns import Turn, turn, unlimited
-from inglenook.guarded import Guard
-from inglenook.units import mid_sentence
+from inglenook.governor.transitions import Transition, turn, unlimited
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _NAMELESS = "that is being read"
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Sampling:
     """When the board is looked at; a test cannot wait for a board to cool down.
 
     Attributes:
@@ -51,7 +51,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BoxLoad:
     """What the box does, and could do.
 
     Attributes:
@@ -73,11 +73,11 @@ class Monitor:
     def __init__(
         self,
         read: Callable[[], Readings],
-        work: Callable[[], Work],
+        work: Callable[[], BoxLoad],
         on_look: Callable[[Decision, Readings], None],
         *,
         enabled: bool,
-        pace: Pace,
+        pace: Sampling,
     ) -> None:
         """Nothing happens until `run`.
 
@@ -101,15 +101,15 @@ class Monitor:
         self._deciding = Guard("the governor's decision")
         self._telling = Guard("what the governor's decision means")
         self._setting_clock = Guard("setting the clock")
-        self._state = State()
+        self._state = PolicyState()
         self._logged: Decision | None = None
         self._readings = Readings()
         self._pending: asyncio.Future[Readings] | None = None
         self._hangs = False
-        self._clocks: Clocks | None = None
+        self._clocks: ClockCaps | None = None
         self._clock: float | None = None
 
-    async def run(self, clocks: Clocks | None = None) -> None:
+    async def run(self, clocks: ClockCaps | None = None) -> None:
         """Look until cancelled.
 
         Args:
@@ -134,7 +134,7 @@ class Monitor:
         """How many pauses to make until the next look."""
         if self.calm:
             return _CALM
-        limited = self._logged is None or self._logged.reason is not Reason.NONE
+        limited = self._logged is None or self._logged.reason is not LimitReason.NONE
         return 1 if self._busy or limited else _IDLE
 
     def forget(self) -> None:
@@ -212,7 +212,7 @@ class Monitor:
         # Nobody knows what stands there now: it is given back, and looked at anew.
         self._clock = None
 
-    async def _release(self, begin: Begin, clocks: Clocks) -> None:
+    async def _release(self, begin: Begin, clocks: ClockCaps) -> None:
         """Give the clock back, as far as that can be waited for."""
         released = begin(clocks.release)
         released.add_done_callback(self._was_set)
@@ -221,10 +221,10 @@ class Monitor:
     def _say(self, decision: Decision) -> None:
         """Write one line if something turned."""
         change = turn(self._logged, decision)
-        if change is Turn.NONE:
+        if change is Transition.NONE:
             return
         self._logged = decision
-        bad = change is Turn.WORSE and decision.reason is not Reason.NONE
+        bad = change is Transition.WORSE and decision.reason is not LimitReason.NONE
         level = logging.WARNING if bad else logging.INFO
         if decision.level is Level.UNKNOWN:
             log.log(level, "%s", mid_sentence(decision.sentence))

@@ -10,24 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inglenook.governor.board import Board
-from inglenook.governor.cgroup import Group, find_groups
-from inglenook.governor.clock import (
-    Policy,
+from inglenook.governor.memory.cgroup import Group, find_groups
+from inglenook.governor.memory.memory import read_memory
+from inglenook.governor.memory.process import ProcessUse, read_process
+from inglenook.governor.readings import Neighbour, Readings, Zone
+from inglenook.governor.sensors.board import BoardProfile
+from inglenook.governor.sensors.clock import (
+    CpufreqPolicy,
     find_firmware,
     find_policies,
     read_firmware,
     read_freq_hz,
     read_freq_ratio,
 )
-from inglenook.governor.memory import read_memory
-from inglenook.governor.plausible import Past, judge
-from inglenook.governor.process import ProcessUse, read_process
-from inglenook.governor.readings import Neighbour, Readings, Zone
-from inglenook.governor.sensor import Cooler, Found, Sensor
-from inglenook.governor.supply import find_supplies, read_supplies
-from inglenook.governor.survey import describe_box, describe_cooler, describe_sensor
-from inglenook.governor.zones import (
+from inglenook.governor.sensors.report import describe_box, describe_cooler, describe_sensor
+from inglenook.governor.sensors.sensor import CoolingDevice, Sensor, SourceReport
+from inglenook.governor.sensors.sensor_health import SensorHistory, assess
+from inglenook.governor.sensors.supply import find_supplies, read_supplies
+from inglenook.governor.sensors.zones import (
     find_board,
     find_coolers,
     find_sensors,
@@ -46,10 +46,10 @@ _LOOK_AGAIN_AFTER_FAULT_S = 5.0
 class _Sources:
     """What was found to read from."""
 
-    board: Board
+    board: BoardProfile
     sensors: list[Sensor]
-    coolers: list[Cooler]
-    policies: list[Policy]
+    coolers: list[CoolingDevice]
+    policies: list[CpufreqPolicy]
     firmware: str | None
     groups: list[Group]
     supplies: list[str]
@@ -78,8 +78,8 @@ class Probes:
         self._clock = clock
         self._sources: _Sources | None = None
         self._looked_at_s = 0.0
-        self._pasts: dict[str, Past] = {}
-        self._neighbours: dict[str, Past] = {}
+        self._pasts: dict[str, SensorHistory] = {}
+        self._neighbours: dict[str, SensorHistory] = {}
         self._engine: tuple[int, float, ProcessUse] | None = None
 
     def read(self) -> Readings:
@@ -118,7 +118,7 @@ class Probes:
             battery_percent=battery_percent,
         )
 
-    def describe(self) -> list[Found]:
+    def describe(self) -> list[SourceReport]:
         """Read everything now; say of each source what it says, and whether it counts and why."""
         readings = self.read()
         assert self._sources is not None
@@ -129,7 +129,10 @@ class Probes:
                 describe_sensor(sensor, peek(sensor), self._pasts.get(sensor.name))
                 for sensor in sensors
             ),
-            *(Found(name, "has gone", True, "counts as hot until it is back") for name in gone),
+            *(
+                SourceReport(name, "has gone", True, "counts as hot until it is back")
+                for name in gone
+            ),
             *(describe_cooler(cooler, turned_on=is_turned_on(cooler)) for cooler in coolers),
             *describe_box(self._sources.board, readings),
         ]
@@ -161,7 +164,7 @@ class Probes:
         """Read every sensor that counts; those that have gone say nothing."""
         temps_c = {sensor.name: read_temp_c(sensor) for sensor in sources.sensors if sensor.counts}
         for name in [*temps_c, *(set(self._pasts) - set(temps_c))]:
-            past = judge(self._pasts.get(name), temps_c.get(name), engine_cores, now)
+            past = assess(self._pasts.get(name), temps_c.get(name), engine_cores, now)
             if past is not None:
                 self._pasts[name] = past
 
@@ -171,7 +174,7 @@ class Probes:
         for sensor in sources.sensors:
             if sensor.counts or sensor.slows_from_c is None:
                 continue
-            past = judge(self._neighbours.get(sensor.name), read_temp_c(sensor), 0.0, now)
+            past = assess(self._neighbours.get(sensor.name), read_temp_c(sensor), 0.0, now)
             if past is None:
                 continue
             pasts[sensor.name] = past

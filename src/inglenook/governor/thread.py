@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol, TypeVar
 
-from inglenook.threads import without_stop
+from inglenook.common.threads import without_stop
 
 _T = TypeVar("_T")
 

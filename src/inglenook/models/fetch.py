@@ -17,11 +17,11 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
+from inglenook.common.wholefile import sync_folder, write_whole
 from inglenook.models.inspect import inspect_model
 from inglenook.models.workplace import in_thread, only_pull
-from inglenook.units import format_bytes
-from inglenook.wholefile import sync_folder, write_whole
 
 Progress = Callable[[str, float | None], None]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inglenook.common.sequences import pool_sequences
 from inglenook.models.info import KvType, ModelInfo
-from inglenook.sequences import pool_sequences
 
 _F32_BYTES, _F16_BYTES = 4, 2
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from inglenook.errors import InglenookError, StartupError
+from inglenook.common.errors import InglenookError, StartupError
 
 KvType = Literal["f16", "q8_0"]
 
@@ -60,7 +60,7 @@ class ModelFileError(StartupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LayerState:
     """What the layers keep.
 
     Attributes:
@@ -118,7 +118,7 @@ class ModelInfo:
     experts_used: int
     head_count: int
     query_length: int
-    kept: Kept
+    kept: LayerState
     vocab_size: int
     merges: int
     chat_template: str

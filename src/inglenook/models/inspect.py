@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from inglenook.models.describe import describe
-from inglenook.models.gguf import read_header
+from inglenook.models.gguf.read import read_header
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelFileError, ModelInfo
 
 _CHECK_PATH = "check model.path, or fetch the starter model with `inglenook model pull starter`"

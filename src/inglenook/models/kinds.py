@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inglenook.models.header import Value
+from inglenook.models.gguf.header import Value
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, quoted
 
 # Architectures of llama.cpp that do not write text one token after another, or not by themselves.

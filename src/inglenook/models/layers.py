@@ -11,7 +11,7 @@ sums with that library's own.
 
 from __future__ import annotations
 
-from inglenook.models.info import Kept
+from inglenook.models.info import LayerState
 from inglenook.models.metadata import MAX_HEADS, MAX_LAYERS, MAX_WIDTH, Keys
 
 #: Architectures of which no layer keeps keys and values.
@@ -37,7 +37,7 @@ _MAX_LOOPS = 64
 _MAX_SMALL = 2**16
 
 
-def read_kept(keys: Keys, layers: int, heads: int) -> Kept:
+def read_kept(keys: Keys, layers: int, heads: int) -> LayerState:
     """Read what the layers of a model keep.
 
     Args:
@@ -54,7 +54,7 @@ def read_kept(keys: Keys, layers: int, heads: int) -> Kept:
     rows *= keys.number("num_loops", _MAX_LOOPS, default=1)
     numbers, width = _state(keys, heads) if any(recurrent) else (0, 0)
     copies = 2 if keys.architecture in _BY_INTERVAL else 1
-    return Kept(
+    return LayerState(
         kv_rows=rows,
         state_numbers=numbers * sum(recurrent),
         moved_numbers=copies * numbers,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from inglenook.models.footprint import Running
 from inglenook.models.info import KvType, ModelInfo
-from inglenook.models.preflight import Memory, Wanted, fit_model
+from inglenook.models.preflight import FitRequest, Memory, fit_model
 
 if TYPE_CHECKING:
     from inglenook.models.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LoadSettings:
     """What the owner has set; None is ``auto``.
 
     Attributes:
@@ -35,8 +35,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How it is loaded; the fields are those of `engine.orders.Load` and `PrefixCache`."""
+class LoadPlan:
+    """How it is loaded; the fields are those of `engine.messages.Load` and `PrefixCache`."""
 
     context_tokens: int
     kv_type: KvType
@@ -48,8 +48,8 @@ class Plan:
 
 
 def plan_load(
-    info: ModelInfo, settings: Settings, tuning: Tuning | None, memory: Memory | None
-) -> Plan:
+    info: ModelInfo, settings: LoadSettings, tuning: Tuning | None, memory: Memory | None
+) -> LoadPlan:
     """Put together what was set, what was measured, and what fits.
 
     Args:
@@ -71,9 +71,9 @@ def plan_load(
     # `auto` turns it on wherever there is a kernel for it; a quantised pool cannot be without it.
     flash = flash_attention != "off" or kv_type != "f16"
     running = Running(settings.sequences, kv_type, ubatch_tokens, flash, settings.speculate)
-    wanted = Wanted(settings.context_tokens, settings.cache_ram_bytes)
+    wanted = FitRequest(settings.context_tokens, settings.cache_ram_bytes)
     fit = fit_model(info, running, wanted, memory)
-    return Plan(
+    return LoadPlan(
         context_tokens=fit.context_tokens,
         kv_type=kv_type,
         threads=settings.threads or (tuning.threads if tuning else None),

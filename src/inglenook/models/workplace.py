@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from inglenook.lockfile import LockFile
+from inglenook.common.lockfile import LockFile
 from inglenook.models.download import DOWNLOAD_S
 
 T = TypeVar("T")

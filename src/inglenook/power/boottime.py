@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from inglenook.power.resume import Clocks
+from inglenook.power.resume import ClockPair
 
 #: Read further apart than this, they would be of two moments.
 _APART_S = 0.1
 
 
-def read_clocks() -> Clocks:
+def read_clocks() -> ClockPair:
     """Read both as of one moment."""
     while True:
         before_s = time.monotonic()
@@ -18,4 +18,4 @@ def read_clocks() -> Clocks:
         monotonic_s = time.monotonic()
         # A process that was stopped or swapped out in between would seem to have slept.
         if monotonic_s - before_s < _APART_S:
-            return Clocks(boottime_s, monotonic_s)
+            return ClockPair(boottime_s, monotonic_s)

@@ -11,9 +11,9 @@ from typing import Any
 from dbus_fast import BusType, DBusFastError, Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from inglenook.errors import InglenookError
-from inglenook.guarded import Guard
-from inglenook.power.login1 import Inhibitor, News, NoLogind, Refused
+from inglenook.common.errors import InglenookError
+from inglenook.common.guarded import Guard
+from inglenook.power.login1 import Inhibitor, LogindRefused, LogindSignal, NoLogind
 
 #: Both answer within milliseconds; what takes this long hangs.
 CONNECT_S = 5.0
@@ -52,7 +52,7 @@ class LogindBus:
         preparing: Whether the board was about to be suspended when this was opened.
     """
 
-    def __init__(self, bus: MessageBus, heard: Callable[[News], None]) -> None:
+    def __init__(self, bus: MessageBus, heard: Callable[[LogindSignal], None]) -> None:
         self.delay_s = _DELAY_S
         self.preparing = False
         self._bus = bus
@@ -72,7 +72,7 @@ class LogindBus:
             for match in _MATCHES:
                 await self._call(_bus_call("AddMatch", "s", [match]))
             reply = await self._call(_logind_call("GetAll", "s", [_MANAGER], _PROPERTIES), "a{sv}")
-        except Refused as exc:
+        except LogindRefused as exc:
             raise NoLogind(str(exc)) from exc
         self._owner = reply.sender
         values = {name: variant.value for name, variant in reply.body[0].items()}
@@ -134,7 +134,7 @@ class LogindBus:
             NoLogind: If there is no answer.
         """
         for lock in await self.keepers():
-            raise Refused(f"{lock.who} keeps the board awake: {lock.why}")
+            raise LogindRefused(f"{lock.who} keeps the board awake: {lock.why}")
         await self._call(_logind_call("Suspend", "b", [False]))
 
     async def _call(self, message: Message, gives: str = "") -> Message:
@@ -172,23 +172,23 @@ class LogindBus:
                 if news is not None:
                     self._heard(news)
 
-    def _news(self, message: Message) -> News | None:
+    def _news(self, message: Message) -> LogindSignal | None:
         # Any program may send any signal straight to us, so it matters who did.
         match message.sender, message.member, message.body:
             case str(sender), "NameOwnerChanged", [name, *_] if sender == _BUS and name == _LOGIND:
                 # The answer to `begin`, which may start logind, is what is waited for first.
-                return News.GONE if self._owner is not None else None
+                return LogindSignal.GONE if self._owner is not None else None
             case self._owner, "PrepareForSleep", [bool(starting)]:
-                return News.LEAVING if starting else News.BACK
+                return LogindSignal.LEAVING if starting else LogindSignal.BACK
             case self._owner, "PropertiesChanged", [str(), dict(changed), list(others)]:
-                return News.LOCKS if "BlockInhibited" in (*changed, *others) else None
+                return LogindSignal.LOCKS if "BlockInhibited" in (*changed, *others) else None
             case _:
                 return None
 
 
 @contextlib.asynccontextmanager
 async def open_logind(
-    heard: Callable[[News], None] = lambda _news: None,
+    heard: Callable[[LogindSignal], None] = lambda _news: None,
 ) -> AsyncIterator[LogindBus]:
     """Connect to the system bus, find logind, and close the connection on leaving.
 
@@ -234,7 +234,7 @@ def _as_error(reply: Message) -> InglenookError:
     name = reply.error_name or ""
     text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else name
     absent = name.rpartition(".")[2] in _NOBODY or ".Spawn." in name
-    return NoLogind(f"logind cannot be asked: {text}") if absent else Refused(text)
+    return NoLogind(f"logind cannot be asked: {text}") if absent else LogindRefused(text)
 
 
 def _reason(exc: Exception) -> str:

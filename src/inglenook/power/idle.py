@@ -18,7 +18,7 @@ KEEP_AWAKE_S = 120.0
 _DAY_MIN = 24 * 60
 
 
-class Level(IntEnum):
+class SleepLevel(IntEnum):
     """What is given up; each includes those before."""
 
     BUSY = 0
@@ -103,9 +103,9 @@ def woken(use: Use, now: float) -> Use:
     return replace(use, awake_until=now + KEEP_AWAKE_S)
 
 
-def refused(use: Use, to: Level, now: float) -> Use:
+def refused(use: Use, to: SleepLevel, now: float) -> Use:
     """It could not go to that level, which is tried again after as long a rest as before."""
-    if to is Level.SUSPENDED:
+    if to is SleepLevel.SUSPENDED:
         return replace(use, suspend_refused_at=now)
     return replace(use, stop_refused_at=now)
 
@@ -121,19 +121,23 @@ def seen(use: Use, activity: Activity, now: float) -> Use:
 
 def level(
     use: Use, activity: Activity, abilities: Abilities, settings: PowerSettings, now: float
-) -> Level:
+) -> SleepLevel:
     """Say how deep the box may sleep now; ``use`` has `seen` the activity."""
     if activity.answers or activity.preparations:
-        return Level.BUSY
+        return SleepLevel.BUSY
     if now < use.awake_until or within(settings.awake_hours, activity.minute):
-        return Level.IDLE
+        return SleepLevel.IDLE
     may_suspend = abilities.suspend and not activity.inhibited
     if may_suspend and _over(now - use.suspend_from, settings.suspend_after_s):
-        return Level.SUSPENDED
+        return SleepLevel.SUSPENDED
     if abilities.stop and _over(now - use.stop_from, settings.stop_after_s):
-        return Level.STOPPED
+        return SleepLevel.STOPPED
     # A page left open in a tab does not keep the model in memory.
-    return Level.UNLOADED if _over(now - use.used_at, settings.unload_after_s) else Level.IDLE
+    return (
+        SleepLevel.UNLOADED
+        if _over(now - use.used_at, settings.unload_after_s)
+        else SleepLevel.IDLE
+    )
 
 
 def next_look_s(use: Use, settings: PowerSettings, now: float) -> float:

@@ -9,8 +9,8 @@ import math
 import socket
 from collections.abc import Callable, Collection, Iterator
 
-from inglenook.errors import StartupError
-from inglenook.guarded import Guard
+from inglenook.common.errors import StartupError
+from inglenook.common.guarded import Guard
 from inglenook.power.magic import PACKET_BYTES_MAX, is_called
 
 log = logging.getLogger(__name__)

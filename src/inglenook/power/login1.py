@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from inglenook.errors import InglenookError
+from inglenook.common.errors import InglenookError
 
 
-class News(StrEnum):
+class LogindSignal(StrEnum):
     """What logind tells by itself.
 
     Attributes:
@@ -31,7 +31,7 @@ class NoLogind(InglenookError):
     """There is no bus, or no logind, or it does not answer."""
 
 
-class Refused(InglenookError):
+class LogindRefused(InglenookError):
     """logind, or polkit, which it asks, says no."""
 
 

@@ -11,13 +11,13 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 
-from inglenook.guarded import Guard
+from inglenook.common.guarded import Guard
+from inglenook.common.restarting import TaskGuard, keep_running
+from inglenook.common.units import format_duration
 from inglenook.power.boottime import read_clocks
 from inglenook.power.bus import LogindBus, open_logind
-from inglenook.power.login1 import News, NoLogind, Refused
-from inglenook.power.resume import Clocks, ResumeWatch
-from inglenook.restarting import TaskGuard, keep_running
-from inglenook.units import format_duration
+from inglenook.power.login1 import LogindRefused, LogindSignal, NoLogind
+from inglenook.power.resume import ClockPair, ResumeWatch
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Logind:
         on_resume: Callable[[], None],
         *,
         who: str = "Inglenook",
-        clocks: Callable[[], Clocks] = read_clocks,
+        clocks: Callable[[], ClockPair] = read_clocks,
         look_every_s: float = 5.0,
     ) -> None:
         """Nothing happens until `run`.
@@ -79,7 +79,7 @@ class Logind:
         self._owes_resume = False
         self._bus: LogindBus | None = None
         #: What there is to do; None is that `busy` has changed.
-        self._news: asyncio.Queue[News | None] = asyncio.Queue()
+        self._news: asyncio.Queue[LogindSignal | None] = asyncio.Queue()
 
     @property
     def inhibited(self) -> bool:
@@ -97,7 +97,7 @@ class Logind:
             self._busy = busy
             self._tell(None)
 
-    def _tell(self, news: News | None) -> None:
+    def _tell(self, news: LogindSignal | None) -> None:
         """Have something done, if there is a logind to do it with."""
         if self._bus is not None:
             self._news.put_nowait(news)
@@ -109,7 +109,7 @@ class Logind:
         """
         try:
             return "na" if self._bus is None else await self._bus.can_suspend()
-        except (NoLogind, Refused):
+        except (NoLogind, LogindRefused):
             return "na"
 
     async def suspend(self) -> None:
@@ -182,8 +182,8 @@ class Logind:
         self._bus, self._leaving = bus, bus.preparing
         try:
             # What was missed while there was no connection.
-            await self._hear(bus, None if bus.preparing else News.BACK)
-            await self._hear(bus, News.LOCKS)
+            await self._hear(bus, None if bus.preparing else LogindSignal.BACK)
+            await self._hear(bus, LogindSignal.LOCKS)
             if self._missing:
                 log.info("logind tells of sleep before it comes")
             self._missing = False
@@ -199,7 +199,7 @@ class Logind:
             self._news = asyncio.Queue()
             self._release()
 
-    async def _next_news(self) -> News | None:
+    async def _next_news(self) -> LogindSignal | None:
         """Wait for news, at most until the next look at the connection.
 
         Raises:
@@ -208,22 +208,22 @@ class Logind:
         async with asyncio.timeout(self._look_every_s):
             return await self._news.get()
 
-    async def _hear(self, bus: LogindBus, news: News | None) -> None:
+    async def _hear(self, bus: LogindBus, news: LogindSignal | None) -> None:
         match news:
-            case News.LEAVING:
+            case LogindSignal.LEAVING:
                 await self._leave(bus)
-            case News.BACK:
+            case LogindSignal.BACK:
                 self._leaving = False
                 try:
                     await self._settle(bus)
                 finally:
                     self._resumed(self._watch.told(self._clocks()))
-            case News.LOCKS:
-                with contextlib.suppress(Refused):
+            case LogindSignal.LOCKS:
+                with contextlib.suppress(LogindRefused):
                     self._inhibited = bool(await bus.keepers())
             case None:
                 await self._settle(bus)
-            case News.GONE:
+            case LogindSignal.GONE:
                 raise NoLogind("logind has ended")
 
     async def _leave(self, bus: LogindBus) -> None:
@@ -258,7 +258,7 @@ class Logind:
         what, mode, why = kind
         try:
             self._locks[kind] = await bus.inhibit(what, self._who, why, mode)
-        except Refused as exc:
+        except LogindRefused as exc:
             if kind not in self._refused:
                 log.info("logind grants no %s lock against %s: %s", mode, what, exc)
             self._refused.add(kind)

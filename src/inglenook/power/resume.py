@@ -17,7 +17,7 @@ _OVERDUE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Clocks:
+class ClockPair:
     """Both clocks at one moment, seconds."""
 
     boottime_s: float
@@ -32,15 +32,15 @@ class Clocks:
 class ResumeWatch:
     """Tells of each wake-up once, whoever notices it first: the clocks or logind."""
 
-    def __init__(self, clocks: Clocks) -> None:
+    def __init__(self, clocks: ClockPair) -> None:
         self._known_s = clocks.suspended_s
         self._left_s: float | None = None
 
-    def leaving(self, clocks: Clocks) -> None:
+    def leaving(self, clocks: ClockPair) -> None:
         """Logind says that the board is about to be suspended."""
         self._left_s = clocks.monotonic_s
 
-    def looked(self, clocks: Clocks) -> float | None:
+    def looked(self, clocks: ClockPair) -> float | None:
         """Say how long the board was asleep, seconds; None if it was not, since last asked.
 
         0 if it was about to sleep, and is awake for so long that it will not: then what was done
@@ -56,7 +56,7 @@ class ResumeWatch:
         self._known_s = clocks.suspended_s
         return slept_s
 
-    def told(self, clocks: Clocks) -> float | None:
+    def told(self, clocks: ClockPair) -> float | None:
         """Say the same when logind says that the board is back, asleep before or not.
 
         None if this is known already.

@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from typing import Literal
 
 import msgspec
 
-from inglenook.errors import StartupError
+from inglenook.common.errors import StartupError
+from inglenook.common.wholefile import write_whole
 from inglenook.power.boottime import read_clocks
-from inglenook.power.login1 import Refused
-from inglenook.power.resume import Clocks, ResumeWatch
+from inglenook.power.login1 import LogindRefused
+from inglenook.power.resume import ClockPair, ResumeWatch
 from inglenook.power.rtc import find_clock, set_alarm
-from inglenook.wholefile import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class _File:
 
 
 @dataclass(frozen=True, slots=True)
-class Bed:
+class Suspender:
     """How the board is put to sleep.
 
     Attributes:
@@ -78,7 +78,7 @@ class Bed:
     suspend: Callable[[], Awaitable[None]]
     alarm_s: float = SLEEP_S
     root: Path = Path("/")
-    clocks: Callable[[], Clocks] = read_clocks
+    clocks: Callable[[], ClockPair] = read_clocks
 
 
 def can_sleep(root: Path) -> bool:
@@ -119,7 +119,7 @@ def last_test(state_dir: Path) -> SuspendTest | None:
     return None
 
 
-async def try_suspend(state_dir: Path, bed: Bed) -> SuspendTest:
+async def try_suspend(state_dir: Path, bed: Suspender) -> SuspendTest:
     """Suspend the board with an alarm set, and keep what became of it.
 
     Of a board that never wakes up, the file says that it failed.
@@ -135,7 +135,7 @@ async def try_suspend(state_dir: Path, bed: Bed) -> SuspendTest:
         await asyncio.to_thread(_keep, state_dir, test)
         watch = ResumeWatch(bed.clocks())
         await bed.suspend()
-    except (StartupError, Refused):
+    except (StartupError, LogindRefused):
         await asyncio.to_thread(alarm.put_back)
         raise
     # From here on the alarm stays whatever happens: the board may be on its way.
@@ -147,7 +147,7 @@ async def try_suspend(state_dir: Path, bed: Bed) -> SuspendTest:
     return test
 
 
-async def _sleep(watch: ResumeWatch, bed: Bed) -> float:
+async def _sleep(watch: ResumeWatch, bed: Suspender) -> float:
     """Wait until the board was asleep; says how long, or 0 if it was not."""
     awake_s = bed.alarm_s - _ASLEEP_BEFORE_S
     for _ in range(round(awake_s / _LOOK_EVERY_S)):

@@ -14,7 +14,7 @@ from typing import Protocol
 import ifaddr
 import psutil
 
-from inglenook.errors import Code, Problem, StartupError
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.power.magic import magic_packet, parse_mac, parse_password
 from inglenook.power.settings import WakeSettings
 
@@ -47,7 +47,7 @@ class _Stats(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class WakeInterface:
     """One network interface, and how everybody behind it is reached.
 
     Attributes:
@@ -63,7 +63,7 @@ class Link:
     has_ipv6: bool
 
 
-def list_links() -> list[Link]:
+def list_links() -> list[WakeInterface]:
     """List the interfaces that are up and lead to other machines; blocks for a moment.
 
     Raises:
@@ -72,7 +72,9 @@ def list_links() -> list[Link]:
     return usable_links(ifaddr.get_adapters(), psutil.net_if_stats())
 
 
-def usable_links(adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]) -> list[Link]:
+def usable_links(
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
+) -> list[WakeInterface]:
     """Keep the interfaces on which a packet for everybody can be sent."""
     links = []
     for adapter in adapters:
@@ -92,7 +94,7 @@ def usable_links(adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
         )
         has_ipv6 = "multicast" in flags and any(entry.is_IPv6 for entry in adapter.ips)
         if ipv4 or has_ipv6:
-            links.append(Link(name, adapter.index, ipv4, has_ipv6))
+            links.append(WakeInterface(name, adapter.index, ipv4, has_ipv6))
     return links
 
 
@@ -100,7 +102,7 @@ async def send_magic(
     mac: bytes,
     secure_on: bytes | None = None,
     *,
-    links: Callable[[], Sequence[Link]] = list_links,
+    links: Callable[[], Sequence[WakeInterface]] = list_links,
     ports: Sequence[int] = PORTS,
 ) -> int:
     """Call a machine, three times within a second, on every interface and by IPv4 and IPv6.
@@ -191,7 +193,9 @@ class _Voice:
         return went
 
 
-def _voices(link: Link, ports: Sequence[int], stack: contextlib.ExitStack) -> Iterator[_Voice]:
+def _voices(
+    link: WakeInterface, ports: Sequence[int], stack: contextlib.ExitStack
+) -> Iterator[_Voice]:
     """Open what a link takes; ``stack`` closes it."""
     for address, broadcast in link.ipv4:
         sock = stack.enter_context(_open(socket.AF_INET))

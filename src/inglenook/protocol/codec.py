@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from inglenook.errors import Code, Problem
+from inglenook.common.errors import Code, Problem
 from inglenook.protocol.messages import FromPhone, ToPhone
 from inglenook.protocol.values import (
     NESTING_MAX,

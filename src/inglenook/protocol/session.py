@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
-from inglenook.errors import InglenookError
+from inglenook.common.errors import InglenookError
 from inglenook.protocol.messages import Auth, Cancel, FromPhone, Generate, Ping, Prepare, Resume
 
 
@@ -32,7 +32,7 @@ class Closing(InglenookError):
         self.reason = reason
 
 
-class Phase(StrEnum):
+class SessionPhase(StrEnum):
     """Where a connection is."""
 
     GREETED = "greeted"
@@ -41,17 +41,17 @@ class Phase(StrEnum):
 
 
 #: What a phone may say in each phase. A test holds docs/protocol.md's diagram to it.
-ALLOWED: dict[Phase, tuple[type, ...]] = {
-    Phase.GREETED: (Auth,),
-    Phase.PAIRED: (Generate, Prepare, Cancel, Resume, Ping),
-    Phase.CLOSED: (),
+ALLOWED: dict[SessionPhase, tuple[type, ...]] = {
+    SessionPhase.GREETED: (Auth,),
+    SessionPhase.PAIRED: (Generate, Prepare, Cancel, Resume, Ping),
+    SessionPhase.CLOSED: (),
 }
 
 #: From which phase to which, and why.
-TRANSITIONS: dict[tuple[Phase, Phase], str] = {
-    (Phase.GREETED, Phase.PAIRED): "auth_ok",
-    (Phase.GREETED, Phase.CLOSED): "auth_invalid, timeout or hang-up",
-    (Phase.PAIRED, Phase.CLOSED): "hang-up, revoked, bad message or restart",
+TRANSITIONS: dict[tuple[SessionPhase, SessionPhase], str] = {
+    (SessionPhase.GREETED, SessionPhase.PAIRED): "auth_ok",
+    (SessionPhase.GREETED, SessionPhase.CLOSED): "auth_invalid, timeout or hang-up",
+    (SessionPhase.PAIRED, SessionPhase.CLOSED): "hang-up, revoked, bad message or restart",
 }
 
 
@@ -64,7 +64,7 @@ class Session:
     """
 
     def __init__(self) -> None:
-        self.phase = Phase.GREETED
+        self.phase = SessionPhase.GREETED
         self.device_id = ""
         self._ids: set[str] = set()
 
@@ -75,7 +75,7 @@ class Session:
             Closing: If it may not.
         """
         if not isinstance(message, ALLOWED[self.phase]):
-            if self.phase is Phase.GREETED:
+            if self.phase is SessionPhase.GREETED:
                 raise Closing(CloseCode.NOT_AUTHORISED, "the first message must be auth")
             raise Closing(CloseCode.BAD_MESSAGE, "auth was already given")
         if isinstance(message, Generate | Prepare):
@@ -85,7 +85,7 @@ class Session:
 
     def paired(self, device_id: str) -> None:
         """The token was good."""
-        self._move(Phase.PAIRED)
+        self._move(SessionPhase.PAIRED)
         self.device_id = device_id
 
     def answered(self, request_id: str) -> None:
@@ -94,9 +94,9 @@ class Session:
 
     def closed(self) -> None:
         """The connection is over."""
-        if self.phase is not Phase.CLOSED:
-            self._move(Phase.CLOSED)
+        if self.phase is not SessionPhase.CLOSED:
+            self._move(SessionPhase.CLOSED)
 
-    def _move(self, phase: Phase) -> None:
+    def _move(self, phase: SessionPhase) -> None:
         assert (self.phase, phase) in TRANSITIONS
         self.phase = phase

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from inglenook.chat.request import ChatRequest
-from inglenook.engine.orders import EngineState, Phase
-from inglenook.errors import Code, Problem
-from inglenook.serving.places import Places
+from inglenook.common.errors import Code, Problem
+from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.serving.scheduler import Scheduler
 
 #: One device's share of the queue: a family of four can fill it, one phone cannot.
 WAITING_PER_DEVICE_MAX = 16
@@ -20,8 +20,8 @@ def check_request(request: ChatRequest, state: EngineState) -> None:
     Raises:
         Problem: If it runs another model, or none.
     """
-    if state.phase is Phase.MISSING or (
-        state.phase is Phase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
+    if state.phase is EnginePhase.MISSING or (
+        state.phase is EnginePhase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
     ):
         raise problem_of(state)
     wanted = (request.model or "").removesuffix(":latest").lower()
@@ -30,7 +30,7 @@ def check_request(request: ChatRequest, state: EngineState) -> None:
         raise Problem(Code.MODEL_MISSING, text)
 
 
-def check_queue(places: Places, device_id: str, queue: int) -> None:
+def check_queue(places: Scheduler, device_id: str, queue: int) -> None:
     """Check that there is room for one more question; ``queue`` may wait in all.
 
     Raises:
@@ -44,7 +44,7 @@ def check_queue(places: Places, device_id: str, queue: int) -> None:
 
 def problem_of(state: EngineState) -> Problem:
     """Say to a person why an engine without a model, or one that fails again and again, is none."""
-    if state.phase is Phase.MISSING:
+    if state.phase is EnginePhase.MISSING:
         text = "This box has no usable model right now; its log says why."
         retry_after_s = round(state.retry_in_s, 1) or None
         return Problem(Code.MODEL_MISSING, text, retry_after_s=retry_after_s)

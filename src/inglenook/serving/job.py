@@ -9,10 +9,10 @@ from typing import Protocol
 import msgspec
 
 from inglenook.chat.thinking import Channel
-from inglenook.engine.orders import Ended, Finish, Refused, Start, Started
-from inglenook.errors import Code, Problem
-from inglenook.serving.order import problem_of
-from inglenook.serving.response import Change, Ending, Outcome, Piece, Response, Status
+from inglenook.common.errors import Code, Problem
+from inglenook.engine.messages import Finish, JobEnded, JobRefused, JobStarted, StartJob
+from inglenook.serving.engine_request import problem_of
+from inglenook.serving.response import Change, Ending, Outcome, Response, Status, TextPiece
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Job:
 
     def __init__(
         self,
-        start: Start,
+        start: StartJob,
         response: Response,
         now: Callable[[], float],
         desk: JobOwner,
@@ -121,7 +121,7 @@ class Job:
         known = self._produced and self.model_id and model_id
         return not known or self.model_id == model_id
 
-    def attempt(self, number: int, model_id: str = "") -> Start:
+    def attempt(self, number: int, model_id: str = "") -> StartJob:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:
             self.begun_at = self._now()
@@ -130,7 +130,7 @@ class Job:
         self.start = msgspec.structs.replace(self.start, job=number, produced=tuple(self._produced))
         return self.start
 
-    def started(self, event: Started) -> None:
+    def started(self, event: JobStarted) -> None:
         """See `Sink.started`."""
         if self.over:
             return
@@ -151,7 +151,7 @@ class Job:
         if first and tokens:
             self._desk.progressed(self)
 
-    def ended(self, event: Ended) -> None:
+    def ended(self, event: JobEnded) -> None:
         """See `Sink.ended`."""
         if self.over:
             return
@@ -176,7 +176,7 @@ class Job:
             problem=problem,
         )
 
-    def refused(self, event: Refused) -> None:
+    def refused(self, event: JobRefused) -> None:
         """See `Sink.refused`."""
         if self.over:
             return
@@ -232,7 +232,7 @@ class Job:
         seq = self.response.next_seq
         lengths = {channel: self.response.length(channel) for channel in Channel}
         for channel, text in self._parts:
-            pieces.append(Piece(seq, channel, lengths[channel], text))
+            pieces.append(TextPiece(seq, channel, lengths[channel], text))
             lengths[channel] += len(text)
             seq += 1
         # Tokens without text are of no use to a reader, nor to a later engine: they can wait.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inglenook.errors import Problem
-from inglenook.serving.response import Reason
+from inglenook.common.errors import Problem
+from inglenook.serving.response import WaitReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,6 @@ class ServingLimits:
     """
 
     max_active: int
-    reason: Reason = Reason.BUSY
+    reason: WaitReason = WaitReason.BUSY
     refuse: Problem | None = None
     read_ahead: Problem | None = None

@@ -6,14 +6,14 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from inglenook.guarded import Guard
-from inglenook.restarting import TaskGuard
+from inglenook.common.guarded import Guard
+from inglenook.common.restarting import TaskGuard
 from inglenook.serving.job import Job, broken_problem
-from inglenook.serving.journal import Opening, Saved
-from inglenook.serving.moments import Moment
-from inglenook.serving.recorder import Recorder
+from inglenook.serving.journal.journal import ResponseOpening, SavedResponse
+from inglenook.serving.journal.moments import Moment
+from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.response import Change, Ending, Outcome, Status
-from inglenook.serving.shelf import Shelf
+from inglenook.serving.response_store import ResponseStore
 
 #: Shortest time between two frames of one response: 10 a second read as a stream. More cost: each
 #: round of frames takes a millisecond or two, on cores whose every other millisecond computes. And
@@ -31,9 +31,9 @@ class Publisher:
     def __init__(
         self,
         recorder: Recorder,
-        shelf: Shelf,
+        shelf: ResponseStore,
         now: Callable[[], float],
-        everything: Callable[[list[Saved], Moment], list[Saved]],
+        everything: Callable[[list[SavedResponse], Moment], list[SavedResponse]],
         on_broken: Callable[[Job], None] = lambda _job: None,
     ) -> None:
         """Write to ``recorder`` what is told here, and then show it on ``shelf``.
@@ -56,7 +56,7 @@ class Publisher:
         self._showing = Guard("showing an answer")
         self._shelf = shelf
         self._now = now
-        self._openings: list[Opening] = []
+        self._openings: list[ResponseOpening] = []
         self._with_news: dict[Job, None] = {}
         self._dropped: list[str] = []
         self._purge = False
@@ -65,7 +65,7 @@ class Publisher:
         self._closed = False
         self._published_at = -math.inf
 
-    def opening(self, opening: Opening) -> None:
+    def opening(self, opening: ResponseOpening) -> None:
         """There is a new response."""
         self._openings.append(opening)
         self._wake_in_turn()
@@ -146,7 +146,7 @@ class Publisher:
             self._show(job, change)
         self._forget()
 
-    async def _keep(self, openings: list[Opening], changes: list[Change]) -> None:
+    async def _keep(self, openings: list[ResponseOpening], changes: list[Change]) -> None:
         """Write it; what could not be kept is shown all the same, as where there is no journal."""
         with self._keeping:
             await self._recorder.write(openings, changes)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from inglenook.chat.thinking import Channel
-from inglenook.errors import Problem
-from inglenook.guarded import Guard
+from inglenook.common.errors import Problem
+from inglenook.common.guarded import Guard
 
 #: Readers are other rooms' and other phones' concern: one that fails costs nobody else a frame.
 _waking = Guard("waking a reader")
@@ -43,7 +43,7 @@ TRANSITIONS: dict[Status, tuple[Status, ...]] = {
 }
 
 
-class Reason(StrEnum):
+class WaitReason(StrEnum):
     """Why a response waits."""
 
     BUSY = "busy"
@@ -53,7 +53,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a waiting response stands.
 
     Attributes:
@@ -63,11 +63,11 @@ class Place:
 
     position: int
     eta_s: float
-    reason: Reason
+    reason: WaitReason
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """Text that was added in one go, or several such merged.
 
     Attributes:
@@ -133,7 +133,7 @@ class Change:
 
     response_id: str
     begins: bool
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TextPiece, ...]
     tokens: tuple[int, ...]
     ending: Ending | None
     model_id: str = ""
@@ -174,13 +174,13 @@ class Response:
         self.model = model
         self.opened = False
         self.status = Status.QUEUED
-        self.place: Place | None = None
+        self.place: QueuePosition | None = None
         self.adjustments: tuple[str, ...] = ()
         self.outcome: Outcome | None = None
         self.ended_at: float | None = None
         self.unread_since: float | None = now
         self.held_bytes = _RESPONSE_BYTES
-        self._pieces: list[Piece] = []
+        self._pieces: list[TextPiece] = []
         self._lengths = dict.fromkeys(Channel, 0)
         self._next_seq = 1
         self._readers: list[Callable[[], None]] = []
@@ -198,7 +198,7 @@ class Response:
         return self._pieces[-1].seq if self._pieces else 0
 
     @property
-    def pieces(self) -> tuple[Piece, ...]:
+    def pieces(self) -> tuple[TextPiece, ...]:
         """All text so far, as it was added."""
         return tuple(self._pieces)
 
@@ -215,7 +215,7 @@ class Response:
         self.opened = True
         self._wake()
 
-    def wait_at(self, place: Place) -> None:
+    def wait_at(self, place: QueuePosition) -> None:
         """Tell readers where it stands in the queue."""
         if self.place != place:
             self.place = place
@@ -246,7 +246,7 @@ class Response:
         assert seq >= self._next_seq
         self._next_seq = seq
 
-    def after(self, seq: int, text_bytes_max: int) -> list[Piece]:
+    def after(self, seq: int, text_bytes_max: int) -> list[TextPiece]:
         """Everything after ``seq``, neighbours of one channel merged as by `merged`."""
         start = bisect_right(self._pieces, seq, key=lambda piece: piece.seq)
         return merged(self._pieces[start:], text_bytes_max)
@@ -288,9 +288,9 @@ class Response:
                 wake()
 
 
-def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:
+def merged(pieces: Iterable[TextPiece], text_bytes_max: int) -> list[TextPiece]:
     """Join neighbours of one channel up to ``text_bytes_max`` bytes, under the last ``seq``."""
-    runs: list[list[Piece]] = []
+    runs: list[list[TextPiece]] = []
     run_bytes = 0
     for piece in pieces:
         size = len(piece.text.encode())
@@ -301,7 +301,7 @@ def merged(pieces: Iterable[Piece], text_bytes_max: int) -> list[Piece]:
             runs.append([piece])
             run_bytes = size
     return [
-        Piece(run[-1].seq, run[0].channel, run[0].offset, "".join(piece.text for piece in run))
+        TextPiece(run[-1].seq, run[0].channel, run[0].offset, "".join(piece.text for piece in run))
         for run in runs
     ]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import jsonschema
 
-from inglenook.engine.orders import Started, Step
-from inglenook.engine.worker.grammar import compile_schema
-from inglenook.engine.worker.guide import Guide
+from inglenook.engine.messages import JobStarted, StepDone
+from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.thoughts import Thoughts
-from inglenook.engine.worker.vocabulary import Vocabulary
+from inglenook.engine.worker.structured.grammar import compile_schema
+from inglenook.engine.worker.structured.grammar_state import GrammarState
+from inglenook.engine.worker.structured.vocabulary import TokenTrie
 from tests.engine.worker.writing import Answer, Writer, order, parser_of, sampling
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 8}
@@ -81,20 +81,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 @cache
-def vocabulary_of(model: Model) -> Vocabulary:
+def vocabulary_of(model: Model) -> TokenTrie:
     """The model's, read in one go."""
-    vocabulary = Vocabulary(model)
+    vocabulary = TokenTrie(model)
     for _part in vocabulary.parts():
         pass
     return vocabulary
 
 
-def guide_of(model: Model, schema: Any, *, thinking: bool = False) -> Guide:
+def guide_of(model: Model, schema: Any, *, thinking: bool = False) -> GrammarState:
     """A fresh guide."""
     vocabulary = vocabulary_of(model)
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(schema))
-    thoughts = Thoughts(model, "")
-    return Guide(model, vocabulary, matcher, thoughts, parser_of(thoughts, thinking=thinking))
+    thoughts = ThinkFormat(model, "")
+    return GrammarState(
+        model, vocabulary, matcher, thoughts, parser_of(thoughts, thinking=thinking)
+    )
 
 
 def submit(
@@ -114,10 +116,10 @@ def submit(
     guide = guide_of(writer.batcher._model, schema, thinking=thinking)
     parser = parser_of(writer.batcher._thoughts, thinking=thinking)
     started, *more = writer.batcher.submit(start, list(prompt), parser, guide=guide)
-    assert isinstance(started, Started)
+    assert isinstance(started, JobStarted)
     writer.answers[job] = Answer()
     for event in more:
-        assert isinstance(event, Step)
+        assert isinstance(event, StepDone)
         writer.answers[job].take(event.outputs[0])
 
 

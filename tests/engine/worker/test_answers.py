@@ -5,10 +5,10 @@ from __future__ import annotations
 import llama_cpp.llama_cpp as lib
 import pytest
 
-from inglenook.engine.orders import ChatMessage, Finish, Sampling
+from inglenook.engine.messages import ChatMessage, Finish, Sampling
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.prompt.prompt import PromptMaker
 from tests.engine.worker.writing import Answer, FixedBudget, order, sampling, writing
 from tests.parts.starter import BERLIN, CAPITAL, GERMANY, PARIS
 

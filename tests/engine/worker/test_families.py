@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inglenook.engine.orders import ChatMessage
+from inglenook.engine.messages import ChatMessage
 from inglenook.engine.worker.llama import Context, Model
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.prompt.prompt import PromptMaker
 from inglenook.models.inspect import inspect_model
 from tests.parts.families import FAMILIES
 from tests.parts.random_model import write_random_model

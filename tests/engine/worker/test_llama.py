@@ -9,11 +9,11 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 import pytest
 
-from inglenook.engine.orders import ChatMessage
+from inglenook.common.errors import EngineError
+from inglenook.engine.messages import ChatMessage
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.llama import BATCH_TOKENS, Context, Model, ModelRefused
-from inglenook.engine.worker.prompt import PromptMaker
-from inglenook.errors import EngineError
+from inglenook.engine.worker.prompt.prompt import PromptMaker
 from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS, write_toy_vocabulary
 
 Scores = np.ndarray[tuple[int, ...], np.dtype[np.float32]]

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.orders import (
+from inglenook.engine.messages import (
     PIPE_VERSION,
     Event,
-    Hello,
-    Load,
     LoadFailed,
+    LoadModel,
+    WorkerHello,
     decode_event,
     encode,
 )
@@ -74,7 +74,7 @@ def hear(sock: socket.socket) -> Event | None:
 def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe(tmp_path: Path) -> None:
     """Ctrl-C reaches everything in a terminal, but the daemon decides when an engine ends."""
     with started("-m inglenook.engine.worker", str(os.getpid())) as (sock, process):
-        assert hear(sock) == Hello(PIPE_VERSION)
+        assert hear(sock) == WorkerHello(PIPE_VERSION)
         ours = int(Path("/proc/self/oom_score_adj").read_text())
         its = int(Path(f"/proc/{process.pid}/oom_score_adj").read_text())
         assert its == max(ours, 800)
@@ -85,7 +85,7 @@ def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe(tmp_pa
         process.send_signal(signal.SIGINT)
         no_model = tmp_path / "no.gguf"
         no_model.write_text("This is no model.")
-        load = Load(str(no_model), "", 512, "f16", 1, 1, 0.2)
+        load = LoadModel(str(no_model), "", 512, "f16", 1, 1, 0.2)
         sock.sendall(frame(encode(load), ORDER_BYTES_MAX))
         event = hear(sock)
         assert isinstance(event, LoadFailed)
@@ -103,7 +103,7 @@ def test_its_stack_grows_no_further_than_the_administrator_lets_it() -> None:
         sock,
         process,
     ):
-        assert hear(sock) == Hello(PIPE_VERSION)
+        assert hear(sock) == WorkerHello(PIPE_VERSION)
         limits = resource.prlimit(process.pid, resource.RLIMIT_STACK)
     assert limits == (12 * 2**20, 12 * 2**20)
 
@@ -111,7 +111,7 @@ def test_its_stack_grows_no_further_than_the_administrator_lets_it() -> None:
 def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:
     """Nobody else could ever stop it."""
     with started("-c " + PARENT) as (sock, parent):
-        assert hear(sock) == Hello(PIPE_VERSION)
+        assert hear(sock) == WorkerHello(PIPE_VERSION)
         began = time.monotonic()
         parent.kill()
         assert hear(sock) is None

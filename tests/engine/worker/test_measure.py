@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.engine.trial import Setting, Workload
+from inglenook.engine.trial import TrialSetting, Workload
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.measure import measure
 
@@ -15,15 +15,15 @@ SMALL = Workload(read_tokens=600, reads=2, writes=4)
 @pytest.mark.parametrize(
     "setting",
     [
-        Setting(1),
-        Setting(1, ubatch_tokens=64),
-        Setting(1, flash_attention="on"),
-        Setting(1, flash_attention="off"),
-        Setting(1, kv_type="q8_0"),
-        Setting(1, flash_attention="off", kv_type="q8_0"),
+        TrialSetting(1),
+        TrialSetting(1, ubatch_tokens=64),
+        TrialSetting(1, flash_attention="on"),
+        TrialSetting(1, flash_attention="off"),
+        TrialSetting(1, kv_type="q8_0"),
+        TrialSetting(1, flash_attention="off", kv_type="q8_0"),
     ],
 )
-def test_every_setting_a_search_wants_can_be_measured(toy: Model, setting: Setting) -> None:
+def test_every_setting_a_search_wants_can_be_measured(toy: Model, setting: TrialSetting) -> None:
     """Three speeds, none of them nothing."""
     speed = measure(toy, setting, SMALL)
 
@@ -32,6 +32,6 @@ def test_every_setting_a_search_wants_can_be_measured(toy: Model, setting: Setti
 
 def test_a_model_with_a_running_state_can_be_measured(either_toy: Model) -> None:
     """It has to forget its prompt as a whole, to read it again."""
-    speed = measure(either_toy, Setting(1), SMALL)
+    speed = measure(either_toy, TrialSetting(1), SMALL)
 
     assert min(speed.read_tok_s, speed.write_tok_s, speed.write_many_tok_s) > 0

@@ -7,9 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.orders import Adjustment, ChatMessage, Ended, Prepare, Prepared, Started
+from inglenook.engine.messages import (
+    Adjustment,
+    ChatMessage,
+    JobEnded,
+    JobStarted,
+    Prefill,
+    PrefillDone,
+)
 from tests.engine.worker.templates import DATED, PICKY
-from tests.engine.worker.test_loop import Daemon, asking, engine
+from tests.engine.worker.test_startup import Daemon, asking, engine
 from tests.engine.worker.writing import order
 
 EVENING_S = 1_609_500_000.0
@@ -28,9 +35,9 @@ def ask(
     """What it answers, how long the prompt was, and how much of that was known."""
     asked = msgspec.structs.replace(order(job, 16), messages=messages, moment_s=moment_s)
     daemon.send(asked)
-    started = daemon.hear(Started)
+    started = daemon.hear(JobStarted)
     text = ""
-    while not isinstance(event := daemon.next(), Ended):
+    while not isinstance(event := daemon.next(), JobEnded):
         text += "".join(output.text for output in event.outputs)  # type: ignore[union-attr]  # steps
     return text + event.text, started.prompt_tokens, event.cached_tokens
 
@@ -47,8 +54,8 @@ def test_no_token_is_read_again_after_midnight(
         answer, before, _known = ask(daemon, 1, (HI,), EVENING_S)
         talk = (HI, ChatMessage("assistant", answer), MORE)
         if typed:
-            daemon.send(Prepare(2, talk, EVENING_S))
-            prepared = daemon.hear(Prepared)
+            daemon.send(Prefill(2, talk, EVENING_S))
+            prepared = daemon.hear(PrefillDone)
             assert prepared.cached_tokens > before + 16
         _answer, after, known = ask(daemon, 3, talk, EVENING_S)
         _answer, _after, known_otherwise = ask(daemon, 4, talk, NIGHT_S)
@@ -72,8 +79,8 @@ def test_what_is_done_to_a_conversation_is_told_when_it_begins(toy_path: Path) -
             asking(1, "hello"), messages=(ChatMessage("system", "Be brief."), HI, MORE)
         )
         daemon.send(first)
-        assert daemon.hear(Started).adjustments == (Adjustment.SYSTEM_FOLDED, Adjustment.MERGED)
-        daemon.hear(Ended)
+        assert daemon.hear(JobStarted).adjustments == (Adjustment.SYSTEM_FOLDED, Adjustment.MERGED)
+        daemon.hear(JobEnded)
         daemon.send(asking(2, "hello"))
-        assert daemon.hear(Started).adjustments == ()
-        daemon.hear(Ended)
+        assert daemon.hear(JobStarted).adjustments == ()
+        daemon.hear(JobEnded)

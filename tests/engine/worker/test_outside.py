@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.orders import ChatMessage
-from inglenook.engine.worker.jinja import TemplateRefused
+from inglenook.engine.messages import ChatMessage
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.prompt.jinja import TemplateRefused
+from inglenook.engine.worker.prompt.prompt import PromptMaker
 from tests.engine.worker.toy import write_toy_vocabulary
 
 CHATML = ("<|im_start|>", "<|im_end|>")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.engine.orders import Finish, Started
+from inglenook.engine.messages import Finish, JobStarted
+from inglenook.engine.worker.decode.repetition import RULE, RepetitionDetector
 from inglenook.engine.worker.llama import Model
-from inglenook.engine.worker.repetition import RULE, RepetitionDetector
 from tests.engine.worker.constraining import guide_of
 from tests.engine.worker.writing import Answer, alone, order, parser_of, sampling, writing
 
@@ -49,7 +49,7 @@ def test_what_another_engine_wrote_counts(toy: Model, produced: int) -> None:
             produced=whole.tokens[:produced],
             repetition_detection=True,
         )
-        assert isinstance(writer.submit(again, PROMPT), Started)
+        assert isinstance(writer.submit(again, PROMPT), JobStarted)
         second = writer.finish()[2]
 
     assert second.ended is not None

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from inglenook.engine.orders import Finish
+from inglenook.engine.messages import Finish
+from inglenook.engine.worker.kv.pool import Pool
 from inglenook.engine.worker.llama import Context, Model
-from inglenook.engine.worker.marks import Marks
-from inglenook.engine.worker.pool import Pool
 from inglenook.engine.worker.prefix.store import Store
+from inglenook.engine.worker.prompt.state_positions import StatePositions
 from tests.engine.worker.toy import write_recurrent_toy_model
 from tests.engine.worker.writing import FixedBudget, Writer, follow, order, writing
 
@@ -92,7 +92,7 @@ def ask(
 ) -> int:
     """Have a prompt answered; returns how many of its tokens were found."""
     before = sum(writer.budget.heard)
-    writer.submit(order(job, answer_tokens), tokens, Marks(marks, goes_on))
+    writer.submit(order(job, answer_tokens), tokens, StatePositions(marks, goes_on))
     writer.finish()
     ended = writer.answers[job].ended
     assert ended is not None
@@ -200,7 +200,7 @@ def test_thoughts_are_an_end_that_begins_nothing(keeping: Model) -> None:
         pytest.skip("has no token for each byte")
     produced = [3 + byte for byte in b"<think>well"]
     with stored() as store, writing(keeping, store=store) as writer:
-        writer.submit(order(0, 20, produced=produced), prompt(100, 1), Marks((99,)))
+        writer.submit(order(0, 20, produced=produced), prompt(100, 1), StatePositions((99,)))
         writer.finish()
 
         assert writer.batcher.pool.used_cells == 0
@@ -225,7 +225,7 @@ def test_an_answer_that_is_interrupted_goes_on_in_the_next_engine(
     """Though no other prompt can begin with it, as the next turn leaves its thoughts out."""
     first = prompt(100, 1)
     with stored(tmp_path) as store, writing(keeping, store=store, durable=True) as writer:
-        writer.submit(order(0, 60), first, Marks((99,), goes_on=False))
+        writer.submit(order(0, 60), first, StatePositions((99,), goes_on=False))
         while len(writer.answers[0].tokens) < 30:
             writer.step()
         produced = writer.answers[0].tokens
@@ -233,7 +233,7 @@ def test_an_answer_that_is_interrupted_goes_on_in_the_next_engine(
         while writer.batcher.pool.unsaved:
             writer.batcher.pool.save_block()
     with stored(tmp_path) as store, writing(keeping, store=store, durable=True) as writer:
-        writer.submit(order(1, 60, produced=produced), first, Marks((99,), goes_on=False))
+        writer.submit(order(1, 60, produced=produced), first, StatePositions((99,), goes_on=False))
         writer.finish()
 
         assert sum(writer.budget.heard) <= 2
@@ -245,7 +245,7 @@ def test_what_is_read_ahead_leaves_the_state_before_the_question(keeping: Model)
     """The question is found as far as it was read; asked otherwise, what stands before it."""
     first = prompt(300, 1)
     with stored() as store, writing(keeping, store=store) as writer:
-        writer.batcher.read_ahead(0, first[:280], 300, marks=Marks((150,)))
+        writer.batcher.read_ahead(0, first[:280], 300, marks=StatePositions((150,)))
         writer.finish()
         assert writer.read[0].cached_tokens == 280
         assert ask(writer, 1, first, 150, 299) == 280
@@ -259,7 +259,7 @@ def test_of_four_at_once_with_one_beginning_it_is_read_once(keeping: Model) -> N
     asked = [[*system, *prompt(30, 10 + job)] for job in range(4)]
     with stored() as store, writing(keeping, cells=2048, store=store) as writer:
         for job, tokens in enumerate(asked):
-            writer.submit(order(job, 10), tokens, Marks((300,)))
+            writer.submit(order(job, 10), tokens, StatePositions((300,)))
         answers = writer.finish()
 
         assert sum(writer.budget.heard) == 300 + 4 * 30
@@ -293,7 +293,7 @@ def test_an_answer_that_was_parked_is_not_read_again(keeping: Model) -> None:
     budget = FixedBudget(64)
     with stored() as store, writing(keeping, cells=512, store=store, budget=budget) as writer:
         for job, tokens in asked.items():
-            writer.submit(order(job, 100), tokens, Marks((199,)))
+            writer.submit(order(job, 100), tokens, StatePositions((199,)))
         answers = writer.finish()
         computed = sum(budget.heard)
     assert computed <= 400 + 64
@@ -311,7 +311,7 @@ def test_nothing_is_lost_in_three_hundred_requests(random_model: RandomModel) ->
         systems = [prompt(60, seed) for seed in range(3)]
         for job in range(300):
             asked[job] = [*rng.choice(systems), *prompt(rng.randrange(20, 80), rng.randrange(40))]
-            marks = Marks((60, len(asked[job]) - 1), goes_on=rng.random() < 0.5)
+            marks = StatePositions((60, len(asked[job]) - 1), goes_on=rng.random() < 0.5)
             writer.submit(order(job, rng.randrange(1, 24)), asked[job], marks)
             for _ in range(rng.randrange(6)):
                 writer.step()

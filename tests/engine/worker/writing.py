@@ -12,15 +12,24 @@ from dataclasses import dataclass, field
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from inglenook.engine.orders import Ended, Output, Prepared, Refused, Sampling, Start, Started, Step
+from inglenook.engine.messages import (
+    JobEnded,
+    JobRefused,
+    JobStarted,
+    Output,
+    PrefillDone,
+    Sampling,
+    StartJob,
+    StepDone,
+)
 from inglenook.engine.settings import KvType
 from inglenook.engine.thinking.parser import Parser
-from inglenook.engine.worker.batcher import Batcher
-from inglenook.engine.worker.budget import StepBudget
+from inglenook.engine.worker.decode.batcher import Batcher
+from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.llama import Context, Model
-from inglenook.engine.worker.marks import NO_MARKS, Marks
 from inglenook.engine.worker.prefix.store import Store
-from inglenook.engine.worker.thoughts import Thoughts
+from inglenook.engine.worker.prompt.state_positions import NO_MARKS, StatePositions
+from inglenook.engine.worker.scheduler.step_budget import StepBudget
 
 #: More than any test needs; a batcher that does not come to an end must not hang the test.
 _STEPS_MAX = 5000
@@ -66,10 +75,10 @@ def order(
     ignore_eos: bool = True,
     produced: Sequence[int] = (),
     repetition_detection: bool = False,
-) -> Start:
+) -> StartJob:
     """An order whose prompt is in tokens already; the toy model would end it at a random place."""
     how = sampling() if how is None else how
-    return Start(
+    return StartJob(
         job,
         (),
         how,
@@ -81,7 +90,7 @@ def order(
     )
 
 
-def parser_of(thoughts: Thoughts, *, thinking: bool = False) -> Parser:
+def parser_of(thoughts: ThinkFormat, *, thinking: bool = False) -> Parser:
     """Of an answer to a prompt that has opened a thought, or has not."""
     return thoughts.parser("<think>\n" if thinking else "")
 
@@ -129,7 +138,7 @@ class Answer:
     thinking: str = ""
     tokens: list[int] = field(default_factory=list)
     at: list[int] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: JobEnded | None = None
 
     @property
     def whole(self) -> str:
@@ -155,21 +164,21 @@ class Writer:
         self.budget = budget
         self.context = context
         self.cells = CellCounter(context)
-        self.read: dict[int, Prepared] = {}
+        self.read: dict[int, PrefillDone] = {}
         self.answers: dict[int, Answer] = {}
         self.steps = 0
 
     def submit(
-        self, start: Start, prompt: Sequence[int], marks: Marks = NO_MARKS
-    ) -> Started | Refused:
+        self, start: StartJob, prompt: Sequence[int], marks: StatePositions = NO_MARKS
+    ) -> JobStarted | JobRefused:
         """Hand a job in; it must not be refused half-way."""
         parser = parser_of(self.batcher._thoughts)
         first, *more = self.batcher.submit(start, list(prompt), parser, marks=marks)
-        assert not isinstance(first, Step)
-        if isinstance(first, Started):
+        assert not isinstance(first, StepDone)
+        if isinstance(first, JobStarted):
             self.answers[start.job] = Answer()
         for event in more:
-            assert isinstance(event, Step)
+            assert isinstance(event, StepDone)
             (output,) = event.outputs
             assert (output.job, output.tokens) == (start.job, ())
             self.answers[start.job].take(output)
@@ -193,7 +202,7 @@ class Writer:
             answer.take(output)
             answer.at += [self.steps] * len(output.tokens)
         for event in ended:
-            if isinstance(event, Prepared):
+            if isinstance(event, PrefillDone):
                 assert event.job not in self.read
                 self.read[event.job] = event
                 continue
@@ -263,7 +272,7 @@ def writing(
     store: Store | None = None,
     durable: bool = False,
     speculate: bool = False,
-    thoughts: Thoughts | None = None,
+    thoughts: ThinkFormat | None = None,
 ) -> Iterator[Writer]:
     """A batcher of one thread: on a busy machine two would mostly wait for each other."""
     # The last is for moving blocks; of what has running states, one more than answers is enough.
@@ -276,7 +285,7 @@ def writing(
         Batcher(
             model,
             context,
-            thoughts or Thoughts(model, ""),
+            thoughts or ThinkFormat(model, ""),
             sequences=sequences,
             budget=budget,
             store=store,
@@ -295,10 +304,10 @@ def writing(
         context.close()
 
 
-def alone(model: Model, start: Start, prompt: Sequence[int]) -> Answer:
+def alone(model: Model, start: StartJob, prompt: Sequence[int]) -> Answer:
     """What a job's answer is with the whole pool to itself."""
     with writing(model, sequences=1, budget=FixedBudget(512)) as writer:
-        assert isinstance(writer.submit(start, prompt), Started)
+        assert isinstance(writer.submit(start, prompt), JobStarted)
         return writer.finish()[start.job]
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from inglenook.engine.patience import Patience
+from inglenook.engine.timeouts import Timeouts
 from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
 from tests.parts.phone import STORY, Answer, chat, connected, long_chat
@@ -106,7 +106,7 @@ async def test_a_stopped_daemon_is_ended_and_started_again_by_systemd(
 
 
 def _wait_other_engine(service: Service, engine: int) -> None:
-    within_s = Patience().step_s + START_S
+    within_s = Timeouts().step_s + START_S
     wait_for("another engine", lambda: service.engine() not in (0, engine), timeout_s=within_s)
 
 

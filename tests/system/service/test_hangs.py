@@ -35,7 +35,7 @@ PROGRAM = f"""
 import sys
 from pathlib import Path
 
-from inglenook.engine.patience import Patience
+from inglenook.engine.timeouts import Patience
 
 *others, _between_s = Patience.__init__.__defaults__
 Patience.__init__.__defaults__ = (*others, 2.0)

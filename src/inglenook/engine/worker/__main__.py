@@ -62,7 +62,7 @@ def main() -> int:
 
     # Late, for the library takes its time: whoever starts us must not outlive its parent meanwhile.
     from inglenook.engine.cores import allowed_cores
-    from inglenook.engine.worker.loop import serve
+    from inglenook.engine.worker.startup import serve
 
     # What was imported stays. To look through all of it takes 20 ms, on small boards more, and the
     # garbage collector would do so in the middle of a step.

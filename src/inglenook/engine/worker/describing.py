@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from inglenook.engine.orders import ChatMessage, Thinking
+from inglenook.engine.messages import ChatMessage, Thinking
 from inglenook.engine.thinking.switch import template_variables
-from inglenook.engine.worker.jinja import Asked, TemplateRefused
-from inglenook.engine.worker.template import ChatTemplate
+from inglenook.engine.worker.prompt.jinja import TemplateOptions, TemplateRefused
+from inglenook.engine.worker.prompt.template import ChatTemplate
 
 
 def describe_thinking(template: ChatTemplate) -> str:
@@ -31,7 +31,7 @@ def describe_thinking(template: ChatTemplate) -> str:
 
 def _prompt(template: ChatTemplate, thinking: Thinking) -> str:
     try:
-        asked = Asked(template_variables(template.source, thinking))
+        asked = TemplateOptions(template_variables(template.source, thinking))
         return template.render([ChatMessage("user", "Hi")], asked).text
     except TemplateRefused as exc:
         return exc.why

@@ -10,14 +10,14 @@ import os
 import sys
 from typing import Literal
 
-from inglenook.engine.orders import ChatMessage, Prepare
+from inglenook.engine.messages import ChatMessage, Prefill
 from inglenook.engine.templatefacts import TemplateFacts, TemplateUnfit, encode
-from inglenook.engine.worker.arranging import SystemAs
 from inglenook.engine.worker.describing import describe_thinking
-from inglenook.engine.worker.fitting import Fitting
-from inglenook.engine.worker.jinja import TemplateRefused
 from inglenook.engine.worker.llama import Model, ModelRefused
-from inglenook.engine.worker.prompt import PromptMaker
+from inglenook.engine.worker.prompt.arrangement import SystemAs
+from inglenook.engine.worker.prompt.jinja import TemplateRefused
+from inglenook.engine.worker.prompt.prompt import PromptMaker
+from inglenook.engine.worker.prompt.template_fit import TemplateFit
 
 
 def main() -> int:
@@ -49,7 +49,7 @@ def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
     fitting = prompts.template.fitting
     question, bos = [ChatMessage("user", "Hi")], model.special_text("bos")
     # As the model is asked by whoever chooses nothing.
-    asked = prompts.asked(Prepare(0, tuple(question)))
+    asked = prompts.asked(Prefill(0, tuple(question)))
     prompt = prompts.template.render(question, asked).text
     return TemplateFacts(
         system=_system(fitting, "su"),
@@ -65,14 +65,14 @@ def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
     )
 
 
-def _system(fitting: Fitting, shape: str) -> Literal["known", "folded", "refused"]:
+def _system(fitting: TemplateFit, shape: str) -> Literal["known", "folded", "refused"]:
     if not _is_taken(fitting, shape):
         return "refused"
     as_they_are = fitting.arrangement(shape).system is SystemAs.THEY_ARE
     return "known" if as_they_are else "folded"
 
 
-def _is_taken(fitting: Fitting, shape: str) -> bool:
+def _is_taken(fitting: TemplateFit, shape: str) -> bool:
     try:
         fitting.arrangement(shape)
     except TemplateRefused:
@@ -80,7 +80,7 @@ def _is_taken(fitting: Fitting, shape: str) -> bool:
     return True
 
 
-def _is_changed(fitting: Fitting, shape: str) -> bool:
+def _is_changed(fitting: TemplateFit, shape: str) -> bool:
     return _is_taken(fitting, shape) and fitting.arrangement(shape).weight > 0
 
 

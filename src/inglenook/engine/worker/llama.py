@@ -14,11 +14,11 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
 
-from inglenook.engine.worker.batch import Batch, Output
-from inglenook.engine.worker.librarylog import library_log
+from inglenook.common.errors import EngineError
+from inglenook.engine.worker.decode.batch import Batch, Output
+from inglenook.engine.worker.library_log import library_log
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
-from inglenook.engine.worker.tokenizer import Tokenizer
-from inglenook.errors import EngineError
+from inglenook.engine.worker.prompt.tokenizer import Tokenizer
 
 #: One of the library's own pointers; the binding ships no types for them.
 Handle: TypeAlias = Any

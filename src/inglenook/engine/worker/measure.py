@@ -20,9 +20,9 @@ from inglenook.engine.trial import (
     STREAMS,
     Answer,
     Loaded,
-    Loading,
-    Setting,
     Speed,
+    TrialLoading,
+    TrialSetting,
     Unusable,
     Workload,
     decode_trial,
@@ -71,12 +71,12 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
         nonlocal told
         if fraction - told >= _PROGRESS_STEP:
             told = fraction
-            tell(Loading(min(fraction, 1.0)))
+            tell(TrialLoading(min(fraction, 1.0)))
         return True
 
     model = Model(path, on_progress, use_mmap=use_mmap)
     # Read the weights in: mapped files come from the card page by page at first use.
-    measure(model, Setting(len(cores)), Workload(read_tokens=1, reads=1, writes=2))
+    measure(model, TrialSetting(len(cores)), Workload(read_tokens=1, reads=1, writes=2))
     tell(Loaded(len(cores)))
     for line in sys.stdin.buffer:
         trial = decode_trial(line)
@@ -87,7 +87,7 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
         tell(answer)
 
 
-def measure(model: Model, setting: Setting, workload: Workload) -> Speed:
+def measure(model: Model, setting: TrialSetting, workload: Workload) -> Speed:
     """Compute a workload in a context of its own, and say how fast that was.
 
     Raises:

@@ -15,7 +15,7 @@ from inglenook.engine.frames import (
     FrameReader,
     frame,
 )
-from inglenook.engine.orders import NOT_A_MESSAGE, Event, Order, decode_order, encode
+from inglenook.engine.messages import NOT_A_MESSAGE, Event, Order, decode_order, encode
 
 _READ_BYTES = 65536
 

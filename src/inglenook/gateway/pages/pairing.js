@@ -28,7 +28,7 @@ export function tidyCode(typed) {
  * @param {{secret: string} | {code: string}} proof
  * @param {string} deviceName
  * @returns {Promise<{token: string}>}
- * @throws {Error} With a sentence to show; a `Refused` when the box said no.
+ * @throws {Error} With a sentence to show; a `LogindRefused` when the box said no.
  */
 export async function pair(proof, deviceName) {
   const body = JSON.stringify({ ...proof, device_name: deviceName, platform: guessDevice().platform });

@@ -16,12 +16,19 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.worker.prefix import disk as disk_module
-from inglenook.engine.worker.prefix import exchange as exchange_module
+from inglenook.engine.worker.prefix import io_queue as exchange_module
 from inglenook.engine.worker.prefix.blockfile import PIECE_BYTES, file_bytes
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.disk import Disk
-from inglenook.engine.worker.prefix.exchange import Exchange
-from inglenook.engine.worker.prefix.wishes import Came, Found, Lost, News, Write, Written
+from inglenook.engine.worker.prefix.io_queue import IoQueue
+from inglenook.engine.worker.prefix.io_requests import (
+    DiskFailed,
+    News,
+    ReadDone,
+    ScanDone,
+    WriteBlock,
+    WriteDone,
+)
 from tests.engine.worker.prefix.keeping import (
     DEADLINE_S,
     MIB,
@@ -45,7 +52,7 @@ class Running:
     def __init__(self, folder: Path, disk_bytes: int, root: bytes) -> None:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK)
         self._own = folder / root.hex()
-        self.exchange = Exchange(self._bell)
+        self.exchange = IoQueue(self._bell)
         self.disk = Disk(folder, root, disk_bytes, self.exchange)
 
     def news(self) -> News:
@@ -56,20 +63,20 @@ class Running:
         return news
 
     def write(self, block: Block, payload: bytes = STATE) -> None:
-        self.exchange.write(Write(block, payload, 0))
+        self.exchange.write(WriteBlock(block, payload, 0))
 
     def written(self, block: Block, own_bytes: int = 0) -> bool:
         """Write, and wait for it; all chores are done by then."""
-        self.exchange.write(Write(block, STATE, own_bytes))
+        self.exchange.write(WriteBlock(block, STATE, own_bytes))
         news = self.news()
-        assert isinstance(news, Written)
+        assert isinstance(news, WriteDone)
         assert news.key == block.key
         return news.done
 
     def read(self, block: Block) -> bytes | None:
         self.exchange.read(block)
         news = self.news()
-        assert isinstance(news, Came)
+        assert isinstance(news, ReadDone)
         assert news.block == block
         return None if news.payload is None else bytes(news.payload)
 
@@ -99,7 +106,7 @@ def running(
 @contextmanager
 def looked_round(folder: Path, *, disk_bytes: int = 64 * MIB) -> Iterator[Running]:
     with running(folder, disk_bytes=disk_bytes) as (disk, found):
-        assert isinstance(found, Found)
+        assert isinstance(found, ScanDone)
         yield disk
 
 
@@ -134,7 +141,7 @@ def test_what_was_written_is_read_and_there_in_the_next_life(tmp_path: Path) -> 
         assert disk.written(FIRST)
         assert disk.read(FIRST) == STATE
     with running(tmp_path) as (_disk, found):
-        assert isinstance(found, Found)
+        assert isinstance(found, ScanDone)
         assert [(file.block, file.file_bytes) for file in found.kept] == [(FIRST, FILE_BYTES)]
         assert found.room_bytes > 0
 
@@ -266,7 +273,7 @@ def test_nothing_is_written_where_others_need_the_room(tmp_path: Path) -> None:
             disk.write(FIRST)
             news = disk.news()
 
-            assert isinstance(news, Written)
+            assert isinstance(news, WriteDone)
             assert not news.done
             assert news.room_bytes < -10 * MIB
         assert files(folder) == []
@@ -308,7 +315,7 @@ def test_a_purge_that_fails_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def lost(disk: Running, caplog: pytest.LogCaptureFixture) -> None:
     """See that the disk is done without, and that it was told once."""
-    assert disk.news() == Lost()
+    assert disk.news() == DiskFailed()
     disk.write(SECOND)
     disk.exchange.read(FIRST)
     assert not disk.exchange._reads
@@ -346,12 +353,12 @@ def test_a_disk_that_has_room_again_is_used_again(
         disk.written(FIRST)
         with full_disk():
             disk.write(SECOND)
-            assert disk.news() == Lost()
+            assert disk.news() == DiskFailed()
             # It looks, in vain, and goes on looking.
             until(lambda: disk.exchange._look_at is None)
             until(lambda: disk.exchange._look_at is not None)
         found = disk.news()
-        assert isinstance(found, Found)
+        assert isinstance(found, ScanDone)
         assert [kept.block.key for kept in found.kept] == [FIRST.key]
         assert disk.written(SECOND)
         assert files(tmp_path) == sorted([disk.path(FIRST), disk.path(SECOND)])
@@ -369,12 +376,12 @@ def test_what_could_not_be_purged_is_not_found_again(
         disk.written(FIRST)
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         disk.write(SECOND)
-        assert disk.news() == Lost()
+        assert disk.news() == DiskFailed()
         disk.exchange.purge()
         until(lambda: "cannot be removed" in caplog.text)
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         found = disk.news()
-        assert isinstance(found, Found)
+        assert isinstance(found, ScanDone)
         assert found.kept == []
         assert files(folder) == []
 
@@ -395,7 +402,7 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_done_without(
     """From the start."""
     (tmp_path / "file").write_bytes(b"")
     with running(tmp_path / "file") as (disk, first):
-        assert first == Lost()
+        assert first == DiskFailed()
         disk.write(FIRST)
         assert not disk.exchange._writes
     [record] = caplog.records

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.prefix import exchange as exchange_module
+from inglenook.engine.worker.prefix import io_queue as exchange_module
 from inglenook.engine.worker.prefix.blockfile import file_bytes
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.store import Fetch, Store

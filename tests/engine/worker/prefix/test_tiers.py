@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.engine.worker.prefix.blocks import Block
-from inglenook.engine.worker.prefix.tiers import RECALLED_CHAINS, WAITING_BYTES_MAX, Kept, Tiers
+from inglenook.engine.worker.prefix.tiers import (
+    RECALLED_CHAINS,
+    WAITING_BYTES_MAX,
+    StoredBlock,
+    Tiers,
+)
 from tests.engine.worker.prefix.keeping import MIB, ROOT, blocks_of, prompt
 
 #: Of every block in these tests.
@@ -221,9 +226,9 @@ def test_a_file_system_that_fills_up_is_given_room_back() -> None:
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3, 4)] == [False, False, True, True]
 
 
-def kept(tokens: list[int], used_ns: int) -> Iterator[Kept]:
+def kept(tokens: list[int], used_ns: int) -> Iterator[StoredBlock]:
     for block in blocks_of(tokens):
-        yield Kept(block, FILE_BYTES, used_ns + block.start)
+        yield StoredBlock(block, FILE_BYTES, used_ns + block.start)
 
 
 def test_an_earlier_lifes_blocks_are_found_in_the_order_of_their_use() -> None:

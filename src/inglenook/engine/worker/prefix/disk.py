@@ -20,20 +20,20 @@ from inglenook.engine.worker.prefix.blockfile import (
     write_block,
 )
 from inglenook.engine.worker.prefix.blocks import Block
-from inglenook.engine.worker.prefix.exchange import LOOK_EVERY_S, Exchange
-from inglenook.engine.worker.prefix.folder import Stranger, room_bytes, survey
-from inglenook.engine.worker.prefix.wishes import (
-    Came,
-    Delete,
-    Found,
-    Look,
-    Purge,
-    Read,
-    Touch,
+from inglenook.engine.worker.prefix.folder import ForeignFile, room_bytes, survey
+from inglenook.engine.worker.prefix.io_queue import LOOK_EVERY_S, IoQueue
+from inglenook.engine.worker.prefix.io_requests import (
+    ContinueWrite,
+    DeleteAll,
+    DeleteBlock,
+    ReadBlock,
+    ReadDone,
+    Scan,
+    ScanDone,
+    TouchBlock,
     Wish,
-    Write,
-    WriteOn,
-    Written,
+    WriteBlock,
+    WriteDone,
 )
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Disk:
     """Does what is wished for, one thing at a time."""
 
     def __init__(
-        self, folder: Path, fingerprint: bytes, disk_bytes: int, exchange: Exchange
+        self, folder: Path, fingerprint: bytes, disk_bytes: int, exchange: IoQueue
     ) -> None:
         """Start the thread; its first news is what is there.
 
@@ -60,8 +60,8 @@ class Disk:
         self._own = folder / fingerprint.hex()
         self._disk_bytes = disk_bytes
         self._exchange = exchange
-        self._strangers: deque[Stranger] = deque()
-        self._writing: tuple[Write, Generator[None]] | None = None
+        self._strangers: deque[ForeignFile] = deque()
+        self._writing: tuple[WriteBlock, Generator[None]] | None = None
         self._lost = False
         self._to_purge = False
         #: How large the files of other models are.
@@ -107,22 +107,22 @@ class Disk:
 
     def _do(self, wish: Wish) -> None:
         match wish:
-            case Read(block):
+            case ReadBlock(block):
                 self._read(block)
-            case Touch(key):
+            case TouchBlock(key):
                 with contextlib.suppress(FileNotFoundError):
                     os.utime(self._path(key))
-            case Delete(key):
+            case DeleteBlock(key):
                 if self._writing is not None and self._writing[0].block.key == key:
                     self._abandon()
                 self._path(key).unlink(missing_ok=True)
-            case Write():
+            case WriteBlock():
                 self._begin(wish)
-            case WriteOn():
+            case ContinueWrite():
                 self._write_on()
-            case Purge():
+            case DeleteAll():
                 self._purge()
-            case Look():
+            case Scan():
                 self._look_again()
 
     def _look_again(self) -> None:
@@ -148,7 +148,7 @@ class Disk:
         self._strangers = deque(strangers)
         self.strangers_bytes = sum(stranger.file_bytes for stranger in strangers)
         self._make_way(sum(file.file_bytes for file in kept), 0)
-        self._exchange.post(Found(kept, self._room_bytes()))
+        self._exchange.post(ScanDone(kept, self._room_bytes()))
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._own):
@@ -161,14 +161,14 @@ class Disk:
             payload = read_payload(path, block)
         except (Damaged, OSError):
             path.unlink(missing_ok=True)
-        self._exchange.post(Came(block, payload))
+        self._exchange.post(ReadDone(block, payload))
 
-    def _begin(self, write: Write) -> None:
+    def _begin(self, write: WriteBlock) -> None:
         size_bytes = file_bytes(write.block, len(write.payload))
         self._make_folders()
         self._make_way(write.own_bytes, size_bytes)
         if room_bytes(self._folder) < size_bytes:
-            self._exchange.post(Written(write.block.key, False, self._room_bytes()))
+            self._exchange.post(WriteDone(write.block.key, False, self._room_bytes()))
             return
         pieces = write_block(self._path(write.block.key), write.block, write.payload)
         self._writing = write, pieces
@@ -180,7 +180,7 @@ class Disk:
         for _piece in pieces:
             return
         self._writing = None
-        self._exchange.post(Written(write.block.key, True, self._room_bytes()))
+        self._exchange.post(WriteDone(write.block.key, True, self._room_bytes()))
 
     def _make_way(self, own_bytes: int, size_bytes: int) -> None:
         """Remove what other models left, as far as it is in the way."""

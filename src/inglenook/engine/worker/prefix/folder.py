@@ -9,7 +9,7 @@ from typing import Final
 
 from inglenook.engine.prefix_files import TEMPORARY_SUFFIX, cache_files
 from inglenook.engine.worker.prefix.blockfile import Damaged, read_block
-from inglenook.engine.worker.prefix.tiers import Kept
+from inglenook.engine.worker.prefix.tiers import StoredBlock
 
 #: Left free whatever the bounds say: a file system without room fails everybody on the box.
 SPARE_BYTES: Final = 512 * 2**20
@@ -17,7 +17,7 @@ SPARE_PART: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class ForeignFile:
     """A file that belongs to another model."""
 
     path: Path
@@ -25,7 +25,7 @@ class Stranger:
     used_ns: int
 
 
-def survey(folder: Path, own: str) -> tuple[list[Kept], list[Stranger]]:
+def survey(folder: Path, own: str) -> tuple[list[StoredBlock], list[ForeignFile]]:
     """See what is there; remove what was never finished, and what is not what it should be.
 
     Args:
@@ -38,16 +38,16 @@ def survey(folder: Path, own: str) -> tuple[list[Kept], list[Stranger]]:
     Raises:
         OSError: If the folder cannot be read or changed.
     """
-    kept: list[Kept] = []
-    strangers: list[Stranger] = []
+    kept: list[StoredBlock] = []
+    strangers: list[ForeignFile] = []
     for path, status in cache_files(folder):
         if path.suffix == TEMPORARY_SUFFIX:
             path.unlink(missing_ok=True)
         elif path.parent.name != own:
-            strangers.append(Stranger(path, status.st_size, status.st_mtime_ns))
+            strangers.append(ForeignFile(path, status.st_size, status.st_mtime_ns))
         else:
             try:
-                kept.append(Kept(read_block(path), status.st_size, status.st_mtime_ns))
+                kept.append(StoredBlock(read_block(path), status.st_size, status.st_mtime_ns))
             except (Damaged, OSError):
                 path.unlink(missing_ok=True)
     strangers.sort(key=lambda stranger: stranger.used_ns)

@@ -16,10 +16,17 @@ from pathlib import Path
 from inglenook.engine.worker.prefix.blockfile import file_bytes
 from inglenook.engine.worker.prefix.blocks import Block, Payload
 from inglenook.engine.worker.prefix.disk import Disk
-from inglenook.engine.worker.prefix.exchange import Exchange
 from inglenook.engine.worker.prefix.fetch import Fetch
+from inglenook.engine.worker.prefix.io_queue import IoQueue
+from inglenook.engine.worker.prefix.io_requests import (
+    DiskFailed,
+    News,
+    ReadDone,
+    ScanDone,
+    WriteBlock,
+    WriteDone,
+)
 from inglenook.engine.worker.prefix.tiers import Tiers
-from inglenook.engine.worker.prefix.wishes import Came, Found, Lost, News, Write, Written
 
 __all__ = ["Fetch", "Payload", "Store"]
 
@@ -51,7 +58,7 @@ class Store:
         self._fetches: list[Fetch] = []
         self._recalling: Block | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._exchange = Exchange(self._bell)
+        self._exchange = IoQueue(self._bell)
         self._disk: Disk | None = None
         if folder is not None and disk_bytes > 0:
             self._disk = Disk(folder, fingerprint, disk_bytes, self._exchange)
@@ -134,7 +141,7 @@ class Store:
         kept = tiers.put(block, payload, file_bytes(block, len(payload)), write=write)
         if kept and tiers.is_waiting(block.key):
             self._write_before(block)
-            self._exchange.write(Write(block, payload, tiers.disk.used_bytes))
+            self._exchange.write(WriteBlock(block, payload, tiers.disk.used_bytes))
         self._tidy()
         return kept
 
@@ -187,19 +194,19 @@ class Store:
                 return
             self._tiers.write(before, file_bytes(before, len(payload)))
             if self._tiers.is_waiting(before.key):
-                self._exchange.write(Write(before, payload, self._tiers.disk.used_bytes))
+                self._exchange.write(WriteBlock(before, payload, self._tiers.disk.used_bytes))
 
     def _take(self, news: News) -> None:
         match news:
-            case Found(kept, room_bytes):
+            case ScanDone(kept, room_bytes):
                 self._tiers.found(kept, room_bytes)
                 self._recall(self._tiers.to_recall())
-            case Came(block, None):
+            case ReadDone(block, None):
                 self._tiers.damaged(block)
                 for fetch in self._fetches:
                     fetch.lost(block.key)
                 self._recall_on(block)
-            case Came(block, payload):
+            case ReadDone(block, payload):
                 assert payload is not None
                 if self._is_lacked(block):
                     self._tiers.brought(block, payload)
@@ -208,9 +215,9 @@ class Store:
                 for fetch in self._fetches:
                     fetch.got(block.key, payload)
                 self._recall_on(block)
-            case Written(key, done, room_bytes):
+            case WriteDone(key, done, room_bytes):
                 self._tiers.written(key, room_bytes, done=done)
-            case Lost():
+            case DiskFailed():
                 self._tiers.lose_disk()
                 self._give_up()
         self._fetches = [fetch for fetch in self._fetches if not fetch.ready]

@@ -35,7 +35,7 @@ STATE_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredBlock:
     """A block an earlier life left on the disk.
 
     Attributes:
@@ -202,7 +202,7 @@ class Tiers:
         self._waiting.pop(key, None)
         self._learn_room(room_bytes)
 
-    def found(self, kept: Iterable[Kept], room_bytes: int) -> None:
+    def found(self, kept: Iterable[StoredBlock], room_bytes: int) -> None:
         """Take in what is on the disk: what an earlier life left, or what is left of our own."""
         self._disk_bytes = self._disk_bytes_max
         mine = list(self.ram)

@@ -1,0 +1,243 @@
+"""``inglenook bench``: how fast a box answers, or any server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import os
+import secrets
+import ssl
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import aiohttp
+from websockets.exceptions import WebSocketException
+
+from inglenook.cli.bench.servers import Body, BoxServer, OpenAiServer, Server
+from inglenook.cli.introduce import BoxChoice, key_of, wanted
+from inglenook.cli.terminal.output import note
+from inglenook.cli.terminal.table import print_table
+from inglenook.cli.terminal.terminal import read_secret
+from inglenook.client.route import Route, parse_url, refused, route_to_box, route_to_server
+from inglenook.client.tokens import TokenStore
+from inglenook.common.errors import StartupError
+from inglenook.discovery.hello import who_answers
+
+#: What one question may take in all; a board reads some 50 tokens a second.
+_ANSWER_S = 300.0
+_ASK_S = 10.0
+
+#: The long text; its words are one token each in most vocabularies.
+_LONG_TOKENS = 1000
+_WORDS = ("time", "water", "house", "river", "winter", "light", "table", "music", "friend", "stone")
+
+#: How much of its answer a phone has before somebody else sends the long text.
+_PIECES_BEFORE = 16
+
+#: Longer than any server takes to read that text; the rest is cancelled.
+_READER_TOKENS = 4096
+
+_GONE = (OSError, TimeoutError, WebSocketException, aiohttp.ClientError)
+
+
+@dataclass
+class Heard:
+    """One answer as it came.
+
+    Attributes:
+        pieces_s: When there was more text.
+        tokens: How long the server says it was; before its end, and if it does not say, how many
+            pieces there were.
+    """
+
+    asked_s: float = 0.0
+    pieces_s: list[float] = field(default_factory=list)
+    tokens: int = 0
+
+    @property
+    def ttft_s(self) -> float:
+        """How long the first text took."""
+        return self.pieces_s[0] - self.asked_s
+
+    @property
+    def decode_tok_s(self) -> float:
+        """How fast the rest came."""
+        return (self.tokens - 1) / (self.pieces_s[-1] - self.pieces_s[0])
+
+    def gaps_s(self, after_s: float, until_s: float) -> list[float]:
+        """The waits for more text that ended between two moments."""
+        ends = pairwise(self.pieces_s)
+        return [end - begin for begin, end in ends if after_s < end <= until_s]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchTarget:
+    """Who is measured.
+
+    Attributes:
+        is_box: Rather than a server of OpenAI's protocol.
+    """
+
+    route: Route
+    token: str | None
+    is_box: bool
+
+    def server(self, session: aiohttp.ClientSession) -> Server:
+        """What to ask it with."""
+        if self.is_box:
+            return BoxServer(self.route, self.token or "")
+        return OpenAiServer(self.route, self.token, session)
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure, and print a table."""
+    wish = wanted(args, read_secret(args.token, "Token"))
+    url = parse_url(args.url or f"http://127.0.0.1:{wish.config.listen.port}")
+    choice = choose_server(url, wish)
+    try:
+        rows = asyncio.run(_bench(choice, args))
+    except (ssl.SSLCertVerificationError, aiohttp.ClientConnectorCertificateError) as exc:
+        raise refused(choice.route, exc) from exc
+    except _GONE as exc:
+        raise StartupError(f"nobody answers at {url}, or no longer ({exc})") from exc
+    print_table(("what", "value"), rows)
+
+
+def choose_server(url: str, wish: BoxChoice) -> BenchTarget:
+    """Find out who answers there, and the way on which a token may go to it.
+
+    Raises:
+        StartupError: If there is no token for that box, or no way that is safe for it.
+    """
+    box = asyncio.run(who_answers(url, _ASK_S))
+    if box is None:
+        # A server that gets no secret may be anywhere.
+        insecure = wish.insecure or (wish.token is None and not url.startswith("https:"))
+        return BenchTarget(route_to_server(url, insecure=insecure), wish.token, is_box=False)
+    key = key_of(wish, url, box, TokenStore(os.environ))
+    if key is None:
+        text = "this terminal is not paired with that box; run `inglenook chat` once"
+        raise StartupError(f"{text}, or give a token in INGLENOOK_TOKEN or with --token -")
+    route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
+    return BenchTarget(route, key.token, is_box=True)
+
+
+async def _bench(choice: BenchTarget, args: argparse.Namespace) -> list[tuple[str, str]]:
+    # No limit in all: each answer has its own.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ASK_S)
+    # llama.cpp's server hangs up after each answer, also when it said that it would not.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        server = choice.server(session)
+        # Not measured, only so that nothing is done for the first time in what follows.
+        await _listen(server, _story(8))
+        _say("one stream")
+        one = await _hear(server, _story(args.tokens))
+        rows = [
+            ("first text", f"{one.ttft_s:.2f} s"),
+            ("one stream", f"{one.decode_tok_s:.1f} tokens/s"),
+        ]
+        if args.streams > 1:
+            _say(f"{args.streams} streams")
+            many = await _together(_hear(server, _story(args.tokens)) for _ in range(args.streams))
+            together = sum(heard.decode_tok_s for heard in many)
+            rows.append((f"{args.streams} streams", f"{together:.1f} tokens/s together"))
+        _say("one stream while a long text is read")
+        return rows + await _stall(server)
+
+
+async def _hear(
+    server: Server, body: Body, enough: Callable[[Heard], bool] = lambda _heard: False
+) -> Heard:
+    """Listen to an answer until its end, or until it is enough, and see that it can be measured."""
+    heard = await _listen(server, body, enough)
+    if len(heard.pieces_s) < min(body["max_tokens"], 2):
+        raise StartupError("an answer did not come bit by bit; nothing can be measured of that")
+    return heard
+
+
+async def _listen(
+    server: Server, body: Body, enough: Callable[[Heard], bool] = lambda _heard: False
+) -> Heard:
+    loop = asyncio.get_running_loop()
+    heard = Heard(loop.time())
+    known = 0
+    async with asyncio.timeout(_ANSWER_S), contextlib.aclosing(server.ask(body)) as answer:
+        async for tokens in answer:
+            if tokens is None:
+                heard.pieces_s.append(loop.time())
+            else:
+                known = tokens
+            if enough(heard):
+                break
+    heard.tokens = known or len(heard.pieces_s)
+    return heard
+
+
+async def _together(hearings: Iterable[Coroutine[Any, Any, Heard]]) -> list[Heard]:
+    """Listen to several answers at once; the first failure ends them all."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(hearing, name="answer") for hearing in hearings]
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return [task.result() for task in running]
+
+
+async def _stall(server: Server) -> list[tuple[str, str]]:
+    """Have a long text read beside a stream, and see how long the stream stands still."""
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+    met_s = math.inf
+
+    def enough(heard: Heard) -> bool:
+        if len(heard.pieces_s) >= _PIECES_BEFORE:
+            begun.set()
+        # The gap that it sat in has to end.
+        return heard.pieces_s[-1:] > [met_s]
+
+    async def come() -> Heard:
+        nonlocal met_s
+        async with asyncio.timeout(_ANSWER_S):
+            await begun.wait()
+        heard = await _hear(server, _body(_long_text(), 1))
+        met_s = loop.time()
+        return heard
+
+    async def read() -> Heard:
+        heard = await _hear(server, _story(_READER_TOKENS), enough)
+        begun.set()
+        return heard
+
+    reader, newcomer = await _together([read(), come()])
+    usual_s = reader.gaps_s(0, newcomer.asked_s)
+    gaps_s = reader.gaps_s(newcomer.asked_s, math.inf)
+    if not gaps_s:
+        raise StartupError("the story ended before anybody could come in between; try again")
+    return [
+        ("usual gap", f"{median(usual_s) * 1000:.0f} ms"),
+        ("longest gap while a long text is read", f"{max(gaps_s) * 1000:.0f} ms"),
+        ("that text's first answer", f"{newcomer.ttft_s:.2f} s"),
+    ]
+
+
+def _story(tokens: int) -> Body:
+    return _body("Write a very long story about a fireplace.", tokens)
+
+
+def _long_text() -> str:
+    """A text that no server has read before."""
+    return " ".join(secrets.choice(_WORDS) for _ in range(_LONG_TOKENS))
+
+
+def _body(text: str, tokens: int) -> Body:
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": tokens}
+
+
+def _say(what: str) -> None:
+    note(f"measuring: {what}")

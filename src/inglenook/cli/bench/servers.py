@@ -1,0 +1,116 @@
+"""Servers that can be asked: a box over its WebSocket, or whoever speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+import aiohttp
+
+from inglenook import __version__
+from inglenook.client.connection import connect_to_box, problem
+from inglenook.client.route import Route
+from inglenook.common.errors import StartupError
+
+#: An OpenAI chat body.
+Body = dict[str, Any]
+
+
+class Server(Protocol):
+    """Somebody who answers."""
+
+    def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
+        """Yield None for every piece of text, and at its end how many tokens the answer had.
+
+        A server that does not know leaves that out.
+
+        Closing the iterator ends the answer.
+        """
+
+
+class BoxServer:
+    """A box, over its WebSocket."""
+
+    def __init__(self, route: Route, token: str) -> None:
+        self._route = route
+        self._token = token
+
+    async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
+        """See `Server.ask`."""
+        async with connect_to_box(self._route) as socket:
+            await socket.recv()
+            client = {"name": "inglenook bench", "version": __version__}
+            await socket.send(json.dumps({"type": "auth", "token": self._token, "client": client}))
+            _raise_refusal(json.loads(await socket.recv()))
+            request = {**body, "ignore_eos": True}
+            await socket.send(json.dumps({"type": "generate", "id": "b", "request": request}))
+            response_id = None
+            try:
+                while True:
+                    message = json.loads(await socket.recv())
+                    _raise_refusal(message)
+                    response_id = message.get("response_id", response_id)
+                    if message["type"] == "response.delta":
+                        yield None
+                    elif message["type"] == "response.done":
+                        response_id = None
+                        yield message["usage"]["completion_tokens"]
+                        return
+            finally:
+                if response_id is not None:
+                    # Or the box would write on for a while, in case this phone comes back.
+                    await socket.send(json.dumps({"type": "cancel", "response_id": response_id}))
+
+
+def _raise_refusal(message: dict[str, Any]) -> None:
+    fault = message if message["type"] in ("error", "auth_invalid") else message.get("error")
+    if fault is not None:
+        raise problem(fault)
+
+
+class OpenAiServer:
+    """A server that speaks OpenAI's protocol over HTTP."""
+
+    def __init__(self, route: Route, token: str | None, session: aiohttp.ClientSession) -> None:
+        self._url = route.url if route.url.endswith("/v1") else f"{route.url}/v1"
+        # A redirection could lead the key to another server.
+        self._options: dict[str, Any] = {"allow_redirects": False}
+        if route.tls is not None:
+            self._options["ssl"] = route.tls
+        self._options["headers"] = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session = session
+        self._model: str | None = None
+
+    async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
+        """See `Server.ask`."""
+        if self._model is None:
+            self._model = await self._first_model()
+        options = {"stream": True, "stream_options": {"include_usage": True}, "model": self._model}
+        url = f"{self._url}/chat/completions"
+        async with self._session.post(url, json=body | options, **self._options) as reply:
+            if reply.status != 200:
+                said = (await reply.text())[:200]
+                raise StartupError(f"{url} answers with status {reply.status}: {said}")
+            async for line in reply.content:
+                data = line.removeprefix(b"data:").strip()
+                if not line.startswith(b"data:") or data == b"[DONE]":
+                    continue
+                event = json.loads(data)
+                if any(_text(choice) for choice in event.get("choices", ())):
+                    yield None
+                if event.get("usage"):
+                    yield event["usage"]["completion_tokens"]
+
+    async def _first_model(self) -> str:
+        async with self._session.get(f"{self._url}/models", **self._options) as reply:
+            try:
+                return str((await reply.json())["data"][0]["id"])
+            except (aiohttp.ContentTypeError, ValueError, KeyError, TypeError, IndexError) as exc:
+                text = f"neither a box nor a server of OpenAI's protocol answers at {self._url}"
+                raise StartupError(text) from exc
+
+
+def _text(choice: dict[str, Any]) -> str:
+    delta = choice.get("delta") or {}
+    return delta.get("content") or delta.get("reasoning_content") or ""

@@ -1,0 +1,167 @@
+"""``inglenook chat``: talk to a box from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import wait
+from typing import Any
+
+from inglenook.cli.chat.answer_view import AnswerView
+from inglenook.cli.chat.commands import After, run_command
+from inglenook.cli.chat.conversation import Conversation, Message
+from inglenook.cli.introduce import open_wire, wanted
+from inglenook.cli.terminal.interrupts import Interrupts
+from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.output import note
+from inglenook.cli.terminal.terminal import Terminal, read_secret
+from inglenook.cli.terminal.wordwrap import printable
+from inglenook.client.connection import BoxConnection
+from inglenook.common.errors import Code, InglenookError, Problem
+
+#: How long a box may take to hear that nobody is there any more.
+_GOODBYE_S = 3.0
+
+#: A word that has not come to its end by then is shown as far as it is. Words take less.
+_PAUSE_S = 0.5
+
+#: What a shell reports for a program ended by Ctrl-C.
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def chat(args: argparse.Namespace) -> int:
+    """Find a box, pair if need be, and talk until end of input."""
+    wish = wanted(args, read_secret(args.token, "Token"))
+    with contextlib.ExitStack() as held:
+        terminal = held.enter_context(Terminal()) if sys.stdin.isatty() else None
+        loop = held.enter_context(LoopThread())
+        wire, greeting = open_wire(wish, loop, lambda: _code(terminal))
+        held.callback(_hang_up, wire, loop)
+        interrupts = held.enter_context(Interrupts(loop))
+        talk = Talk(wire, loop, interrupts, terminal)
+        if terminal is None:
+            return talk.answer_pipe()
+        model = printable(greeting["state"].get("model") or "the box")
+        note(f"Talking to {model}. /help lists commands; Ctrl-C stops an answer, Ctrl-D ends.")
+        return talk.answer_person(terminal)
+
+
+class Talk:
+    """Questions and answers over one line."""
+
+    def __init__(
+        self,
+        wire: BoxConnection,
+        loop: LoopThread,
+        interrupts: Interrupts,
+        terminal: Terminal | None,
+    ) -> None:
+        self._wire = wire
+        self._loop = loop
+        self._interrupts = interrupts
+        self._terminal = terminal
+        self._conversation = Conversation()
+
+    def answer_pipe(self) -> int:
+        """Take all that is piped in as one question; returns the exit code."""
+        with self._interrupts.asking():
+            question = sys.stdin.buffer.read().decode(errors="replace").strip()
+        return self._answer(question) if question else 0
+
+    def answer_person(self, terminal: Terminal) -> int:
+        """Take a line a question until there are no more; returns the exit code."""
+        code = 0
+        for line in _lines(terminal, self._interrupts):
+            after, text = run_command(line, self._conversation)
+            if after is After.QUIT:
+                break
+            if after is After.NEXT_LINE:
+                note(text)
+                continue
+            with terminal.holding_keys():
+                code = self._answer(text)
+                if code == 0:
+                    # Without its thoughts the answer is new to the model, and there is time now.
+                    self._loop.call(self._wire.prepare(self._conversation.messages))
+        return code
+
+    def _answer(self, question: str) -> int:
+        """Ask, and show what comes; returns the exit code if it is the last question."""
+        view = AnswerView()
+        asked = self._conversation.asking(question)
+        try:
+            with self._interrupts.answering(lambda: self._loop.start(self._wire.cancel())):
+                self._follow(asked, view)
+        except InglenookError as exc:
+            view.end()
+            note(printable(exc.text if isinstance(exc, Problem) else str(exc)))
+            self._advise(exc.code if isinstance(exc, Problem) else None)
+            return 1
+        except BaseException:
+            # Nobody reads it any more; else the box would write on for a while.
+            with contextlib.suppress(Exception):
+                self._loop.call(self._wire.cancel(), _GOODBYE_S)
+            raise
+        self._conversation.answered(asked, view.answer)
+        self._advise((view.done["error"] or {}).get("code"))
+        if view.done["status"] == "cancelled" and self._terminal is None:
+            return _INTERRUPTED
+        return 1 if view.done["status"] == "failed" else 0
+
+    def _follow(self, asked: list[Message], view: AnswerView) -> None:
+        answer = self._wire.ask(asked)
+        while True:
+            coming = self._loop.start(_next(answer))
+            if wait([coming], _PAUSE_S).not_done:
+                view.pause()
+            message = coming.result()
+            if message is None:
+                return
+            view.show(message)
+
+    def _advise(self, code: str | None) -> None:
+        """What to do about a conversation that has become too long for the model."""
+        if code != Code.CONTEXT_TOO_LONG or self._terminal is None:
+            return
+        if self._conversation.messages:
+            note("The question is left out again; /new starts anew.")
+        else:
+            note("Ask something shorter.")
+
+
+def _lines(terminal: Terminal, interrupts: Interrupts) -> Iterator[str]:
+    """What the person types, until the end of input, or Ctrl-C twice in a row."""
+    interrupted = False
+    while True:
+        try:
+            with interrupts.asking():
+                line = terminal.ask("> ")
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            if interrupted:
+                raise
+            interrupted = True
+            note("Ctrl-C again ends this, and so does Ctrl-D.")
+            continue
+        interrupted = False
+        if line is None:
+            print(file=sys.stderr)
+            return
+        if line:
+            yield line
+
+
+def _code(terminal: Terminal | None) -> str | None:
+    return None if terminal is None else terminal.ask("Code: ", recall=False)
+
+
+async def _next(answer: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(answer, None)
+
+
+def _hang_up(wire: BoxConnection, loop: LoopThread) -> None:
+    with contextlib.suppress(Exception):
+        loop.call(wire.close(), _GOODBYE_S)

@@ -1,0 +1,69 @@
+"""What a person at `inglenook chat` can tell it beside questions."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from pathlib import Path
+
+from inglenook.cli.chat.conversation import Conversation
+from inglenook.common.errors import StartupError
+from inglenook.common.units import format_bytes
+
+HELP = """\
+  /new         start a new conversation; what was said is forgotten here
+  /file PATH   send a text file along with the next question
+  /save FILE   write the conversation to a new file
+  /quit        end, as Ctrl-D does
+  /help        this list
+Ctrl-C stops an answer.
+To ask a question that begins with a slash, type two slashes."""
+
+#: A path such as /etc/fstab is the beginning of a question.
+_COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
+
+
+class After(Enum):
+    """What follows a line that was typed."""
+
+    ASK = auto()
+    NEXT_LINE = auto()
+    QUIT = auto()
+
+
+def run_command(line: str, conversation: Conversation) -> tuple[After, str]:
+    """Do what a line says, if it is a command.
+
+    Returns:
+        What follows, and the question to ask or what to tell the person.
+    """
+    match = _COMMAND.fullmatch(line)
+    if match is None:
+        return After.ASK, line[1:] if line.startswith("//") else line
+    name, argument = match[1], (match[2] or "").strip()
+    if name in ("quit", "exit"):
+        return After.QUIT, ""
+    try:
+        return After.NEXT_LINE, _told(name, argument, conversation)
+    except StartupError as exc:
+        return After.NEXT_LINE, str(exc)
+
+
+def _told(name: str, argument: str, conversation: Conversation) -> str:
+    if name == "help":
+        return HELP
+    if name == "new":
+        conversation.clear()
+        return "A new conversation."
+    if name not in ("file", "save"):
+        return f"There is no command /{name}; /help lists them."
+    if not argument:
+        return f"Which file? Write /{name} and its path."
+    path = Path(argument)
+    if name == "file":
+        size_bytes = conversation.add_file(path)
+        return f"{path.name} ({format_bytes(size_bytes)}) goes along with the next question."
+    if not conversation.messages:
+        return "There is nothing to save yet."
+    conversation.save(path)
+    return f"Saved as {path}."

@@ -1,0 +1,1 @@
+"""A client of the box: finding it, pairing, streaming and resuming."""

@@ -1,0 +1,250 @@
+"""A small client of the WebSocket protocol: asks, streams, and goes on after a lost connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
+
+from inglenook import __version__
+from inglenook.client.route import Route, refused
+from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.protocol.codec import FRAME_BYTES_MAX
+from inglenook.protocol.messages import SUBPROTOCOL
+from inglenook.protocol.session import CloseCode
+
+_HANDSHAKE_S = 15.0
+
+#: Waits between attempts to come back, seconds; then it gives up.
+_BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+#: A box that is there takes part in closing at once.
+_CLOSE_S = 2.0
+
+_LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
+
+
+class NoRedirectConnect(connect):
+    """A connection that goes where it was told: a redirection is an answer, no new address."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Give the error back, whatever it says."""
+        return exc
+
+
+def connect_to_box(route: Route) -> NoRedirectConnect:
+    """Open a box's WebSocket, as ``async with`` or with ``await``; the token comes after."""
+    return NoRedirectConnect(
+        route.websocket_url,
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        compression=None,
+        # As everywhere else here: boxes are at home, not behind what a variable names.
+        proxy=None,
+        ssl=route.tls,
+        open_timeout=_HANDSHAKE_S,
+        close_timeout=_CLOSE_S,
+    )
+
+
+class BoxConnection:
+    """One device's line to a box. One answer at a time."""
+
+    def __init__(self, route: Route, token: str, others: Sequence[Route] = ()) -> None:
+        """Take the way to the box, a device's token, and ways for when that one leads nowhere."""
+        self._routes = [route, *others]
+        self._token = token
+        self._socket: ClientConnection | None = None
+        self._response_id: str | None = None
+        self._unwanted = False
+
+    async def open(self) -> dict[str, Any]:
+        """Connect and say who we are; returns the box's ``auth_ok``.
+
+        Raises:
+            Problem: If the box does not know this token.
+            StartupError: If there is no box, or something else, at that address, or it has another
+                TLS key; then it did not get the token.
+        """
+        try:
+            return await self._connect()
+        except (*_LOST, InvalidURI) as exc:
+            raise StartupError(f"no box answers at {self._routes[0].url}") from exc
+
+    async def ask(self, messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
+        """Send a conversation; yield its ``response.*`` messages, ``response.done`` last.
+
+        Raises:
+            Problem: If the box refuses it.
+            StartupError: If the connection is lost for good.
+        """
+        self._response_id, self._unwanted = None, False
+        seq = 0
+        # Sent again after a loss, the key makes the box attach us to the answer it already writes.
+        request = {
+            "type": "generate",
+            "id": secrets.token_hex(4),
+            "idempotency_key": secrets.token_hex(16),
+            "request": {"messages": messages},
+        }
+        await self._send_or_return(request)
+        while True:
+            try:
+                assert self._socket is not None
+                message = json.loads(await self._socket.recv())
+            except ConnectionClosed as exc:
+                _raise_if_final(exc)
+                await self._come_back(request, seq)
+                continue
+            if message["type"] == "error" and message.get("id", request["id"]) == request["id"]:
+                raise problem(message)
+            if message["type"] == "resume_gone":
+                raise StartupError("the box no longer has this answer; please ask again")
+            if self._response_id is None and "response_id" in message:
+                self._response_id = message["response_id"]
+                await self._cancel_if_unwanted()
+            if message["type"] in ("response.delta", "response.rewound"):
+                seq = message["seq"]
+            if message["type"].startswith("response."):
+                yield message
+            if message["type"] == "response.done":
+                return
+
+    async def prepare(self, messages: list[dict[str, str]]) -> None:
+        """Let the box read ahead how the next question begins; whether it does is its own affair.
+
+        What it answers is passed over by the next `ask`.
+        """
+        ahead = {
+            "type": "prepare",
+            "id": secrets.token_hex(4),
+            "request": {"messages": messages},
+        }
+        try:
+            await self._send(ahead)
+        except (ConnectionClosed, Problem):
+            # The next question finds out whether the line is lost, or the conversation too long.
+            return
+
+    async def cancel(self) -> None:
+        """End the answer under way as soon as it is known; its ``response.done`` still comes."""
+        self._unwanted = True
+        await self._cancel_if_unwanted()
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _connect(self) -> dict[str, Any]:
+        failures: list[Exception] = []
+        for route in self._routes:
+            try:
+                answer = await self._connect_by(route)
+            except (*_LOST, StartupError) as exc:
+                failures.append(exc)
+                continue
+            self._routes = [route, *(other for other in self._routes if other is not route)]
+            return answer
+        # Of the way that was good so far.
+        raise failures[0]
+
+    async def _connect_by(self, route: Route) -> dict[str, Any]:
+        try:
+            socket = await connect_to_box(route)
+        except ssl.SSLCertVerificationError as exc:
+            raise refused(route, exc) from exc
+        try:
+            answer = await self._introduce(socket, route)
+        except BaseException:
+            await socket.close()
+            raise
+        # Not before: until the box knows who we are, nothing else may be said.
+        self._socket = socket
+        return answer
+
+    async def _introduce(self, socket: ClientConnection, route: Route) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(_HANDSHAKE_S):
+                await socket.recv()
+                client = {"name": "inglenook chat", "version": __version__}
+                auth = {"type": "auth", "token": self._token, "client": client}
+                await socket.send(_frame(auth), text=True)
+                answer: dict[str, Any] = json.loads(await socket.recv())
+            if answer["type"] != "auth_ok":
+                raise problem(answer)
+        except ConnectionClosed as exc:
+            if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
+                raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
+            raise
+        except (ValueError, KeyError, TypeError) as exc:
+            raise StartupError(f"what answers at {route.url} speaks another protocol") from exc
+        return answer
+
+    async def _come_back(self, request: dict[str, Any], seq: int) -> None:
+        for delay_s in _BACKOFF_S:
+            await asyncio.sleep(delay_s)
+            try:
+                await self._connect()
+                if self._response_id is None:
+                    await self._send(request)
+                else:
+                    resume = {"type": "resume", "response_id": self._response_id, "after": seq}
+                    await self._send(resume)
+                    await self._cancel_if_unwanted()
+            except _LOST:
+                continue
+            return
+        raise StartupError("the box went away and did not come back; is it on?")
+
+    async def _cancel_if_unwanted(self) -> None:
+        if self._unwanted and self._socket is not None and self._response_id is not None:
+            try:
+                await self._send({"type": "cancel", "response_id": self._response_id})
+            except ConnectionClosed:
+                # Coming back says it again.
+                return
+
+    async def _send_or_return(self, request: dict[str, Any]) -> None:
+        try:
+            await self._send(request)
+        except ConnectionClosed as exc:
+            _raise_if_final(exc)
+            await self._come_back(request, 0)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        assert self._socket is not None
+        await self._socket.send(_frame(message), text=True)
+
+
+def problem(message: dict[str, Any]) -> Problem:
+    """What the box said went wrong; a newer box may have codes that are not known here."""
+    try:
+        code = Code(message["code"])
+    except ValueError:
+        code = Code.INTERNAL
+    return Problem(code, str(message["message"]))
+
+
+def _frame(message: dict[str, Any]) -> bytes:
+    # "replace": an argument that is not UTF-8 has characters which cannot be encoded.
+    frame = json.dumps(message, ensure_ascii=False).encode(errors="replace")
+    if len(frame) > FRAME_BYTES_MAX:
+        text = "This is too long to send; shorten it."
+        raise Problem(Code.CONTEXT_TOO_LONG, text)
+    return frame
+
+
+def _raise_if_final(exc: ConnectionClosed) -> None:
+    """Raise if the box said something that coming back would not change."""
+    if exc.rcvd is None or exc.rcvd.code < CloseCode.BAD_MESSAGE:
+        return
+    if exc.rcvd.code == CloseCode.NOT_AUTHORISED:
+        raise Problem(Code.REVOKED, "This device is no longer paired with the box.") from exc
+    raise StartupError(f"the box hung up: {exc.rcvd.reason or exc.rcvd.code}") from exc

@@ -1,0 +1,52 @@
+"""What the box says of itself: to phones, and to who looks after its service. Kind: rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.serving.scheduler import SchedulerLoad
+
+
+def state_of(
+    governor: Mapping[str, Any],
+    load: SchedulerLoad,
+    engine: EngineState,
+    stage: str,
+    journal_error: str | None,
+) -> dict[str, Any]:
+    """Put the ``state`` of docs/protocol.md together.
+
+    Args:
+        governor: Its part of it.
+        load: Of the desk.
+        engine: The engine's state.
+        stage: How deep the box sleeps.
+        journal_error: Why answers are not kept on disk just now; None if they are, or need not be.
+    """
+    return {
+        **governor,
+        "max_active": load.max_active,
+        "active": load.active,
+        "queued": load.queued,
+        "model": engine.model,
+        "engine": engine.phase,
+        "loaded": engine.progress if engine.phase is EnginePhase.LOADING else None,
+        "sleep": stage,
+        "journal_error": journal_error,
+    }
+
+
+def status_line(state: Mapping[str, Any]) -> str:
+    """Say it in one line, for ``systemctl status``."""
+    parts = [
+        f"{state['model']} {state['engine']}" if state["model"] else "no model",
+        f"{state['active']} of {state['max_active']} answers",
+        f"{state['queued']} waiting" if state["queued"] else "",
+        "" if state["cpu_c"] is None else f"{state['cpu_c']} °C",
+        state["sentence"] if state["reason"] != "none" else "",
+        f"asleep ({state['sleep']})" if state["sleep"] not in ("busy", "idle") else "",
+        f"answers are not kept on disk: {state['journal_error']}" if state["journal_error"] else "",
+    ]
+    return ", ".join(part for part in parts if part)

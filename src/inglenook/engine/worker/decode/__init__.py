@@ -1,0 +1,1 @@
+"""Continuous batching: the batch, sampling, and the text of answers."""

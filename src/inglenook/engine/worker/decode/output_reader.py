@@ -1,0 +1,83 @@
+"""An answer's tokens, as text that is told apart into thought and answer. Kind: rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from inglenook.engine.messages import Output
+from inglenook.engine.thinking.parser import Parser, Part
+from inglenook.engine.thinking.signs import Signs
+from inglenook.engine.worker.decode.text import TextAssembler
+
+
+class OutputText(NamedTuple):
+    """What came of a token, or of several."""
+
+    answer: str
+    thinking: str
+
+
+class OutputReader:
+    """Reads one answer token by token.
+
+    Attributes:
+        thought_tokens: How many tokens the thought has so far, and what stands around it.
+    """
+
+    def __init__(self, parser: Parser, signs: Signs, stop: tuple[str, ...]) -> None:
+        """Begin with a fresh parser, and the strings that end an answer."""
+        self.thought_tokens = 0
+        self._parser = parser
+        self._signs = signs
+        # A string may have a tag in it, or be one.
+        self._text = TextAssembler(tuple(map(signs.encode, stop)))
+
+    @property
+    def stopped(self) -> bool:
+        """A stop string was met; no more text comes."""
+        return self._text.stopped
+
+    @property
+    def thinking(self) -> bool:
+        """See `Parser.thinking`."""
+        return self._parser.thinking
+
+    @property
+    def closing(self) -> str:
+        """See `Parser.closing`."""
+        return self._parser.closing
+
+    def push(self, token: int, piece: bytes) -> OutputText:
+        """Take the next token, and the bytes it stands for; return what can be shown now."""
+        sign = self._signs.by_token.get(token)
+        text = self._text.push(piece) if sign is None else self._text.push_sign(sign)
+        parts = self._parser.push(text) if text else []
+        if self._parser.thinking:
+            self.thought_tokens += 1
+        return _said(parts)
+
+    def finish(self) -> OutputText:
+        """Return what was held back, now that nothing more comes."""
+        parts = self._parser.push(self._text.finish())
+        return _said([*parts, *self._parser.finish()])
+
+
+def joined(outputs: Sequence[Output]) -> Output:
+    """One output of a job: all that several have."""
+    return Output(
+        outputs[0].job,
+        "".join(output.text for output in outputs),
+        tuple(token for output in outputs for token in output.tokens),
+        "".join(output.thinking for output in outputs),
+    )
+
+
+def _said(parts: list[Part]) -> OutputText:
+    if not parts:
+        return _NOTHING
+    answer = "".join(part.text for part in parts if not part.thought)
+    return OutputText(answer, "".join(part.text for part in parts if part.thought))
+
+
+_NOTHING = OutputText("", "")

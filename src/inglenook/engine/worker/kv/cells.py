@@ -1,0 +1,89 @@
+"""Which cells of the KV pool belong to whom, counted without asking the library. Kind: rules.
+
+Sequences with a common beginning share its cells, so lengths cannot just be added up. A cell is
+named by the life that computed it and its position there; a sequence holds spans of such names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from typing import NamedTuple
+
+
+class CellRange(NamedTuple):
+    """Cells ``start`` to ``stop`` (positions) that were computed in the life ``origin``."""
+
+    origin: int
+    start: int
+    stop: int
+
+
+class CellAccounting:
+    """Keeps account of a pool; every method mirrors one call of the library."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, list[CellRange]] = {}
+        #: The life in which a sequence computes now, while it has computed anything in it.
+        self._lives: dict[int, int] = {}
+        self._origin = 0
+
+    @property
+    def used_cells(self) -> int:
+        """How many cells hold something."""
+        return _count(self._held)
+
+    def length(self, number: int) -> int:
+        """How many tokens a sequence has in the pool."""
+        spans = self._held.get(number)
+        return spans[-1].stop if spans else 0
+
+    def only(self, number: int, leaving: Container[int] = ()) -> int:
+        """How many cells of this sequence are nobody else's, once those who leave are gone."""
+        others = {n: spans for n, spans in self._held.items() if n != number and n not in leaving}
+        return _count({**others, number: self._held.get(number, [])}) - _count(others)
+
+    def grow(self, number: int, tokens: int) -> None:
+        """A sequence got so many cells more, at its end."""
+        spans = self._held.setdefault(number, [])
+        start = spans[-1].stop if spans else 0
+        # A span is only ever made longer by the life that made it: others may share it.
+        if spans and spans[-1].origin == self._lives.get(number):
+            spans[-1] = CellRange(spans[-1].origin, spans[-1].start, start + tokens)
+        else:
+            self._lives[number] = self._origin = self._origin + 1
+            spans.append(CellRange(self._origin, start, start + tokens))
+
+    def share(self, source: int, number: int, stop: int) -> None:
+        """``number``, which had nothing, got the first ``stop`` cells of ``source`` as well."""
+        self._held[number] = list(_clipped(self._held[source], stop))
+        self._lives.pop(number, None)
+
+    def cut(self, number: int, stop: int) -> None:
+        """A sequence lost everything from position ``stop`` on."""
+        self._held[number] = list(_clipped(self._held.get(number, ()), stop))
+        # What it computes there now is not what others may still share.
+        self._lives.pop(number, None)
+        if not self._held[number]:
+            del self._held[number]
+
+
+def _clipped(spans: Iterable[CellRange], stop: int) -> Iterable[CellRange]:
+    for span in spans:
+        if span.start < stop:
+            yield span._replace(stop=min(span.stop, stop))
+
+
+def _count(held: Mapping[int, Iterable[CellRange]]) -> int:
+    """How many different cells there are: the length of the union of spans, life by life."""
+    by_origin: dict[int, list[CellRange]] = defaultdict(list)
+    for spans in held.values():
+        for span in spans:
+            by_origin[span.origin].append(span)
+    total = 0
+    for spans in by_origin.values():
+        end = 0
+        for span in sorted(spans):
+            total += max(span.stop - max(span.start, end), 0)
+            end = max(end, span.stop)
+    return total

@@ -1,0 +1,1 @@
+"""Conversations to prompt tokens, by the model's own chat template."""

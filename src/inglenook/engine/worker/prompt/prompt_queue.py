@@ -1,0 +1,211 @@
+"""Requests whose prompts are not made yet: short ones at once, long ones in a thread. Kind: hands.
+
+A long conversation takes a slow board half a second to render and turn into tokens. Both happen in
+a thread of its own, one conversation at a time, while steps go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import Final, NamedTuple
+
+from inglenook.common.errors import EngineError
+from inglenook.engine.cores import pin_to
+from inglenook.engine.messages import Prefill, StartJob
+from inglenook.engine.worker.prompt.jinja import TemplateOptions
+from inglenook.engine.worker.prompt.prompt import Prompt, PromptMaker
+from inglenook.engine.worker.prompt.state_positions import (
+    StatePositions,
+    find_mark_ahead,
+    find_marks,
+)
+
+#: A conversation of so many characters is made into tokens between two steps: 3 ms of an x86 core.
+_SHORT_CHARACTERS: Final = 8192
+
+#: What a template does of a message beside copying it costs as much as so many characters; of one
+#: that looks through all of them for each (Gemma 4's), a thousand short ones take 2 s to render.
+_MESSAGE_CHARACTERS: Final = 64
+
+#: A main thread has less stack than that only where an administrator has said so; all prompts are
+#: made in the other thread then.
+_MAIN_STACK_BYTES: Final = 8 * 2**20
+
+#: Address space for the thread's stack. The library's recursion takes 4 MB of it for the longest
+#: piece there can be, see `pieces`; the rest is for a library or a processor that takes more.
+STACK_BYTES: Final = 64 * 2**20
+
+#: How long one conversation may take, seconds; a small board takes one or two. A template can loop
+#: for ever, and the steps that go on meanwhile would hide that from the daemon.
+_DEADLINE_S: Final = 60.0
+
+
+class RequestPrompt(NamedTuple):
+    """A request, and its prompt or why it has none."""
+
+    request: StartJob | Prefill
+    prompt: Future[Prompt]
+
+
+class PromptQueue:
+    """Makes prompts in the order in which they are asked for; a short one does not wait for a long.
+
+    All methods belong to the engine's one thread.
+    """
+
+    def __init__(
+        self,
+        prompts: PromptMaker,
+        cores: set[int],
+        *,
+        marks: bool = False,
+        deadline_s: float = _DEADLINE_S,
+    ) -> None:
+        """Make them with ``prompts``, long ones on ``cores``; with ``marks``, find those too."""
+        self._prompts = prompts
+        self._finds_marks = marks
+        self._cores = cores
+        self._deadline_s = deadline_s
+        stack_bytes, _hard = resource.getrlimit(resource.RLIMIT_STACK)
+        enough = stack_bytes == resource.RLIM_INFINITY or stack_bytes >= _MAIN_STACK_BYTES
+        self._short_characters = _SHORT_CHARACTERS if enough else -1
+        self._short: deque[StartJob | Prefill] = deque()
+        self._long: deque[StartJob | Prefill] = deque()
+        self._making: RequestPrompt | None = None
+        self._cancelled = False
+        self._thread: threading.Thread | None = None
+        self._began_s = 0.0
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __len__(self) -> int:
+        """How many have no prompt yet."""
+        return len(self._short) + len(self._long) + (self._making is not None)
+
+    def fileno(self) -> int:
+        """The file number that is readable when `poll` has something to do."""
+        return self._bell
+
+    def poll(self) -> None:
+        """Hear the bell; `take` has something then."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether `take` has something to do now, and not only when the thread is done."""
+        if self._making is None:
+            return bool(self._short or self._long)
+        return bool(self._short) or self._making.prompt.done()
+
+    def add(self, request: StartJob | Prefill) -> None:
+        """Make its prompt when its turn has come."""
+        size = sum(len(message.content) + _MESSAGE_CHARACTERS for message in request.messages)
+        (self._short if size <= self._short_characters else self._long).append(request)
+
+    def cancel(self, job: int) -> StartJob | Prefill | None:
+        """Give back a request that has no prompt yet, if there is such a one."""
+        for waiting in (self._short, self._long):
+            for request in waiting:
+                if request.job == job:
+                    waiting.remove(request)
+                    return request
+        if self._making is not None and self._making.request.job == job and not self._cancelled:
+            # The thread cannot be stopped; nobody wants what it makes.
+            self._cancelled = True
+            return self._making.request
+        return None
+
+    def take(self) -> RequestPrompt | None:
+        """One request whose prompt is made now, or cannot be; also begins the next long one.
+
+        Raises:
+            EngineError: If one takes longer than any template should; nothing can stop it but the
+                end of this process.
+        """
+        done = self._done()
+        if self._making is None and self._long:
+            self._begin(self._long.popleft())
+        if done is None and self._short:
+            done = RequestPrompt(self._short.popleft(), Future())
+            self._make(done)
+        return done
+
+    def forget(self) -> None:
+        """Keep nothing of what was said, but for requests that still wait."""
+        self._prompts.forget()
+
+    def close(self, deadline_s: float) -> None:
+        """Wait for what is being made, but no longer than that."""
+        if self._thread is not None:
+            self._thread.join(deadline_s)
+        if self._thread is None or not self._thread.is_alive():
+            os.close(self._bell)
+
+    def _done(self) -> RequestPrompt | None:
+        """What the thread has made, if it has and somebody wants it."""
+        making = self._making
+        if making is None:
+            return None
+        if not making.prompt.done():
+            if time.monotonic() - self._began_s > self._deadline_s:
+                raise EngineError(f"a prompt was not made within {self._deadline_s:.0f} s")
+            return None
+        self._making = None
+        if self._thread is not None:
+            # It only has to ring the bell.
+            self._thread.join()
+            self._thread = None
+        return None if self._cancelled else making
+
+    def _begin(self, request: StartJob | Prefill) -> None:
+        self._making = made = RequestPrompt(request, Future())
+        self._cancelled = False
+        self._began_s = time.monotonic()
+        before = threading.stack_size(STACK_BYTES)
+        try:
+            self._thread = threading.Thread(
+                target=self._run, args=(made,), name="prompt", daemon=True
+            )
+            self._thread.start()
+        except RuntimeError:
+            # No room for another thread, or for its stack: others wait for once.
+            self._thread = None
+            self._make(made)
+        finally:
+            threading.stack_size(before)
+
+    def _run(self, made: RequestPrompt) -> None:
+        # This thread was begun on the core of the first compute thread.
+        with contextlib.suppress(OSError):
+            pin_to(self._cores)
+        self._make(made)
+        os.eventfd_write(self._bell, 1)
+
+    def _make(self, made: RequestPrompt) -> None:
+        request = made.request
+        try:
+            make = (
+                self._prompts.prompt if isinstance(request, StartJob) else self._prompts.beginning
+            )
+            asked = self._prompts.asked(request)
+            prompt = make(request.messages, asked)
+            if self._finds_marks:
+                prompt = prompt._replace(marks=self._marks(prompt.tokens, request, asked))
+        except BaseException as exc:  # noqa: BLE001 raised again where it is taken
+            made.prompt.set_exception(exc)
+        else:
+            made.prompt.set_result(prompt)
+
+    def _marks(
+        self, tokens: list[int], request: StartJob | Prefill, asked: TemplateOptions
+    ) -> StatePositions:
+        find = find_marks if isinstance(request, StartJob) else find_mark_ahead
+        return find(
+            tokens, request.messages, lambda other: self._prompts.prompt(other, asked).tokens
+        )

@@ -1,0 +1,198 @@
+"""The model's own chat template, and what of a prompt it wrote itself. Kind: hands.
+
+`jinja` runs it, and `fitting` knows what it takes; no word of what people say is lost silently.
+
+Only what the template writes may act. See `markers` for how what people say is kept from it, and
+docs/decisions/0009-outside-text-is-never-structure.md for what else was thought of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from inglenook.engine.messages import Adjustment, ChatMessage
+from inglenook.engine.thinking.parser import Parser
+from inglenook.engine.worker.decode.think_format import ThinkFormat
+from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.prompt.jinja import (
+    PLAIN,
+    JinjaTemplate,
+    TemplateOptions,
+    TemplateRefused,
+)
+from inglenook.engine.worker.prompt.losses import loses_words
+from inglenook.engine.worker.prompt.markers import Markers, StandIns, unused
+from inglenook.engine.worker.prompt.pieces import is_one_piece
+from inglenook.engine.worker.prompt.template_fit import TemplateFit
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a template made of a conversation.
+
+    Attributes:
+        text: The prompt.
+        cuts: Where it must be cut, so that nothing acts that is not the template's.
+        turns: Where what acts begins; only of a prompt that may be cut there.
+        parser: Of the answer, which may begin inside a thought that the template opened.
+        adjustments: What was done to the conversation, so that nothing of it is lost.
+    """
+
+    text: str
+    cuts: Sequence[int]
+    turns: Sequence[int]
+    parser: Parser
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+class ChatTemplate:
+    """A model's chat template; several threads may use it at once.
+
+    Attributes:
+        fitting: What it takes.
+        thoughts: How its model writes them down.
+    """
+
+    def __init__(self, model: Model, template: str) -> None:
+        """Compile it, and try it.
+
+        Raises:
+            TemplateRefused: If it is not valid Jinja, or takes no question.
+        """
+        self._adds_bos = model.adds_bos
+        self._bos = model.special_text("bos")
+        self._jinja = JinjaTemplate(template, bos=self._bos, eos=model.special_text("eos"))
+        self.fitting = TemplateFit(self._jinja)
+        self.thoughts = ThinkFormat(model, template)
+        special = model.tokenizer.special_tokens
+        self._markers = Markers(
+            (token.text for token in special if token.control),
+            (token.text for token in special if not token.control),
+            template,
+            self.thoughts.tags,
+        )
+
+    @property
+    def source(self) -> str:
+        """Its text."""
+        return self._jinja.source
+
+    def render(self, messages: Sequence[ChatMessage], asked: TemplateOptions = PLAIN) -> Rendered:
+        """Make a prompt.
+
+        Args:
+            messages: The conversation; its last message is the user's.
+            asked: What else the request says.
+
+        Raises:
+            TemplateRefused: If the template takes the conversation in no way.
+        """
+        fitted = self.fitting.fit(messages, asked)
+        rendered = self._settle(*self._run(fitted.messages, asked))
+        adjustments = fitted.adjustments
+        if loses_words(messages, rendered.text, self._markers.thinking):
+            adjustments = (*adjustments, Adjustment.WORDS_LEFT_OUT)
+        return replace(rendered, adjustments=adjustments) if adjustments else rendered
+
+    def render_typed(
+        self, messages: Sequence[ChatMessage], asked: TemplateOptions = PLAIN
+    ) -> tuple[Rendered, Rendered]:
+        """A prompt as it is, and as it would be with a letter more; the template runs once.
+
+        Raises:
+            TemplateRefused: As `render`.
+        """
+        messages = self.fitting.fit(messages, asked).messages
+        cursor = next(unused([*(message.content for message in messages), self._jinja.source]))
+        text, stand_ins = self._run(messages, asked, cursor)
+        if text.count(cursor) == 1:
+            now, later = text.replace(cursor, ""), text.replace(cursor, "a")
+            return self._settle(now, stand_ins), self._settle(later, stand_ins)
+        # The template did something with it.
+        return (
+            self._settle(*self._run(messages, asked)),
+            self._settle(*self._run(messages, asked, "a")),
+        )
+
+    def _run(
+        self, messages: Sequence[ChatMessage], asked: TemplateOptions, typed: str = ""
+    ) -> tuple[str, StandIns | None]:
+        """Run the template, so that it can be told what of the prompt it wrote.
+
+        Args:
+            messages: The conversation.
+            asked: What else the request says.
+            typed: Put behind the last message; nothing of it may act.
+
+        Returns:
+            The prompt, and what stands in it for brackets that are not the template's.
+        """
+        acting = [self._markers.may_act(message.content) for message in messages]
+        *earlier, last = messages
+        messages = [*earlier, ChatMessage(last.role, last.content + typed)]
+        text, stand_ins = self._run_hiding(acting, messages, asked)
+        others = [m.content for m, acts in zip(messages, acting, strict=True) if not acts]
+        if self._markers.are_whole(others, text):
+            return text, stand_ins
+        # The template has taken one apart; what it put together again could be anything.
+        return self._run_hiding([True] * len(messages), messages, asked)
+
+    def _run_hiding(
+        self, acting: Sequence[bool], messages: Sequence[ChatMessage], asked: TemplateOptions
+    ) -> tuple[str, StandIns | None]:
+        """Run the template, with stand-ins in those messages that could act."""
+        if not any(acting):
+            return self._write(messages, asked), None
+        contents = [message.content for message in messages]
+        stand_ins = StandIns(self._markers.brackets, [*contents, self._jinja.source])
+        hidden = [
+            ChatMessage(message.role, stand_ins.hide(message.content)) if acts else message
+            for message, acts in zip(messages, acting, strict=True)
+        ]
+        return self._without_thoughts(messages, hidden, stand_ins, asked), stand_ins
+
+    def _settle(self, text: str, stand_ins: StandIns | None) -> Rendered:
+        """See what acts in what the template wrote."""
+        if self._adds_bos and not text.startswith(self._bos):
+            text = self._bos + text
+        # Before the stand-ins are shown: what is somebody's words opens nothing.
+        parser = self.thoughts.parser(text)
+        turns = () if is_one_piece(text) else tuple(self._markers.turns(text))
+        if stand_ins is None:
+            return Rendered(text, (), turns, parser)
+        text, outside = stand_ins.show(text)
+        return Rendered(text, self._markers.cuts(text, outside), turns, parser)
+
+    def _without_thoughts(
+        self,
+        messages: Sequence[ChatMessage],
+        hidden: Sequence[ChatMessage],
+        stand_ins: StandIns,
+        asked: TemplateOptions,
+    ) -> str:
+        """The prompt of what is hidden; without earlier thoughts, if the template takes them out.
+
+        For that it must see their tags. It has taken them out, or put its own in their place, if
+        what acts is the same then.
+        """
+        text = self._write(hidden, asked)
+        tags = self._markers.thinking
+        told = [
+            ChatMessage(message.role, stand_ins.hide(message.content, tags))
+            if message.role == "assistant" and any(tag in message.content for tag in tags)
+            else other
+            for message, other in zip(messages, hidden, strict=True)
+        ]
+        if told == list(hidden):
+            return text
+        try:
+            other_text = self._write(told, asked)
+        except TemplateRefused:
+            # It takes no such tags (gpt-oss); as text that does not act, it has taken them.
+            return text
+        same = self._markers.acting(other_text) == self._markers.acting(text)
+        return other_text if same else text
+
+    def _write(self, messages: Sequence[ChatMessage], asked: TemplateOptions) -> str:
+        return self._jinja.write(messages, asked, self.fitting.form)

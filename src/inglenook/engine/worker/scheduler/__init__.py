@@ -1,0 +1,1 @@
+"""Which sequences are in the pool, and which tokens a step computes."""

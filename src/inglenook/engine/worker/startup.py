@@ -1,0 +1,205 @@
+"""From the order to load a model to the end of the daemon. Kind: hands."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import llama_cpp
+import llama_cpp.llama_cpp as lib
+
+from inglenook.common.sequences import pool_sequences
+from inglenook.engine.cores import compute_cores, pin_to
+from inglenook.engine.messages import (
+    PIPE_VERSION,
+    LoadFailed,
+    LoadModel,
+    Order,
+    PrefixCache,
+    Progress,
+    Ready,
+    WorkerHello,
+)
+from inglenook.engine.worker.decode.batcher import Batcher
+from inglenook.engine.worker.engine_loop import EngineLoop
+from inglenook.engine.worker.llama import Context, Model, ModelRefused
+from inglenook.engine.worker.pipe import ParentGone, Pipe
+from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
+from inglenook.engine.worker.prefix.store import Store
+from inglenook.engine.worker.prompt.jinja import TemplateRefused
+from inglenook.engine.worker.prompt.prompt import PromptMaker
+from inglenook.engine.worker.prompt.prompt_queue import PromptQueue
+from inglenook.engine.worker.scheduler.step_budget import StepBudget
+from inglenook.engine.worker.speculation.draft import DRAFT_TOKENS_MAX
+from inglenook.engine.worker.structured.grammars import Grammars
+
+#: A loading bar needs no more; each is a system call on both sides.
+_PROGRESS_STEP = 0.02
+
+#: Steps at the start: one that reads everything in, some that decode, one that reads a prompt; a
+#: small board does them in two seconds.
+_WARM_UP_TOKENS = (2, 1, 1, 1, 16)
+
+#: How long saving may take when the daemon ends or unloads the model in order, seconds; with the
+#: step before it, less than the daemon's own patience.
+_LAST_WRITES_S = 1.0
+
+
+def serve(sock: socket.socket, allowed: set[int]) -> None:
+    """Load the model the daemon names, then write answers until the daemon goes away.
+
+    Args:
+        sock: The daemon's other end.
+        allowed: Cores this process may use; its mask may tell less, see `allowed_cores`.
+    """
+    pipe = Pipe(sock)
+    try:
+        pipe.send(WorkerHello(PIPE_VERSION))
+        orders: list[Order] = []
+        while not orders:
+            # A long template comes in several pieces.
+            orders = pipe.orders(None)
+        [load, *early] = orders
+        if not isinstance(load, LoadModel) or early:
+            return
+        try:
+            work = _load(pipe, load, allowed)
+        except (ModelRefused, TemplateRefused) as exc:
+            pipe.send(LoadFailed(str(exc)))
+            return
+    except ParentGone:
+        return
+    try:
+        work.run()
+    except ParentGone:
+        work.close(_LAST_WRITES_S)
+
+
+def _load(pipe: Pipe, load: LoadModel, allowed: set[int]) -> EngineLoop:
+    started_s = time.perf_counter()
+    cores = compute_cores(allowed=allowed)
+    threads = load.threads or len(cores)
+    told = 0.0
+
+    def tell(fraction: float) -> bool:
+        nonlocal told
+        if fraction - told >= _PROGRESS_STEP:
+            told = fraction
+            try:
+                pipe.send(Progress(min(fraction, 1.0)))
+            except ParentGone:
+                # Raised here, it would be lost in the library; the next `send` raises it again.
+                return False
+        return True
+
+    model_id = _read_model_id(load.path)
+    model = Model(load.path, tell, use_mmap=load.use_mmap)
+    prompts = PromptMaker(model, load.chat_template)
+    prefix = load.prefix
+    own = os.sched_getaffinity(0)
+    # The store's thread inherits the mask, and does as well on a slow core.
+    pin_to(allowed)
+    store = _open_store(load, prefix, states=not model.trimmable) if prefix else None
+    if threads > 1 and own != allowed:
+        # OpenMP has chosen it, and has others for the threads it will start.
+        pin_to(own)
+    elif threads <= len(cores):
+        # Before the context exists, whose threads inherit the mask.
+        pin_to(cores)
+    context = _make_context(model, load, threads)
+    budget = StepBudget(load.step_budget_s)
+    _warm_up(context, budget)
+    batcher = Batcher(
+        model,
+        context,
+        prompts.template.thoughts,
+        sequences=load.sequences,
+        budget=budget,
+        store=store,
+        durable=prefix is not None and prefix.disk_bytes > 0,
+        speculate=load.speculate,
+    )
+    prompts.tokens_max = batcher.request_tokens_max
+    load_s = time.perf_counter() - started_s
+    pipe.send(
+        Ready(
+            context.cells,
+            batcher.request_tokens_max,
+            threads,
+            load_s,
+            model_id,
+            prompts.template.fitting.tells_date,
+        )
+    )
+    return EngineLoop(
+        pipe,
+        batcher,
+        # Slow cores do as well, and nothing computes there.
+        PromptQueue(prompts, (allowed - cores) or allowed, marks=not model.trimmable),
+        context=context,
+        budget=budget,
+        store=store,
+        grammars=Grammars(model, prompts.template.thoughts, pipe),
+        load=load,
+        threads=threads,
+    )
+
+
+def _read_model_id(path: str) -> str:
+    """Tell the file from others; before it is loaded, which brings most of it into memory."""
+    try:
+        return file_id(Path(path)).hex()
+    except OSError as exc:
+        raise ModelRefused(f"it cannot be read: {exc.strerror}") from exc
+
+
+def _make_context(model: Model, load: LoadModel, threads: int) -> Context:
+    return Context(
+        model,
+        cells=load.context_tokens,
+        kv_type=load.kv_type,
+        sequences=pool_sequences(load.sequences, running_states=model.running_states),
+        threads=threads,
+        ubatch_tokens=load.ubatch_tokens,
+        flash_attention=load.flash_attention,
+        outputs=load.sequences * (1 + DRAFT_TOKENS_MAX) if load.speculate else 0,
+    )
+
+
+def _open_store(load: LoadModel, prefix: PrefixCache, *, states: bool) -> Store:
+    return Store(
+        folder=Path(prefix.folder),
+        # All that the bytes of a state depend on; another build may lay them out otherwise.
+        fingerprint=fingerprint(
+            Path(load.path),
+            kv_type=load.kv_type,
+            flash_attention=load.flash_attention,
+            library=llama_cpp.__version__,
+            state_version=int(lib.LLAMA_STATE_SEQ_VERSION),
+        ),
+        ram_bytes=prefix.ram_bytes,
+        disk_bytes=prefix.disk_bytes,
+        states=states,
+    )
+
+
+def _warm_up(context: Context, budget: StepBudget) -> None:
+    """Read the weights in now, and see what steps cost: the first prompt must not stop a stream.
+
+    Mapped files come from the card page by page at first use, so the first step says nothing.
+    """
+    for tokens in _WARM_UP_TOKENS:
+        context.clear_batch()
+        context.add(0, 0, [0] * tokens, output="last")
+        started_s = time.perf_counter()
+        code = context.decode()
+        if code != 0:
+            raise ModelRefused(f"llama.cpp loaded it but could not compute with it (code {code})")
+        step_s = time.perf_counter() - started_s
+        context.forget(0)
+        if tokens == 1:
+            budget.measured(decoding=1, prefill=0, step_s=step_s)
+        elif tokens == _WARM_UP_TOKENS[-1]:
+            budget.measured(decoding=0, prefill=tokens, step_s=step_s)

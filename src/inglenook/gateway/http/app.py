@@ -1,0 +1,151 @@
+"""Every path the door answers. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal
+
+from aiohttp import web
+
+from inglenook.auth.devices import Scope
+from inglenook.auth.network import AddressScope
+from inglenook.engine.messages import EnginePhase
+from inglenook.gateway.connection_table import peer_group
+from inglenook.gateway.context import HOUSE, GatewayContext
+from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
+from inglenook.gateway.http.body import read_json
+from inglenook.gateway.http.completing import complete
+from inglenook.gateway.http.inference import WAITERS, Waiters, inference
+from inglenook.gateway.http.metrics import CONTENT_TYPE, load_exposition
+from inglenook.gateway.http.page_files import PageFile
+from inglenook.gateway.http.wake import wake
+from inglenook.gateway.settings import EVERYWHERE
+from inglenook.gateway.ws.connections import PhoneConnections
+from inglenook.protocol.codec import FRAME_BYTES_MAX
+
+#: Which protocols this version serves, as ``/.well-known/inglenook`` and the mDNS record say.
+PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
+
+#: ``POST /pair`` needs a few hundred bytes.
+_PAIR_BYTES_MAX = 4096
+
+
+def make_app(
+    house: GatewayContext, phones: PhoneConnections, pages: Mapping[str, PageFile]
+) -> web.Application:
+    """Build the application.
+
+    Args:
+        house: What the handlers may use.
+        phones: Takes the WebSockets.
+        pages: The page's files by path.
+    """
+    app = web.Application(client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages)))
+    app[HOUSE] = house
+    app[WAITERS] = Waiters()
+    app.on_shutdown.append(app[WAITERS].stop)
+    app.router.add_get("/ws", phones.serve)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/.well-known/inglenook", well_known)
+    app.router.add_post("/pair", pair)
+    app.router.add_get("/v1/state", state)
+    app.router.add_get(METRICS_PATH, metrics)
+    app.router.add_post("/v1/inference", inference)
+    app.router.add_post("/v1/wake", wake)
+    for path, page in pages.items():
+        app.router.add_get(path, page.serve)
+    return app
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """``GET /healthz``: 200 when an answer can start at once, else 503 with the reason.
+
+    A model that is away because nobody needs it is back by the time it is asked for.
+    """
+    house = request.app[HOUSE]
+    phase, asleep, refusal = house.engine_state().phase, house.asleep(), house.desk.refusal
+    able = asleep or phase is EnginePhase.READY
+    if able and refusal is None:
+        return web.json_response({"status": "asleep" if asleep else "ok"})
+    reason = "model_missing" if phase is EnginePhase.MISSING else str(phase)
+    if able and refusal is not None:
+        reason = refusal.code
+    return web.json_response(
+        {"status": "unavailable", "reason": reason},
+        status=503,
+        headers=None if refusal is None else retry_after(refusal),
+    )
+
+
+async def well_known(request: web.Request) -> web.Response:
+    """``GET /.well-known/inglenook``: who this is and how to talk to it."""
+    house = request.app[HOUSE]
+    identity = house.identity
+    return web.json_response(
+        {
+            "server_id": identity.server_id,
+            "name": house.name(),
+            "version": identity.version,
+            "protocols": PROTOCOLS,
+            "ports": {"http": identity.port, "tls": identity.tls_port},
+            "spki_sha256": identity.spki_sha256,
+            "run_id": identity.run_id,
+            "pairing_open": house.door.is_open,
+        }
+    )
+
+
+async def pair(request: web.Request) -> web.Response:
+    """``POST /pair``: a code or secret for a token of one's own."""
+    house = request.app[HOUSE]
+    body = await read_json(request, _PAIR_BYTES_MAX)
+    peer = peer_group(request.remote or "")
+    device, token = await complete(house.door.pair(body, peer))
+    return web.json_response(
+        {
+            "device_id": device.device_id,
+            "token": token,
+            "server_id": house.identity.server_id,
+            "spki_sha256": house.identity.spki_sha256,
+            "scopes": device.scopes,
+            "expires": device.expires_at,
+            "mac": house.macs,
+            "urls": await urls(house),
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def urls(house: GatewayContext) -> list[str]:
+    """Where the box's page is, best for typing first: the name, then every address."""
+    host, port, scheme = house.identity.host, house.identity.port, "http"
+    if not port:
+        port, scheme = house.identity.tls_port, "https"
+    if host not in EVERYWHERE:
+        return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
+    found = [f"{scheme}://{house.host_name()}.local:{port}"]
+    usable = [address for address in await house.addresses() if address.is_for_devices]
+    # At home first: a tunnel's is for those who are away, and of no use to anybody else.
+    for interface in (
+        a.interface for a in sorted(usable, key=lambda a: a.link is AddressScope.TUNNEL)
+    ):
+        if interface.version == 4:
+            found.append(f"{scheme}://{interface.ip}:{port}")
+        elif not interface.is_link_local:
+            found.append(f"{scheme}://[{interface.ip}]:{port}")
+    return found
+
+
+async def state(request: web.Request) -> web.Response:
+    """``GET /v1/state``: as the ``state`` frame."""
+    return web.json_response(request.app[HOUSE].snapshot())
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """``GET /metrics``: for Prometheus on this machine, or with the scope for it."""
+    if DEVICE in request:
+        need_scope(request, Scope.METRICS)
+    await asyncio.to_thread(load_exposition)
+    text = request.app[HOUSE].metrics()
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})

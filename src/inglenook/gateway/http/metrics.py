@@ -1,0 +1,52 @@
+"""What Prometheus may know: counts since the start, and how the box is now. Kind: hands.
+
+Nothing here is about a person: no device, no question, no answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inglenook.common.guarded import counts
+from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.gateway.http.totals import Totals
+from inglenook.serving.response import Outcome, Status
+
+#: The format as Prometheus asks for it, and every collector that speaks its text.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def load_exposition() -> None:
+    """Import what writes the format, for the first who asks; for a thread, as it takes a while.
+
+    Most boxes are never asked, and the library takes a megabyte.
+    """
+    importlib.import_module("inglenook.gateway.http.prometheus")
+
+
+class Metrics:
+    """Everything ``GET /metrics`` says; the counts begin at 0 with each start of the daemon."""
+
+    def __init__(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        """Take ``snapshot``, which gives the latest ``state`` as docs/protocol.md has it."""
+        self._snapshot = snapshot
+        self._totals = Totals()
+        self._phase = EnginePhase.LOADING
+
+    def answered(self, status: Status, outcome: Outcome) -> None:
+        """An answer has ended."""
+        self._totals.add(status, outcome)
+
+    def engine_changed(self, state: EngineState) -> None:
+        """The engine has a new state."""
+        if state.phase is EnginePhase.RESTARTING and self._phase is not EnginePhase.RESTARTING:
+            self._totals.restarts += 1
+        self._phase = state.phase
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' own format; waits for `load_exposition` if nobody has."""
+        from inglenook.gateway.http.prometheus import expose
+
+        return expose(self._totals, self._snapshot(), counts())

@@ -1,0 +1,1 @@
+"""Memory: read, and the ladder of what a shortage forbids."""

@@ -1,0 +1,1 @@
+"""Temperature sensors: found, read, and assessed."""

@@ -1,0 +1,1 @@
+"""Heat: forecast, effort, and pauses."""

@@ -1,0 +1,1 @@
+"""GGUF files, read with explicit bounds."""

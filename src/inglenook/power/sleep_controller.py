@@ -1,0 +1,157 @@
+"""Follows what goes on, and tells how deep the box may sleep whenever that changes. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from datetime import datetime
+
+from inglenook.common.guarded import Guard
+from inglenook.power.idle import (
+    Abilities,
+    Activity,
+    SleepLevel,
+    Use,
+    level,
+    next_look_s,
+    refused,
+    seen,
+    used,
+    woken,
+)
+from inglenook.power.settings import PowerSettings
+
+#: Looked at so often at least, seconds: hours of the day, and what other programs ask for.
+_LOOK_S = 60.0
+
+#: A level that could not be told is told anew after so long, seconds.
+_TELL_AGAIN_S = 1.0
+
+
+class SleepController:
+    """The rule of `idle`, with a clock.
+
+    Attributes:
+        settings: May be set anew at any time; `changed` makes it count at once.
+        abilities: Likewise.
+    """
+
+    def __init__(
+        self,
+        settings: PowerSettings,
+        activity: Callable[[], Activity],
+        on_level: Callable[[SleepLevel], None],
+    ) -> None:
+        """Nothing is told until `begin`.
+
+        Args:
+            settings: When to sleep.
+            activity: Tells what goes on at this moment.
+            on_level: Hears, synchronously, of every new level; at first it is idle.
+        """
+        self.settings = settings
+        self.abilities = Abilities()
+        self._activity = activity
+        self._on_level = on_level
+        self._use: Use | None = None
+        self._going_on = Activity()
+        self._level = SleepLevel.IDLE
+        self._asking = Guard("what keeps the box awake")
+        self._telling = Guard("going to sleep or waking")
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def level(self) -> SleepLevel:
+        """The latest level."""
+        return self._level
+
+    def use(self) -> None:
+        """Somebody needs the box."""
+        self._look(used)
+
+    def wake(self) -> None:
+        """The box was called by a packet, or has been suspended."""
+        self._look(woken)
+
+    def refused(self, to: SleepLevel) -> None:
+        """The board could not be suspended, or the process not be ended."""
+        self._look(lambda use, now: refused(use, to, now))
+
+    def changed(self) -> None:
+        """Something that goes on may have begun or ended."""
+        self._look(lambda use, _now: use)
+
+    def begin(self, *, asleep: bool = False) -> None:
+        """Tell of levels from now on; `run` ends it.
+
+        Args:
+            asleep: Whether the box was asleep until now, and nobody has come yet.
+        """
+        now = self._now()
+        self._use = Use(used_at=-math.inf if asleep else now, held_at=now)
+        self.changed()
+
+    async def run(self) -> None:
+        """Have looks taken in time until cancelled; nothing is told afterwards."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._use = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _look(self, change: Callable[[Use, float], Use]) -> None:
+        if self._use is None:
+            return
+        now, activity = self._now(), self._going_on
+        with self._asking:
+            activity = self._activity()
+        # What went on at the last look did so until now, or very nearly.
+        use = seen(change(self._use, now), self._going_on, now)
+        self._use, self._going_on = seen(use, activity, now), activity
+        self._look_again(now)
+        judged = self._judge(activity, now)
+        if judged is not self._level:
+            self._tell(judged)
+
+    def _tell(self, level: SleepLevel) -> None:
+        before, self._level = self._level, level
+        with self._telling:
+            self._on_level(level)
+            return
+        # Nobody has acted by it. It must not be taken for told: a box that is to wake has to.
+        self._level = before
+        self._look_at(self._now() + _TELL_AGAIN_S)
+
+    def _judge(self, activity: Activity, now: float) -> SleepLevel:
+        assert self._use is not None
+        return level(self._use, activity, self.abilities, self.settings, now)
+
+    def _look_again(self, now: float) -> None:
+        """See to it that the next look comes in time; one that comes too early does no harm."""
+        assert self._use is not None
+        self._look_at(now + min(next_look_s(self._use, self.settings, now), _LOOK_S))
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._due)
+
+    def _due(self) -> None:
+        # Whatever becomes of this look, there will be another.
+        self._timer = None
+        self._look_at(self._now() + _LOOK_S)
+        self.changed()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def minute_of_day() -> int:
+    """By the box's own clock and time zone, 0 to 1439."""
+    now = datetime.now().astimezone()
+    return now.hour * 60 + now.minute
