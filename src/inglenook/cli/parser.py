@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     _devices(command)
     _model(command)
     _cache(command)
-    chat = command("chat", "chat", "talk to a box from this terminal")
+    chat = command("chat", "chat.chat", "talk to a box from this terminal")
     chat.add_argument("--url", help="the box's address, such as http://kitchen-ab12.local:8377")
     chat.add_argument(
         "--pair", action="store_true", help="pair anew, such as with a box that has a new key"
@@ -41,7 +41,8 @@ def make_parser() -> argparse.ArgumentParser:
     status = command("status", "status", "show how the box is, as it changes")
     status.add_argument("--once", action="store_true", help="once, as plain text")
     _doctor(command)
-    tune = command("tune", "tune", "measure this board, and keep what it computes fastest with")
+    help_text = "measure this board, and keep what it computes fastest with"
+    tune = command("tune", "bench.tune", help_text)
     tune.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file (the one in use)")
     _bench(command)
     _service(command)
@@ -133,7 +134,7 @@ def _wake(command: _Commands) -> None:
 
 def _doctor(command: _Commands) -> None:
     help_text = "examine this board, and say what to do if something is wrong"
-    doctor = command("doctor", "doctor", help_text)
+    doctor = command("doctor", "doctor.doctor", help_text)
     doctor.add_argument(
         "--suspend-test", action="store_true", help="suspend the board once, for a minute"
     )
@@ -141,7 +142,7 @@ def _doctor(command: _Commands) -> None:
 
 
 def _bench(command: _Commands) -> None:
-    bench = command("bench", "bench", "measure how fast a box answers, or another server")
+    bench = command("bench", "bench.bench", "measure how fast a box answers, or another server")
     bench.add_argument("--url", help="a box, or any server of OpenAI's protocol (this daemon)")
     add_token_options(bench)
     bench.add_argument(
@@ -153,18 +154,18 @@ def _bench(command: _Commands) -> None:
 
 
 def _service(command: _Commands) -> None:
-    service = command("service", "servicestatus", "install, remove or show the systemd service")
+    service = command("service", "service.status", "install, remove or show the systemd service")
     service.set_defaults(function="status")
     group = service.add_subparsers(metavar="ACTION")
-    install = command("install", "service", "install and start the systemd service", group)
+    install = command("install", "service.service", "install and start the systemd service", group)
     install.add_argument("--dry-run", action="store_true", help="show every file, write none")
-    uninstall = command("uninstall", "service", "remove the systemd service", group)
+    uninstall = command("uninstall", "service.service", "remove the systemd service", group)
     uninstall.add_argument("--purge", action="store_true", help="remove state and settings, too")
     for added in (install, uninstall):
         added.add_argument(
             "--root", type=Path, metavar="DIR", help="write below this folder, and start nothing"
         )
-    command("status", "servicestatus", "show how the service is", group)
+    command("status", "service.status", "show how the service is", group)
 
 
 def _devices(command: _Commands) -> None:

@@ -1,4 +1,4 @@
-"""A small client of the WebSocket protocol: asks, streams, and goes on after a lost connection."""
+"""A client of the WebSocket protocol, which resumes after a lost connection. Kind: hands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people name a box's TLS key: by the start of the fingerprint of docs/protocol.md."""
+"""The fingerprint of a box's TLS key, or its first characters, as users type it. Kind: rules."""
 
 from __future__ import annotations
 

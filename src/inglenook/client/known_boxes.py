@@ -1,8 +1,9 @@
-"""The boxes this user's terminal has met: what wakes them, and where they answer then."""
+"""The boxes this terminal has met: how to wake them, and their addresses. Kind: hands."""
 
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inglenook.cli.terminal.output import note
 from inglenook.client.user_state import Entries, UserStateFile
 from inglenook.common.errors import StartupError
 from inglenook.discovery.advert import MAC, clean_text
 from inglenook.discovery.found_box import FoundBox
+
+log = logging.getLogger(__name__)
 
 #: The latest; strangers can announce as many as they like.
 _BOXES_MAX = 64
@@ -89,7 +91,7 @@ def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None
         if boxes:
             KnownBoxes(environ).learn(boxes)
     except StartupError as exc:
-        note(f"inglenook: {exc}")
+        log.warning("inglenook: %s", exc)
 
 
 def told_apart(boxes: Sequence[KnownBox]) -> str:

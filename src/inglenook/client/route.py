@@ -1,4 +1,4 @@
-"""How to reach a box so that its token goes to no other machine, and nobody reads along.
+"""How to reach a box without giving the token to another machine. Kind: hands.
 
 Over TLS to a known key, or without leaving this machine. Anything else is refused, unless the
 user asked for it with ``--insecure``.

@@ -1,4 +1,4 @@
-"""TLS to the server that holds one certain key, as docs/protocol.md has apps pin it."""
+"""TLS to a server with a pinned key, as docs/protocol.md describes it. Kind: hands."""
 
 from __future__ import annotations
 

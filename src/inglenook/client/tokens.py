@@ -1,4 +1,4 @@
-"""The tokens this user's terminal was given, one a box, each with the key of the box it is for."""
+"""Tokens of this user's terminal, one a box, each with the box's TLS key. Kind: hands."""
 
 from __future__ import annotations
 

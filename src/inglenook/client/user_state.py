@@ -1,4 +1,4 @@
-"""Small files that this user's terminal keeps from one command to the next."""
+"""State files of this user's terminal, retained between commands. Kind: hands."""
 
 from __future__ import annotations
 

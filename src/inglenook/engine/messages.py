@@ -383,10 +383,10 @@ class EngineState:
     Attributes:
         phase: Where it is.
         model: Short name of its model, empty if none could be read.
-        why: For `EnginePhase.RESTARTING` and `EnginePhase.MISSING`, one sentence for the operator; for
-            `EnginePhase.UNLOADED` too if it is to be loaded and cannot be yet, else empty.
+        why: At RESTARTING and MISSING one sentence for the operator; at UNLOADED too, if it is to
+            be loaded and cannot be yet; else empty.
         progress: How far loading has come, 0 to 1.
-        retry_in_s: For `EnginePhase.RESTARTING` and `EnginePhase.MISSING`, how long until the next attempt.
+        retry_in_s: At RESTARTING and MISSING, the time until the next attempt.
         request_tokens_max: Longest prompt plus answer; 0 until it is ready.
         threads: Compute threads it was loaded with; 0 until it is ready.
         model_id: Tells one model file from another by what is in it, whatever it is called; empty

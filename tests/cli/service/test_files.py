@@ -33,7 +33,7 @@ from inglenook.models.footprint import Footprint
 from inglenook.models.preflight import Memory
 from inglenook.power.settings import WakeSettings
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 PROGRAM = Program(Path("/opt/box/bin/python"), (Path("/opt/box"),), CHECKOUT / "systemd")
 CONFIG = Config("Kitchen", Path("/var/lib/inglenook"))
 MODEL = Path("/srv/model.gguf")

@@ -2,10 +2,12 @@
 
 Two conditions, each on the answer's own tokens, thinking included and the prompt left out:
 
-- exact: its end is one run of tokens, repeated without a change at least `RepetitionRule.rounds` times and
-  over at least `RepetitionRule.exact_tokens` tokens;
-- near: of its last `RepetitionRule.near_tokens` tokens at most `RepetitionRule.novel` are not a copy of what stands at
-  most `RepetitionRule.near_distance` tokens before them, as in a list whose items differ in a number alone.
+- exact: its end is one run of tokens, repeated without a change at least ``rounds`` times and over
+  at least ``exact_tokens`` tokens;
+- near: of its last ``near_tokens`` tokens at most ``novel`` are not a copy of what stands at most
+  ``near_distance`` tokens before them, as in a list whose items differ in a number alone.
+
+The names are those of `RepetitionRule`.
 
 The run that is repeated is found as by a Lempel-Ziv compressor: the last four tokens are looked up
 among those before, and from there on both places are compared token by token. So the cost of a

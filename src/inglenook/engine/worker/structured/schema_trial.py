@@ -1,8 +1,8 @@
 """Tries to make a grammar of a schema, in a process that may be killed for it. Kind: hands.
 
 Most schemas take a millisecond. But a line of text can ask for what takes minutes or all memory,
-and nothing short of trying tells which does. Run as ``python -m inglenook.engine.worker.structured.schema_trial`` it
-is the process that tries what stands on its standard input.
+and nothing short of trying tells which does. Run as a module
+it is the process that tries what stands on its standard input.
 """
 
 from __future__ import annotations
