@@ -17,7 +17,7 @@ from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
 from inglenook.engine.messages import EnginePhase, EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
-from inglenook.governor.monitor import Sampling
+from inglenook.governor.monitor import SampleIntervals
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power.idle import SleepLevel
 from inglenook.power.settings import PowerSettings
@@ -68,7 +68,7 @@ class Bed:
             on_change=self._changed,
         )
         # For the law a second passes from look to look; a box at rest has minutes to wait for it.
-        pace = Sampling(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
+        pace = SampleIntervals(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
         self.governing = GovernorBridge(
             config, self.engine.supervisor, self.desk, lambda: None, pace
         )

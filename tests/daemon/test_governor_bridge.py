@@ -11,7 +11,7 @@ from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
 from inglenook.engine.messages import EnginePhase, Limits, LoadModel
 from inglenook.engine.supervisor import Supervisor
-from inglenook.governor.monitor import Sampling
+from inglenook.governor.monitor import SampleIntervals
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power.settings import PowerSettings
 from inglenook.serving.dispatcher import Dispatcher
@@ -50,7 +50,7 @@ async def test_a_pause_lasts_until_it_is_said_to_be_over(tmp_path: Path) -> None
     root = virtual_machine(tmp_path / "board").root
     config = Config("Kitchen", tmp_path, governor=GovernorSettings(root=root))
     desk = Dispatcher(config.serving, supervisor, Recorder(None), max_active=8, on_change=nothing)
-    governing = GovernorBridge(config, supervisor, desk, nothing, Sampling(every_s=0.01))
+    governing = GovernorBridge(config, supervisor, desk, nothing, SampleIntervals(every_s=0.01))
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(governing.run(), name="governor")
         governing.pause(True)
@@ -70,7 +70,7 @@ async def test_answers_are_as_many_as_the_model_was_loaded_for(tmp_path: Path) -
     root = virtual_machine(tmp_path / "board").root
     config = Config("Kitchen", tmp_path, governor=GovernorSettings(root=root))
     desk = Dispatcher(config.serving, Told(), Recorder(None), max_active=8, on_change=nothing)
-    governing = GovernorBridge(config, Told(), desk, news.set, Sampling(every_s=0.01))
+    governing = GovernorBridge(config, Told(), desk, news.set, SampleIntervals(every_s=0.01))
 
     async def until_at_once(answers: int) -> None:
         async with asyncio.timeout(_DEADLINE_S):

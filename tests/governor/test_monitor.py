@@ -15,7 +15,7 @@ import pytest
 from inglenook.governor import monitor as module
 from inglenook.governor.clocks import KEPT_NAME, ClockCaps
 from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
-from inglenook.governor.monitor import BoxLoad, Monitor, Sampling
+from inglenook.governor.monitor import BoxLoad, Monitor, SampleIntervals
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import MemoryReadings, Readings, Zone
 from tests.parts.board import Board, pi_5, rk3588_mainline
@@ -50,7 +50,7 @@ class Watch:
             lambda: BoxLoad(Capacity(4, 4), self.busy),
             self._look,
             enabled=enabled,
-            pace=Sampling(every_s, seconds(), self._sleep),
+            pace=SampleIntervals(every_s, seconds(), self._sleep),
         )
 
     def _look(self, decision: Decision, readings: Readings) -> None:
@@ -488,7 +488,7 @@ async def test_what_the_governor_is_handed_may_fail(
 
     monitor = watch.monitor
     if what == "clock":
-        monitor._pace = Sampling(0.0, failing(monitor._pace.clock), watch._sleep)  # type: ignore[arg-type]
+        monitor._pace = SampleIntervals(0.0, failing(monitor._pace.clock), watch._sleep)  # type: ignore[arg-type]
     else:
         setattr(monitor, f"_{what}", failing(getattr(monitor, f"_{what}")))
     async with watch.running():

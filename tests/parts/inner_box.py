@@ -33,7 +33,7 @@ from inglenook.engine.messages import EnginePhase
 from inglenook.engine.settings import ModelSettings
 from inglenook.engine.supervisor import Supervisor
 from inglenook.gateway.settings import ListenSettings
-from inglenook.governor.monitor import Sampling
+from inglenook.governor.monitor import SampleIntervals
 from inglenook.governor.settings import GovernorSettings
 from inglenook.power.idle import Abilities
 from inglenook.power.login1 import LogindSignal
@@ -140,7 +140,7 @@ class InnerBox:
         environ = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "100000"}
         self.daemon = Daemon(
             self.settings,
-            pace=Sampling(0.02, map(float, itertools.count()).__next__),
+            pace=SampleIntervals(0.02, map(float, itertools.count()).__next__),
             systemd=Systemd(Notifier(environ), Inherited()),
             reread=lambda: self.settings,
             on_change=lambda: None,

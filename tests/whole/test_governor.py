@@ -24,7 +24,7 @@ from inglenook.auth.devices import Scope
 from inglenook.config import load_config
 from inglenook.daemon import Daemon, box
 from inglenook.engine import supervisor
-from inglenook.governor.monitor import Sampling
+from inglenook.governor.monitor import SampleIntervals
 from tests.parts.board import Board, pi_5
 from tests.parts.box import free_port
 from tests.parts.phone import Answer, Phone, connected, long_chat
@@ -150,7 +150,7 @@ def make_daemon(folder: Path, port: int, model: Path) -> tuple[Daemon, list[str]
     allowlist = Allowlist(folder / "devices.json")
     tokens = [allowlist.add(f"Phone {number}", (Scope.CHAT,))[1] for number in range(PHONES)]
     seconds = itertools.count(1000.0)
-    pace = Sampling(0.01, lambda: next(seconds))
+    pace = SampleIntervals(0.01, lambda: next(seconds))
     return Daemon(load_config(folder / "config.yaml", {}), pace=pace), tokens
 
 

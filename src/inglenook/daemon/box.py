@@ -39,7 +39,7 @@ from inglenook.gateway.http.app import PROTOCOLS, urls
 from inglenook.gateway.http.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
-from inglenook.governor.monitor import Sampling
+from inglenook.governor.monitor import SampleIntervals
 from inglenook.models.workplace import in_thread
 from inglenook.power.waker import WakeTargets
 from inglenook.serving.dispatcher import Dispatcher
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 #: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
 _STATE_EVERY_S = 1.0
 
-_PACE = Sampling()
+_PACE = SampleIntervals()
 
 
 class Daemon:
@@ -67,7 +67,7 @@ class Daemon:
         self,
         config: Config,
         on_change: Callable[[], None] = lambda: None,
-        pace: Sampling = _PACE,
+        pace: SampleIntervals = _PACE,
         *,
         systemd: Systemd = WITHOUT_SYSTEMD,
         reread: Callable[[], Config] | None = None,

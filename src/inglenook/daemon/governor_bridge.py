@@ -22,7 +22,7 @@ from inglenook.engine.messages import EnginePhase, LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.governor.clocks import ClockCaps
 from inglenook.governor.limits import Capacity, Decision
-from inglenook.governor.monitor import BoxLoad, Monitor, Sampling
+from inglenook.governor.monitor import BoxLoad, Monitor, SampleIntervals
 from inglenook.governor.probes import Probes
 from inglenook.governor.readings import Readings
 from inglenook.serving.dispatcher import Dispatcher
@@ -53,7 +53,7 @@ class GovernorBridge:
         supervisor: Supervisor,
         desk: Dispatcher,
         on_change: Callable[[], None],
-        pace: Sampling,
+        pace: SampleIntervals,
     ) -> None:
         """Nothing happens until `run`; ``on_change`` hears, synchronously, of `changes`."""
         self.changes = 0

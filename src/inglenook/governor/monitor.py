@@ -36,7 +36,7 @@ _NAMELESS = "that is being read"
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SampleIntervals:
     """When the board is looked at; a test cannot wait for a board to cool down.
 
     Attributes:
@@ -77,7 +77,7 @@ class Monitor:
         on_look: Callable[[Decision, Readings], None],
         *,
         enabled: bool,
-        pace: Sampling,
+        pace: SampleIntervals,
     ) -> None:
         """Nothing happens until `run`.
 
