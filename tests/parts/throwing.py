@@ -26,8 +26,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "inglenook"
 
-#: Another process, and one that a person runs: how they end is told by other tests.
-ELSEWHERE = ("cli", "engine.worker")
+#: Other processes, of which users run two: how they end is tested elsewhere.
+ELSEWHERE = ("cli", "client", "engine.worker")
 
 _CALLABLE = ("Callable[", "Awaitable[", "Coroutine[")
 
