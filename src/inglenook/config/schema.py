@@ -92,7 +92,7 @@ SETTINGS = (
     Setting(
         "serving.unread_grace", "serving.unread_grace_s", values.duration("1s", "1d", zero="none")
     ),
-    Setting("serving.journal.journal", "serving.journal.journal", values.boolean),
+    Setting("serving.journal", "serving.journal", values.boolean),
     Setting("governor.enabled", "governor.enabled", values.boolean),
     Setting("governor.root", "governor.root", values.path),
     Setting("discovery.enabled", "discovery.enabled", values.boolean),

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from inglenook.cli.bench import bench as bench_module
 from inglenook.cli.bench.bench import BenchTarget, Heard, _bench
-from inglenook.cli.bench.bench import bench as bench_module
 from inglenook.client.route import Route
 from inglenook.common.errors import StartupError
 from tests.cli.conftest import Inglenook
