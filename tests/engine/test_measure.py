@@ -23,7 +23,7 @@ TRIAL = Trial(TrialSetting(1), Workload(64, 1, 4))
 #: A child that loads well, and then does what its argument says whenever it is asked for something.
 CHILD = """
 import os, signal, sys, time
-print('{"type":"Loading","fraction":0.5}', flush=True)
+print('{"type":"TrialLoading","fraction":0.5}', flush=True)
 print('{"type":"Loaded","cores":4}', flush=True)
 for line in sys.stdin:
     exec(sys.argv[1])
@@ -133,7 +133,7 @@ def test_a_setting_the_library_refuses_does_not_end_the_child(tmp_path: Path) ->
         ("print('[' * 60000, flush=True)", "its answer was nonsense"),
         ("os.write(1, bytes([255, 10]))", "its answer was nonsense"),
         (
-            """print('{"type":"Loading","fraction":0.5}', flush=True)""",
+            """print('{"type":"TrialLoading","fraction":0.5}', flush=True)""",
             "it spoke out of turn",
         ),
         (f"print(9 * 'x' * 10**6, file=sys.stderr, flush=True); {SPEED}", None),
