@@ -21,16 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from inglenook.engine.messages import (
-    ChatMessage,
-    EnginePhase,
-    JobEnded,
-    JobStarted,
-    Limits,
-    LoadModel,
-    PrefixCache,
-    StartJob,
-)
+from inglenook.engine.events import JobEnded, JobStarted
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import ChatMessage, Limits, LoadModel, PrefixCache, StartJob
 from inglenook.engine.supervisor import WORKER
 from inglenook.engine.worker.kv.common_prefix import common_tokens
 from inglenook.engine.worker.llama import Model

@@ -10,7 +10,7 @@ from inglenook.config import Config, load_config
 from inglenook.daemon import Daemon
 from inglenook.daemon.loading import make_load, read_budget
 from inglenook.engine.failures import ModelWontFitNow
-from inglenook.engine.messages import LoadModel, PrefixCache
+from inglenook.engine.orders import LoadModel, PrefixCache
 from inglenook.models.board_identity import read_board
 from inglenook.models.inspect import inspect_model
 from inglenook.models.preflight import Memory

@@ -29,7 +29,7 @@ from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
 from inglenook.protocol.values import NESTING_MAX
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.job import FINISHES
-from inglenook.serving.response import TRANSITIONS as RESPONSE_TRANSITIONS
+from inglenook.serving.response_parts import TRANSITIONS as RESPONSE_TRANSITIONS
 from inglenook.serving.response_store import KEPT_BYTES_MAX
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -23,8 +23,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (),
     "discovery": (),
     "power": (),
-    "serving": ("engine.messages", "chat"),
-    "gateway": ("serving", "auth", "protocol", "chat", "engine.messages"),
+    "serving": ("engine.interface", "engine.orders", "engine.events", "chat"),
+    "gateway": ("serving", "auth", "protocol", "chat", "engine.interface"),
     "config": (
         "discovery.settings",
         "engine.settings",

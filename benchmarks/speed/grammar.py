@@ -19,7 +19,7 @@ from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import CELLS
 from benchmarks.speed.stream import Unmeasurable
 from inglenook.engine.environment import engine_environment
-from inglenook.engine.messages import ChatMessage, Sampling, StartJob
+from inglenook.engine.orders import ChatMessage, Sampling, StartJob
 from inglenook.models.inspect import inspect_model
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ def grammar(bench: Bench) -> Result:
 
 def main() -> int:
     """Be the engine; print the median time of a token of each answer, and the share told."""
+    from inglenook.engine.worker.context import Context
     from inglenook.engine.worker.decode.batcher import Batcher
-    from inglenook.engine.worker.llama import Context, Model
+    from inglenook.engine.worker.llama import Model
     from inglenook.engine.worker.prompt.prompt import PromptMaker
     from inglenook.engine.worker.scheduler.step_budget import StepBudget
 

@@ -21,21 +21,10 @@ from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import CELLS, PLACES, Setting
 from benchmarks.speed.stream import Unmeasurable
 from inglenook.engine.environment import engine_environment
+from inglenook.engine.events import JobEnded, LoadFailed, Ready, WorkerHello
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.messages import (
-    ChatMessage,
-    Event,
-    JobEnded,
-    LoadFailed,
-    LoadModel,
-    Order,
-    Ready,
-    Sampling,
-    StartJob,
-    WorkerHello,
-    decode_event,
-    encode,
-)
+from inglenook.engine.messages import Event, Order, decode_event, encode
+from inglenook.engine.orders import ChatMessage, LoadModel, Sampling, StartJob
 from inglenook.models.inspect import inspect_model
 
 _EVENT_S = 120.0

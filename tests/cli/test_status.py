@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from inglenook.cli.status import Bounds, bars, picture, plain_lines
+from inglenook.cli.status import plain_lines
+from inglenook.cli.status_picture import Bounds, bars, picture
 from tests.cli.conftest import Inglenook
 from tests.parts.box import Box, terminal
 

@@ -14,7 +14,7 @@ from inglenook.auth.allowlist import Allowlist
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
 from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
 from inglenook.governor.monitor import SampleIntervals

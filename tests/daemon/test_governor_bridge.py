@@ -9,7 +9,8 @@ from msgspec import structs
 
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
-from inglenook.engine.messages import EnginePhase, Limits, LoadModel
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import Limits, LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.governor.monitor import SampleIntervals
 from inglenook.governor.settings import GovernorSettings

@@ -14,10 +14,11 @@ from inglenook.daemon.limit_mapping import (
     shown_c,
     with_engine,
 )
-from inglenook.engine.messages import EnginePhase, EngineState, Limits
+from inglenook.engine.interface import EnginePhase, EngineState
+from inglenook.engine.orders import Limits
 from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.response import WaitReason as Waiting
+from inglenook.serving.response_parts import WaitReason as Waiting
 
 CAPACITY = Capacity(max_active=8, threads=4, step_budget_s=0.2, ram_cache_bytes=1000)
 

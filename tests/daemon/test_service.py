@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from inglenook.daemon.service import SystemdService
-from inglenook.engine.messages import EnginePhase, LoadModel
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.systemd import Notifier
 from tests.engine.watched import Engine, fake

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.power.idle import SleepLevel
 from inglenook.power.magic import magic_packet, parse_mac
 from inglenook.power.settings import ASLEEP_NAME, PowerSettings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inglenook.daemon.state_report import state_of, status_line
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.scheduler import SchedulerLoad
 
 GOVERNOR: dict[str, Any] = {

@@ -16,17 +16,9 @@ import pytest
 
 from inglenook.common.errors import EngineError
 from inglenook.engine.child import Child, WorkerExited
+from inglenook.engine.events import Finish, JobEnded, JobStarted, Ready, StepDone, WorkerHello
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    Event,
-    Finish,
-    JobEnded,
-    JobStarted,
-    Ready,
-    StepDone,
-    WorkerHello,
-)
+from inglenook.engine.messages import PIPE_VERSION, Event
 from tests.engine.watched import DEADLINE_S, LOAD, fake, open_files, start, until
 
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from inglenook.engine.cores import placement_order
-from inglenook.engine.messages import ChatMessage, EnginePhase, LoadModel, PrefixCache, StartJob
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import ChatMessage, LoadModel, PrefixCache, StartJob
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.inspect import inspect_model
 from tests.engine.watched import Engine, Heard, over, start, until

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from inglenook.engine.messages import ChatMessage, EnginePhase, LoadModel
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import ChatMessage, LoadModel
 from inglenook.engine.supervisor import WORKER
 from inglenook.models.footprint import Running, footprint
 from inglenook.models.inspect import inspect_model

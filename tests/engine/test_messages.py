@@ -7,35 +7,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.frames import ORDER_BYTES_MAX
-from inglenook.engine.messages import (
-    NOT_A_MESSAGE,
-    CancelJob,
-    ChatMessage,
-    Event,
+from inglenook.engine.events import (
     Finish,
     JobEnded,
     JobRefused,
     JobStarted,
-    Limits,
     LoadFailed,
-    LoadModel,
-    Order,
     Output,
-    Prefill,
     PrefillDone,
-    PrefixCache,
     Progress,
-    PurgeCache,
     Ready,
     Refusal,
-    Sampling,
-    StartJob,
     StepDone,
     WorkerHello,
+)
+from inglenook.engine.frames import ORDER_BYTES_MAX
+from inglenook.engine.messages import (
+    NOT_A_MESSAGE,
+    Event,
+    Order,
     decode_event,
     decode_order,
     encode,
+)
+from inglenook.engine.orders import (
+    CancelJob,
+    ChatMessage,
+    Limits,
+    LoadModel,
+    Prefill,
+    PrefixCache,
+    PurgeCache,
+    Sampling,
+    StartJob,
 )
 
 SAMPLING = Sampling(0.7, 40, 0.9, 0.05, 1.1, 0.0, 0.0, 64, 2**32 - 1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.engine.frames import BadFrame
-from inglenook.engine.messages import (
+from inglenook.engine.events import (
     Finish,
     JobEnded,
     JobRefused,
@@ -14,6 +13,7 @@ from inglenook.engine.messages import (
     PrefillDone,
     Refusal,
 )
+from inglenook.engine.frames import BadFrame
 from inglenook.engine.sinks import Sinks
 from tests.engine.watched import Heard
 

@@ -17,7 +17,9 @@ from msgspec import structs
 from inglenook.common.errors import EngineError
 from inglenook.engine import child
 from inglenook.engine.failures import ModelWontFitNow
-from inglenook.engine.messages import PIPE_VERSION, EnginePhase, EngineState, LoadModel
+from inglenook.engine.interface import EnginePhase, EngineState
+from inglenook.engine.messages import PIPE_VERSION
+from inglenook.engine.orders import LoadModel
 from inglenook.engine.timeouts import Timeouts
 from tests.engine.watched import (
     DEADLINE_S,

@@ -10,17 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inglenook.common.errors import StartupError
-from inglenook.engine.messages import (
-    ChatMessage,
-    EnginePhase,
-    EngineState,
-    JobEnded,
-    JobRefused,
-    JobStarted,
-    LoadModel,
-    Sampling,
-    StartJob,
-)
+from inglenook.engine.events import JobEnded, JobRefused, JobStarted
+from inglenook.engine.interface import EnginePhase, EngineState
+from inglenook.engine.orders import ChatMessage, LoadModel, Sampling, StartJob
 from inglenook.engine.supervisor import Supervisor
 from inglenook.engine.timeouts import Timeouts
 

@@ -6,22 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import (
+from inglenook.engine.events import (
     Adjustment,
-    EnginePhase,
-    EngineState,
     Finish,
     JobEnded,
     JobRefused,
     JobStarted,
-    Limits,
-    Prefill,
     PrefillDone,
-    PrefillSink,
     Refusal,
-    Sink,
-    StartJob,
 )
+from inglenook.engine.interface import EnginePhase, EngineState, PrefillSink, Sink
+from inglenook.engine.orders import Limits, Prefill, StartJob
 from inglenook.engine.thinking.forms import THINK
 from inglenook.engine.thinking.signs import Signs
 from inglenook.engine.thinking.tags import TagParser

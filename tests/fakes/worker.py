@@ -17,30 +17,23 @@ import time
 from collections import deque
 from pathlib import Path
 
-from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    CancelJob,
-    Event,
+from inglenook.engine.events import (
     Finish,
     JobEnded,
     JobRefused,
     JobStarted,
     LoadFailed,
-    Order,
     Output,
-    Prefill,
     PrefillDone,
     Progress,
-    PurgeCache,
     Ready,
     Refusal,
-    StartJob,
     StepDone,
     WorkerHello,
-    decode_order,
-    encode,
 )
+from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
+from inglenook.engine.messages import PIPE_VERSION, Event, Order, decode_order, encode
+from inglenook.engine.orders import CancelJob, Prefill, PurgeCache, StartJob
 
 #: Longer than any test waits; nothing here outlives its parent's pipe by more.
 _LONG_S = 60.0

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import Thinking
+from inglenook.engine.orders import Thinking
 from inglenook.gateway.ws import phone_socket
 from inglenook.serving.limits import ServingLimits
 from tests.fakes.engine import PROMPT_TOKENS

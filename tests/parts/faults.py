@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inglenook.engine.messages import EngineState, LoadModel
+from inglenook.engine.interface import EngineState
+from inglenook.engine.orders import LoadModel
 from inglenook.engine.supervisor import WORKER, Supervisor
 from inglenook.engine.timeouts import Timeouts
 from inglenook.models.inspect import inspect_model

@@ -29,7 +29,7 @@ from inglenook.daemon import Daemon
 from inglenook.daemon.service import Systemd
 from inglenook.daemon.tls_port import WallClock
 from inglenook.discovery.addresses import InterfaceAddress
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.engine.settings import ModelSettings
 from inglenook.engine.supervisor import Supervisor
 from inglenook.gateway.settings import ListenSettings

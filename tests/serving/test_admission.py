@@ -6,7 +6,7 @@ import pytest
 
 from inglenook.chat.request import ChatRequest, Message
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.admission import check_request, raise_if
 
 HI = (Message("user", "Hi"),)

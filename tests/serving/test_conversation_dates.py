@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.serving import conversation_dates as dates_module
 from inglenook.serving.conversation_dates import ConversationDates, StartTime
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.serving import date_store as dating_module
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.journal.moments import Moment

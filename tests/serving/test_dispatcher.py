@@ -15,7 +15,8 @@ import pytest
 
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import EnginePhase, Prefill, PrefillSink, Sink, StartJob, Thinking
+from inglenook.engine.interface import EnginePhase, PrefillSink, Sink
+from inglenook.engine.orders import Prefill, StartJob, Thinking
 from inglenook.serving import dispatcher as desk_module
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.date_store import DateStore
@@ -25,7 +26,8 @@ from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.response import Outcome, Response, Status, WaitReason
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Outcome, Status, WaitReason
 from inglenook.serving.scheduler import SchedulerLoad
 from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import LETTERS, FakeEngine

@@ -7,7 +7,8 @@ import pytest
 from inglenook.chat.profiles import Profile
 from inglenook.chat.request import ChatRequest, Message
 from inglenook.common.errors import Code
-from inglenook.engine.messages import ChatMessage, JobRefused, Refusal, Sampling
+from inglenook.engine.events import JobRefused, Refusal
+from inglenook.engine.orders import ChatMessage, Sampling
 from inglenook.serving.engine_request import prepare_order, problem_of, start_order
 
 

@@ -10,18 +10,11 @@ from hypothesis import strategies as st
 
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import (
-    ChatMessage,
-    Finish,
-    JobEnded,
-    JobRefused,
-    JobStarted,
-    Refusal,
-    Sampling,
-    StartJob,
-)
+from inglenook.engine.events import Finish, JobEnded, JobRefused, JobStarted, Refusal
+from inglenook.engine.orders import ChatMessage, Sampling, StartJob
 from inglenook.serving.job import Job
-from inglenook.serving.response import Change, Response, Status, TextPiece
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Change, Status, TextPiece
 from tests.fakes.engine import LETTERS, Script, Writing
 
 ORDER = StartJob(

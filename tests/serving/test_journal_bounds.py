@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.engine.messages import ChatMessage, Sampling, StartJob
+from inglenook.engine.orders import ChatMessage, Sampling, StartJob
 from inglenook.serving.journal.journal import Journal, ResponseOpening
 from inglenook.serving.journal.moments import Moment
-from inglenook.serving.response import Change, Ending, Outcome, Status
+from inglenook.serving.response_parts import Change, Ending, Outcome, Status
 
 SECRET = "what the phone asked, " * 1000
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from inglenook.common.errors import Code
-from inglenook.engine.messages import ChatMessage, EnginePhase, JobRefused, Prefill, Refusal
+from inglenook.engine.events import JobRefused, Refusal
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import ChatMessage, Prefill
 from inglenook.serving.prefill_ahead import PACE_S, PendingPrefill, SpeculativePrefill
 from tests.fakes.engine import PROMPT_TOKENS, FakeEngine
 

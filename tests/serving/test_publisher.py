@@ -12,7 +12,8 @@ from inglenook.serving.job import Job
 from inglenook.serving.journal.journal import Journal, ResponseOpening, SavedResponse
 from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.publisher import Publisher
-from inglenook.serving.response import Change, Response, Status
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Change, Status
 from inglenook.serving.response_store import ResponseStore
 from tests.fakes.engine import Writing
 from tests.serving.journal.test_journal import opened, raw

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.chat.thinking import Channel
-from inglenook.serving.response import (
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import (
     TRANSITIONS,
     Change,
     Cut,
     Ending,
     Outcome,
     QueuePosition,
-    Response,
     Status,
     TextPiece,
     WaitReason,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from inglenook.chat.thinking import Channel
-from inglenook.serving.response import Change, Ending, Outcome, Response, Status, TextPiece
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Change, Ending, Outcome, Status, TextPiece
 from inglenook.serving.response_store import CROWDED_GRACE_S, KEPT_BYTES_MAX, ResponseStore
 
 TTL_S = 600.0

@@ -7,10 +7,11 @@ import itertools
 import pytest
 
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import Finish, JobEnded, JobStarted
+from inglenook.engine.events import Finish, JobEnded, JobStarted
 from inglenook.serving.job import Job
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.response import Response, WaitReason
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import WaitReason
 from inglenook.serving.scheduler import Scheduler, SchedulerLoad
 from tests.serving.test_job import ORDER, Owner
 

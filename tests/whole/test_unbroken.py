@@ -18,7 +18,7 @@ from benchmarks.scenarios_strangers import STRANGER, strangers
 from inglenook.chat.thinking import Channel
 from inglenook.engine.supervisor import WORKER
 from inglenook.engine.timeouts import Timeouts
-from inglenook.serving.response import Status
+from inglenook.serving.response_parts import Status
 from tests.parts.box import Box
 from tests.parts.faults import BABBLING_WORKER, engine_room, read_until
 from tests.parts.phone import Phone, connected, long_chat

@@ -16,7 +16,7 @@ from inglenook.config import Config, load_config, settings_file
 from inglenook.daemon import Daemon, claim_state_folder
 from inglenook.daemon.heap import keep_heap_small
 from inglenook.daemon.service import Systemd
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.systemd import Notifier, inherited_sockets
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).

@@ -8,23 +8,29 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from inglenook.cli.control import control_session
+from inglenook.cli.status_picture import (
+    _LABEL,
+    _PAST_S,
+    Bounds,
+    _engine,
+    _journal,
+    _limits,
+    _memory,
+    _waiting,
+    picture,
+)
 from inglenook.cli.terminal.output import say
 from inglenook.common.errors import StartupError
 from inglenook.common.guarded import failed_in
-from inglenook.common.units import format_bytes
 from inglenook.config import load_config
 from inglenook.daemon.loading import read_budget
 
@@ -32,35 +38,6 @@ _EVERY_S = 1.0
 
 #: A daemon that is well answers within milliseconds, and one on a box that swaps within seconds.
 _ANSWER_S = 10.0
-
-#: What the charts show, one column a second.
-_PAST_S = 60
-
-#: Columns before the charts, and after; a lower value has those of the label, too.
-_LABEL, _VALUE, _GAPS = 8, 10, 2
-
-_BARS = " ▁▂▃▄▅▆▇█"
-
-#: What the chart of the temperature begins and ends with, unless it has been hotter.
-_COLD_C, _HOT_C = 30.0, 90.0
-
-_LEVEL_STYLES = {"cool": "green", "warm": "yellow", "hot": "red", "critical": "bold red"}
-_REASON_STYLES = {"memory": "red", "power": "yellow"}
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the box has at most.
-
-    Attributes:
-        name: What it is called.
-        answers: Written at once.
-        memory_bytes: All there is, or a control group allows; None if it cannot be told.
-    """
-
-    name: str
-    answers: int
-    memory_bytes: int | None
 
 
 def status(args: argparse.Namespace) -> int:
@@ -134,134 +111,3 @@ def plain_lines(state: Mapping[str, Any], bounds: Bounds) -> list[tuple[str, str
     if errors := failed_in(state.get("unexpected_errors", {})):
         lines.append(("errors", errors))
     return lines
-
-
-def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> RenderableType:
-    """Draw how the box is.
-
-    Args:
-        past: What the daemon told, a state a second; the last is how it is.
-        bounds: What the charts are drawn against.
-        width: Columns there are; 80 show the whole minute.
-    """
-    state = past[-1]
-    columns = max(10, min(_PAST_S, width - _LABEL - _VALUE - _GAPS))
-    axis = Text(f"{f'{columns} s ago':{columns - 3}}now", "dim")
-    axis.pad_left(_LABEL + _VALUE + 1)
-    style = "default"
-    if state["reason"] != "none":
-        style = _REASON_STYLES.get(state["reason"], _level_style(state))
-    said = Text(_limits(state), style)
-    charts = _charts(past, bounds, columns)
-    lost = [Text(_journal(state), "red")] if state.get("journal_error") else []
-    errors = Text(failed_in(state.get("unexpected_errors", {})), "red")
-    shown = Group(_title(state, bounds), *charts, axis, "", said, *lost, errors)
-    return Padding(shown, (0, 0, 0, 1))
-
-
-def bars(
-    values: Sequence[float | None], least: float, most: float, columns: int
-) -> tuple[str, str]:
-    """Draw the newest values as bars two rows high: the upper row, and the lower.
-
-    What cannot be told is left blank, and what is known is at least a thin line.
-    """
-    newest = list(values)[-columns:]
-    sixteenths = [
-        0 if value is None else min(16, max(1, round(16 * (value - least) / (most - least))))
-        for value in newest
-    ]
-    upper = "".join(_BARS[max(0, size - 8)] for size in sixteenths)
-    lower = "".join(_BARS[min(8, size)] for size in sixteenths)
-    return upper.rjust(columns), lower.rjust(columns)
-
-
-def _title(state: Mapping[str, Any], bounds: Bounds) -> RenderableType:
-    ready = state["engine"] == "ready"
-    title = Table.grid(expand=True)
-    title.add_column()
-    title.add_column(justify="right")
-    title.add_row(
-        Text(bounds.name, "bold"),
-        Text.assemble((_engine(state), "green" if ready else "yellow"), "  ", state["model"]),
-    )
-    return title
-
-
-def _charts(
-    past: Sequence[Mapping[str, Any]], bounds: Bounds, columns: int
-) -> list[RenderableType]:
-    state = past[-1]
-    cpu_c = state["cpu_c"]
-    temps_c = [state["cpu_c"] for state in past]
-    hottest_c = max((temp_c for temp_c in temps_c if temp_c is not None), default=_HOT_C)
-    heat = _chart(
-        "heat",
-        ("no sensor" if cpu_c is None else f"{cpu_c:.0f} °C", state["level"]),
-        bars(temps_c, _COLD_C, max(_HOT_C, hottest_c), columns),
-        _level_style(state),
-    )
-    memory = _chart(
-        "memory",
-        _memory(state, bounds),
-        bars(
-            [state["mem_available_bytes"] for state in past], 0, bounds.memory_bytes or 1, columns
-        ),
-        "red" if state["reason"] == "memory" else "cyan",
-    )
-    answers = _chart(
-        "answers",
-        (f"{state['active']} of {state['max_active']}", _waiting(state)),
-        bars([state["active"] for state in past], 0, bounds.answers, columns),
-        "blue",
-    )
-    return ["", heat, "", memory, "", answers]
-
-
-def _level_style(state: Mapping[str, Any]) -> str:
-    return _LEVEL_STYLES.get(state["level"], "dim")
-
-
-def _chart(
-    label: str, values: tuple[str, str], rows: tuple[str, str], style: str
-) -> RenderableType:
-    first = Text.assemble((f"{label:{_LABEL}}", "dim"), f"{values[0]:>{_VALUE}} ", (rows[0], style))
-    second = Text.assemble((f"{values[1]:>{_LABEL + _VALUE}} ", "dim"), (rows[1], style))
-    return Group(first, second)
-
-
-def _engine(state: Mapping[str, Any]) -> str:
-    if state["engine"] == "loading" and state["loaded"] is not None:
-        return f"loading, {100 * state['loaded']:.0f} %"
-    if state["engine"] == state.get("sleep") == "unloaded":
-        return "asleep until somebody asks"
-    return str(state["engine"])
-
-
-def _waiting(state: Mapping[str, Any]) -> str:
-    return f"{state['queued']} waiting"
-
-
-def _memory(state: Mapping[str, Any], bounds: Bounds) -> tuple[str, str]:
-    left_bytes, all_bytes = state["mem_available_bytes"], bounds.memory_bytes
-    if left_bytes is None:
-        return "unknown", ""
-    return format_bytes(left_bytes), "" if all_bytes is None else f"of {format_bytes(all_bytes)}"
-
-
-def _journal(state: Mapping[str, Any]) -> str:
-    """What is wrong with the journal, and what would change that."""
-    return (
-        f"Answers are not kept on disk: {state['journal_error']}. They would be lost if the box"
-        " were restarted now. It tries again every minute."
-    )
-
-
-def _limits(state: Mapping[str, Any]) -> str:
-    """Why it is as slow as it is, and what would change that."""
-    if state["engine_why"]:
-        return f"No answers now: {state['engine_why']}."
-    text = state["sentence"] or "Nobody has looked at heat and memory yet"
-    if state["eta_s"]:
-        text += f" (at the earliest in {state['eta_s']:.0f} s)"
-    return f"{text}."

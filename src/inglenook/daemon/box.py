@@ -32,7 +32,8 @@ from inglenook.daemon.uncaught import BackgroundJob, lasting, once
 from inglenook.discovery.advert import Advert, instance_name
 from inglenook.discovery.announcer import Announcer
 from inglenook.discovery.state import AnnounceState
-from inglenook.engine.messages import EngineState, LoadModel
+from inglenook.engine.interface import EngineState
+from inglenook.engine.orders import LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.gateway.context import BoxIdentity, GatewayContext
 from inglenook.gateway.http.app import PROTOCOLS, urls

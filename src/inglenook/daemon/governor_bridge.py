@@ -18,7 +18,8 @@ from inglenook.daemon.limit_mapping import (
     with_engine,
 )
 from inglenook.discovery.advert import Status
-from inglenook.engine.messages import EnginePhase, LoadModel
+from inglenook.engine.interface import EnginePhase
+from inglenook.engine.orders import LoadModel
 from inglenook.engine.supervisor import Supervisor
 from inglenook.governor.clocks import ClockCaps
 from inglenook.governor.limits import Capacity, Decision

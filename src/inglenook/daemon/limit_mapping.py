@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from inglenook.common.errors import Code, Problem
 from inglenook.discovery.advert import Status
-from inglenook.engine.messages import EnginePhase, EngineState, Limits
+from inglenook.engine.interface import EnginePhase, EngineState
+from inglenook.engine.orders import Limits
 from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.response import WaitReason as Waiting
+from inglenook.serving.response_parts import WaitReason as Waiting
 
 #: When to come back, if nobody can tell.
 _RETRY_S = 30.0

@@ -10,7 +10,7 @@ from inglenook.common.errors import StartupError
 from inglenook.common.units import format_bytes
 from inglenook.config import Config
 from inglenook.engine.failures import ModelWontFitNow
-from inglenook.engine.messages import LoadModel, PrefixCache
+from inglenook.engine.orders import LoadModel, PrefixCache
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.governor.memory.cgroup import find_groups

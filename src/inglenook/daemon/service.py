@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.engine.supervisor import Supervisor
 from inglenook.systemd import Inherited, Notifier
 

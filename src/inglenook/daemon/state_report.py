@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.scheduler import SchedulerLoad
 
 

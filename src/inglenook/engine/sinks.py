@@ -6,16 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from inglenook.common.guarded import Guard
+from inglenook.engine.events import JobEnded, JobRefused, JobStarted, Output, PrefillDone
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.messages import (
-    JobEnded,
-    JobRefused,
-    JobStarted,
-    Output,
-    PrefillDone,
-    PrefillSink,
-    Sink,
-)
+from inglenook.engine.interface import PrefillSink, Sink
 
 
 class Sinks:

@@ -15,31 +15,22 @@ from inglenook.common.restarting import TaskGuard
 from inglenook.engine.backoff import recheck_delay_s, restart_delay_s, still_counting
 from inglenook.engine.child import Child, WorkerExited
 from inglenook.engine.crash_record import CrashRecord, read_stamp
-from inglenook.engine.failures import ModelUnloadable, ModelWontFitNow, WorkerSilent
-from inglenook.engine.frames import BadFrame
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    CancelJob,
-    EnginePhase,
-    EngineState,
-    Event,
+from inglenook.engine.events import (
     JobEnded,
     JobRefused,
     JobStarted,
-    Limits,
     LoadFailed,
-    LoadModel,
-    Prefill,
     PrefillDone,
-    PrefillSink,
     Progress,
-    PurgeCache,
     Ready,
-    Sink,
-    StartJob,
     StepDone,
     WorkerHello,
 )
+from inglenook.engine.failures import ModelUnloadable, ModelWontFitNow, WorkerSilent
+from inglenook.engine.frames import BadFrame
+from inglenook.engine.interface import EnginePhase, EngineState, PrefillSink, Sink
+from inglenook.engine.messages import PIPE_VERSION, Event
+from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
 from inglenook.engine.sinks import Sinks
 from inglenook.engine.timeouts import Timeouts
 

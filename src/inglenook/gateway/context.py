@@ -10,7 +10,7 @@ from aiohttp import web
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.network import OwnAddress
-from inglenook.engine.messages import EngineState
+from inglenook.engine.interface import EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.serving.dispatcher import Dispatcher
 

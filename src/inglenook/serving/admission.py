@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.scheduler import Scheduler
 
 #: One device's share of the queue: a family of four can fill it, one phone cannot.

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 
 #: Beginnings of each kind that are kept in mind; 60 bytes each on the disk.
 _KEPT: Final = 1024

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from inglenook.common.wholefile import write_whole
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.serving.conversation_dates import ConversationDates, StartTime, StartTimes
 from inglenook.serving.journal.moments import Moment, read_moment
 

@@ -18,7 +18,7 @@ from inglenook.chat.thinking import choice_of
 from inglenook.common.errors import Code, Problem
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import HEART_TRIES, keep_running
-from inglenook.engine.messages import Engine, EnginePhase, EngineState
+from inglenook.engine.interface import Engine, EnginePhase, EngineState
 from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.engine_request import prepare_order, start_order
@@ -30,7 +30,8 @@ from inglenook.serving.journal.restorer import Restorer
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.prefill_ahead import PendingPrefill, SpeculativePrefill
 from inglenook.serving.publisher import Publisher
-from inglenook.serving.response import Outcome, Response, Status
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Outcome, Status
 from inglenook.serving.response_store import ResponseStore
 from inglenook.serving.scheduler import Scheduler, SchedulerLoad
 from inglenook.serving.settings import ServingSettings

@@ -7,15 +7,8 @@ from typing import TypeVar
 from inglenook.chat.profiles import Profile
 from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import (
-    ChatMessage,
-    JobRefused,
-    Prefill,
-    Refusal,
-    Sampling,
-    StartJob,
-    Thinking,
-)
+from inglenook.engine.events import JobRefused, Refusal
+from inglenook.engine.orders import ChatMessage, Prefill, Sampling, StartJob, Thinking
 
 _T = TypeVar("_T")
 

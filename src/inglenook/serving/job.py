@@ -10,9 +10,11 @@ import msgspec
 
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import Finish, JobEnded, JobRefused, JobStarted, StartJob
+from inglenook.engine.events import Finish, JobEnded, JobRefused, JobStarted
+from inglenook.engine.orders import StartJob
 from inglenook.serving.engine_request import problem_of
-from inglenook.serving.response import Change, Ending, Outcome, Response, Status, TextPiece
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Change, Ending, Outcome, Status, TextPiece
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inglenook.common.errors import Problem
-from inglenook.serving.response import WaitReason
+from inglenook.serving.response_parts import WaitReason
 
 
 @dataclass(frozen=True, slots=True)

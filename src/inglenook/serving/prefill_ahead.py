@@ -10,7 +10,9 @@ import msgspec
 
 from inglenook.common.errors import Problem
 from inglenook.common.guarded import Guard
-from inglenook.engine.messages import Engine, EnginePhase, JobRefused, Prefill, PrefillDone
+from inglenook.engine.events import JobRefused, PrefillDone
+from inglenook.engine.interface import Engine, EnginePhase
+from inglenook.engine.orders import Prefill
 from inglenook.serving.engine_request import problem_of
 
 #: From one order to read for a device to the next: as often as somebody pauses. Each has the engine

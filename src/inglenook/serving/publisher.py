@@ -12,7 +12,7 @@ from inglenook.serving.job import Job, broken_problem
 from inglenook.serving.journal.journal import ResponseOpening, SavedResponse
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
-from inglenook.serving.response import Change, Ending, Outcome, Status
+from inglenook.serving.response_parts import Change, Ending, Outcome, Status
 from inglenook.serving.response_store import ResponseStore
 
 #: Shortest time between two frames of one response: 10 a second read as a stream. More cost: each

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.queue import FairQueue
-from inglenook.serving.response import QueuePosition, WaitReason
+from inglenook.serving.response_parts import QueuePosition, WaitReason
 from inglenook.serving.service_time import ServiceTime
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from inglenook.engine.messages import Thinking
+from inglenook.engine.orders import Thinking
 from inglenook.engine.thinking.channels import ChannelParser
 from inglenook.engine.thinking.find import find_form
 from inglenook.engine.thinking.forms import Tags

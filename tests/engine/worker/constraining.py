@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 
-from inglenook.engine.messages import JobStarted, StepDone
+from inglenook.engine.events import JobStarted, StepDone
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.structured.grammar import compile_schema

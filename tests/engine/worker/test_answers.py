@@ -5,7 +5,8 @@ from __future__ import annotations
 import llama_cpp.llama_cpp as lib
 import pytest
 
-from inglenook.engine.messages import ChatMessage, Finish, Sampling
+from inglenook.engine.events import Finish
+from inglenook.engine.orders import ChatMessage, Sampling
 from inglenook.engine.settings import KvType
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import PromptMaker

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.messages import Finish
+from inglenook.engine.events import Finish
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.fetch import Fetch
 from inglenook.engine.worker.prefix.store import Store

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inglenook.engine.messages import ChatMessage
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.orders import ChatMessage
+from inglenook.engine.worker.context import Context
+from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import PromptMaker
 from inglenook.models.inspect import inspect_model
 from tests.parts.families import FAMILIES

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.library_log import library_log
-from inglenook.engine.worker.llama import Context, Model, ModelRefused
+from inglenook.engine.worker.llama import Model, ModelRefused
 
 
 def load(path: Path) -> None:

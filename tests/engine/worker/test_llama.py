@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.settings import KvType
-from inglenook.engine.worker.llama import BATCH_TOKENS, Context, Model, ModelRefused
+from inglenook.engine.worker.context import Context
+from inglenook.engine.worker.llama import BATCH_TOKENS, Model, ModelRefused
 from inglenook.engine.worker.prompt.prompt import PromptMaker
 from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS, write_toy_vocabulary
 

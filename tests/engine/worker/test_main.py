@@ -13,16 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inglenook.engine.events import LoadFailed, WorkerHello
 from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    Event,
-    LoadFailed,
-    LoadModel,
-    WorkerHello,
-    decode_event,
-    encode,
-)
+from inglenook.engine.messages import PIPE_VERSION, Event, decode_event, encode
+from inglenook.engine.orders import LoadModel
 
 DEADLINE_S = 30.0
 

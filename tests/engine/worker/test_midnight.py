@@ -7,14 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.messages import (
-    Adjustment,
-    ChatMessage,
-    JobEnded,
-    JobStarted,
-    Prefill,
-    PrefillDone,
-)
+from inglenook.engine.events import Adjustment, JobEnded, JobStarted, PrefillDone
+from inglenook.engine.orders import ChatMessage, Prefill
 from tests.engine.worker.templates import DATED, PICKY
 from tests.engine.worker.test_startup import Daemon, asking, engine
 from tests.engine.worker.writing import order

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.jinja import TemplateRefused
 from inglenook.engine.worker.prompt.prompt import PromptMaker

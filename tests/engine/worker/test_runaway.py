@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.engine.messages import Finish, JobStarted
+from inglenook.engine.events import Finish, JobStarted
 from inglenook.engine.worker.decode.repetition import RULE, RepetitionDetector
 from inglenook.engine.worker.llama import Model
 from tests.engine.worker.constraining import guide_of

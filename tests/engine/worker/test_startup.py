@@ -22,33 +22,31 @@ import psutil
 import pytest
 
 from inglenook.engine.cores import compute_cores
-from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    CancelJob,
-    ChatMessage,
-    Event,
+from inglenook.engine.events import (
     Finish,
     JobEnded,
     JobRefused,
     JobStarted,
-    Limits,
     LoadFailed,
-    LoadModel,
-    Order,
-    Prefill,
     PrefillDone,
-    PrefixCache,
     Progress,
-    PurgeCache,
     Ready,
     Refusal,
-    StartJob,
     StepDone,
-    Thinking,
     WorkerHello,
-    decode_event,
-    encode,
+)
+from inglenook.engine.frames import EVENT_BYTES_MAX, ORDER_BYTES_MAX, FrameReader, frame
+from inglenook.engine.messages import PIPE_VERSION, Event, Order, decode_event, encode
+from inglenook.engine.orders import (
+    CancelJob,
+    ChatMessage,
+    Limits,
+    LoadModel,
+    Prefill,
+    PrefixCache,
+    PurgeCache,
+    StartJob,
+    Thinking,
 )
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS

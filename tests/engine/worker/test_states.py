@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from inglenook.engine.messages import Finish
+from inglenook.engine.events import Finish
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.kv.pool import Pool
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt.state_positions import StatePositions
 from tests.engine.worker.toy import write_recurrent_toy_model

@@ -12,21 +12,14 @@ from dataclasses import dataclass, field
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from inglenook.engine.messages import (
-    JobEnded,
-    JobRefused,
-    JobStarted,
-    Output,
-    PrefillDone,
-    Sampling,
-    StartJob,
-    StepDone,
-)
+from inglenook.engine.events import JobEnded, JobRefused, JobStarted, Output, PrefillDone, StepDone
+from inglenook.engine.orders import Sampling, StartJob
 from inglenook.engine.settings import KvType
 from inglenook.engine.thinking.parser import Parser
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.batcher import Batcher
 from inglenook.engine.worker.decode.think_format import ThinkFormat
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.store import Store
 from inglenook.engine.worker.prompt.state_positions import NO_MARKS, StatePositions
 from inglenook.engine.worker.scheduler.step_budget import StepBudget

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from inglenook import __version__
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.serving.limits import ServingLimits
 from tests.gateway.conftest import Home
 from tests.parts.box import Box, made_box

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.messages import Adjustment, Thinking
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import Thinking
 from inglenook.gateway.http.inference import DEFAULT_MAX_TOKENS
 from inglenook.serving.limits import ServingLimits
 from tests.gateway.conftest import SOON_S, Home, eventually

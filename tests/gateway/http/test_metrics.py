@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inglenook.common.guarded import Guard
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.gateway.http.metrics import Metrics
-from inglenook.serving.response import Outcome, Status
+from inglenook.serving.response_parts import Outcome, Status
 from tests.parts.box import Box
 
 STATE: Mapping[str, Any] = {

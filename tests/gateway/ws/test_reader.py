@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
 from inglenook.gateway.ws.reader import ResponseReader
-from inglenook.serving.response import (
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import (
     Change,
     Ending,
     Outcome,
     QueuePosition,
-    Response,
     Status,
     TextPiece,
     WaitReason,

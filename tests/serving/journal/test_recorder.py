@@ -16,7 +16,7 @@ from inglenook.serving.journal import recorder as recorder_module
 from inglenook.serving.journal.journal import Journal, SavedResponse
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
-from inglenook.serving.response import Change, TextPiece
+from inglenook.serving.response_parts import Change, TextPiece
 from tests.serving.journal.test_journal import change, files, opened, opening, raw
 
 

@@ -15,7 +15,8 @@ from inglenook.serving import dispatcher as desk_module
 from inglenook.serving.dispatcher import Dispatcher
 from inglenook.serving.journal import recorder as recorder_module
 from inglenook.serving.journal.moments import Moment, read_moment
-from inglenook.serving.response import Response, Status
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Status
 from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import FakeEngine
 from tests.serving.journal.test_journal import files

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.serving.journal import write_ahead_log
-from inglenook.serving.response import Change, TextPiece
+from inglenook.serving.response_parts import Change, TextPiece
 from tests.serving.journal.test_journal import ANSWER, NOW, change, opened, opening
 
 _HEAD_BYTES = 32

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from inglenook.engine.messages import Thinking
+from inglenook.engine.orders import Thinking
 
 #: How templates call the same choice: a flag.
 _FLAGS: Final = ("enable_thinking", "thinking", "reasoning")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inglenook.engine.messages import ChatMessage, Thinking
+from inglenook.engine.orders import ChatMessage, Thinking
 from inglenook.engine.thinking.switch import template_variables
 from inglenook.engine.worker.prompt.jinja import TemplateOptions, TemplateRefused
 from inglenook.engine.worker.prompt.template import ChatTemplate

@@ -9,27 +9,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from inglenook.engine.messages import (
+from inglenook.engine.events import (
     Adjustment,
-    CancelJob,
     Finish,
     JobEnded,
     JobRefused,
     JobStarted,
-    Limits,
-    LoadModel,
-    Order,
     Output,
-    Prefill,
     PrefillDone,
-    PurgeCache,
     Refusal,
-    StartJob,
     StepDone,
 )
+from inglenook.engine.messages import Order
+from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.batcher import Batcher
 from inglenook.engine.worker.decode.output_reader import joined
-from inglenook.engine.worker.llama import Context
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt.jinja import TemplateRefused
 from inglenook.engine.worker.prompt.prompt import PromptTooLong

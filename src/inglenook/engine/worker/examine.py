@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Literal
 
-from inglenook.engine.messages import ChatMessage, Prefill
+from inglenook.engine.orders import ChatMessage, Prefill
 from inglenook.engine.templatefacts import TemplateFacts, TemplateUnfit, encode
 from inglenook.engine.worker.describing import describe_thinking
 from inglenook.engine.worker.llama import Model, ModelRefused

@@ -28,7 +28,8 @@ from inglenook.engine.trial import (
     decode_trial,
     encode,
 )
-from inglenook.engine.worker.llama import BATCH_TOKENS, Context, Model, ModelRefused
+from inglenook.engine.worker.context import Context
+from inglenook.engine.worker.llama import BATCH_TOKENS, Model, ModelRefused
 
 _PROGRESS_STEP = 0.02
 

@@ -12,19 +12,13 @@ import llama_cpp.llama_cpp as lib
 
 from inglenook.common.sequences import pool_sequences
 from inglenook.engine.cores import compute_cores, pin_to
-from inglenook.engine.messages import (
-    PIPE_VERSION,
-    LoadFailed,
-    LoadModel,
-    Order,
-    PrefixCache,
-    Progress,
-    Ready,
-    WorkerHello,
-)
+from inglenook.engine.events import LoadFailed, Progress, Ready, WorkerHello
+from inglenook.engine.messages import PIPE_VERSION, Order
+from inglenook.engine.orders import LoadModel, PrefixCache
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.batcher import Batcher
 from inglenook.engine.worker.engine_loop import EngineLoop
-from inglenook.engine.worker.llama import Context, Model, ModelRefused
+from inglenook.engine.worker.llama import Model, ModelRefused
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prefix.fingerprint import file_id, fingerprint
 from inglenook.engine.worker.prefix.store import Store

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import AddressScope
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.gateway.connection_table import peer_group
 from inglenook.gateway.context import HOUSE, GatewayContext
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after

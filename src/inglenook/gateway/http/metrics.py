@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inglenook.common.guarded import counts
-from inglenook.engine.messages import EnginePhase, EngineState
+from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.gateway.http.totals import Totals
-from inglenook.serving.response import Outcome, Status
+from inglenook.serving.response_parts import Outcome, Status
 
 #: The format as Prometheus asks for it, and every collector that speaks its text.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

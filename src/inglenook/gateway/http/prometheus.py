@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from inglenook.engine.messages import EnginePhase
+from inglenook.engine.interface import EnginePhase
 from inglenook.gateway.http.totals import Totals
 
 #: As `governor.limits` has them; a series that comes and goes cannot be watched.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from inglenook.serving.response import Outcome, Status
+from inglenook.serving.response_parts import Outcome, Status
 
 #: From a word that was read ahead on a fast box to a long text that waited on a slow one, seconds.
 _TTFT_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)

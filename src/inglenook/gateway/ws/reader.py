@@ -15,7 +15,8 @@ from inglenook.protocol.messages import (
     ToPhone,
     Usage,
 )
-from inglenook.serving.response import Outcome, QueuePosition, Response, Status
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Outcome, QueuePosition, Status
 
 
 class ResponseReader:

@@ -24,18 +24,11 @@ from pathlib import Path
 import msgspec
 
 from inglenook.serving.journal.moments import Moment
-from inglenook.serving.journal.rows import (
-    ResponseOpening,
-    SavedResponse,
-    append,
-    insert,
-    note_written,
-    read_all,
-    read_written,
-)
+from inglenook.serving.journal.rows import append, insert, note_written, read_all, read_written
+from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
 from inglenook.serving.journal.tables import VERSION, make_tables
 from inglenook.serving.journal.write_ahead_log import WriteAheadLog, connect
-from inglenook.serving.response import Change
+from inglenook.serving.response_parts import Change
 
 __all__ = ["Journal", "ResponseOpening", "SavedResponse"]
 

@@ -13,7 +13,7 @@ from inglenook.common.guarded import Guard
 from inglenook.common.threads import Threads
 from inglenook.serving.journal.journal import Journal, ResponseOpening, SavedResponse
 from inglenook.serving.journal.moments import Moment, read_moment
-from inglenook.serving.response import Change
+from inglenook.serving.response_parts import Change
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ import msgspec
 from inglenook.common.guarded import Guard
 from inglenook.serving.job import Job, JobOwner
 from inglenook.serving.journal.moments import Moment, age_s
-from inglenook.serving.journal.rows import NO_START, ResponseOpening, SavedResponse
-from inglenook.serving.response import Change, Ending, Response, Status
+from inglenook.serving.journal.saved import NO_START, ResponseOpening, SavedResponse
+from inglenook.serving.response import Response
+from inglenook.serving.response_parts import Change, Ending, Status
 from inglenook.serving.response_store import ResponseStore
 
 #: When an answer goes on after a restart, so many frame numbers at most are left out, and half as

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.messages import Finish, JobRefused, JobStarted, Refusal
+from inglenook.engine.events import Finish, JobRefused, JobStarted, Refusal
 from inglenook.engine.worker.llama import Model
 from tests.engine.worker.toy import FIRST_BYTE, TRAINED_TOKENS, VOCAB_TOKENS
 from tests.engine.worker.writing import (

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from inglenook.engine.messages import Sampling
+from inglenook.engine.orders import Sampling
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.sampler import Sampler
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.llama import Model
 from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
 from tests.engine.worker.writing import sampling
 

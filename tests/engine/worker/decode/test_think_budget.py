@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inglenook.engine.messages import ChatMessage, JobStarted, StepDone, Thinking
+from inglenook.engine.events import JobStarted, StepDone
+from inglenook.engine.orders import ChatMessage, Thinking
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import Prompt, PromptMaker
 from inglenook.engine.worker.structured.grammar import compile_schema

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.messages import ChatMessage, Prefill, Thinking
+from inglenook.engine.orders import ChatMessage, Prefill, Thinking
 from inglenook.engine.worker.decode.output_reader import OutputReader
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.describing import describe_thinking

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.engine.messages import Adjustment, ChatMessage
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.prompt.arrangement import ARRANGEMENTS, Arrangement, SystemAs, arranged
 
 ROLES = {"s": "system", "u": "user", "a": "assistant"}

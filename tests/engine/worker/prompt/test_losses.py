@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.prompt.losses import loses_words
 
 TAGS = ("<think>", "</think>")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import llama_cpp.llama_cpp as lib
 import pytest
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.kv.common_prefix import common_tokens
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.jinja import TemplateOptions, TemplateRefused

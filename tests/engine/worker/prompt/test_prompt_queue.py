@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import ChatMessage, Prefill, StartJob
+from inglenook.engine.orders import ChatMessage, Prefill, StartJob
 from inglenook.engine.worker.prompt import prompt_queue as prompting_module
 from inglenook.engine.worker.prompt.jinja import PLAIN, TemplateOptions, TemplateRefused
 from inglenook.engine.worker.prompt.prompt import Prompt

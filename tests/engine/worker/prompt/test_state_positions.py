@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.kv.common_prefix import common_tokens
 from inglenook.engine.worker.prompt.jinja import TemplateRefused
 from inglenook.engine.worker.prompt.state_positions import (

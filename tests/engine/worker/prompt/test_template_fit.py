@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.engine.messages import Adjustment, ChatMessage
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.arrangement import Arrangement, SystemAs
 from inglenook.engine.worker.prompt.jinja import (

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.messages import Finish, Sampling
+from inglenook.engine.events import Finish
+from inglenook.engine.orders import Sampling
 from inglenook.engine.worker.llama import Model
 from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
 from tests.engine.worker.writing import alone, follow, order, sampling, text_of, writing

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from inglenook.engine.messages import ChatMessage, Finish
+from inglenook.engine.events import Finish
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import PromptMaker
 from inglenook.engine.worker.structured.constrained import ConstrainedSampler

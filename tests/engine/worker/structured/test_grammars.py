@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from inglenook.engine.messages import StartJob
+from inglenook.engine.orders import StartJob
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.pipe import Pipe

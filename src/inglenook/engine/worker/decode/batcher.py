@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from inglenook.engine.messages import (
+from inglenook.engine.events import (
     Finish,
     JobEnded,
     JobRefused,
@@ -15,10 +15,11 @@ from inglenook.engine.messages import (
     Output,
     PrefillDone,
     Refusal,
-    StartJob,
     StepDone,
 )
+from inglenook.engine.orders import StartJob
 from inglenook.engine.thinking.parser import Parser
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.output_reader import OutputReader, joined
 from inglenook.engine.worker.decode.repetition import RepetitionDetector
 from inglenook.engine.worker.decode.sampler import Sampler
@@ -26,7 +27,7 @@ from inglenook.engine.worker.decode.sequence import Generation, Sequence
 from inglenook.engine.worker.decode.think_budget import TokenSampler, closing_in_time
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.kv.pool import Pool
-from inglenook.engine.worker.llama import Context, Model
+from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.state_positions import NO_MARKS, StatePositions
 from inglenook.engine.worker.scheduler.scheduler import SequenceScheduler
 from inglenook.engine.worker.scheduler.step_budget import UNIT_TOKENS, StepBudget

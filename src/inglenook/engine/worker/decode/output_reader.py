@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from inglenook.engine.messages import Output
+from inglenook.engine.events import Output
 from inglenook.engine.thinking.parser import Parser, Part
 from inglenook.engine.thinking.signs import Signs
 from inglenook.engine.worker.decode.text import TextAssembler

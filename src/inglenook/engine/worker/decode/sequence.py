@@ -6,7 +6,8 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inglenook.engine.messages import Finish, JobEnded, PrefillDone, StartJob
+from inglenook.engine.events import Finish, JobEnded, PrefillDone
+from inglenook.engine.orders import StartJob
 from inglenook.engine.worker.decode.output_reader import OutputReader, OutputText
 from inglenook.engine.worker.decode.repetition import RepetitionDetector
 

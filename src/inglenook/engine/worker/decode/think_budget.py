@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from inglenook.engine.messages import Thinking
+from inglenook.engine.orders import Thinking
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.output_reader import OutputReader
 from inglenook.engine.worker.decode.think_format import ThinkFormat
-from inglenook.engine.worker.llama import Context
 
 
 class TokenSampler(Protocol):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS
-from inglenook.engine.worker.llama import Context
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Payload, Store

@@ -14,10 +14,10 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.kv.block_mover import BlockMover
 from inglenook.engine.worker.kv.cells import CellAccounting
 from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, begins, common_tokens
-from inglenook.engine.worker.llama import Context
 
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Payload, Store

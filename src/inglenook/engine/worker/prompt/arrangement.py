@@ -10,7 +10,8 @@ from enum import IntEnum
 from itertools import product
 from typing import Final, NamedTuple
 
-from inglenook.engine.messages import Adjustment, ChatMessage
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import ChatMessage
 
 #: Between what two system messages say, or one and the question it is put before.
 _LINE: Final = "\n"

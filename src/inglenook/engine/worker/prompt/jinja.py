@@ -16,7 +16,7 @@ import jinja2
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 
 # A template can raise anything a Python expression can, beside Jinja's own errors and the
 # ValueError of its `raise_exception`; and it can be too much for Python's compiler.

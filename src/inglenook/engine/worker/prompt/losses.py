@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 
 _WORD: Final = re.compile(r"\w+")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import Adjustment, ChatMessage, Prefill, StartJob
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import ChatMessage, Prefill, StartJob
 from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.thinking.switch import template_variables
 from inglenook.engine.worker.kv.common_prefix import common_tokens

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from inglenook.common.errors import EngineError
 from inglenook.engine.cores import pin_to
-from inglenook.engine.messages import Prefill, StartJob
+from inglenook.engine.orders import Prefill, StartJob
 from inglenook.engine.worker.prompt.jinja import TemplateOptions
 from inglenook.engine.worker.prompt.prompt import Prompt, PromptMaker
 from inglenook.engine.worker.prompt.state_positions import (

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inglenook.common.errors import EngineError
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, common_tokens
 
 #: Makes the tokens of a conversation's prompt, or raises what a prompt is refused with.

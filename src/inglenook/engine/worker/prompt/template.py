@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from inglenook.engine.messages import Adjustment, ChatMessage
+from inglenook.engine.events import Adjustment
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.thinking.parser import Parser
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.llama import Model

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from inglenook.engine.messages import ChatMessage
+from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.prompt.arrangement import (
     ARRANGEMENTS,
     Arranged,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from inglenook.engine.messages import Finish
+from inglenook.engine.events import Finish
 from inglenook.engine.worker.decode.sequence import Sequence
 from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, common_tokens
 from inglenook.engine.worker.kv.pool import WORTH_FETCHING_TOKENS, Pool

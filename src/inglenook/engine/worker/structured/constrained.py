@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from inglenook.engine.worker.structured.grammar_state import GrammarDeadEnd
 
 if TYPE_CHECKING:
+    from inglenook.engine.worker.context import Context
     from inglenook.engine.worker.decode.sampler import Sampler
-    from inglenook.engine.worker.llama import Context
     from inglenook.engine.worker.structured.grammar_state import GrammarState
 
 

@@ -10,7 +10,7 @@ from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.structured.refusal import SchemaRefused, SchemaUntried
 
 if TYPE_CHECKING:
-    from inglenook.engine.messages import StartJob
+    from inglenook.engine.orders import StartJob
     from inglenook.engine.thinking.parser import Parser
     from inglenook.engine.worker.decode.think_format import ThinkFormat
     from inglenook.engine.worker.pipe import Pipe
