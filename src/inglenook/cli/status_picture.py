@@ -17,20 +17,15 @@ from inglenook.common.units import format_bytes
 #: What the charts show, one column a second.
 _PAST_S = 60
 
-
 #: Columns before the charts, and after; a lower value has those of the label, too.
 _LABEL, _VALUE, _GAPS = 8, 10, 2
 
-
 _BARS = " ▁▂▃▄▅▆▇█"
-
 
 #: What the chart of the temperature begins and ends with, unless it has been hotter.
 _COLD_C, _HOT_C = 30.0, 90.0
 
-
 _LEVEL_STYLES = {"cool": "green", "warm": "yellow", "hot": "red", "critical": "bold red"}
-
 
 _REASON_STYLES = {"memory": "red", "power": "yellow"}
 

@@ -19,7 +19,7 @@ from inglenook.engine.events import (
 )
 from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
 
-#: Raised with every change to an order or event; both sides must agree before anything else is said.
+#: Raised with every change to an order or event; both sides must agree on it first.
 PIPE_VERSION = 6
 
 Order = LoadModel | StartJob | Prefill | CancelJob | Limits | PurgeCache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
@@ -15,20 +15,11 @@ import numpy.typing as npt
 
 from inglenook.common.errors import EngineError
 from inglenook.engine.worker.decode.batch import Batch, Output
-from inglenook.engine.worker.library_log import library_log
-from inglenook.engine.worker.llama import BATCH_TOKENS, Handle, Model, ModelRefused
+from inglenook.engine.worker.llama import BATCH_TOKENS, Candidates, Handle, Model, State
 
 #: The library's ``llama_token_data``: a token, its score, and its share of the whole.
 _CANDIDATE: Final = np.dtype([("token", np.int32), ("score", np.float32), ("share", np.float32)])
-Candidates: TypeAlias = npt.NDArray[np.void]
 _BYTES: Final = ctypes.POINTER(ctypes.c_uint8)
-
-#: As the library writes it, and reads it again.
-State: TypeAlias = bytes | bytearray | memoryview
-_KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
-
-#: The library's ``llama_flash_attn_type``.
-_FLASH_ATTENTION: Final = {"auto": -1, "off": 0, "on": 1}
 
 
 class Context:
@@ -62,22 +53,15 @@ class Context:
         Raises:
             ModelRefused: If there is no room for it.
         """
-        params = lib.llama_context_default_params()
-        params.n_ctx = cells
-        params.n_seq_max = sequences
-        params.n_batch = max(BATCH_TOKENS, outputs, sequences)
-        params.n_ubatch = min(ubatch_tokens, params.n_batch)
-        params.n_outputs_max = max(outputs, sequences)
-        # Above two sequences decoding counts as a batch too, so one number has to serve both.
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
-        params.type_k = params.type_v = _KV_TYPES[kv_type]
-        params.flash_attn_type = _FLASH_ATTENTION["on" if kv_type != "f16" else flash_attention]
-        library_log.clear()
-        self._context: Handle = lib.llama_init_from_model(model.handle, params)
-        if not self._context:
-            why = library_log.first_error
-            raise ModelRefused(f"llama.cpp could not make a context of {cells} tokens ({why})")
+        self._context = model.new_context(
+            cells=cells,
+            kv_type=kv_type,
+            sequences=sequences,
+            threads=threads,
+            ubatch_tokens=ubatch_tokens,
+            flash_attention=flash_attention,
+            outputs=outputs,
+        )
         self._memory = lib.llama_get_memory(self._context)
         self._vocab_tokens = model.vocab_tokens
         self.sequences = sequences

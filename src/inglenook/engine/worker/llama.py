@@ -11,11 +11,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, TypeAlias
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
+import numpy.typing as npt
 
 from inglenook.common.errors import EngineError
 from inglenook.engine.worker.library_log import library_log
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.prompt.tokenizer import Tokenizer
+
+Candidates: TypeAlias = npt.NDArray[np.void]
+
+#: As the library writes it, and reads it again.
+State: TypeAlias = bytes | bytearray | memoryview
 
 #: One of the library's own pointers; the binding ships no types for them.
 Handle: TypeAlias = Any
@@ -23,6 +30,11 @@ Handle: TypeAlias = Any
 
 #: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
 BATCH_TOKENS: Final = 512
+
+_KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
+
+#: The library's ``llama_flash_attn_type``.
+_FLASH_ATTENTION: Final = {"auto": -1, "off": 0, "on": 1}
 
 
 class ModelRefused(EngineError):
@@ -137,6 +149,40 @@ class Model:
     def is_end(self, token: int) -> bool:
         """As `ends_generation`, without keeping it."""
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+    def new_context(
+        self,
+        *,
+        cells: int,
+        kv_type: Literal["f16", "q8_0"],
+        sequences: int,
+        threads: int,
+        ubatch_tokens: int,
+        flash_attention: Literal["auto", "on", "off"],
+        outputs: int,
+    ) -> Handle:
+        """The library's pointer of a new context; `Context` says what the arguments mean.
+
+        Raises:
+            ModelRefused: If there is no room for it.
+        """
+        params = lib.llama_context_default_params()
+        params.n_ctx = cells
+        params.n_seq_max = sequences
+        params.n_batch = max(BATCH_TOKENS, outputs, sequences)
+        params.n_ubatch = min(ubatch_tokens, params.n_batch)
+        params.n_outputs_max = max(outputs, sequences)
+        # Above two sequences decoding counts as a batch too, so one number has to serve both.
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
+        params.flash_attn_type = _FLASH_ATTENTION["on" if kv_type != "f16" else flash_attention]
+        library_log.clear()
+        context: Handle = lib.llama_init_from_model(self.handle, params)
+        if not context:
+            why = library_log.first_error
+            raise ModelRefused(f"llama.cpp could not make a context of {cells} tokens ({why})")
+        return context
 
     def close(self) -> None:
         """Give the memory back; the model is unusable afterwards."""

@@ -9,8 +9,8 @@ from typing import Final
 import llama_cpp.llama_cpp as lib
 
 from inglenook.engine.orders import Sampling
-from inglenook.engine.worker.context import Candidates, Context
-from inglenook.engine.worker.llama import Model
+from inglenook.engine.worker.context import Context
+from inglenook.engine.worker.llama import Candidates, Model
 
 #: Scores divided by less than this can leave the range of floats, and choose nonsense.
 _GREEDY_BELOW: Final = 1e-6
