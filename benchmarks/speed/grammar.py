@@ -99,7 +99,7 @@ def main() -> int:
     for kept in (True, False) if number % 2 else (False, True):
         start = StartJob(int(kept), (), sampling, tokens, (), not kept)
         batcher.submit(start, list(prompt), thoughts.parser(""), guide=guide if kept else None)
-        (sequence,) = batcher._line  # noqa: SLF001 its counter is nobody else's business
+        (sequence,) = batcher._scheduler  # noqa: SLF001 its counter is nobody else's business
         assert sequence.answer is not None
         if kept:
             kept_s = _steps_s(batcher)

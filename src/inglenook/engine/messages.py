@@ -20,7 +20,7 @@ from inglenook.engine.events import (
 from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
 
 #: Raised with every change to an order or event; both sides must agree on it first.
-PIPE_VERSION = 6
+PIPE_VERSION = 7
 
 Order = LoadModel | StartJob | Prefill | CancelJob | Limits | PurgeCache
 Event = (

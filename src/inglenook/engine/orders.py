@@ -117,6 +117,9 @@ class StartJob(msgspec.Struct, frozen=True, tag=True):
         repetition_detection: End the answer when it repeats itself without end.
         moment_s: See `Prefill.moment_s`.
         thinking: Whether, and how much, the model is to think.
+        namespace: Part of the identity of its tokens in all caches: they are shared within one
+            namespace only. Whatever else their states depend on belongs into it (an adapter, the
+            digest of an image), and a salt for devices that shall not share.
     """
 
     job: int
@@ -130,6 +133,7 @@ class StartJob(msgspec.Struct, frozen=True, tag=True):
     repetition_detection: bool = False
     moment_s: float | None = None
     thinking: Thinking = Thinking()
+    namespace: bytes = b""
 
 
 class CancelJob(msgspec.Struct, frozen=True, tag=True):
@@ -149,12 +153,14 @@ class Prefill(msgspec.Struct, frozen=True, tag=True):
         moment_s: What time it is in the conversation, for templates that tell the model the date,
             seconds since 1970; None is the present.
         thinking: As in the `StartJob` that is coming: the prompt depends on it.
+        namespace: As in that `StartJob`, too.
     """
 
     job: int
     messages: tuple[ChatMessage, ...]
     moment_s: float | None = None
     thinking: Thinking = Thinking()
+    namespace: bytes = b""
 
 
 class Limits(msgspec.Struct, frozen=True, tag=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.events import Finish
+from inglenook.engine.orders import Prefill
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prefix.fetch import Fetch
 from inglenook.engine.worker.prefix.store import Store
@@ -65,8 +66,8 @@ def ask_and_save(writer: Writer, prompts: Sequence[list[int]]) -> None:
     """Have each answered, and then a pause in which the store is given all that is kept."""
     for job, tokens in enumerate(prompts):
         ask(writer, job, tokens)
-    while writer.batcher.pool.unsaved:
-        writer.batcher.pool.save_block()
+    while writer.batcher.pool.transfer.unsaved:
+        writer.batcher.pool.transfer.save_block()
 
 
 def conversation(writer: Writer, job: int, tokens: list[int]) -> list[int]:
@@ -118,10 +119,10 @@ def test_what_the_store_has_too_makes_room_before_it_is_wanted(toy: Model, size:
         pool = writer.batcher.pool
         for job, tokens in enumerate(asked):
             ask(writer, job, tokens)
-        writer.batcher.read_ahead(5, typed, len(typed))
+        writer.batcher.prefill(Prefill(5, ()), typed, len(typed))
         writer.finish()
-        while pool.unsaved:
-            pool.save_block()
+        while pool.transfer.unsaved:
+            pool.transfer.save_block()
         kept_cells = pool.used_cells
         ask(writer, 6, prompt(30, 8))
         left_cells = pool.used_cells
@@ -194,8 +195,8 @@ def test_what_only_the_disk_has_stays_in_the_pool(toy: Model, tmp_path: Path) ->
         pool = writer.batcher.pool
         for job, tokens in enumerate(asked):
             ask(writer, job, tokens)
-        while pool.unsaved:
-            pool.save_block()
+        while pool.transfer.unsaved:
+            pool.transfer.save_block()
         ask(writer, 6, prompt(30, 8))
 
         assert pool.used_cells > 600
@@ -388,8 +389,8 @@ def test_it_survives_the_engine(either_toy: Model, tmp_path: Path) -> None:
     ):
         ask(writer, 1, first)
         second = conversation(writer, 1, first)
-        while writer.batcher.pool.unsaved:
-            writer.batcher.pool.save_block()
+        while writer.batcher.pool.transfer.unsaved:
+            writer.batcher.pool.transfer.save_block()
     with (
         stored(tmp_path, states=states) as store,
         writing(either_toy, store=store, durable=True) as writer,
@@ -508,7 +509,7 @@ def test_what_is_read_ahead_makes_the_question_quick(toy: Model) -> None:
     question = prompt(300, 1)
     with writing(toy) as writer:
         for job, length in enumerate((100, 200, 290)):
-            assert writer.batcher.read_ahead(job, question[:length], length + 5) is None
+            assert writer.batcher.prefill(Prefill(job, ()), question[:length], length + 5) is None
             writer.finish()
             assert writer.read[job].cached_tokens == length
             assert writer.read[job].prompt_tokens == length + 5
@@ -519,7 +520,7 @@ def test_what_is_read_ahead_makes_the_question_quick(toy: Model) -> None:
 def test_reading_ahead_gives_way_to_whoever_wants_an_answer(toy: Model) -> None:
     """From the very next step on, and until nobody wants one; then it goes on."""
     with writing(toy, budget=FixedBudget(32)) as writer:
-        writer.batcher.read_ahead(1, prompt(200, 1), 200)
+        writer.batcher.prefill(Prefill(1, ()), prompt(200, 1), 200)
         writer.step()
         writer.submit(order(2, 10), prompt(50, 2))
         while not writer.answers[2].ended:
@@ -534,7 +535,7 @@ def test_reading_ahead_gives_way_to_whoever_wants_an_answer(toy: Model) -> None:
 def test_reading_ahead_gives_its_room_away(toy: Model) -> None:
     """It ends where it is when an answer needs its cells."""
     with writing(toy, cells=512, budget=FixedBudget(32)) as writer:
-        writer.batcher.read_ahead(1, prompt(400, 1), 400)
+        writer.batcher.prefill(Prefill(1, ()), prompt(400, 1), 400)
         for _ in range(5):
             writer.step()
         writer.submit(order(2, 10), prompt(480, 2))
@@ -547,11 +548,11 @@ def test_reading_ahead_gives_its_room_away(toy: Model) -> None:
 def test_reading_ahead_that_is_cancelled_leaves_what_it_has(toy: Model) -> None:
     """Its successor goes on from there."""
     with writing(toy, budget=FixedBudget(32)) as writer:
-        writer.batcher.read_ahead(1, prompt(200, 1), 200)
+        writer.batcher.prefill(Prefill(1, ()), prompt(200, 1), 200)
         for _ in range(3):
             writer.step()
         writer.batcher.cancel(1)
-        writer.batcher.read_ahead(2, prompt(250, 1), 250)
+        writer.batcher.prefill(Prefill(2, ()), prompt(250, 1), 250)
         writer.finish()
 
         assert writer.read[1].cached_tokens == 96
@@ -564,8 +565,8 @@ def test_a_question_that_was_never_sent_is_not_written_to_the_disk(
 ) -> None:
     """What somebody typed and thought better of is gone with the pool."""
     with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
-        writer.batcher.read_ahead(1, prompt(300, 1), 300)
+        writer.batcher.prefill(Prefill(1, ()), prompt(300, 1), 300)
         writer.finish()
-        assert not writer.batcher.pool.unsaved
+        assert not writer.batcher.pool.transfer.unsaved
         empty_pool(writer)
     assert list(tmp_path.rglob("*.kv")) == []

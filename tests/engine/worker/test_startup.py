@@ -620,7 +620,7 @@ def test_after_a_restart_the_last_conversations_need_no_disk(
     load = load_with_cache(toy_path, tmp_path / "cache")
     leave_conversations(load)
     with at_work(load) as (daemon, store):
-        until(lambda: store.ram_used_bytes > 0 and store._recalling is None)
+        until(lambda: store.ram_used_bytes > 0 and store._prefetcher.block is None)
         shutil.rmtree(tmp_path / "cache")
         for job, text in enumerate(LONG_TALKS):
             daemon.send(asking(job, text))

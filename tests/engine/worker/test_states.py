@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from inglenook.engine.events import Finish
+from inglenook.engine.orders import Prefill
 from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.kv.pool import Pool
 from inglenook.engine.worker.llama import Model
@@ -130,17 +131,19 @@ def test_what_comes_back_is_to_the_bit_what_was_saved(
     states = not model.trimmable
     with stored(states=states) as store:
         pool = Pool(context, store, durable=False)
-        number = pool.admit(tokens, spare_cells=0)
+        number = pool.admit(tokens, b"", spare_cells=0)
         assert number is not None
         compute(pool, context, number, tokens[:280])
-        pool.save_state(number)
+        pool.transfer.save_state(number)
         before = compute(pool, context, number, tokens)
-        pool.drop(number)
+        pool.evict(number)
         fetch = store.fetch(tokens)
-        again = pool.admit(tokens, spare_cells=0, state_at=fetch.state_at)
+        again = pool.admit(tokens, b"", spare_cells=0, state_at=fetch.state_at)
         assert again is not None
         for start, stop, payload in fetch.blocks:
-            assert pool.put_in(again, start, stop, payload, state=stop == fetch.state_at)
+            assert pool.transfer.put_in(
+                again, (start, stop), payload, pool.make_room, state=stop == fetch.state_at
+            )
         assert pool.length(again) == 280
 
         assert np.array_equal(compute(pool, context, again, tokens), before)
@@ -190,7 +193,7 @@ def test_an_end_that_begins_nothing_is_not_kept(keeping: Model, tmp_path: Path) 
         ask(writer, 0, prompt(100, 1), 99, goes_on=False)
 
         assert writer.batcher.pool.used_cells == 0
-        assert not writer.batcher.pool.unsaved
+        assert not writer.batcher.pool.transfer.unsaved
         assert store.blocks == 1
     assert len(list(tmp_path.rglob("*.kv"))) == 1
 
@@ -231,8 +234,8 @@ def test_an_answer_that_is_interrupted_goes_on_in_the_next_engine(
             writer.step()
         produced = writer.answers[0].tokens
         writer.batcher.close()
-        while writer.batcher.pool.unsaved:
-            writer.batcher.pool.save_block()
+        while writer.batcher.pool.transfer.unsaved:
+            writer.batcher.pool.transfer.save_block()
     with stored(tmp_path) as store, writing(keeping, store=store, durable=True) as writer:
         writer.submit(order(1, 60, produced=produced), first, StatePositions((99,), goes_on=False))
         writer.finish()
@@ -246,7 +249,7 @@ def test_what_is_read_ahead_leaves_the_state_before_the_question(keeping: Model)
     """The question is found as far as it was read; asked otherwise, what stands before it."""
     first = prompt(300, 1)
     with stored() as store, writing(keeping, store=store) as writer:
-        writer.batcher.read_ahead(0, first[:280], 300, marks=StatePositions((150,)))
+        writer.batcher.prefill(Prefill(0, ()), first[:280], 300, marks=StatePositions((150,)))
         writer.finish()
         assert writer.read[0].cached_tokens == 280
         assert ask(writer, 1, first, 150, 299) == 280
@@ -358,8 +361,8 @@ def test_a_window_is_cut_like_any_other_cells(windowed: Model, tmp_path: Path) -
         ask(writer, 0, first)
         assert ask(writer, 1, edited) == 700
         assert ask(writer, 2, first) == 899
-        while writer.batcher.pool.unsaved:
-            writer.batcher.pool.save_block()
+        while writer.batcher.pool.transfer.unsaved:
+            writer.batcher.pool.transfer.save_block()
         answers = [
             (tokens, writer.answers[job].tokens) for job, tokens in ((1, edited), (2, first))
         ]
@@ -382,8 +385,8 @@ def crowded(writer: Writer) -> list[int]:
     ask(writer, 1, prompt(1500, 1))
     ask(writer, 2, kept)
     pool = writer.batcher.pool
-    for row in [row for row in pool._rows.values() if row.tokens[:9] == prompt(1500, 1)[:9]]:
-        pool.drop(row.number)
+    for row in [row for row in pool.table if row.tokens[:9] == prompt(1500, 1)[:9]]:
+        pool.evict(row.number)
     assert pool.free_cells > 2400
     ask(writer, 3, prompt(2000, 3))
     return kept
@@ -393,9 +396,7 @@ def test_nothing_is_computed_on_cells_that_are_gone(windowed: Model) -> None:
     """A kept sequence that lost some can be gone on with at its end, and is read again before."""
     with writing(windowed, cells=4096) as writer:
         kept = crowded(writer)
-        [number] = [
-            row.number for row in writer.batcher.pool._rows.values() if row.tokens[:9] == kept[:9]
-        ]
+        [number] = [row.number for row in writer.batcher.pool.table if row.tokens[:9] == kept[:9]]
         first = lib.llama_memory_seq_pos_min(writer.context._memory, number)
         assert 300 < first < 1605 - 512
         gone = first + 100

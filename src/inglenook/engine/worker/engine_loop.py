@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,7 +23,7 @@ from inglenook.engine.messages import Order
 from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
 from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.decode.batcher import Batcher
-from inglenook.engine.worker.decode.output_reader import joined
+from inglenook.engine.worker.decode.output_reader import joined_by_job
 from inglenook.engine.worker.pipe import ParentGone, Pipe
 from inglenook.engine.worker.prompt.jinja import TemplateRefused
 from inglenook.engine.worker.prompt.prompt import PromptTooLong
@@ -36,16 +35,16 @@ from inglenook.engine.worker.structured.refusal import SchemaRefused, SchemaUntr
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: About how often phones are told, seconds. Each telling wakes the daemon, which takes its time
-#: from the compute threads: at 120 steps a second it would be a twentieth of them.
-_TOLD_EVERY_S = 0.1
+#: Seconds between two messages to the daemon. Each wakes it, which takes time from the compute
+#: threads: at 120 steps a second a twentieth.
+_SEND_EVERY_S = 0.1
 
 #: The longest sleep between two steps, and between two signs of life where none are computed.
 _SLEEP_S = 1.0
 
 
 class EngineLoop:
-    """What one engine does, once its model is loaded."""
+    """The loop of one engine, once its model is loaded."""
 
     def __init__(
         self,
@@ -74,14 +73,14 @@ class EngineLoop:
         self._orders: deque[Order] = deque()
         self._step_s = 0.0
         self._held: list[Output] = []
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self._computing = False
         pipe.attend(prompting, prompting.poll)
         if store is not None:
             pipe.attend(store, store.poll)
 
     def run(self) -> None:
-        """Work until the daemon goes away.
+        """Work until the daemon closes the pipe.
 
         Raises:
             ParentGone: When it has.
@@ -97,10 +96,10 @@ class EngineLoop:
             self._advance()
 
     def close(self, deadline_s: float) -> None:
-        """End all jobs, and save what there is of them and of those before, as far as time allows.
+        """End all jobs, and save what the pool has, as far as time allows.
 
-        Whoever comes after need not read it again: neither for unfinished answers, which go on
-        then, nor for whoever asked just before.
+        The next engine then need not prefill them again: neither unfinished answers, which it
+        resumes, nor ones that have just ended.
         """
         until_s = time.perf_counter() + deadline_s
         self._note_computing(False)
@@ -110,25 +109,25 @@ class EngineLoop:
         if any(
             isinstance(order, PurgeCache) for order in (*self._orders, *self._pipe.last_orders())
         ):
-            # It went before that was heard: whoever is to be forgotten may be among them.
+            # The daemon went before that was done: revoked conversations may be among them.
             self._batcher.pool.purge()
         if self._store is not None:
-            while self._batcher.pool.unsaved and time.perf_counter() < until_s:
-                self._batcher.pool.save_block()
+            while self._batcher.pool.transfer.unsaved and time.perf_counter() < until_s:
+                self._batcher.pool.transfer.save_block()
             self._store.close(max(until_s - time.perf_counter(), 0.0))
 
     def _advance(self) -> None:
-        """Compute a step, or else use the time."""
+        """Compute a step, or save a block meanwhile."""
         if self._batcher.busy and self._duty and not self._batcher.blocked:
             self._step()
             return
         if self._computing:
             self._note_computing(False)
         if self._batcher.busy:
-            # A sign of life: it is not its fault that nothing is made. Who is cancelled ends.
+            # A sign of life while nothing is computed; cancelled jobs end.
             self._tell(*self._batcher.take_ended())
-        if self._batcher.pool.unsaved:
-            self._batcher.pool.save_block()
+        if self._batcher.pool.transfer.unsaved:
+            self._batcher.pool.transfer.save_block()
 
     def _wait_s(self) -> float | None:
         """How long to wait for orders before the next step; None is until there are some."""
@@ -137,8 +136,8 @@ class EngineLoop:
         if self._batcher.busy:
             if self._duty and not self._batcher.blocked:
                 return min(self._step_s * (1 / self._duty - 1), _SLEEP_S)
-            return 0.0 if self._batcher.pool.unsaved else _SLEEP_S
-        return 0.0 if self._batcher.pool.unsaved else None
+            return 0.0 if self._batcher.pool.transfer.unsaved else _SLEEP_S
+        return 0.0 if self._batcher.pool.transfer.unsaved else None
 
     def _take(self, order: Order) -> None:
         match order:
@@ -151,8 +150,8 @@ class EngineLoop:
             case Limits():
                 self._limit(order)
             case PurgeCache():
-                # Who was cancelled before ends first, or would be kept after all; and if the
-                # daemon goes now, it is not there to ask again.
+                # Jobs cancelled before end first, or they would be retained after all; and if
+                # the daemon goes now, it is not there to ask again.
                 ended = self._batcher.take_ended()
                 self._batcher.pool.purge()
                 self._grammars.purge()
@@ -202,7 +201,7 @@ class EngineLoop:
             return [JobRefused(job, Refusal.SCHEMA, detail=exc.why)]
         except SchemaUntried as exc:
             return [JobRefused(job, Refusal.SCHEMA_UNTRIED, detail=exc.why)]
-        refused = self._batcher.read_ahead(job, prompt.tokens, prompt.total, marks=prompt.marks)
+        refused = self._batcher.prefill(request, prompt.tokens, prompt.total, marks=prompt.marks)
         return [refused] if refused else []
 
     def _step(self) -> None:
@@ -214,7 +213,7 @@ class EngineLoop:
         self._step_s = now - started_at
         self._held += outputs
         # Whether that is nearer now than after another step like this.
-        due = now - self._told_at + self._step_s / 2 > _TOLD_EVERY_S
+        due = now - self._sent_at + self._step_s / 2 > _SEND_EVERY_S
         if ended or due or not self._batcher.steady or self._prompting.pressing:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
             self._tell(*ended)
@@ -227,17 +226,9 @@ class EngineLoop:
             self._store.computing(computing)
 
     def _tell(self, *ended: JobEnded | PrefillDone) -> None:
-        self._pipe.send(StepDone(_joined(self._held)), *ended)
+        self._pipe.send(StepDone(joined_by_job(self._held)), *ended)
         self._held.clear()
-        self._told_at = time.perf_counter()
-
-
-def _joined(outputs: Sequence[Output]) -> tuple[Output, ...]:
-    """One output a job: all that several steps made for it."""
-    jobs: dict[int, list[Output]] = {}
-    for output in outputs:
-        jobs.setdefault(output.job, []).append(output)
-    return tuple(map(joined, jobs.values()))
+        self._sent_at = time.perf_counter()
 
 
 def _adjusted(

@@ -83,7 +83,7 @@ def wait_until(store: Store, condition: Callable[[], bool]) -> None:
 def keep(store: Store, tokens: Sequence[int], size_bytes: int = 1000) -> None:
     """Put all of a prompt that is not stored."""
     for start, stop in store.missing(tokens):
-        assert store.put(tokens, start, stop, state(tokens[:stop], size_bytes))
+        assert store.put(tokens, (start, stop), state(tokens[:stop], size_bytes))
 
 
 def fetched(store: Store, tokens: Sequence[int]) -> Fetch:

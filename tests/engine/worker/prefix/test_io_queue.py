@@ -127,8 +127,8 @@ def test_while_the_engine_computes_a_piece_waits_but_not_for_ever(
 
 def test_what_nobody_waits_for_is_read_last(exchange: IoQueue) -> None:
     """Of two such wishes only the later is kept."""
-    exchange.recall(SECOND)
-    exchange.recall(FIRST)
+    exchange.prefetch(SECOND)
+    exchange.prefetch(FIRST)
     exchange.write(write(2))
     exchange.delete(SECOND.key)
     exchange.read(TAIL)
@@ -141,7 +141,7 @@ def test_what_nobody_waits_for_is_read_last(exchange: IoQueue) -> None:
 def test_what_nobody_waits_for_is_not_read_while_the_engine_computes(exchange: IoQueue) -> None:
     """However long that takes; in the next pause it is."""
     exchange.set_computing(computing=True)
-    exchange.recall(FIRST)
+    exchange.prefetch(FIRST)
     with ThreadPoolExecutor(1) as disk:
         taken = disk.submit(exchange.take, writing=False)
         exchange.read(TAIL)
@@ -153,8 +153,8 @@ def test_what_nobody_waits_for_is_not_read_while_the_engine_computes(exchange: I
 
 def test_what_nobody_waits_for_can_be_taken_back(exchange: IoQueue) -> None:
     """And is not read any more at the end, nor after everything was forgotten."""
-    exchange.recall(FIRST)
-    exchange.recall(None)
+    exchange.prefetch(FIRST)
+    exchange.prefetch(None)
     assert rest(exchange) == []
 
 
@@ -163,7 +163,7 @@ def test_after_a_purge_or_a_loss_nothing_is_brought(
     exchange: IoQueue, end: Callable[[IoQueue], None]
 ) -> None:
     """There is nothing to bring."""
-    exchange.recall(FIRST)
+    exchange.prefetch(FIRST)
     end(exchange)
 
     assert [wish for wish in rest(exchange) if wish != DeleteAll()] == []
@@ -171,7 +171,7 @@ def test_after_a_purge_or_a_loss_nothing_is_brought(
 
 def test_what_is_being_read_is_not_read_again(exchange: IoQueue) -> None:
     """Whoever wants it by then gets it as soon; once it has come it can be read anew."""
-    exchange.recall(FIRST)
+    exchange.prefetch(FIRST)
     assert exchange.take(writing=False) == ReadBlock(FIRST)
     exchange.read(FIRST)
     exchange.read(TAIL)
@@ -184,7 +184,7 @@ def test_what_is_being_read_is_not_read_again(exchange: IoQueue) -> None:
 def test_a_block_that_is_wanted_by_now_is_read_at_once_and_once(exchange: IoQueue) -> None:
     """It moves to the front; if it is wanted no more, it moves back."""
     exchange.set_computing(computing=True)
-    exchange.recall(FIRST)
+    exchange.prefetch(FIRST)
     exchange.read(FIRST)
     exchange.unread(FIRST.key)
     exchange.read(TAIL)

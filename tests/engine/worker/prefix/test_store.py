@@ -52,7 +52,7 @@ def keep_state(store: Store, tokens: Sequence[int], state_bytes: int) -> None:
     """Keep a state of a size of its own; what leads to it is small."""
     for start, stop in store.missing(tokens):
         size_bytes = state_bytes if stop == len(tokens) else STATE_BYTES
-        assert store.put(tokens, start, stop, state(tokens[:stop], size_bytes))
+        assert store.put(tokens, (start, stop), state(tokens[:stop], size_bytes))
 
 
 def held(fetch: Fetch) -> list[tuple[int, int, bytes]]:
@@ -145,7 +145,7 @@ def test_another_models_states_are_never_offered(tmp_path: Path) -> None:
 def test_a_block_without_its_beginning_is_not_kept(tmp_path: Path) -> None:
     """It could not be used."""
     with opened(tmp_path) as store:
-        assert not store.put(prompt(300), 128, 256, b"state")
+        assert not store.put(prompt(300), (128, 256), b"state")
         assert store.blocks == 0
 
 
@@ -153,8 +153,8 @@ def test_what_is_kept_already_is_not_kept_twice(tmp_path: Path) -> None:
     """Nor is a tail of which there is more."""
     with opened(tmp_path) as store:
         keep(store, prompt(200))
-        assert store.put(prompt(200), 0, 128, b"again")
-        assert store.put(prompt(150), 128, 150, b"less")
+        assert store.put(prompt(200), (0, 128), b"again")
+        assert store.put(prompt(150), (128, 150), b"less")
 
         assert held(store.fetch(prompt(200))) == states(prompt(200))
 
@@ -291,7 +291,7 @@ def test_a_file_that_is_about_to_go_is_read_first(tmp_path: Path) -> None:
         keep(store, prompt(300))
         written(store, tmp_path, 3)
         fetch = store.fetch(prompt(300))
-        store._tiers._doomed.extend(block.key for block in blocks_of(prompt(300)))
+        store._tiers._to_delete.extend(block.key for block in blocks_of(prompt(300)))
         store._tidy()
         wait_until(store, lambda: fetch.ready)
 
@@ -320,7 +320,7 @@ def test_a_cancelled_fetch_is_not_read_on(tmp_path: Path) -> None:
         fetch = store.fetch(prompt(128 * 50))
         fetch.cancel()
 
-        assert store._exchange._reads == {}
+        assert store._io._reads == {}
         fetch.cancel()
         assert fetch.ready
 
@@ -432,7 +432,7 @@ def test_in_the_next_life_the_last_conversations_come_into_memory_by_themselves(
     """The one used last first, up to half of the bound; nobody has to ask."""
     conversations = three_conversations(tmp_path)
     with opened(tmp_path, ram_bytes=ram_bytes) as store:
-        wait_until(store, lambda: store._recalling is None)
+        wait_until(store, lambda: store._prefetcher.block is None)
 
         assert [in_memory(store, tokens) for tokens in conversations] == brought
         shutil.rmtree(tmp_path)
@@ -448,7 +448,7 @@ def test_nothing_comes_by_itself_while_the_engine_computes(tmp_path: Path) -> No
         fetch = fetched(store, conversations[0])
 
         assert held(fetch) == states(conversations[0])
-        assert store._recalling is not None
+        assert store._prefetcher.block is not None
         assert store.ram_used_bytes <= (3 + 1) * STATE_BYTES
         store.computing(False)
         wait_until(store, lambda: store.ram_used_bytes == 9 * STATE_BYTES)
@@ -459,7 +459,7 @@ def test_what_somebody_wants_overtakes_what_comes_by_itself(tmp_path: Path) -> N
     conversations = three_conversations(tmp_path)
     with opened(tmp_path) as store:
         fetched(store, conversations[0])
-        wait_until(store, lambda: store._recalling is None)
+        wait_until(store, lambda: store._prefetcher.block is None)
 
         order = list(store._tiers.ram)
         newest = [block.key for block in blocks_of(conversations[0])][::-1]
@@ -474,7 +474,7 @@ def test_a_purge_ends_what_comes_by_itself(tmp_path: Path) -> None:
         store.purge()
         wait_until(store, lambda: files(tmp_path) == [])
 
-        assert (store.ram_used_bytes, store.blocks, store._recalling) == (0, 0, None)
+        assert (store.ram_used_bytes, store.blocks, store._prefetcher.block) == (0, 0, None)
         assert [store.match(tokens) for tokens in conversations] == [0, 0, 0]
         keep(store, prompt(10))
         written(store, tmp_path, 1)
@@ -487,7 +487,7 @@ def test_less_memory_ends_what_comes_by_itself(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.computing(True)
         store.set_ram_bytes(MIB)
-        assert store._recalling is not None
+        assert store._prefetcher.block is not None
         store.set_ram_bytes(MIB - 1)
         store.computing(False)
         # What is under way has come when that is written.
@@ -495,7 +495,7 @@ def test_less_memory_ends_what_comes_by_itself(tmp_path: Path) -> None:
         written(store, tmp_path, 10)
 
         assert store.ram_used_bytes <= 2 * STATE_BYTES
-        assert store._recalling is None
+        assert store._prefetcher.block is None
 
 
 @pytest.mark.parametrize("block", [0, 1, 2])
@@ -508,7 +508,7 @@ def test_a_damaged_file_ends_only_its_own_conversation(tmp_path: Path, block: in
     path.write_bytes(data)
     os.utime(path, (2, 2))
     with opened(tmp_path) as store:
-        wait_until(store, lambda: store._recalling is None)
+        wait_until(store, lambda: store._prefetcher.block is None)
 
         assert [in_memory(store, tokens) for tokens in conversations] == [3, 3, block]
         assert store.match(conversations[2]) == 128 * block
@@ -529,11 +529,11 @@ def test_a_disk_that_is_lost_brings_nothing_more(tmp_path: Path) -> None:
     three_conversations(tmp_path)
     with opened(tmp_path) as store:
         store.computing(True)
-        store._exchange.lose()
+        store._io.lose()
         wait_until(store, lambda: store.disk_used_bytes == 0)
         store.computing(False)
 
-        assert store._recalling is None
+        assert store._prefetcher.block is None
         assert store.blocks == store.ram_used_bytes / STATE_BYTES <= 1
 
 
@@ -585,7 +585,7 @@ def test_a_full_disk_leaves_memory(
             0,
             10 if ram_bytes else 0,
         ]
-        assert store.put(prompt(10, seed=3), 0, 10, b"state") == (ram_bytes > 0)
+        assert store.put(prompt(10, seed=3), (0, 10), b"state") == (ram_bytes > 0)
     assert len(caplog.records) == 1
 
 
@@ -633,7 +633,7 @@ def test_a_disk_that_is_lost_ends_fetches_with_what_came(tmp_path: Path) -> None
     with opened(tmp_path) as store:
         store.computing(True)
         fetched(store, prompt(128))
-        store._exchange.lose()
+        store._io.lose()
         fetch = store.fetch(prompt(300))
         assert not fetch.ready
         next_news(store)
@@ -686,7 +686,7 @@ def do(store: Store, folder: Path, act: str, tokens: list[int]) -> None:
     match act:
         case "put":
             for start, stop in store.missing(tokens):
-                if not store.put(tokens, start, stop, state(tokens[:stop])):
+                if not store.put(tokens, (start, stop), state(tokens[:stop])):
                     break
         case "damage":
             for path in files(folder)[:1]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inglenook.engine.worker.prefix.blocks import Block
+from inglenook.engine.worker.prefix.prefetch import PREFETCHED_CHAINS, prefetched, to_prefetch
 from inglenook.engine.worker.prefix.tiers import (
-    RECALLED_CHAINS,
     WAITING_BYTES_MAX,
     StoredBlock,
     Tiers,
@@ -108,7 +108,7 @@ def test_full_memory_loses_nothing_that_is_on_disk() -> None:
 
     assert held.ram.used_bytes == 2 * STATE_BYTES
     assert all(has(held, prompt(10, seed=seed)) for seed in (1, 2, 3))
-    assert held.take_doomed() == []
+    assert held.take_deletions() == []
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_full_disk_tier_lets_the_longest_unused_go() -> None:
         write_all(held)
     [oldest] = blocks_of(prompt(10, seed=1))
 
-    assert held.take_doomed() == [oldest.key]
-    assert held.take_doomed() == []
+    assert held.take_deletions() == [oldest.key]
+    assert held.take_deletions() == []
     assert has(held, prompt(10, seed=1))
 
 
@@ -166,7 +166,7 @@ def test_a_grown_conversation_leaves_no_old_tail() -> None:
     put(held, prompt(200))
     tail = blocks_of(prompt(150))[-1]
 
-    assert held.take_doomed() == [tail.key]
+    assert held.take_deletions() == [tail.key]
     assert held.ram.used_bytes == 2 * STATE_BYTES
     assert held.disk.used_bytes == 2 * FILE_BYTES
 
@@ -185,7 +185,7 @@ def test_a_smaller_bound_holds_at_once() -> None:
     held.set_ram_bytes(STATE_BYTES - 1)
     assert held.ram.used_bytes == 0
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [True, False]
-    assert held.take_doomed() == [blocks_of(prompt(10, seed=2))[0].key]
+    assert held.take_deletions() == [blocks_of(prompt(10, seed=2))[0].key]
 
 
 def test_memory_that_is_taken_away_may_still_hold_what_waits() -> None:
@@ -237,7 +237,7 @@ def test_an_earlier_lifes_blocks_are_found_in_the_order_of_their_use() -> None:
     held.found([*kept(prompt(200, seed=2), 2000), *kept(prompt(200, seed=1), 1000)][::-1], PLENTY)
 
     # The tail of the older went, for the bound.
-    assert held.take_doomed() == [blocks_of(prompt(200, seed=1))[1].key]
+    assert held.take_deletions() == [blocks_of(prompt(200, seed=1))[1].key]
     assert has(held, prompt(200, seed=2))
     assert has(held, prompt(128, seed=1))
 
@@ -248,7 +248,7 @@ def test_blocks_out_of_reach_are_removed() -> None:
     [first, *rest] = kept(prompt(300), 0)
     held.found(rest, PLENTY)
 
-    assert sorted(held.take_doomed()) == sorted(file.block.key for file in rest)
+    assert sorted(held.take_deletions()) == sorted(file.block.key for file in rest)
     assert len(held.index) == 0
     assert first.block.key not in held.disk
 
@@ -258,7 +258,7 @@ def test_a_tail_that_was_not_removed_in_time_is_removed_now() -> None:
     held = tiers()
     held.found([*kept(prompt(200), 2000), *kept(prompt(150), 1000)], PLENTY)
 
-    assert held.take_doomed() == [blocks_of(prompt(150))[-1].key]
+    assert held.take_deletions() == [blocks_of(prompt(150))[-1].key]
     assert has(held, prompt(200))
 
 
@@ -294,12 +294,12 @@ def test_a_block_from_disk_is_not_kept_where_memory_has_no_room_of_its_own() -> 
     assert held.ram.used_bytes == 0
 
 
-def recall(held: Tiers) -> list[bytes]:
+def prefetch_all(held: Tiers) -> list[bytes]:
     """Bring back what is to be brought, in its order."""
     keys = []
-    while (block := held.to_recall()) is not None:
+    while (block := to_prefetch(held)) is not None:
         assert block.key not in keys
-        held.recalled(block, bytes(STATE_BYTES))
+        prefetched(held, block, bytes(STATE_BYTES))
         keys.append(block.key)
     return keys
 
@@ -314,7 +314,7 @@ def test_the_last_conversation_comes_back_first_and_from_its_beginning() -> None
     held = tiers()
     held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
 
-    assert recall(held) == keys_of(newer, older)
+    assert prefetch_all(held) == keys_of(newer, older)
     assert list(held.ram) == keys_of(newer, older)[::-1]
 
 
@@ -325,7 +325,7 @@ def test_what_conversations_share_comes_back_once() -> None:
     held = tiers()
     held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
 
-    assert recall(held) == [*keys_of(newer), keys_of(older)[1]]
+    assert prefetch_all(held) == [*keys_of(newer), keys_of(older)[1]]
 
 
 def test_what_comes_back_fills_half_of_memory_at_most() -> None:
@@ -333,16 +333,16 @@ def test_what_comes_back_fills_half_of_memory_at_most() -> None:
     held = tiers(ram_bytes=6 * FILE_BYTES + 1)
     held.found([*kept(prompt(200, seed=1), 1000), *kept(prompt(200, seed=2), 2000)], PLENTY)
 
-    assert recall(held) == [*keys_of(prompt(200, seed=2)), *keys_of(prompt(128, seed=1))]
+    assert prefetch_all(held) == [*keys_of(prompt(200, seed=2)), *keys_of(prompt(128, seed=1))]
 
 
 def test_only_the_last_conversations_come_back() -> None:
     """Each time the box wakes, so there is a bound to what it reads."""
     held = tiers()
-    prompts = [prompt(10, seed=seed) for seed in range(RECALLED_CHAINS + 1)]
+    prompts = [prompt(10, seed=seed) for seed in range(PREFETCHED_CHAINS + 1)]
     held.found([file for used, tokens in enumerate(prompts) for file in kept(tokens, used)], PLENTY)
 
-    assert recall(held) == keys_of(*prompts[:0:-1])
+    assert prefetch_all(held) == keys_of(*prompts[:0:-1])
 
 
 def test_without_memory_of_its_own_nothing_comes_back() -> None:
@@ -352,20 +352,20 @@ def test_without_memory_of_its_own_nothing_comes_back() -> None:
         held.found(kept(prompt(10, seed=1), 0), PLENTY)
         put(held, prompt(10, seed=2))
 
-        assert recall(held) == []
+        assert prefetch_all(held) == []
 
 
 def test_what_comes_back_too_late_is_dropped() -> None:
     """Memory has been filled, somebody has it by now, or it was forgotten."""
     [block] = blocks_of(prompt(10))
     held = tiers(ram_bytes=2 * STATE_BYTES)
-    held.recalled(block, bytes(STATE_BYTES))
+    prefetched(held, block, bytes(STATE_BYTES))
     held.found(kept(prompt(10), 0), PLENTY)
-    held.recalled(block, bytes(STATE_BYTES + 1))
+    prefetched(held, block, bytes(STATE_BYTES + 1))
     assert held.ram.used_bytes == 0
 
     held.brought(block, bytes(STATE_BYTES))
-    held.recalled(block, b"late")
+    prefetched(held, block, b"late")
     assert held.ram.used_bytes == STATE_BYTES
 
 
@@ -375,7 +375,7 @@ def test_what_comes_back_before_what_follows_it_in_memory_does_not_go_before_it(
     held = tiers()
     held.found(kept(prompt(200), 0), PLENTY)
     held.brought(second, bytes(STATE_BYTES))
-    held.recalled(first, bytes(STATE_BYTES))
+    prefetched(held, first, bytes(STATE_BYTES))
 
     assert list(held.ram) == [second.key, first.key]
 
@@ -388,7 +388,7 @@ def test_a_damaged_block_takes_what_is_below_with_it() -> None:
     held.damaged(blocks[1])
 
     assert held.index.match(prompt(300))[1] == 128
-    assert sorted(held.take_doomed()) == sorted(block.key for block in blocks[1:])
+    assert sorted(held.take_deletions()) == sorted(block.key for block in blocks[1:])
 
 
 def test_a_damaged_file_is_no_loss_while_memory_has_the_block() -> None:
@@ -409,7 +409,7 @@ def test_without_its_disk_the_cache_has_what_is_in_memory() -> None:
 
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [False, True]
     assert held.disk.used_bytes == 0
-    assert held.take_doomed() == []
+    assert held.take_deletions() == []
     put(held, prompt(10, seed=3))
     assert not held._waiting
 
@@ -476,10 +476,10 @@ def bring(held: Tiers, number: int) -> None:
 
 
 def bring_back(held: Tiers, number: int) -> None:
-    block = held.to_recall()
+    block = to_prefetch(held)
     if block is not None:
         assert block.key in set(held.disk) - set(held._waiting)
-        held.recalled(block, bytes(STATE_BYTES))
+        prefetched(held, block, bytes(STATE_BYTES))
 
 
 def squeeze(held: Tiers, number: int) -> None:
@@ -528,7 +528,7 @@ def test_whatever_happens_bounds_hold_and_all_is_within_reach(
         assert waiting <= set(held.ram) & set(held.disk)
         assert set(held.index._blocks) == set(held.ram) | set(held.disk)
         assert_within_reach(held, list(held.index._blocks.values()))
-        assert set(held.take_doomed()).isdisjoint(held.disk)
+        assert set(held.take_deletions()).isdisjoint(held.disk)
 
 
 def assert_within_reach(held: Tiers, blocks: list[Block]) -> None:

@@ -19,15 +19,15 @@ from inglenook.engine.worker.scheduler.step_plan import (
 
 
 def writer(sequence: int, drafted: int = 0) -> Candidate:
-    return Candidate(sequence, 1 + drafted, decoding=True, idle=False, waited=100)
+    return Candidate(sequence, 1 + drafted, decoding=True, idle=False, steps_waited=100)
 
 
-def newcomer(sequence: int, tokens: int, waited: int = 1) -> Candidate:
-    return Candidate(sequence, tokens, decoding=False, idle=False, waited=waited)
+def newcomer(sequence: int, tokens: int, steps_waited: int = 1) -> Candidate:
+    return Candidate(sequence, tokens, decoding=False, idle=False, steps_waited=steps_waited)
 
 
-def read_ahead(sequence: int, tokens: int, waited: int = 1) -> Candidate:
-    return Candidate(sequence, tokens, decoding=False, idle=True, waited=waited)
+def read_ahead(sequence: int, tokens: int, steps_waited: int = 1) -> Candidate:
+    return Candidate(sequence, tokens, decoding=False, idle=True, steps_waited=steps_waited)
 
 
 @st.composite
@@ -59,8 +59,16 @@ ROOM = st.integers(4, 512)
         ([newcomer(0, 900), writer(1), writer(2)], 62, [(1, 1), (2, 1), (0, 62)]),  # writers first
         ([newcomer(0, 900), newcomer(1, 800)], 256, [(1, 256)]),  # not both a little
         ([newcomer(0, 900), newcomer(1, 40)], 256, [(1, 40), (0, 216)]),
-        ([newcomer(0, 900, waited=8), newcomer(1, 40, waited=4)], 256, [(0, 256)]),  # once in four
-        ([newcomer(0, 900, waited=9), newcomer(1, 40, waited=4)], 256, [(1, 40), (0, 216)]),
+        (
+            [newcomer(0, 900, steps_waited=8), newcomer(1, 40, steps_waited=4)],
+            256,
+            [(0, 256)],
+        ),  # once in four
+        (
+            [newcomer(0, 900, steps_waited=9), newcomer(1, 40, steps_waited=4)],
+            256,
+            [(1, 40), (0, 216)],
+        ),
         ([newcomer(0, 70), newcomer(1, 70)], 32, [(0, 32)]),  # alike: the one that came first
         ([newcomer(0, 900), newcomer(1, 1)], 15, [(1, 1), (0, 15)]),  # as cheap as decoding
         ([newcomer(0, 900), writer(1)], 0, [(1, 1)]),
@@ -122,8 +130,8 @@ def steps_to_read(wanting: Sequence[Candidate], room: int, last: int) -> int:
         step += 1
         assert step <= 10_000, "held back for ever"
         if len(left) < 8:
-            left.append(newcomer(1000 + step, room, waited=0))
-        left = [replace(w, waited=w.waited + 1) for w in left]
+            left.append(newcomer(1000 + step, room, steps_waited=0))
+        left = [replace(w, steps_waited=w.steps_waited + 1) for w in left]
         shared = {share.sequence: share.tokens for share in plan_step(left, room)}
         left = [
             replace(w, tokens=rest)
@@ -141,7 +149,7 @@ def steps_to_read(wanting: Sequence[Candidate], room: int, last: int) -> int:
 def test_nobody_is_held_back_for_ever(there: list[tuple[int, int]], room: int) -> None:
     """Four steps at most for each room full of its own and of what was there before it."""
     wanting = [newcomer(sequence, *prompt) for sequence, prompt in enumerate(there)]
-    youngest = min(wanting, key=lambda w: w.waited)
+    youngest = min(wanting, key=lambda w: w.steps_waited)
 
     bound = sum(4 * -(-w.tokens // room) for w in wanting)
     assert steps_to_read(wanting, room, youngest.sequence) <= bound
@@ -149,7 +157,7 @@ def test_nobody_is_held_back_for_ever(there: list[tuple[int, int]], room: int) -
 
 def test_without_its_turn_a_long_prompt_would_wait_for_ever() -> None:
     """The bound is needed: the stream of short ones fills every step that is not the oldest's."""
-    there = [newcomer(0, 64, waited=0)]
+    there = [newcomer(0, 64, steps_waited=0)]
 
     assert 56 < steps_to_read(there, 4, 0) <= 64
     assert [s.sequence for s in plan_step([newcomer(0, 64, 1), newcomer(1, 4, 1)], 4)] == [1]
@@ -157,14 +165,14 @@ def test_without_its_turn_a_long_prompt_would_wait_for_ever() -> None:
 
 def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
     """Between the long one's turns there are three steps for others."""
-    long_one = newcomer(0, 2000, waited=4)
-    short_one = newcomer(1, 30, waited=0)
+    long_one = newcomer(0, 2000, steps_waited=4)
+    short_one = newcomer(1, 30, steps_waited=0)
 
     turns = []
     for _ in range(4):
         shares = plan_step([long_one, short_one], 32)
         turns.append([(share.sequence, share.tokens) for share in shares])
-        long_one = newcomer(0, 2000, waited=long_one.waited + 1)
+        long_one = newcomer(0, 2000, steps_waited=long_one.steps_waited + 1)
     assert turns == [[(0, 32)]] + [[(1, 30), (0, 2)]] * 3
 
 

@@ -152,7 +152,9 @@ def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
     with writing(toy, sequences=8, cells=8192) as writer:
         for job in range(8):
             submit(writer, job, {"const": 1}, prompt(job), max_tokens=400, thinking=True)
-        samplers = [seq.answer.sampler for seq in writer.batcher._line if seq.answer is not None]
+        samplers = [
+            seq.answer.sampler for seq in writer.batcher._scheduler if seq.answer is not None
+        ]
         answers = writer.finish()
     for answer in answers.values():
         assert answer.ended is not None
@@ -194,7 +196,7 @@ def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
         tokens = starter.tokenize("Three primes as a JSON list: [2, 3, 5]\nFour more: ")
         integers = {"type": "array", "items": {"type": "integer"}}
         submit(writer, 1, integers, tokens, temperature=0.0, max_tokens=40)
-        (sequence,) = writer.batcher._line
+        (sequence,) = writer.batcher._scheduler
         assert sequence.answer is not None
         sampler = sequence.answer.sampler
         assert isinstance(sampler, ConstrainedSampler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from inglenook.engine.events import Output
@@ -81,3 +81,11 @@ def _said(parts: list[Part]) -> OutputText:
 
 
 _NOTHING = OutputText("", "")
+
+
+def joined_by_job(outputs: Iterable[Output]) -> tuple[Output, ...]:
+    """One output a job, of all that several steps made for it."""
+    jobs: dict[int, list[Output]] = {}
+    for output in outputs:
+        jobs.setdefault(output.job, []).append(output)
+    return tuple(map(joined, jobs.values()))

@@ -1,4 +1,4 @@
-"""One prompt in the engine, and the answer that is written to it. Kind: words."""
+"""One prompt in the engine, and the answer that is generated for it. Kind: words."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """What is being written.
+    """An answer that is being generated.
 
     Attributes:
         start: The order it came with.
         sampler: Chooses its tokens.
         reader: Tells thought and answer apart.
         tokens_max: How long prompt and answer may get together.
-        guide: Keeps it to its schema, if it has one.
-        repetition: Sees when it repeats itself without end; None if that is as it should be.
-        runaway: It was seen to repeat itself without end.
+        guide: The state of its grammar, if it has a schema.
+        repetition: Detects endless repetition; None if that is allowed.
+        runaway: Endless repetition was detected.
         writing: It has its first token here.
-        prefill_s: Time of steps it took part in before its first token here.
-        decode_s: Time of steps it took part in after that, coming back from being parked included.
+        prefill_s: Time of its steps before the first token here.
+        decode_s: Time of its steps after that, prefill after a preemption included.
     """
 
     start: StartJob
@@ -54,40 +54,42 @@ class Generation:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """What the batcher knows of one job.
+    """One job in the batcher.
 
-    Prompt and answer are one list of tokens; ``computed`` says how far the pool has it. That makes
-    prefill, decoding, and coming back after having been parked the same thing: compute what is
-    pending, then sample.
+    Prompt and answer are one list of tokens, of which the pool holds the first ``computed``. That
+    makes prefill, decoding, and the return after a preemption the same: compute the pending tokens,
+    then sample.
 
     Attributes:
         job: The daemon's number for it.
         tokens: Prompt and answer so far.
         prompt_tokens: How many of them are the prompt.
-        answer: None if it is only read ahead.
-        number: Its sequence id in the pool; None while it waits or is parked.
+        answer: None for a speculative prefill.
+        namespace: See `StartJob`.
+        number: Its sequence id in the pool; None while it waits or is preempted.
         computed: How many of its tokens the pool holds.
-        looked: Whether the store was asked for it.
-        fetch: What the store is bringing of it; it is not computed before that is in the pool.
-        waited: Steps since it was let in, but for those in which all went on writing.
+        cache_checked: The prefix store has been queried.
+        fetch: Blocks that the store is reading; it is not computed before they are in the pool.
+        steps_waited: Steps since it was admitted, except those in which all sequences decoded.
         begun: Whether anything of it was computed here.
-        cached_tokens: How many tokens were not computed but found, when it first came in.
-        finish: Set when it has ended and is only waiting to be taken out.
-        draft: Guesses at what follows, to be computed along in the next step.
+        cached_tokens: How many tokens were found in a cache at its first admission.
+        finish: Set when it has ended and waits to be taken out.
+        draft: Speculated tokens, verified in the next step.
         marks: After how many tokens a state is to be saved, in order, as far as that lies ahead.
         goes_on: The next turn's prompt begins with all of this one's, as its answer follows there.
-        interrupted: This engine goes before it is over; another will go on with it.
+        interrupted: This engine exits before its end; another will continue it.
     """
 
     job: int
     tokens: list[int]
     prompt_tokens: int
     answer: Generation | None
+    namespace: bytes = b""
     number: int | None = None
     computed: int = 0
-    looked: bool = False
+    cache_checked: bool = False
     fetch: Fetch | None = None
-    waited: int = 0
+    steps_waited: int = 0
     begun: bool = False
     cached_tokens: int = 0
     finish: Finish | None = None

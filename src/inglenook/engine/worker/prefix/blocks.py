@@ -24,8 +24,8 @@ class Block:
     """A run of tokens at its place in a prompt.
 
     Attributes:
-        key: Digest of the model and of all tokens up to the run's last, and of ``state``.
-        parent: Key of the run before it; the model's fingerprint for the first.
+        key: Digest of the model, the namespace, all tokens up to the run's last, and of ``state``.
+        parent: Key of the run before it; for the first what `root_of` gives.
         start: How many tokens stand before it.
         run: Its tokens, as `pack` writes them.
         state: Its payload has more than the run's cells: what the model keeps of all tokens so far
@@ -42,6 +42,14 @@ class Block:
     def stop(self) -> int:
         """Position after its last token."""
         return self.start + len(self.run) // TOKEN_BYTES
+
+
+def root_of(fingerprint: bytes, namespace: bytes) -> bytes:
+    """The parent of first blocks: of one model, and of one namespace, as `StartJob` has it."""
+    if not namespace:
+        return fingerprint
+    data = fingerprint + namespace
+    return hashlib.blake2b(data, digest_size=KEY_BYTES, person=b"namespace").digest()
 
 
 def pack(tokens: Sequence[int]) -> bytes:

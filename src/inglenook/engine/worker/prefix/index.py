@@ -14,6 +14,7 @@ from inglenook.engine.worker.prefix.blocks import (
     cut,
     key_after,
     pack,
+    root_of,
 )
 
 _WIDTH: Final = BLOCK_TOKENS * TOKEN_BYTES
@@ -26,7 +27,7 @@ class Index:
         """Begin with none.
 
         Args:
-            root: The model's fingerprint, parent of every first block.
+            root: The model's fingerprint.
             states: The model keeps states that can't be cut: one can go on only from a block that
                 has one, and other blocks are of use only before such.
         """
@@ -41,8 +42,8 @@ class Index:
     def __contains__(self, key: bytes) -> bool:
         return key in self._blocks
 
-    def match(self, tokens: Sequence[int]) -> tuple[list[Block], int]:
-        """Find the stored path that has most of a prompt's beginning.
+    def match(self, tokens: Sequence[int], namespace: bytes = b"") -> tuple[list[Block], int]:
+        """Find the stored path that has most of a prompt's beginning, in its namespace.
 
         Returns:
             The blocks, and how many leading tokens of the prompt they have; of the last block
@@ -50,10 +51,10 @@ class Index:
         """
         packed = pack(tokens)
         if self._states:
-            path = next(reversed(list(self._paths_to_states(packed))), [])
+            path = next(reversed(list(self._paths_to_states(packed, namespace))), [])
             return path, path[-1].stop if path else 0
         path = []
-        parent, matched = self._root, 0
+        parent, matched = root_of(self._root, namespace), 0
         while rest := packed[matched * TOKEN_BYTES :][:_WIDTH]:
             block, agreed = self._closest(parent, rest)
             if block is None:
@@ -65,28 +66,32 @@ class Index:
             parent = block.key
         return path, matched
 
-    def states(self, tokens: Sequence[int]) -> list[Block]:
-        """The blocks with states that a prompt can go on from, the longest first."""
-        return [path[-1] for path in self._paths_to_states(pack(tokens))][::-1]
+    def states(self, tokens: Sequence[int], namespace: bytes = b"") -> list[Block]:
+        """The blocks with states that a prompt can continue from, the longest first."""
+        return [path[-1] for path in self._paths_to_states(pack(tokens), namespace)][::-1]
 
-    def missing(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
+    def missing(self, tokens: Sequence[int], namespace: bytes = b"") -> list[tuple[int, int]]:
         """The runs of a prompt, as (start, stop), that are not stored."""
-        blocks = list(cut(self._root, pack(tokens), states=self._states))
+        root = root_of(self._root, namespace)
+        blocks = list(cut(root, pack(tokens), states=self._states))
         there = 0
         while there < len(blocks) and self.covers(blocks[there]):
             there += 1
         return [(block.start, block.stop) for block in blocks[there:]]
 
-    def block(self, tokens: Sequence[int], start: int, stop: int) -> Block | None:
+    def block(
+        self, tokens: Sequence[int], start: int, stop: int, namespace: bytes = b""
+    ) -> Block | None:
         """The block of a prompt's run, stored or not; None if what is before it is not stored.
 
         Where there are states, the run up to the prompt's end has one.
         """
         packed = pack(tokens[:stop])
-        before = list(cut(self._root, packed[: start * TOKEN_BYTES], states=False))
+        root = root_of(self._root, namespace)
+        before = list(cut(root, packed[: start * TOKEN_BYTES], states=False))
         if before and before[-1].key not in self:
             return None
-        parent = before[-1].key if before else self._root
+        parent = before[-1].key if before else root
         state = self._states and stop == len(tokens)
         return block_after(parent, start, packed[start * TOKEN_BYTES :], state=state)
 
@@ -103,7 +108,7 @@ class Index:
         Returns:
             Shorter ones that it makes superfluous; they are still there.
         """
-        assert block.parent == self._root or block.parent in self
+        assert self.is_reachable(block)
         siblings = self._children.setdefault(block.parent, {})
         shorter = [
             sibling
@@ -144,7 +149,7 @@ class Index:
 
     def is_reachable(self, block: Block) -> bool:
         """Whether what is before a block is there."""
-        return block.parent == self._root or block.parent in self
+        return block.start == 0 or block.parent in self
 
     def _remove_from(self, top: Block) -> Iterator[Block]:
         """Remove a block and all below it."""
@@ -159,10 +164,10 @@ class Index:
             del self._blocks[block.key]
             yield block
 
-    def _paths_to_states(self, packed: bytes) -> Iterator[list[Block]]:
+    def _paths_to_states(self, packed: bytes, namespace: bytes) -> Iterator[list[Block]]:
         """Paths to the blocks with states that are wholly a prompt's beginning, shortest first."""
         path: list[Block] = []
-        parent = self._root
+        parent = root_of(self._root, namespace)
         for at in range(0, len(packed), _WIDTH):
             rest = packed[at : at + _WIDTH]
             found = [b for b in self.children(parent) if b.state and rest.startswith(b.run)]

@@ -47,7 +47,7 @@ class IoQueue:
         self._reads: dict[bytes, ReadBlock] = {}
         self._chores: dict[bytes, TouchBlock | DeleteBlock] = {}
         self._writes: dict[bytes, WriteBlock] = {}
-        self._recall: ReadBlock | None = None
+        self._prefetch: ReadBlock | None = None
         self._reading: bytes | None = None
         self._purge = False
         self._computing = False
@@ -72,14 +72,14 @@ class IoQueue:
         with self._changed:
             self._reads.pop(key, None)
 
-    def recall(self, block: Block | None) -> None:
+    def prefetch(self, block: Block | None) -> None:
         """Wish for a block that nobody waits for, in place of the last such wish; None is for none.
 
         It is read when there is nothing else to do, and the engine does not compute.
         """
         with self._changed:
             if not self._lost:
-                self._recall = ReadBlock(block) if block is not None else None
+                self._prefetch = ReadBlock(block) if block is not None else None
                 self._changed.notify()
 
     def write(self, wish: WriteBlock) -> None:
@@ -126,7 +126,7 @@ class IoQueue:
         """Wish for nothing more; what is to be written has so many seconds."""
         with self._changed:
             self._reads.clear()
-            self._recall = None
+            self._prefetch = None
             self._ends_at = time.monotonic() + deadline_s
             self._changed.notify()
 
@@ -153,8 +153,8 @@ class IoQueue:
             self._wish_era = self._era
             if isinstance(wish, ReadBlock):
                 self._reading = wish.block.key
-                if wish == self._recall:
-                    self._recall = None
+                if wish == self._prefetch:
+                    self._prefetch = None
             return wish
 
     def post(self, news: News) -> None:
@@ -196,7 +196,7 @@ class IoQueue:
                 return wishes.pop(next(iter(wishes)))
         if not writing and not self._writes:
             self._impatient_at = None
-            return None if self._computing else self._recall
+            return None if self._computing else self._prefetch
         if self._impatient_at is None:
             self._impatient_at = now + PATIENCE_S
         if self._computing and self._ends_at is None and now < self._impatient_at:
@@ -210,7 +210,7 @@ class IoQueue:
 
     def _clear(self) -> None:
         self._reads.clear()
-        self._recall = self._reading = None
+        self._prefetch = self._reading = None
         self._chores.clear()
         self._writes.clear()
 

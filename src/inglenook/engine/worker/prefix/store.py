@@ -26,6 +26,8 @@ from inglenook.engine.worker.prefix.io_requests import (
     WriteBlock,
     WriteDone,
 )
+from inglenook.engine.worker.prefix.prefetch import Prefetcher, prefetched
+from inglenook.engine.worker.prefix.state_worth import is_worth_keeping, is_worth_writing
 from inglenook.engine.worker.prefix.tiers import Tiers
 
 __all__ = ["Fetch", "Payload", "Store"]
@@ -56,12 +58,12 @@ class Store:
             disk_bytes = 0
         self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, states=states)
         self._fetches: list[Fetch] = []
-        self._recalling: Block | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._exchange = IoQueue(self._bell)
+        self._io = IoQueue(self._bell)
+        self._prefetcher = Prefetcher(self._tiers, self._io)
         self._disk: Disk | None = None
         if folder is not None and disk_bytes > 0:
-            self._disk = Disk(folder, fingerprint, disk_bytes, self._exchange)
+            self._disk = Disk(folder, fingerprint, disk_bytes, self._io)
 
     @property
     def blocks(self) -> int:
@@ -79,26 +81,26 @@ class Store:
         strangers_bytes = self._disk.strangers_bytes if self._disk is not None else 0
         return self._tiers.disk.used_bytes + strangers_bytes
 
-    def match(self, tokens: Sequence[int]) -> int:
-        """How many leading tokens of a prompt could be had."""
-        return self._tiers.index.match(tokens)[1]
+    def match(self, tokens: Sequence[int], namespace: bytes = b"") -> int:
+        """How many leading tokens of a prompt are stored; for ``namespace`` see `StartJob`."""
+        return self._tiers.index.match(tokens, namespace)[1]
 
-    def in_memory(self, tokens: Sequence[int]) -> bool:
+    def in_memory(self, tokens: Sequence[int], namespace: bytes = b"") -> bool:
         """Whether all of a prompt could be had without the disk."""
-        return self._tiers.in_memory(tokens)
+        return self._tiers.in_memory(tokens, namespace)
 
-    def touch(self, tokens: Sequence[int]) -> None:
-        """What is stored of a prompt was used, from wherever it came: it goes last."""
-        path, _matched = self._tiers.index.match(tokens)
-        self._exchange.touch(self._tiers.touch(path))
+    def touch(self, tokens: Sequence[int], namespace: bytes = b"") -> None:
+        """The stored blocks of a prompt were used, in the pool perhaps: they are evicted last."""
+        path, _matched = self._tiers.index.match(tokens, namespace)
+        self._io.touch(self._tiers.touch(path))
 
-    def fetch(self, tokens: Sequence[int]) -> Fetch:
+    def fetch(self, tokens: Sequence[int], namespace: bytes = b"") -> Fetch:
         """Begin to bring what `match` found into memory; it is kept there as long as that object.
 
         What comes from the disk comes in order, and is whole.
         """
-        path, matched = self._tiers.index.match(tokens)
-        self._exchange.touch(self._tiers.touch(path))
+        path, matched = self._tiers.index.match(tokens, namespace)
+        self._io.touch(self._tiers.touch(path))
         fetch = Fetch(path, matched, self._cancelled)
         for block in path:
             payload = self._tiers.ram.payload(block.key)
@@ -106,58 +108,60 @@ class Store:
                 fetch.got(block.key, payload)
         for block in fetch.lacking:
             if not self._is_lacked(block):
-                self._exchange.read(block)
+                self._io.read(block)
         if not fetch.ready:
             self._fetches.append(fetch)
         return fetch
 
-    def missing(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
+    def missing(self, tokens: Sequence[int], namespace: bytes = b"") -> list[tuple[int, int]]:
         """The runs of a prompt, as (start, stop) in order, that are not stored.
 
         Where states can't be cut the last of them has the one after all of the prompt.
         """
-        return self._tiers.index.missing(tokens)
+        return self._tiers.index.missing(tokens, namespace)
 
-    def put(self, tokens: Sequence[int], start: int, stop: int, payload: Payload) -> bool:
+    def put(
+        self, tokens: Sequence[int], run: tuple[int, int], payload: Payload, namespace: bytes = b""
+    ) -> bool:
         """Store one run, as `missing` names them.
 
         Args:
-            tokens: The prompt, at least up to ``stop``.
-            start: Position of the run's first token; what is before it must be stored.
-            stop: Position after its last.
+            tokens: The prompt, at least up to the end of the run.
+            run: Position of its first token, before which all must be stored, and after its last.
             payload: The state of just these cells. It is not copied: leave it alone from now on.
+            namespace: See `StartJob`.
 
         Returns:
             Whether it is kept. It is not if there is no room for it now, or if what is before it is
             not; then what comes after it can't be either.
         """
         tiers = self._tiers
-        block = tiers.index.block(tokens, start, stop)
+        block = tiers.index.block(tokens, *run, namespace)
         if block is None:
             return False
         write = not tiers.has_states or not tiers.ram_bytes
         if block.state:
-            write = tiers.is_worth_writing(tokens, len(payload))
+            write = is_worth_writing(tiers, tokens, len(payload), namespace)
         kept = tiers.put(block, payload, file_bytes(block, len(payload)), write=write)
         if kept and tiers.is_waiting(block.key):
             self._write_before(block)
-            self._exchange.write(WriteBlock(block, payload, tiers.disk.used_bytes))
+            self._io.write(WriteBlock(block, payload, tiers.disk.used_bytes))
         self._tidy()
         return kept
 
-    def wants_state(self, tokens: Sequence[int], state_bytes: int) -> bool:
+    def wants_state(self, tokens: Sequence[int], state_bytes: int, namespace: bytes = b"") -> bool:
         """Whether a state that can't be cut, after just these tokens, is worth its room."""
-        return self._tiers.is_worth_keeping(tokens, state_bytes)
+        return is_worth_keeping(self._tiers, tokens, state_bytes, namespace)
 
     def computing(self, computing: bool) -> None:  # noqa: FBT001 one reads it as a sentence
         """Say whether the engine is at work; nothing is written meanwhile, or only slowly."""
-        self._exchange.set_computing(computing=computing)
+        self._io.set_computing(computing=computing)
 
     def set_ram_bytes(self, ram_bytes: int) -> None:
         """Change the bound of what is in memory, at once; what is on disk stays there."""
         if ram_bytes < self._tiers.ram_bytes:
             # Who takes memory away has none to spare for what nobody asked for.
-            self._recall(None)
+            self._prefetcher.stop()
         self._tiers.set_ram_bytes(ram_bytes)
         self._tidy()
 
@@ -165,7 +169,7 @@ class Store:
         """Forget everything: in memory at once, and all models' files as soon as can be."""
         self._tiers.forget_all()
         self._give_up()
-        self._exchange.purge()
+        self._io.purge()
 
     def fileno(self) -> int:
         """Readable when there is news; for select."""
@@ -175,7 +179,7 @@ class Store:
         """Take in what the disk has done."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
-        for news in self._exchange.news():
+        for news in self._io.news():
             self._take(news)
         self._tidy()
 
@@ -194,27 +198,27 @@ class Store:
                 return
             self._tiers.write(before, file_bytes(before, len(payload)))
             if self._tiers.is_waiting(before.key):
-                self._exchange.write(WriteBlock(before, payload, self._tiers.disk.used_bytes))
+                self._io.write(WriteBlock(before, payload, self._tiers.disk.used_bytes))
 
     def _take(self, news: News) -> None:
         match news:
             case ScanDone(kept, room_bytes):
                 self._tiers.found(kept, room_bytes)
-                self._recall(self._tiers.to_recall())
+                self._prefetcher.begin()
             case ReadDone(block, None):
                 self._tiers.damaged(block)
                 for fetch in self._fetches:
                     fetch.lost(block.key)
-                self._recall_on(block)
+                self._prefetcher.arrived(block)
             case ReadDone(block, payload):
                 assert payload is not None
                 if self._is_lacked(block):
                     self._tiers.brought(block, payload)
                 else:
-                    self._tiers.recalled(block, payload)
+                    prefetched(self._tiers, block, payload)
                 for fetch in self._fetches:
                     fetch.got(block.key, payload)
-                self._recall_on(block)
+                self._prefetcher.arrived(block)
             case WriteDone(key, done, room_bytes):
                 self._tiers.written(key, room_bytes, done=done)
             case DiskFailed():
@@ -223,24 +227,11 @@ class Store:
         self._fetches = [fetch for fetch in self._fetches if not fetch.ready]
 
     def _tidy(self) -> None:
-        for key in self._tiers.take_doomed():
-            self._exchange.delete(key)
-
-    def _recall(self, block: Block | None) -> None:
-        """Have a block brought that nobody asked for, when there is time for it; None is for none.
-
-        Only one at a time, so that whatever happens meanwhile counts for the next.
-        """
-        self._recalling = block
-        self._exchange.recall(block)
-
-    def _recall_on(self, block: Block) -> None:
-        """If that was the block to be brought, have the next one brought."""
-        if block == self._recalling:
-            self._recall(self._tiers.to_recall())
+        for key in self._tiers.take_deletions():
+            self._io.delete(key)
 
     def _give_up(self) -> None:
-        self._recall(None)
+        self._prefetcher.stop()
         for fetch in self._fetches:
             fetch.give_up()
         self._fetches.clear()
@@ -250,7 +241,7 @@ class Store:
             self._fetches.remove(fetch)
             for block in fetch.lacking:
                 if not self._is_lacked(block):
-                    self._exchange.unread(block.key)
+                    self._io.unread(block.key)
 
     def _is_lacked(self, block: Block) -> bool:
         """Whether a fetch waits for a block."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from inglenook.engine.worker.prefix.blocks import Block, Payload
 from inglenook.engine.worker.prefix.index import Index
@@ -16,22 +15,6 @@ from inglenook.engine.worker.prefix.tier import Tier
 
 #: What may wait to be written where memory holds nothing else: some twenty blocks.
 WAITING_BYTES_MAX = 64 * 2**20
-
-#: How many conversations are brought back from the disk before anybody asks, the last ones first:
-#: as many as are written at once by default, since each turn of a model that thinks is an end of
-#: its own, its thoughts being left out of the next; and the part of memory's bound they may fill.
-RECALLED_CHAINS = 8
-RECALLED_PART = 0.5
-
-#: What a state that cannot be cut may take for each token that need not be read again: as much of
-#: memory as a small board copies in the time in which it reads the token, many times over; and as
-#: much of a card's life as the cells of a model that attends take at most (Gemma 3 4B: 136 KiB).
-#: Such states have 0.2 to 135 MB, whatever stands before them.
-MEMORY_BYTES_PER_TOKEN = 2**20
-DISK_BYTES_PER_TOKEN = 128 * 2**10
-
-#: And the part of memory's bound that one of them may have: it displaces others.
-STATE_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +56,7 @@ class Tiers:
         self.ram = Tier()
         self.disk = Tier()
         self._waiting: dict[bytes, None] = {}
-        self._doomed: list[bytes] = []
+        self._to_delete: list[bytes] = []
 
     def put(self, block: Block, payload: Payload, file_bytes: int, *, write: bool = True) -> bool:
         """Take in a new block; say whether it is kept, in memory or to be written.
@@ -115,24 +98,14 @@ class Tiers:
         self.touch(self.index.path(block.key))
         self._trim()
 
-    def is_worth_keeping(self, tokens: Sequence[int], state_bytes: int) -> bool:
-        """Whether a state after so many tokens, of that size, may be kept: in memory, or at all."""
-        if not self.ram_bytes:
-            return state_bytes <= WAITING_BYTES_MAX and self.is_worth_writing(tokens, state_bytes)
-        gained = len(tokens) - self.index.match(tokens)[1]
-        worth = gained * MEMORY_BYTES_PER_TOKEN >= state_bytes
-        return worth and state_bytes <= self.ram_bytes * STATE_PART
+    @property
+    def has_disk(self) -> bool:
+        """Whether there is a disk tier that can be used."""
+        return self._disk_bytes > 0
 
-    def is_worth_writing(self, tokens: Sequence[int], state_bytes: int) -> bool:
-        """Whether a state after so many tokens, of that size, is worth its writing to a disk."""
-        states = self.index.states(tokens)
-        written = next((state.stop for state in states if state.key in self.disk), 0)
-        gained = len(tokens) - written
-        return self._disk_bytes > 0 and gained * DISK_BYTES_PER_TOKEN >= state_bytes
-
-    def in_memory(self, tokens: Sequence[int]) -> bool:
+    def in_memory(self, tokens: Sequence[int], namespace: bytes = b"") -> bool:
         """Whether all of a prompt is in memory, and not only until it is written."""
-        path, matched = self.index.match(tokens)
+        path, matched = self.index.match(tokens, namespace)
         return (
             self.ram_bytes > 0
             and matched == len(tokens)
@@ -160,29 +133,6 @@ class Tiers:
             self.ram.put(block.key, len(payload), payload)
             self.touch(self.index.path(block.key))
             self._trim()
-
-    def to_recall(self) -> Block | None:
-        """The next block memory should have before anybody asks for it.
-
-        The conversations used last come first, and each from its beginning: what is there of one
-        when room ends is of use. A conversation ends with a block that no other continues.
-        """
-        ends = (key for key in reversed(list(self.disk)) if not self.index.children(key))
-        for end in islice(ends, RECALLED_CHAINS):
-            for block in self.index.path(end):
-                if block.key not in self.ram:
-                    fits = self.disk.sum_bytes([block.key]) <= self._recall_room_bytes
-                    return block if fits else None
-        return None
-
-    def recalled(self, block: Block, payload: Payload) -> None:
-        """A block was read that nobody waits for: it is the first to go, and displaces nothing."""
-        known = block.key in self.index and block.key not in self.ram
-        if known and len(payload) <= self._recall_room_bytes:
-            self.ram.put(block.key, len(payload), payload, oldest=True)
-            if any(child.key in self.ram for child in self.index.children(block.key)):
-                # Somebody used what comes after it, so it was used too.
-                self.ram.touch(self.index.path(block.key))
 
     def damaged(self, block: Block) -> None:
         """A block's file is gone or not what it should be."""
@@ -216,7 +166,7 @@ class Tiers:
                 self.disk.put(key, file.file_bytes)
                 continue
             if not self.index.is_reachable(file.block) or self.index.covers(file.block):
-                self._doomed.append(key)
+                self._to_delete.append(key)
                 continue
             for shorter in self.index.add(file.block):
                 self._drop(shorter.key)
@@ -243,21 +193,17 @@ class Tiers:
         self._disk_bytes = 0
         for key in list(self.disk):
             self._leave_disk(key)
-        self._doomed.clear()
+        self._to_delete.clear()
         self._trim()
 
-    def take_doomed(self) -> list[bytes]:
+    def take_deletions(self) -> list[bytes]:
         """Keys whose files are to be removed, or not written, since the last call."""
-        doomed, self._doomed = self._doomed, []
+        doomed, self._to_delete = self._to_delete, []
         return doomed
 
     @property
     def _waiting_bytes(self) -> int:
         return self.ram.sum_bytes(self._waiting)
-
-    @property
-    def _recall_room_bytes(self) -> int:
-        return int(self.ram_bytes * RECALLED_PART) - self.ram.used_bytes
 
     @property
     def _ram_bound_bytes(self) -> int:
@@ -285,7 +231,7 @@ class Tiers:
 
     def _leave_disk(self, key: bytes) -> None:
         self.disk.discard(key)
-        self._doomed.append(key)
+        self._to_delete.append(key)
         waited = key in self._waiting
         self._waiting.pop(key, None)
         if self.ram_bytes == 0 and waited:
@@ -299,4 +245,4 @@ class Tiers:
             self.ram.discard(block.key)
             self._waiting.pop(block.key, None)
             if self.disk.discard(block.key):
-                self._doomed.append(block.key)
+                self._to_delete.append(block.key)

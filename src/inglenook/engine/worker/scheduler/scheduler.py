@@ -1,4 +1,4 @@
-"""Who is in the pool and who waits to get in. Kind: hands."""
+"""Which sequences are in the pool, and which wait to be admitted. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: How long blocks are moved in before a step that others wait for, seconds. At least one is: 3 MB
+#: Seconds for copying blocks in before a step that others wait for. At least one is copied: 3 MB
 #: of a model with 1.5B parameters.
-_MOVING_S = 0.02
+_COPYING_S = 0.02
 
-#: What another must be about to read of a newcomer's prompt, for the newcomer to wait for it.
+#: Tokens that another is about to prefill of a new prompt, for the new one to wait for it.
 _WORTH_WAITING_TOKENS = 32
 
-#: Room to be left for each that is active, when another is let in: in a pool packed to the last
-#: cell somebody would have to be parked in the very next step.
+#: Cells left for each active sequence at an admission: in a pool packed to the last cell one would
+#: be preempted in the very next step.
 _SPARE_TOKENS = 32
 
 
 class SequenceScheduler:
-    """The line before the pool, and the sequences that are in it."""
+    """Waiting and active sequences of the pool."""
 
     def __init__(self, pool: Pool, store: Store | None, *, sequences: int) -> None:
-        """Take the pool over, and how many answers may be in it at once."""
+        """Take the pool over; ``sequences`` answers at most are active."""
         self._pool = pool
         self._store = store
         self._sequences = sequences
         self._waiting: list[Sequence] = []
         self._finished: list[Sequence] = []
-        #: By number, in the order in which they came in.
-        self.active: dict[int, Sequence] = {}
+        self.active: dict[int, Sequence] = {}  # by number, in the order of admission
 
     def __iter__(self) -> Iterator[Sequence]:
         return iter((*self.active.values(), *self._waiting))
@@ -48,57 +47,54 @@ class SequenceScheduler:
 
     @property
     def busy(self) -> bool:
-        """Whether any job is unfinished, or its end not yet told."""
+        """Whether any job is unfinished, or its end not yet reported."""
         return bool(self.active or self._waiting or self._finished)
 
     @property
     def blocked(self) -> bool:
-        """Whether somebody is here, and all wait for the store."""
-        return (
-            bool(self.active or self._waiting)
-            and not self._finished
-            and all(
-                sequence.fetch is not None and not sequence.fetch.ready and sequence.finish is None
-                for sequence in self
-            )
+        """Whether there are sequences, and all wait for the store."""
+        fetching = all(
+            sequence.fetch is not None and not sequence.fetch.ready and sequence.finish is None
+            for sequence in self
         )
+        return len(self) > 0 and not self._finished and fetching
 
     def join(self, sequence: Sequence) -> None:
-        """Let a newcomer wait for its turn."""
+        """Add a sequence to the waiting ones."""
         self._waiting.append(sequence)
 
     def admit(self) -> None:
-        """Let those in whose turn it is, and move in what the store has brought."""
-        came = False
+        """Admit the next waiting sequences, and copy in the blocks that the store has read."""
+        admitted = False
         for sequence in self._in_turn():
             if not self._has_place(sequence):
                 break
-            if self._comes_anyway(sequence):
+            if self._is_being_prefilled(sequence):
                 continue
-            self._look_for(sequence)
+            self._check_store(sequence)
             if sequence.fetch is not None and not sequence.fetch.ready:
-                # Others need not wait for its disk.
+                # Others need not wait for the disk.
                 continue
-            if not self._let_in(sequence):
-                # What it could share may be gone when there is room.
-                sequence.looked = sequence.fetch is not None
+            if not self._try_admit(sequence):
+                # Cells that it could share may be gone when there is room.
+                sequence.cache_checked = sequence.fetch is not None
                 break
-            came = True
+            admitted = True
             if not self._pool.trimmable:
-                # Whoever comes along with it may share its cells, and not its state.
-                self._move_in(sequence)
-        if came:
-            # Not before: who comes along with another may begin as what would go.
-            self._pool.drop_stored()
+                # One admitted along with it may share its cells, and not its state.
+                self._copy_in(sequence)
+        if admitted:
+            # Not before: one admitted along with others may begin like an evictee.
+            self._pool.evict_stored()
         for sequence in self.active.values():
-            self._move_in(sequence)
+            self._copy_in(sequence)
 
     def make_room(self) -> None:
-        """The pool is full, though nothing is kept there: somebody must go.
+        """The pool is full without retained sequences: end a speculative prefill, or preempt.
 
-        What is only read ahead goes for good; of answers the newest, which comes back later.
+        The newest answer is preempted; it is admitted again later.
         """
-        if self._end_idle():
+        if self._end_prefill():
             return
         newest = list(self.active.values())[-1]
         if len(self.active) == 1:
@@ -106,20 +102,19 @@ class SequenceScheduler:
             newest.finish = Finish.LENGTH
             return
         self._drop_fetch(newest)
-        self._pool.park(self._take_out(newest))
+        self._pool.preempt(self._take_out(newest))
         self._waiting.insert(0, newest)
-        newest.computed = 0
-        newest.looked = False
+        newest.computed, newest.cache_checked = 0, False
 
     def take_finished(self) -> list[Sequence]:
-        """Take out those that are over; what they had computed is kept for others."""
+        """Take out finished sequences; their computed tokens are retained."""
         for sequence in [sequence for sequence in self if sequence.finish is not None]:
             self._end(sequence)
         finished, self._finished = self._finished, []
         return finished
 
     def _in_turn(self) -> list[Sequence]:
-        """Who may be let in now: answers in their order; what is read ahead, when none waits."""
+        """Candidates for admission: answers in their order; speculative prefills if none waits."""
         answers = [sequence for sequence in self._waiting if sequence.answer is not None]
         return answers or list(self._waiting)
 
@@ -129,49 +124,50 @@ class SequenceScheduler:
         answers = sum(1 for other in self.active.values() if other.answer is not None)
         return answers < self._sequences
 
-    def _comes_anyway(self, sequence: Sequence) -> bool:
-        """Whether somebody is just reading what a newcomer begins with as well.
+    def _is_being_prefilled(self, sequence: Sequence) -> bool:
+        """Whether an active sequence is just prefilling what a waiting one begins with as well.
 
-        Then it waits for that, and has it for nothing: four phones with one system prompt, at once.
+        The latter then waits and shares the cells: four phones with one system prompt, at once.
         """
         reading = [
             self._will_share(sequence, other)
             for other in self.active.values()
-            if other.pending > 1 and (other.answer is not None or sequence.answer is None)
+            if other.pending > 1
+            and other.namespace == sequence.namespace
+            and (other.answer is not None or sequence.answer is None)
         ]
         if not reading:
             return False
-        there = self._pool.common(sequence.tokens)
+        there = self._pool.common(sequence.tokens, sequence.namespace)
         if not self._pool.trimmable and self._store is not None:
-            there = max(there, self._store.match(sequence.tokens[:-1]))
+            there = max(there, self._store.match(sequence.tokens[:-1], sequence.namespace))
         return max(reading) >= there + _WORTH_WAITING_TOKENS
 
     def _will_share(self, sequence: Sequence, other: Sequence) -> int:
-        """How much of a newcomer's prompt will be there once another has read its own."""
+        """How much of a prompt will be in the pool once another has been prefilled."""
         common = common_tokens(sequence.tokens, other.tokens)
-        if self._pool.trimmable:
-            return common
-        return max((mark for mark in other.marks if mark <= common), default=0)
+        marks = (mark for mark in other.marks if mark <= common)
+        return common if self._pool.trimmable else max(marks, default=0)
 
-    def _look_for(self, sequence: Sequence) -> None:
-        """See once whether the store has more of a newcomer than the pool."""
-        if self._store is None or sequence.looked:
+    def _check_store(self, sequence: Sequence) -> None:
+        """Check once whether the store has more of a sequence than the pool."""
+        if self._store is None or sequence.cache_checked:
             return
-        sequence.looked = True
+        sequence.cache_checked = True
         # One token must be left to compute, for its scores.
         wanted = sequence.tokens[: len(sequence.tokens) - 1]
-        found = self._store.match(wanted)
-        at_hand = self._store.in_memory(wanted[:found])
+        found = self._store.match(wanted, sequence.namespace)
+        at_hand = self._store.in_memory(wanted[:found], sequence.namespace)
         worth = WORTH_KEEPING_TOKENS if at_hand else WORTH_FETCHING_TOKENS
-        if found >= self._pool.common(sequence.tokens) + worth:
-            sequence.fetch = self._store.fetch(wanted)
+        if found >= self._pool.common(sequence.tokens, sequence.namespace) + worth:
+            sequence.fetch = self._store.fetch(wanted, sequence.namespace)
 
-    def _let_in(self, sequence: Sequence) -> bool:
+    def _try_admit(self, sequence: Sequence) -> bool:
         if not self._pool.trimmable and sequence.fetch and not sequence.fetch.state_at:
-            # The disk has lost what one could go on with.
+            # The disk has lost the state that one could continue with.
             self._drop_fetch(sequence)
         number = self._admit(sequence)
-        while number is None and sequence.answer is not None and self._end_idle():
+        while number is None and sequence.answer is not None and self._end_prefill():
             number = self._admit(sequence)
         if number is None:
             return False
@@ -183,12 +179,13 @@ class SequenceScheduler:
         return True
 
     def _admit(self, sequence: Sequence) -> int | None:
-        spare_cells = _SPARE_TOKENS * len(self.active)
-        state_at = sequence.fetch.state_at if sequence.fetch is not None else 0
-        return self._pool.admit(sequence.tokens, spare_cells=spare_cells, state_at=state_at)
+        spare = _SPARE_TOKENS * len(self.active)
+        at = sequence.fetch.state_at if sequence.fetch is not None else 0
+        tokens, namespace = sequence.tokens, sequence.namespace
+        return self._pool.admit(tokens, namespace, spare_cells=spare, state_at=at)
 
-    def _move_in(self, sequence: Sequence) -> None:
-        """Put blocks that the store has brought into the pool; with company, a few a step."""
+    def _copy_in(self, sequence: Sequence) -> None:
+        """Copy blocks that the store has read into the pool; beside others, a few a step."""
         fetch = sequence.fetch
         if fetch is None:
             return
@@ -199,28 +196,30 @@ class SequenceScheduler:
             if wanted <= sequence.computed:
                 continue
             state = stop == fetch.state_at
-            done = self._pool.put_in(sequence.number, start, wanted, payload, state=state)
+            done = self._pool.transfer.put_in(
+                sequence.number, (start, wanted), payload, self._pool.make_room, state=state
+            )
             sequence.computed = self._pool.length(sequence.number)
             self._note_cached(sequence)
             if not done:
                 break
-            if len(self.active) > 1 and not self._may_move_more(began_s):
+            if len(self.active) > 1 and not self._may_copy_more(began_s):
                 return
-        self._pool.settle(sequence.number)
+        self._pool.transfer.settle(sequence.number)
         self._drop_fetch(sequence)
 
-    def _may_move_more(self, began_s: float) -> bool:
-        """Whether others can wait for another block, and have room left."""
-        spare_cells = BLOCK_TOKENS + _SPARE_TOKENS * len(self.active)
-        return time.perf_counter() - began_s < _MOVING_S and self._pool.free_cells >= spare_cells
+    def _may_copy_more(self, began_s: float) -> bool:
+        """Whether other sequences can wait for another block, and have room left."""
+        spare = BLOCK_TOKENS + _SPARE_TOKENS * len(self.active)
+        return time.perf_counter() - began_s < _COPYING_S and self._pool.free_cells >= spare
 
     def _note_cached(self, sequence: Sequence) -> None:
-        """Count what was found at its first coming; coming back from being parked is no find."""
+        """Count cached tokens at the first admission, not at one after a preemption."""
         if not sequence.begun:
             sequence.cached_tokens = min(sequence.computed, sequence.prompt_tokens)
 
-    def _end_idle(self) -> bool:
-        """End what was read ahead last, if anything is; what it has is kept as long as it may."""
+    def _end_prefill(self) -> bool:
+        """End the newest speculative prefill, if there is one; its tokens are retained."""
         idle = [sequence for sequence in self.active.values() if sequence.answer is None]
         if idle:
             idle[-1].finish = Finish.STOP
@@ -233,15 +232,15 @@ class SequenceScheduler:
         if sequence.number is None:
             self._waiting.remove(sequence)
         elif sequence.finish is Finish.FAILED:
-            self._pool.drop(self._take_out(sequence))
+            self._pool.evict(self._take_out(sequence))
         else:
-            # A question that was never sent is nothing to write to a disk.
+            # A question that was never sent is not written to a disk.
             save = sequence.answer is not None
-            self._pool.keep(self._take_out(sequence), save=save, whole=sequence.begins_another)
+            self._pool.retain(self._take_out(sequence), save=save, whole=sequence.begins_another)
 
     def _take_out(self, sequence: Sequence) -> int:
-        assert sequence.number is not None
         number, sequence.number = sequence.number, None
+        assert number is not None
         del self.active[number]
         return number
 

@@ -19,14 +19,14 @@ class Candidate:
         tokens: How many tokens are pending; of one that is writing, its newest and the drafted.
         decoding: It is writing, and somebody reads along.
         idle: It is read ahead, for a question that may never be asked.
-        waited: Steps since it came in.
+        steps_waited: Steps since it came in.
     """
 
     sequence: int
     tokens: int
     decoding: bool
     idle: bool
-    waited: int
+    steps_waited: int
 
     @property
     def comes_first(self) -> bool:
@@ -92,6 +92,6 @@ def prefill_tokens(shares: Iterable[ScheduledTokens]) -> int:
 
 
 def _in_turn(newcomers: Sequence[Candidate]) -> list[Candidate]:
-    oldest = max(newcomers, key=lambda newcomer: newcomer.waited, default=None)
-    favoured = oldest if oldest is not None and oldest.waited % _OLDEST_EVERY == 0 else None
+    oldest = max(newcomers, key=lambda newcomer: newcomer.steps_waited, default=None)
+    favoured = oldest if oldest is not None and oldest.steps_waited % _OLDEST_EVERY == 0 else None
     return sorted(newcomers, key=lambda newcomer: (newcomer is not favoured, newcomer.tokens))

@@ -1,0 +1,158 @@
+"""The sequences of one context: their numbers, their cells, and what they hold. Kind: hands.
+
+Each call changes the library's context and the accounting of its cells together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass
+
+from inglenook.engine.worker.context import Context
+from inglenook.engine.worker.kv.cells import CellAccounting
+from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, begins, common_tokens
+
+
+@dataclass(slots=True, eq=False)
+class PoolEntry:
+    """What the pool holds under one number.
+
+    Attributes:
+        number: The sequence id in the context.
+        tokens: Of an active sequence, its own list, which grows; the pool may lag behind it.
+        namespace: See `StartJob`; cells are shared within one only.
+        retained: Finished, and here only for requests that begin alike.
+        to_save: The store has yet to be given it.
+        stateless: It has cells, and nothing can be computed with them before its running state
+            comes from the store.
+    """
+
+    number: int
+    tokens: Tokens[int]
+    namespace: bytes = b""
+    retained: bool = False
+    to_save: bool = False
+    stateless: bool = False
+
+
+class SequenceTable:
+    """Entries by number; retained ones in the order of their last use."""
+
+    def __init__(self, context: Context) -> None:
+        """Take over a fresh context, except its last sequence."""
+        self._context = context
+        self._cells = CellAccounting()
+        self._free = list(range(context.sequences - 2, -1, -1))
+        self._entries: dict[int, PoolEntry] = {}
+
+    def __getitem__(self, number: int) -> PoolEntry:
+        return self._entries[number]
+
+    def __iter__(self) -> Iterator[PoolEntry]:
+        return iter(list(self._entries.values()))
+
+    def __reversed__(self) -> Iterator[PoolEntry]:
+        return reversed(self._entries.values())
+
+    @property
+    def used_cells(self) -> int:
+        """How many cells hold something."""
+        return self._cells.used_cells
+
+    @property
+    def retained_tokens(self) -> int:
+        """How many tokens retained sequences have, shared ones counted for each."""
+        return sum(self.held(entry.number) for entry in self if entry.retained)
+
+    @property
+    def has_number(self) -> bool:
+        """Whether another sequence could be added."""
+        return bool(self._free)
+
+    def held(self, number: int) -> int:
+        """How many tokens of a sequence have cells."""
+        return self._cells.length(number)
+
+    def length(self, number: int) -> int:
+        """How many tokens of a sequence can be continued after."""
+        entry = self._entries.get(number)
+        return 0 if entry is not None and entry.stateless else self.held(number)
+
+    def only(self, number: int, leaving: set[int]) -> int:
+        """How many cells no other sequence has, once those in ``leaving`` are gone."""
+        return self._cells.only(number, leaving)
+
+    def add(self, tokens: Tokens[int], namespace: bytes, *, stateless: bool) -> PoolEntry:
+        """Add a sequence without cells; there must be a number."""
+        entry = PoolEntry(self._free.pop(), tokens, namespace, stateless=stateless)
+        self._entries[entry.number] = entry
+        return entry
+
+    def replace(self, entry: PoolEntry) -> None:
+        """Put an entry in place of the one with its number, as the last used."""
+        self._entries.pop(entry.number, None)
+        self._entries[entry.number] = entry
+
+    def remove(self, number: int) -> None:
+        """Forget a sequence and its cells."""
+        self._entries.pop(number, None)
+        self._context.forget(number)
+        self._cells.cut(number, 0)
+        self._free.append(number)
+
+    def share(self, source: int, number: int, tokens: int) -> None:
+        """Give the first cells of one sequence to another, without its running state."""
+        self._context.share(source, number, 0, tokens)
+        self._cells.share(source, number, tokens)
+
+    def share_all(self, source: int, number: int) -> None:
+        """Give all of one sequence to another, with its running state."""
+        self._context.share(source, number, -1, -1)
+        self._cells.share(source, number, self.held(source))
+
+    def grew(self, number: int, tokens: int) -> None:
+        """A batch added tokens to a sequence."""
+        self._cells.grow(number, tokens)
+
+    def cut(self, number: int, position: int) -> bool:
+        """Forget a sequence from ``position`` on; if that can't be done, forget all of it.
+
+        Returns:
+            Whether it was done as asked.
+        """
+        done = position == 0 or self._context.forget(number, position)
+        if not done or position == 0:
+            self._context.forget(number)
+            self._entries[number].stateless = False
+        self._cells.cut(number, position if done else 0)
+        return done
+
+    def best_match(self, tokens: Tokens[int], namespace: bytes) -> tuple[int | None, int]:
+        """The sequence that has most of a prompt's beginning, and how many tokens of it."""
+        # One token must be left to compute, for its scores.
+        wanted = tokens[: len(tokens) - 1]
+        best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS)
+        for entry in self._entries.values():
+            if entry.namespace != namespace:
+                continue
+            held = entry.tokens[: self.length(entry.number)]
+            if self._context.trimmable:
+                common = common_tokens(wanted, held)
+            else:
+                common = len(held) if entry.retained and begins(wanted, held) else 0
+            # Of those that have as much, the one used last: a prompt that only shares the template
+            # with all does not bring the oldest back into use.
+            if common >= best[1] and self._context.reaches_back(entry.number, common):
+                best = (entry.number, common)
+        return best if best[0] is not None else (None, 0)
+
+    def best_cells(self, tokens: Tokens[int], namespace: bytes) -> tuple[int | None, int]:
+        """The same by cells alone, whatever the running state belongs to."""
+        best: tuple[int | None, int] = (None, 0)
+        for entry in self._entries.values() if self._context.shares_cells else ():
+            if entry.namespace == namespace:
+                common = common_tokens(tokens, entry.tokens[: self.held(entry.number)])
+                if common > best[1]:
+                    best = (entry.number, common)
+        return best
