@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterable
-from enum import Enum, auto
-from typing import Final, Self
+from typing import Self
 
 from inglenook.engine.thinking.forms import Tags
 from inglenook.engine.thinking.parser import APART, Part, begun
 from inglenook.engine.thinking.signs import Signs
-
-#: The longest name of a thought, where it has one.
-_NAME_CHARACTERS: Final = 32
-
-
-class _At(Enum):
-    """Where in an answer a parser is."""
-
-    START = auto()
-    NAME = auto()
-    THOUGHT = auto()
-    BETWEEN = auto()
-    ANSWER = auto()
-    WRAPPED = auto()
-    AFTER = auto()
+from inglenook.engine.thinking.tag_search import (
+    NAME_CHARACTERS,
+    TagPosition,
+    ends_in_name,
+    first_tag,
+    may_be_tag,
+)
 
 
 class TagParser:
@@ -46,40 +36,34 @@ class TagParser:
         self._form = form
         self._signs = signs
         self._held = ""
-        #: A tag came last, and nothing but white space since.
-        self._beside = False
-        #: What there was of already: of an answer, of a thought.
-        self._before = (False, False)
-        #: What ends the answer, where it stands in tags.
-        self._end = ""
+        self._beside = False  # a tag came last, and only white space since
+        self._before = (False, False)  # whether there was text of an answer, of a thought
+        self._end = ""  # what ends the answer, where it stands in tags
         self._wraps = dict(form.wraps)
         #: Tags around an answer that has no thought before it; as text, they may be its own.
         self._early = {begin for begin in self._wraps if begin and begin[0] in signs.tokens}
         self._at = self._begin(prompt.rstrip())
 
-    def _begin(self, prompt: str) -> _At:
+    def _begin(self, prompt: str) -> TagPosition:
         form = self._form
-        if any(prompt.endswith(tag) for tag in form.opens) or (form.named and self._names(prompt)):
+        named = form.named and ends_in_name(form, prompt)
+        if named or any(prompt.endswith(tag) for tag in form.opens):
             self._beside = True
-            return _At.THOUGHT
+            return TagPosition.THOUGHT
         for begin, end in form.wraps:
             if prompt.endswith(begin):
                 self._beside = True
                 self._end = end
-                return _At.WRAPPED
+                return TagPosition.WRAPPED
         if any(prompt.endswith(tag) for tag in form.closes):
             # An empty thought: what follows one may follow it.
             self._early.update(self._wraps)
-        return _At.START
-
-    def _names(self, prompt: str) -> bool:
-        opens = "|".join(map(re.escape, self._form.opens))
-        return bool(re.search(rf"(?:{opens})\w{{0,{_NAME_CHARACTERS}}}$", prompt))
+        return TagPosition.START
 
     @property
     def thinking(self) -> bool:
         """See `Parser.thinking`."""
-        return self._at in (_At.NAME, _At.THOUGHT)
+        return self._at in (TagPosition.NAME, TagPosition.THOUGHT)
 
     @property
     def doubtful(self) -> bool:
@@ -91,12 +75,12 @@ class TagParser:
         """See `Parser.closing`."""
         held = self._held
         match self._at:
-            case _At.START | _At.BETWEEN if held.strip():
+            case TagPosition.START | TagPosition.BETWEEN if held.strip():
                 tags = [*self._form.opens, *self._wraps]
                 tag = next(tag for tag in tags if tag.startswith(held.lstrip()))
                 rest = tag[len(held.lstrip()) :]
                 return rest if tag in self._wraps else rest + self._form.closes[0]
-            case _At.NAME | _At.THOUGHT:
+            case TagPosition.NAME | TagPosition.THOUGHT:
                 close = self._form.closes[0]
                 return close[begun(held, close) :]
             case _:
@@ -104,18 +88,18 @@ class TagParser:
 
     def push(self, text: str) -> list[Part]:
         """See `Parser.push`."""
-        if self._at is _At.ANSWER and not self._form.reopens:
+        if self._at is TagPosition.ANSWER and not self._form.reopens:
             return self._said(text)
         parts: list[Part] = []
         text, self._held = self._held + text, ""
-        steps: dict[_At, Callable[[str, list[Part]], str]] = {
-            _At.START: self._start,
-            _At.NAME: self._name,
-            _At.THOUGHT: self._thought,
-            _At.BETWEEN: self._between,
-            _At.ANSWER: self._answer,
-            _At.WRAPPED: self._wrapped,
-            _At.AFTER: self._after,
+        steps: dict[TagPosition, Callable[[str, list[Part]], str]] = {
+            TagPosition.START: self._start,
+            TagPosition.NAME: self._name,
+            TagPosition.THOUGHT: self._thought,
+            TagPosition.BETWEEN: self._between,
+            TagPosition.ANSWER: self._answer,
+            TagPosition.WRAPPED: self._wrapped,
+            TagPosition.AFTER: self._after,
         }
         while text:
             text = steps[self._at](text, parts)
@@ -124,16 +108,14 @@ class TagParser:
     def finish(self) -> list[Part]:
         """See `Parser.finish`."""
         held, self._held = self._held, ""
-        if self._at is _At.AFTER:
-            held = ""
+        held = "" if self._at is TagPosition.AFTER else held
         return self._said(held.rstrip() if self.thinking else held)
 
     def copy(self) -> Self:
         """See `Parser.copy`."""
         return copy.copy(self)
 
-    # Each takes some of the text off its beginning and returns the rest; or keeps all of it, as it
-    # may be a tag.
+    # Each takes some text off its beginning and returns the rest, or holds what may be a tag.
 
     def _start(self, text: str, parts: list[Part]) -> str:
         start = text.lstrip()
@@ -143,19 +125,19 @@ class TagParser:
         for tag in self._early:
             if start.startswith(tag):
                 return self._wrap(start, tag)
-        if _may_be(start, (*self._form.opens, *self._early)):
+        if may_be_tag(start, (*self._form.opens, *self._early)):
             self._held = text
             return ""
-        self._at = _At.ANSWER
+        self._at = TagPosition.ANSWER
         return text
 
     def _open(self, text: str, tag: str) -> str:
-        self._at = _At.NAME if self._form.named else _At.THOUGHT
+        self._at = TagPosition.NAME if self._form.named else TagPosition.THOUGHT
         self._beside = True
         return text[len(tag) :]
 
     def _wrap(self, text: str, tag: str) -> str:
-        self._at = _At.WRAPPED
+        self._at = TagPosition.WRAPPED
         self._beside = True
         self._end = self._wraps[tag]
         return text[len(tag) :]
@@ -163,13 +145,13 @@ class TagParser:
     def _name(self, text: str, parts: list[Part]) -> str:
         name, line, rest = text.partition("\n")
         ended = any(tag in name for tag in self._form.closes)
-        if not (line or ended) and len(text) <= _NAME_CHARACTERS:
+        if not (line or ended) and len(text) <= NAME_CHARACTERS:
             self._held = text
             return ""
-        self._at = _At.THOUGHT
+        self._at = TagPosition.THOUGHT
         if ended:
             return text[min(at for tag in self._form.closes if (at := text.find(tag)) >= 0) :]
-        return rest if line and len(name) <= _NAME_CHARACTERS else text
+        return rest if line and len(name) <= NAME_CHARACTERS else text
 
     def _thought(self, text: str, parts: list[Part]) -> str:
         if self._beside:
@@ -178,11 +160,11 @@ class TagParser:
                 # The prompt has it, and the model has written it again.
                 if text.startswith(tag):
                     return text[len(tag) :]
-            if _may_be(text, self._form.opens):
+            if may_be_tag(text, self._form.opens):
                 self._held = text
                 return ""
         tags = (*self._form.closes, *self._form.drops)
-        at, closed = _first(text, tags)
+        at, closed = first_tag(text, tags)
         if closed is None:
             self._add_sure(parts, text, tags)
             return ""
@@ -190,10 +172,10 @@ class TagParser:
             self._add_sure(parts, text[:at], ())
             kept, self._held = self._held, ""
             return kept + text[at + len(closed) :]
-        self._add(parts, text[:at].rstrip())
+        parts += self._said(text[:at].rstrip())
         if closed in self._wraps:
             return self._wrap(text[at:], closed)
-        self._at = _At.BETWEEN
+        self._at = TagPosition.BETWEEN
         self._beside = True
         return text[at + len(closed) :]
 
@@ -212,21 +194,21 @@ class TagParser:
         for tag in self._wraps:
             if text.startswith(tag):
                 return self._wrap(text, tag)
-        if _may_be(text, (*again, *self._wraps)):
+        if may_be_tag(text, (*again, *self._wraps)):
             self._held = text
             return ""
-        self._at = _At.ANSWER
+        self._at = TagPosition.ANSWER
         return text
 
     def _answer(self, text: str, parts: list[Part]) -> str:
         if not self._form.reopens:
             parts += self._said(text)
             return ""
-        at, tag = _first(text, self._form.opens)
+        at, tag = first_tag(text, self._form.opens)
         if tag is None:
             self._add_sure(parts, text, self._form.opens)
             return ""
-        self._add(parts, text[:at].rstrip())
+        parts += self._said(text[:at].rstrip())
         return self._open(text[at:], tag)
 
     def _wrapped(self, text: str, parts: list[Part]) -> str:
@@ -236,8 +218,8 @@ class TagParser:
         if at < 0:
             self._add_sure(parts, text, (self._end,))
             return ""
-        self._add(parts, text[:at].rstrip())
-        self._at = _At.AFTER
+        parts += self._said(text[:at].rstrip())
+        self._at = TagPosition.AFTER
         return text[at + len(self._end) :]
 
     def _after(self, text: str, parts: list[Part]) -> str:
@@ -247,17 +229,14 @@ class TagParser:
         if not text.strip():
             self._held = text
             return ""
-        self._at = _At.ANSWER
+        self._at = TagPosition.ANSWER
         return text
 
     def _add_sure(self, parts: list[Part], text: str, tags: Iterable[str]) -> None:
         """Add all but an end that may turn out to be a tag, or white space before one."""
         sure = text[: len(text) - max((begun(text, tag) for tag in tags), default=0)].rstrip()
         self._held = text[len(sure) :]
-        self._add(parts, sure)
-
-    def _add(self, parts: list[Part], text: str) -> None:
-        parts += self._said(text)
+        parts += self._said(sure)
 
     def _said(self, text: str) -> list[Part]:
         shown = self._signs.show(text)
@@ -269,14 +248,3 @@ class TagParser:
         self._beside = False
         self._before = (self._before[0] or not thought, self._before[1] or thought)
         return [Part(thought, shown)]
-
-
-def _may_be(text: str, tags: Iterable[str]) -> bool:
-    """Whether a text may become one of the tags; an empty one may."""
-    return any(tag.startswith(text) for tag in tags)
-
-
-def _first(text: str, tags: Iterable[str]) -> tuple[int, str | None]:
-    """Where the first of the tags stands in a text, and which it is."""
-    found = [(at, tag) for tag in tags if (at := text.find(tag)) >= 0]
-    return min(found, default=(-1, None), key=lambda place: place[0])
