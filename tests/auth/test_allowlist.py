@@ -16,14 +16,18 @@ from pathlib import Path
 
 import pytest
 
+from inglenook import state_file
 from inglenook.auth import allowlist as allowlist_module
+from inglenook.auth import device_store
 from inglenook.auth.allowlist import TOUCH_EVERY_S, Allowlist
 from inglenook.auth.devices import Device, Scope
 from inglenook.auth.files import locked
 from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.wholefile import write_whole
 from tests.parts.stopwatch import stopwatch
 
 CHAT = (Scope.CHAT,)
+NOW = 1_900_000_000.0
 LATER = 4_000_000_000.0
 NOTICED_S = 20.0
 
@@ -162,7 +166,7 @@ def test_processes_changing_at_once_lose_nothing(
 ) -> None:
     """Two of them and this one, each adding ten devices as fast as it can."""
     # The last waits for twenty writes of the others, and a disk may be slow.
-    monkeypatch.setattr(allowlist_module, "LOCK_WAIT_S", 40.0)
+    monkeypatch.setattr(device_store, "LOCK_WAIT_S", 40.0)
     program = (
         "import sys; from pathlib import Path\n"
         "from inglenook.auth import allowlist\n"
@@ -200,22 +204,77 @@ def test_processes_changing_at_once_lose_nothing(
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 2}', b"\0" * 100])
-def test_a_damaged_file_is_reported_and_never_overwritten(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "2"}', b"\0" * 100])
+def test_a_damaged_file_is_an_empty_list_and_kept_by_the_next_change(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     """It may be the only trace of who was paired."""
     path.write_bytes(content)
-    allowlist = Allowlist(path)
+    allowlist = opened(path)
 
-    for change in (
-        allowlist.load,
-        lambda: allowlist.add("Anna", CHAT),
-        lambda: allowlist.revoke("Anna"),
-        lambda: allowlist.rename("Anna", "Ben"),
-    ):
-        with pytest.raises(StartupError, match=r"devices\.json is damaged: .*; repair it or"):
+    assert allowlist.devices == ()
+    assert path.read_bytes() == content
+    assert "devices.json is damaged" in caplog.messages[0]
+    with pytest.raises(Problem, match="No device is called"):
+        allowlist.revoke("Anna")
+    assert path.read_bytes() == content
+
+    allowlist.add("Anna", CHAT)
+
+    assert names(opened(path)) == ["Anna"]
+    assert path.with_name("devices.json.damaged").read_bytes() == content
+    assert len(caplog.messages) == 1
+
+
+def test_the_whole_entries_of_a_damaged_file_count(path: Path) -> None:
+    """One typing mistake does not shut everybody out."""
+    allowlist = Allowlist(path)
+    _, annas = allowlist.add("Anna", CHAT)
+    _, bens = allowlist.add("Ben", CHAT)
+    path.write_text(path.read_text().replace('"Ben"', '"Ben", "colour": "red"'))
+
+    again = opened(path)
+
+    assert names(again) == ["Anna"]
+    assert again.check(annas, NOW) == again.devices[0]
+    # Not "not paired": phones forget their token at that, and the file still has it.
+    verdict = again.check(bens, NOW)
+    assert isinstance(verdict, Problem)
+    assert verdict.code is Code.INTERNAL
+
+
+def test_a_change_of_a_damaged_file_begins_with_the_list_last_read(path: Path) -> None:
+    """The daemon knows more than the file says."""
+    daemon = Allowlist(path)
+    daemon.add("Anna", CHAT)
+    path.write_bytes(b"{")
+
+    daemon.add("Ben", CHAT)
+
+    assert names(opened(path)) == ["Anna", "Ben"]
+    assert path.with_name("devices.json.damaged").read_bytes() == b"{"
+
+
+def test_a_visit_leaves_a_damaged_file_to_its_owner(path: Path) -> None:
+    """Somebody may be editing it."""
+    daemon = Allowlist(path)
+    device, _ = daemon.add("Anna", CHAT)
+    path.write_bytes(b"{")
+
+    daemon.touch(device.device_id, NOW)
+
+    assert path.read_bytes() == b"{"
+
+
+def test_a_file_of_a_newer_version_is_reported_and_never_overwritten(path: Path) -> None:
+    """Going back to an older version loses nothing."""
+    path.write_bytes(b'{"version": 2}')
+
+    for change in (Allowlist(path).load, lambda: Allowlist(path).add("Anna", CHAT)):
+        with pytest.raises(StartupError, match=r"devices\.json was written by a newer version"):
             change()
 
-    assert path.read_bytes() == content
+    assert path.read_bytes() == b'{"version": 2}'
 
 
 def test_a_file_that_cannot_be_read_is_reported(path: Path) -> None:
@@ -244,7 +303,7 @@ def test_a_write_that_fails_is_reported_and_changes_nothing(tmp_path: Path) -> N
 
 def test_a_lock_held_too_long_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits on a stuck process hears of it."""
-    monkeypatch.setattr(allowlist_module, "LOCK_WAIT_S", 0.02)
+    monkeypatch.setattr(device_store, "LOCK_WAIT_S", 0.02)
 
     with (
         locked(path, 0),
@@ -413,7 +472,7 @@ def test_an_unchanged_file_is_left_alone(path: Path, caplog: pytest.LogCaptureFi
     daemon = opened(path)
 
     with locked(path, 0):
-        daemon._refresh()
+        daemon._store.refresh()
 
     assert caplog.records == []
 
@@ -436,24 +495,26 @@ async def test_a_damaged_edit_keeps_the_last_good_list_and_warns_once(
     """Nobody is put out for a typing mistake, and a repaired file counts again."""
     monkeypatch.setattr(allowlist_module, "WATCH_EVERY_S", 0.01)
     overheard = Overheard()
-    monkeypatch.setattr(allowlist_module.logger, "handlers", [overheard])
-    monkeypatch.setattr(allowlist_module.logger, "level", logging.DEBUG)
+    monkeypatch.setattr(state_file.log, "handlers", [overheard])
+    monkeypatch.setattr(state_file.log, "level", logging.DEBUG)
     daemon = Allowlist(path)
     await in_thread(lambda: daemon.add("Anna", CHAT))
     good = await asyncio.to_thread(path.read_bytes)
     async with watched(daemon) as told, asyncio.timeout(NOTICED_S):
         await in_thread(lambda: path.write_bytes(good[:-10]))
-        levels = [await overheard.levels.get() for _ in range(3)]  # it goes on looking
-        assert levels == ["WARNING", "DEBUG", "DEBUG"]
+        assert await overheard.levels.get() == "WARNING"
+        await in_thread(lambda: path.write_bytes(good[:-20]))
+        assert await overheard.levels.get() == "DEBUG"
         assert names(daemon) == ["Anna"]
 
-        await in_thread(lambda: path.write_bytes(good.replace(b"Anna", b"Anne")))
+        await in_thread(lambda: write_whole(path, good.replace(b"Anna", b"Anne")))
         assert [device.name for device in await told.get()] == ["Anne"]
 
         await in_thread(lambda: path.write_bytes(b"damaged again"))
         while (level := await overheard.levels.get()) == "DEBUG":
             pass
         assert level == "WARNING"
+        assert names(daemon) == ["Anne"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

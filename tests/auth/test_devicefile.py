@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.auth.devicefile import decode, encode
-from inglenook.auth.devices import Device, Roster, Scope
+from inglenook.auth.devicefile import decode, encode, salvage
+from inglenook.auth.devices import DEVICES_MAX, REVOKED_MAX, Device, Roster, Scope
 
 #: What `str.isprintable` lets pass; made, since most of what is drawn from all text is not.
 PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
@@ -114,3 +115,35 @@ def test_anything_else_is_refused_with_its_place(data: bytes, complaint: str) ->
     """A file half understood would be half lost at the next save."""
     with pytest.raises(ValueError, match=complaint):
         decode(data)
+
+
+def test_whole_entries_of_a_damaged_file_can_be_read() -> None:
+    """Those that make no sense are left out, and nothing else."""
+    ben = as_json(device_id="bcdefgh3", name="Ben")
+    broken = [as_json(device_id="cdefghi4", name="\x1b"), as_json(created_at="yesterday"), 5, None]
+
+    found = salvage({"devices": [as_json(), ben, *broken], "revoked": [SHA, "x", 5]})
+
+    assert [device.name for device in found.devices] == ["Anna's phone", "Ben"]
+    assert found.revoked == (SHA,)
+
+
+@pytest.mark.parametrize("content", [{}, {"devices": 5, "revoked": {}}, {"devices": None}])
+def test_a_damaged_file_may_hold_nothing(content: dict[str, Any]) -> None:
+    """It is an empty list then."""
+    assert salvage(content) == Roster()
+
+
+def test_of_two_entries_with_one_id_neither_is_taken() -> None:
+    """One of them may be somebody else's token."""
+    assert salvage({"devices": [as_json(), as_json(name="Ben")]}).devices == ()
+
+
+def test_a_damaged_file_gives_no_more_than_a_whole_one() -> None:
+    """Its bounds hold."""
+    ids = ["".join(pair) for pair in itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=2)]
+    entries = [as_json(device_id=f"abcdef{last}") for last in ids[:300]]
+
+    found = salvage({"devices": entries, "revoked": [SHA] * 100})
+
+    assert (len(found.devices), len(found.revoked)) == (DEVICES_MAX, REVOKED_MAX)

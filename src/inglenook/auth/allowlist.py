@@ -1,7 +1,7 @@
-"""The file of paired devices, changed by the daemon and the command line alike. Kind: hands.
+"""The paired devices, changed by the daemon and the command line alike. Kind: hands.
 
-Every change takes the lock, reads the file again, and replaces it, so nobody's change is lost.
-Methods block on the disk and the lock: on an event loop, call them through ``asyncio.to_thread``.
+Every change takes the lock, reads the file again, and replaces it, so no change is lost. Methods
+block on the disk and the lock: on an event loop, call them through ``asyncio.to_thread``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Never, TypeAlias
+from typing import Never
 
-from inglenook.auth import devicefile, tokens
+from inglenook.auth import tokens
+from inglenook.auth.device_store import DeviceStore
 from inglenook.auth.devices import (
     LATEST_EXPIRY,
     Device,
@@ -28,14 +28,10 @@ from inglenook.auth.devices import (
     clean_name,
     clean_platform,
 )
-from inglenook.auth.files import locked, read_private, write_private
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.common.guarded import Guard
 
 logger = logging.getLogger(__name__)
-
-#: A change takes milliseconds; whoever holds the lock this long is stopped or stuck.
-LOCK_WAIT_S = 5.0
 
 #: How fine "last seen" is. Phones come and go all day, and an SD card wears with every write.
 TOUCH_EVERY_S = 600.0
@@ -44,7 +40,9 @@ TOUCH_EVERY_S = 600.0
 #: system a NAS may use, and needs no library, as inotify would.
 WATCH_EVERY_S = 0.49
 
-_Stamp: TypeAlias = tuple[int, int, int]
+_DAMAGED = (
+    "The box's list of devices is damaged; its owner must repair it, or pair this device again."
+)
 
 
 class Allowlist:
@@ -55,58 +53,43 @@ class Allowlist:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._roster = Roster()
-        self._read_stamp: _Stamp | None = None
-        self._warned = False
+        self._store = DeviceStore(path)
         self._touching = threading.Lock()
         self._noting = Guard("noting when a device was last seen")
 
     @property
     def roster(self) -> Roster:
         """The list as last read or written."""
-        return self._roster
+        return self._store.roster
 
     @property
     def devices(self) -> tuple[Device, ...]:
         """Paired devices, oldest first."""
-        return self._roster.devices
+        return self.roster.devices
 
     def check(self, token: str, now: float) -> Device | Problem:
         """Find the device a token belongs to, or say why not; ``now`` is seconds since 1970."""
-        return check(self._roster, token, now)
+        verdict = check(self.roster, token, now)
+        if isinstance(verdict, Problem) and verdict.code is Code.NOT_PAIRED and self._store.damaged:
+            # "Not paired" would have phones forget tokens that a repaired file still knows.
+            return Problem(Code.INTERNAL, _DAMAGED)
+        return verdict
 
     async def check_fresh(self, token: str, now: float) -> Device | Problem:
         """As `check`, but look into the file before a token is refused: it may be a second old."""
         verdict = self.check(token, now)
         if isinstance(verdict, Problem):
-            await asyncio.to_thread(self._refresh)
+            await asyncio.to_thread(self._store.refresh)
             verdict = self.check(token, now)
         return verdict
 
     def load(self) -> None:
-        """Read the file; a missing one is an empty list.
+        """Read the file; a missing one is an empty list, and of a damaged one what is whole counts.
 
         Raises:
-            StartupError: If it cannot be read or understood.
+            StartupError: If it cannot be opened, or a newer version wrote it.
         """
-        stamp = _stamp(self._path)
-        try:
-            self._roster = devicefile.decode(read_private(self._path))
-        except FileNotFoundError:
-            self._roster = Roster()
-        except OSError as exc:
-            raise StartupError(
-                f"The device list {self._path} cannot be read: {exc.strerror}; "
-                "run this as the user the file belongs to, or as root."
-            ) from exc
-        except ValueError as exc:
-            raise StartupError(
-                f"The device list {self._path} is damaged: {exc}; repair it or restore a copy, "
-                "or delete it and pair every device again."
-            ) from exc
-        # Taken before reading: a change in between is then read once more, rather than missed.
-        self._read_stamp = stamp
+        self._store.load()
 
     def add(
         self,
@@ -143,9 +126,9 @@ class Allowlist:
             expires_at=expires_at,
             thinking=check_thinking(thinking),
         )
-        with self._changing():
-            self._save(self._roster.with_device(device))
-            return self._roster.devices[-1], new.token
+        with self._store.changing():
+            self._store.save(self.roster.with_device(device))
+            return self.roster.devices[-1], new.token
 
     def revoke(self, id_or_name: str) -> Device:
         """Shut a device out; gives the device removed.
@@ -154,9 +137,9 @@ class Allowlist:
             Problem: If none, or more than one, is called that.
             StartupError: If the file cannot be read or written.
         """
-        with self._changing():
-            device = self._roster.find(id_or_name)
-            self._save(self._roster.without(device))
+        with self._store.changing():
+            device = self.roster.find(id_or_name)
+            self._store.save(self.roster.without(device))
             return device
 
     def rename(self, id_or_name: str, new_name: str) -> Device:
@@ -167,9 +150,9 @@ class Allowlist:
             StartupError: If the file cannot be read or written.
         """
         name = clean_name(new_name)
-        with self._changing():
-            device = self._roster.find(id_or_name)
-            self._save(self._roster.renamed(device, name))
+        with self._store.changing():
+            device = self.roster.find(id_or_name)
+            self._store.save(self.roster.renamed(device, name))
             return replace(device, name=name)
 
     def set_thinking(self, id_or_name: str, thinking: str) -> Device:
@@ -180,9 +163,9 @@ class Allowlist:
             StartupError: If the file cannot be read or written.
         """
         check_thinking(thinking)
-        with self._changing():
-            device = replace(self._roster.find(id_or_name), thinking=thinking)
-            self._save(self._roster.updated(device))
+        with self._store.changing():
+            device = replace(self.roster.find(id_or_name), thinking=thinking)
+            self._store.save(self.roster.updated(device))
             return device
 
     def touch(self, device_id: str, now: float) -> None:
@@ -193,13 +176,15 @@ class Allowlist:
         if not self._touch_due(device_id, now):
             return
         try:
-            with self._changing():
-                device = self._roster.get(device_id)
-                # Asked again: another connection of the same phone may have been quicker.
-                if device is not None and self._touch_due(device_id, now):
-                    self._save(self._roster.updated(replace(device, last_seen_at=now)))
+            with self._store.changing():
+                device = self.roster.get(device_id)
+                # Asked again: another connection of the same phone may have been quicker. A damaged
+                # file is left to its owner: a date is not worth replacing it.
+                due = not self._store.damaged and self._touch_due(device_id, now)
+                if device is not None and due:
+                    self._store.save(self.roster.updated(replace(device, last_seen_at=now)))
         except StartupError as exc:
-            self._warn(exc)
+            self._store.warn(exc)
 
     def touch_soon(self, device_id: str, now: float) -> None:
         """As `touch`, in a thread of its own: no phone waits for a slow card to be let in.
@@ -232,79 +217,25 @@ class Allowlist:
         Args:
             on_change: Called on the loop after every change, also ours: one may bring others' in.
         """
-        told = self._roster
+        told = self.roster
         stop = threading.Event()
         try:
             while True:
                 # One thread that stays: to hand every look to one would cost more than the look.
                 await asyncio.to_thread(self._wait_for_change, told, stop)
-                told = self._roster
+                told = self.roster
                 on_change()
         finally:
             stop.set()
 
     def _wait_for_change(self, told: Roster, stop: threading.Event) -> None:
-        self._refresh()
-        while self._roster == told and not stop.wait(WATCH_EVERY_S):
-            self._refresh()
+        self._store.refresh()
+        while self.roster == told and not stop.wait(WATCH_EVERY_S):
+            self._store.refresh()
 
     def _touch_due(self, device_id: str, now: float) -> bool:
-        device = self._roster.get(device_id)
+        device = self.roster.get(device_id)
         if device is None:
             return False
         # The distance: a board without a battery clock may have been in the future.
         return device.last_seen_at is None or abs(now - device.last_seen_at) >= TOUCH_EVERY_S
-
-    def _refresh(self) -> None:
-        if _stamp(self._path) == self._read_stamp:
-            return
-        try:
-            with self._changing():  # or an older list could overwrite one just put in place
-                self._warned = False
-        except StartupError as exc:
-            self._warn(exc)
-
-    def _warn(self, exc: StartupError) -> None:
-        logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s", exc)
-        self._warned = True
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Hold the lock, with the file freshly read."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(locked(self._path, LOCK_WAIT_S))
-            except TimeoutError as exc:
-                raise StartupError(
-                    f"The device list {self._path} cannot be changed: {exc.strerror}; try again."
-                ) from exc
-            except OSError as exc:
-                raise self._unwritable(exc) from exc
-            self.load()
-            yield
-
-    def _save(self, roster: Roster) -> None:
-        data = devicefile.encode(roster)
-        # Read back, so that memory holds what the file does, and no file is ever written that
-        # could not be read.
-        roster = devicefile.decode(data)
-        try:
-            write_private(self._path, data)
-        except OSError as exc:
-            raise self._unwritable(exc) from exc
-        self._roster = roster
-
-    def _unwritable(self, exc: OSError) -> StartupError:
-        return StartupError(
-            f"The device list {self._path} cannot be changed: {exc.strerror}; make sure its folder "
-            "exists, has space, and belongs to the user this runs as."
-        )
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Tell one version of the file from the next; None while it cannot be seen."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

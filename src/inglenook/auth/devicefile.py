@@ -1,13 +1,16 @@
 """The allowlist as text: JSON that people can read, checked strictly on the way in. Kind: rules.
 
-Unknown fields are refused: a file written by a newer version may mean something this one would
-drop on its next save.
+An entry with an unknown field counts as damaged: a newer version may mean something by it that this
+one would drop on its next save.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +24,10 @@ from inglenook.auth.devices import (
     Roster,
     Scope,
 )
+
+T = TypeVar("T")
+
+VERSION = 1
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -60,7 +67,9 @@ def encode(roster: Roster) -> bytes:
         )
         for device in roster.devices
     ]
-    compact = msgspec.json.encode(_File(version=1, devices=entries, revoked=list(roster.revoked)))
+    compact = msgspec.json.encode(
+        _File(version=VERSION, devices=entries, revoked=list(roster.revoked))
+    )
     return msgspec.json.format(compact, indent=2) + b"\n"
 
 
@@ -70,31 +79,66 @@ def decode(data: bytes) -> Roster:
     Raises:
         ValueError: With what is wrong and where.
     """
-    file = msgspec.json.decode(data, type=_File)
-    devices = tuple(
-        Device(
-            device_id=entry.device_id,
-            name=entry.name,
-            platform=entry.platform,
-            token_sha256=entry.token_sha256,
-            scopes=entry.scopes,
-            created_at=entry.created_at.timestamp(),
-            expires_at=None if entry.expires_at is None else entry.expires_at.timestamp(),
-            last_seen_at=None if entry.last_seen_at is None else entry.last_seen_at.timestamp(),
-            thinking=entry.thinking,
-        )
-        for entry in file.devices
-    )
-    for device in devices:
-        # It is shown in terminals, to which some characters are commands.
-        if not (device.name + device.platform).isprintable():
-            raise ValueError(f"device {device.device_id} has a name that cannot be printed")
-        moments = (device.created_at, device.expires_at or 0, device.last_seen_at or 0)
-        if not all(0 <= moment <= LATEST_EXPIRY for moment in moments):
-            raise ValueError(f"device {device.device_id} has a date before 1970 or after 9999")
+    return read(msgspec.json.decode(data))
+
+
+def read(content: object) -> Roster:
+    """Read the JSON content of the file.
+
+    Raises:
+        ValueError: With what is wrong and where.
+    """
+    file = msgspec.convert(content, _File)
+    devices = tuple(_device(entry) for entry in file.devices)
     if len({device.device_id for device in devices}) < len(devices):
         raise ValueError("two devices have the same device_id")
     return Roster(devices, tuple(file.revoked))
+
+
+def salvage(content: Mapping[str, object]) -> Roster:
+    """Read those entries of a damaged file that are whole; of two with one id, neither."""
+    devices = list(
+        _valid(content.get("devices"), lambda entry: _device(msgspec.convert(entry, _Entry)))
+    )
+    times = Counter(device.device_id for device in devices)
+    return Roster(
+        tuple(device for device in devices if times[device.device_id] == 1)[:DEVICES_MAX],
+        tuple(_valid(content.get("revoked"), lambda sha: msgspec.convert(sha, _Sha256)))[
+            -REVOKED_MAX:
+        ],
+    )
+
+
+def _valid(entries: object, convert: Callable[[object], T]) -> Iterator[T]:
+    for entry in entries if isinstance(entries, list) else []:
+        with suppress(ValueError):
+            yield convert(entry)
+
+
+def _device(entry: _Entry) -> Device:
+    """Make a device of its entry.
+
+    Raises:
+        ValueError: If a name cannot be printed, or a date cannot be written.
+    """
+    device = Device(
+        device_id=entry.device_id,
+        name=entry.name,
+        platform=entry.platform,
+        token_sha256=entry.token_sha256,
+        scopes=entry.scopes,
+        created_at=entry.created_at.timestamp(),
+        expires_at=None if entry.expires_at is None else entry.expires_at.timestamp(),
+        last_seen_at=None if entry.last_seen_at is None else entry.last_seen_at.timestamp(),
+        thinking=entry.thinking,
+    )
+    # It is shown in terminals, to which some characters are commands.
+    if not (device.name + device.platform).isprintable():
+        raise ValueError(f"device {device.device_id} has a name that cannot be printed")
+    moments = (device.created_at, device.expires_at or 0, device.last_seen_at or 0)
+    if not all(0 <= moment <= LATEST_EXPIRY for moment in moments):
+        raise ValueError(f"device {device.device_id} has a date before 1970 or after 9999")
+    return device
 
 
 def _moment(seconds: float) -> datetime:
