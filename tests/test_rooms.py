@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "systemd": (),
     "common": (),
-    "client": ("auth.files", "discovery", "protocol"),
+    "client": ("common.private_files", "discovery", "protocol"),
     "cli": ("",),
     "daemon": ("",),
 }

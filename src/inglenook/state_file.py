@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from inglenook.auth.files import read_private
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private
 from inglenook.common.wholefile import folder_owner, write_whole
 
 log = logging.getLogger(__name__)

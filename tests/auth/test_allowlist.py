@@ -21,8 +21,8 @@ from inglenook.auth import allowlist as allowlist_module
 from inglenook.auth import device_store
 from inglenook.auth.allowlist import TOUCH_EVERY_S, Allowlist
 from inglenook.auth.devices import Device, Scope
-from inglenook.auth.files import locked
 from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.private_files import locked
 from inglenook.common.wholefile import write_whole
 from tests.parts.stopwatch import stopwatch
 

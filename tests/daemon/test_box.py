@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 import pytest
 
-from inglenook.auth.identity import KeptNames
+from inglenook.auth.identity_files import RememberedNames
 from inglenook.common.errors import StartupError
 from inglenook.common.lockfile import locked
 from inglenook.config import Config, load_config
@@ -207,7 +207,7 @@ async def test_a_box_begins_with_the_names_of_its_last_life(
     monkeypatch.setitem(vars(Announcer)["__init__"].__kwdefaults__, "addresses", list)
     await asyncio.to_thread((start.state_dir / "server_id").write_text, "ab12cd34")
     names = ("Kitchen", "Kitchen-2", "kitchen-ab12-3")
-    await asyncio.to_thread(KeptNames(start.state_dir).keep, *names)
+    await asyncio.to_thread(RememberedNames(start.state_dir).remember, *names)
     config = await asyncio.to_thread(lambda: start.config)
     config = replace(config, name="Kitchen", discovery=DiscoverySettings())
     daemon = await asyncio.to_thread(lambda: Daemon(config))
@@ -221,6 +221,6 @@ async def test_a_box_begins_with_the_names_of_its_last_life(
         daemon.stop.set()
 
     assert name == "Kitchen-2"
-    kept = KeptNames(start.state_dir)
+    kept = RememberedNames(start.state_dir)
     assert await asyncio.to_thread(kept.instance, "Kitchen") == "Kitchen-2"
     assert await asyncio.to_thread(kept.host, "kitchen-ab12") == "kitchen-ab12-3"

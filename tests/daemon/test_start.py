@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 from pathlib import Path
 
-from inglenook.auth.identity import KeptNames
+from inglenook.auth.identity_files import RememberedNames
 from inglenook.auth.network import AddressScope, OwnAddress
 from inglenook.config import Config
 from inglenook.daemon.start import certificate_subject, read_addresses
@@ -36,7 +36,7 @@ def test_the_certificate_is_for_what_devices_may_call() -> None:
 
 def test_the_certificate_is_for_the_host_name_that_is_held(tmp_path: Path) -> None:
     """Another device may have the one that follows from the box's name, and phones kept this."""
-    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+    RememberedNames(tmp_path).remember("Kitchen", "Kitchen-2", "kitchen-ab12-2")
 
     names = certificate_subject(Config("Kitchen", tmp_path), "ab12cd34").names
 

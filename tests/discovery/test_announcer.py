@@ -12,7 +12,7 @@ import pytest
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import Advert, host_name, txt_record
 from inglenook.discovery.announcer import Announcer
-from inglenook.discovery.names import LastNames
+from inglenook.discovery.names import PreviousNames
 from inglenook.discovery.settings import DiscoverySettings
 from tests.parts.neighbour import Neighbour
 
@@ -106,7 +106,7 @@ async def test_a_host_name_held_before_is_taken_again(
         DiscoverySettings(),
         advert,
         run_id=RUN_ID,
-        last_names=LastNames(host=f"den-{advert.server_id}"),
+        last_names=PreviousNames(host=f"den-{advert.server_id}"),
         addresses=loopback.copy,
     )
     async with asyncio.TaskGroup() as tasks:
@@ -188,7 +188,7 @@ async def test_a_new_address_is_announced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Noticed by polling here, as in a sandbox without netlink."""
-    monkeypatch.setattr("inglenook.discovery.news.POLL_S", 0.05)
+    monkeypatch.setattr("inglenook.discovery.announcer_events.POLL_S", 0.05)
     second = new_address()
     async with announcing(advert, loopback):
         await neighbour.until(lambda: neighbour.knows(advert.name))
@@ -220,7 +220,7 @@ async def test_a_box_that_slept_looks_before_it_speaks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Boards often wake with another address, and the old one may be somebody else's by then."""
-    monkeypatch.setattr("inglenook.discovery.news.POLL_S", 1000.0)
+    monkeypatch.setattr("inglenook.discovery.announcer_events.POLL_S", 1000.0)
     async with announcing(advert, loopback) as announcer:
         await neighbour.until(lambda: neighbour.knows(advert.name))
         loopback[:] = [new_address()]

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from inglenook.discovery import claim as claim_module
-from inglenook.discovery import judge as judge_module
+from inglenook.discovery import echo_check as judge_module
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.claim import Claim, Settled
 from inglenook.discovery.link import OnLink
-from inglenook.discovery.names import LastNames, Names, base_names
+from inglenook.discovery.names import Names, PreviousNames, base_names
 from inglenook.discovery.rivals import ServiceRecord
 from tests.discovery.test_link import info
 from tests.parts.neighbour import Neighbour
@@ -48,7 +48,7 @@ def id_record(server_id: str) -> bytes:
 
 async def claimed(advert: Advert, link: OnLink) -> Claim:
     """Have a box claim its names and announce them."""
-    claim = Claim(advert, LastNames(), RUN_ID)
+    claim = Claim(advert, PreviousNames(), RUN_ID)
     assert await claim.settle(advert, own(link), [link], [link]) == Settled()
     assert claim.names == base_names(advert)
     said = info(claim.names, *link.link.announced, txt=id_record(advert.server_id))
@@ -69,7 +69,7 @@ async def test_names_of_somebody_else_are_left_to_him(
     """Both, as they were both taken."""
     base = base_names(advert)
     await neighbour.announce(base.instance, server=f"{base.host}.local.")
-    claim = Claim(advert, LastNames(), RUN_ID)
+    claim = Claim(advert, PreviousNames(), RUN_ID)
     await claim.settle(advert, own(on_link), [on_link], [on_link])
     assert claim.names == Names(f"{base.instance}-2", f"{base.host}-2")
 
@@ -101,7 +101,7 @@ async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
         on_link.hearsay.service(flood, advert.server_id, later_s)
     for last in range(1, 17):
         on_link.hearsay.address("flood", f"192.0.2.{last}", later_s)
-    claim = Claim(advert, LastNames(), RUN_ID)
+    claim = Claim(advert, PreviousNames(), RUN_ID)
     await claim.settle(advert, own(on_link), [on_link], [on_link])
 
     assert claim.names == base
@@ -111,7 +111,7 @@ async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
 async def test_names_once_held_are_kept(on_link: OnLink, advert: Advert) -> None:
     """Though the plain ones are free by now: whoever kept a link finds the same box."""
     base = base_names(advert)
-    last = LastNames(f"{base.instance}-2", f"{base.host}-3")
+    last = PreviousNames(f"{base.instance}-2", f"{base.host}-3")
     claim = Claim(advert, last, RUN_ID)
     await claim.settle(advert, own(on_link), [on_link], [on_link])
     assert claim.names == Names(f"{base.instance}-2", f"{base.host}-3")

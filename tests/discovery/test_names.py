@@ -6,10 +6,10 @@ import pytest
 
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.names import (
-    NO_LIFE_BEFORE,
-    LastNames,
+    NO_PREVIOUS_NAMES,
     Names,
     Part,
+    PreviousNames,
     base_names,
     first_names,
     next_names,
@@ -22,13 +22,13 @@ ADVERT = Advert("Kitchen", "ab12cd34", "0.1.0", 8377)
 
 def test_the_first_life_begins_with_what_follows_from_the_boxs_name() -> None:
     """The owner's name, and a host name with the digits of the id."""
-    assert first_names(ADVERT, NO_LIFE_BEFORE) == base_names(ADVERT) == BASE
+    assert first_names(ADVERT, NO_PREVIOUS_NAMES) == base_names(ADVERT) == BASE
 
 
 def test_later_lives_begin_with_what_was_held() -> None:
     """Each of the two for itself."""
-    assert first_names(ADVERT, LastNames("Kitchen-2")) == Names("Kitchen-2", "kitchen-ab12")
-    assert first_names(ADVERT, LastNames(host="kitchen-ab12-2")) == Names(
+    assert first_names(ADVERT, PreviousNames("Kitchen-2")) == Names("Kitchen-2", "kitchen-ab12")
+    assert first_names(ADVERT, PreviousNames(host="kitchen-ab12-2")) == Names(
         "Kitchen", "kitchen-ab12-2"
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from inglenook.models.gguf.header import INT32, ArrayInfo, Value
 from inglenook.models.info import BadModelError
-from inglenook.models.layers import read_kept
+from inglenook.models.layers import read_layer_state
 from inglenook.models.metadata import Keys
 
 ROW = (64, 64)
@@ -25,7 +25,7 @@ def kept(architecture: str, **more: Value) -> tuple[tuple[tuple[int, int], ...],
         "attention.head_count_kv": 1,
     } | {name.replace("__", "."): value for name, value in more.items()}
     keys = Keys({f"{architecture}.{name}": value for name, value in values.items()}, architecture)
-    found = read_kept(keys, 4, 2)
+    found = read_layer_state(keys, 4, 2)
     return found.kv_rows, found.state_numbers
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from inglenook.auth.identity import KeptNames
+from inglenook.auth.identity_files import RememberedNames
 from inglenook.discovery.advert import Advert, host_name, instance_name
 from inglenook.discovery.announcer import Announcer
-from inglenook.discovery.names import LastNames
+from inglenook.discovery.names import PreviousNames
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.discovery.state import AnnounceState
 
@@ -62,10 +62,12 @@ async def main(name: str, server_id: str, port: str, folder: str | None = None) 
         mac="dc:a6:32:01:02:03",
         status="ready",
     )
-    kept, last = None, LastNames()
+    kept, last = None, PreviousNames()
     if folder is not None:
-        kept = KeptNames(Path(folder))
-        last = LastNames(kept.instance(instance_name(name)), kept.host(host_name(name, server_id)))
+        kept = RememberedNames(Path(folder))
+        last = PreviousNames(
+            kept.instance(instance_name(name)), kept.host(host_name(name, server_id))
+        )
     run_id = secrets.token_hex(4)
     announcer = Announcer(DiscoverySettings(), advert, run_id=run_id, last_names=last)
     stopped = asyncio.Event()

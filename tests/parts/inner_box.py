@@ -65,7 +65,7 @@ _QUICK: dict[str, object] = {
     "discovery.announcer.RETRY_S": 0.1,
     "discovery.link.GOODBYE_EVERY_S": 0.01,
     "discovery.link.PROBE_S": 0.02,
-    "discovery.news.POLL_S": 0.3,
+    "discovery.announcer_events.POLL_S": 0.3,
     "engine.backoff._FIRST_S": 0.02,
     "engine.child._EXIT_S": 0.3,
     "engine.backoff._LONGEST_S": 0.1,

@@ -20,8 +20,8 @@ from typing import Final
 
 import msgspec
 
-from inglenook.auth.files import read_private, write_private
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private, write_private
 
 #: Apple's systems refuse server certificates that are valid for longer (support.apple.com/103769).
 VALID_FOR: Final = timedelta(days=825)

@@ -30,8 +30,8 @@ from inglenook.auth.certificates import (
     CertificateReply,
     CertificateRequest,
 )
-from inglenook.auth.files import read_private, write_private
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private, write_private
 
 #: A board without a battery clock may be a little behind its phones, or ahead.
 _BACKDATED = timedelta(days=1)

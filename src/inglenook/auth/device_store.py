@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from inglenook.auth import devicefile
 from inglenook.auth.devices import Roster
-from inglenook.auth.files import locked
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import locked
 from inglenook.state_file import StateFile
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ import msgspec
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
-from inglenook.auth.files import read_private
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity_files import server_id
 from inglenook.client.known_boxes import KnownBox, paired
 from inglenook.client.route import Route, refused
 from inglenook.client.tls_pin import key_fingerprint
 from inglenook.client.tokens import BoxToken
 from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.private_files import read_private
 from inglenook.config import Config
 from inglenook.discovery.box import BoxHello
 from inglenook.discovery.hello import read_bounded

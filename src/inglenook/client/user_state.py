@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from inglenook.auth.files import locked, read_private, write_private
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import locked, read_private, write_private
 
 #: Version 1 was the entries alone, without a version.
 _VERSION = 2

@@ -12,7 +12,7 @@ from typing import Any
 
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
-from inglenook.auth.identity import KeptNames
+from inglenook.auth.identity_files import RememberedNames
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import HEART_TRIES, keep_running
 from inglenook.config import Config
@@ -91,7 +91,7 @@ class Daemon:
         self._on_change = on_change
         self._allowlist = Allowlist(config.state_dir / "devices.json")
         self._news = asyncio.Event()
-        self._kept_names = KeptNames(config.state_dir)
+        self._kept_names = RememberedNames(config.state_dir)
         self._supervisor = Supervisor(
             self._prepare_model, self._engine_changed, model=model_path(config).stem
         )
@@ -399,7 +399,7 @@ class Daemon:
         if not self._config.discovery.enabled:
             return
         owners, names = instance_name(self._config.name), announcer.names
-        keep = partial(self._kept_names.keep, owners, names.instance, names.host)
+        keep = partial(self._kept_names.remember, owners, names.instance, names.host)
         # To its end, even when cancelled: the folder is another process's once this one is through.
         await in_thread(keep)
 

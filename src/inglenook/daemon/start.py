@@ -15,7 +15,7 @@ from pathlib import Path
 from inglenook import __version__
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.certificates import Certificate, ensure_certificate
-from inglenook.auth.identity import KeptNames, server_id
+from inglenook.auth.identity_files import RememberedNames, server_id
 from inglenook.auth.network import AddressScope, OwnAddress
 from inglenook.common.errors import StartupError
 from inglenook.config import Config
@@ -23,7 +23,7 @@ from inglenook.daemon.folderfaults import folder_fault
 from inglenook.daemon.statefolder import bind_control, claim_state_folder, held_state_folder
 from inglenook.discovery.advert import host_name, instance_name
 from inglenook.discovery.interfaces import list_own_addresses, own_macs, wired_macs
-from inglenook.discovery.names import LastNames
+from inglenook.discovery.names import PreviousNames
 from inglenook.gateway.context import Addresses, BoxIdentity
 from inglenook.gateway.control import control_path
 from inglenook.gateway.http.page_files import PageFile, read_pages
@@ -57,14 +57,14 @@ class Resources:
     macs: tuple[str, ...]
     own_macs: tuple[str, ...]
     asleep: bool
-    last_names: LastNames
+    last_names: PreviousNames
 
 
 def find(
     held: ExitStack,
     config: Config,
     allowlist: Allowlist,
-    kept_names: KeptNames,
+    kept_names: RememberedNames,
     inherited: Inherited,
 ) -> Resources:
     """Read and bind everything a start needs, the allowlist too; blocks.
@@ -103,7 +103,7 @@ def find(
         certificate.spki_sha256 if certificate else None,
         secrets.token_hex(4),
     )
-    last = LastNames(
+    last = PreviousNames(
         kept_names.instance(instance_name(config.name)),
         kept_names.host(host_name(config.name, box_id)),
     )
@@ -163,7 +163,7 @@ def certificate_subject(config: Config, box_id: str) -> CertificateSubject:
     """
     derived = host_name(config.name, box_id)
     # Another device may have had it; links that phones keep lead to the one that was taken instead.
-    held = KeptNames(config.state_dir).host(derived) or derived
+    held = RememberedNames(config.state_dir).host(derived) or derived
     own = {f"{derived}.local", f"{held}.local", socket.gethostname(), "localhost"}
     names = [*own, *(other for other in config.listen.names if other.isascii())]
     addresses = [own.interface.ip for own in read_addresses() if own.is_for_devices]

@@ -15,13 +15,13 @@ from inglenook.common.guarded import Guard
 from inglenook.common.restarting import TaskGuard
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
+from inglenook.discovery.announcer_events import AnnouncerEvents
 from inglenook.discovery.claim import Claim, Settled
 from inglenook.discovery.interfaces import list_addresses
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.links import Links
-from inglenook.discovery.names import NO_LIFE_BEFORE, LastNames, Names, shown_name
+from inglenook.discovery.names import NO_PREVIOUS_NAMES, Names, PreviousNames, shown_name
 from inglenook.discovery.netlink import network_changes
-from inglenook.discovery.news import AnnouncerEvents
 from inglenook.discovery.pacing import publish_at_s
 from inglenook.discovery.settings import DiscoverySettings
 from inglenook.discovery.state import FAILED, OFF, STARTING, AnnounceState, announced, degraded
@@ -53,7 +53,7 @@ class Announcer:
         advert: Advert,
         *,
         run_id: str,
-        last_names: LastNames = NO_LIFE_BEFORE,
+        last_names: PreviousNames = NO_PREVIOUS_NAMES,
         addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
         renamed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -103,12 +103,12 @@ class Announcer:
     def update(self, advert: Advert) -> None:
         """Announce this from now on; of several quick updates only the last is sent."""
         self._wanted = self._allowed(advert)
-        self._news.tell()
+        self._news.wake()
 
     def announce_again(self) -> None:
         """Announce once more though nothing changed, as after a sleep (RFC 6762 section 8.3)."""
         self._again = True
-        self._news.tell()
+        self._news.wake()
 
     async def wait_first_state(self, timeout_s: float) -> AnnounceState:
         """Wait until the first attempt has ended, or ``timeout_s`` seconds; return the state."""
@@ -138,7 +138,7 @@ class Announcer:
     async def _announce_until_it_fails(self) -> AnnounceState:
         """Register and keep that true; returns how that failed."""
         try:
-            async with Links(self._news.tell) as links:
+            async with Links(self._news.wake) as links:
                 await self._announce(links)
         except (OSError, zeroconf.Error) as exc:
             return degraded(exc)
@@ -225,7 +225,7 @@ class Announcer:
 
     async def _look(self) -> list[InterfaceAddress]:
         """List the addresses that are usable now."""
-        self._news.looking()
+        self._news.look_begun()
         async with asyncio.timeout(LOOK_S):
             return await asyncio.to_thread(self._list_addresses)
 

@@ -9,9 +9,16 @@ import math
 from collections.abc import Collection, Iterable
 
 from inglenook.discovery.advert import Advert, instance_name
-from inglenook.discovery.judge import Judge
+from inglenook.discovery.echo_check import EchoCheck
 from inglenook.discovery.link import SAME_AGAIN_S, OnLink
-from inglenook.discovery.names import LastNames, Names, Part, base_names, first_names, next_names
+from inglenook.discovery.names import (
+    Names,
+    Part,
+    PreviousNames,
+    base_names,
+    first_names,
+    next_names,
+)
 from inglenook.discovery.rivals import OwnRecords, Rival
 
 logger = logging.getLogger(__name__)
@@ -47,7 +54,7 @@ class Claim:
         names: These. They stay until the owner calls the box otherwise, or they are lost.
     """
 
-    def __init__(self, advert: Advert, last: LastNames, run_id: str) -> None:
+    def __init__(self, advert: Advert, last: PreviousNames, run_id: str) -> None:
         """Begin with the names of the last life.
 
         Args:
@@ -57,7 +64,7 @@ class Claim:
         """
         self.names = first_names(advert, last)
         self._advert = advert
-        self._judge = Judge(advert.server_id, run_id)
+        self._judge = EchoCheck(advert.server_id, run_id)
         self._held: Names | None = None
         self._clash_s = math.inf
 

@@ -26,17 +26,17 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class LastNames:
+class PreviousNames:
     """What a box was called in its last life; None is not known, or of another name."""
 
     instance: str | None = None
     host: str | None = None
 
 
-NO_LIFE_BEFORE = LastNames()
+NO_PREVIOUS_NAMES = PreviousNames()
 
 
-def first_names(advert: Advert, last: LastNames) -> Names:
+def first_names(advert: Advert, last: PreviousNames) -> Names:
     """Say what to try first: the names held last, or those that follow from the box's own."""
     base = base_names(advert)
     return Names(last.instance or base.instance, last.host or base.host)

@@ -37,7 +37,7 @@ _MAX_LOOPS = 64
 _MAX_SMALL = 2**16
 
 
-def read_kept(keys: Keys, layers: int, heads: int) -> LayerState:
+def read_layer_state(keys: Keys, layers: int, heads: int) -> LayerState:
     """Read what the layers of a model keep.
 
     Args:

@@ -136,7 +136,7 @@ class Logind:
         while True:
             await asyncio.sleep(self._look_every_s)
             self._tell_resume()
-            slept_s = self._watch.looked(self._clocks())
+            slept_s = self._watch.check(self._clocks())
             self._resumed(slept_s)
             if slept_s == 0:  # else logind will say that it may be asked for locks again
                 self._leaving = False
@@ -217,7 +217,7 @@ class Logind:
                 try:
                     await self._settle(bus)
                 finally:
-                    self._resumed(self._watch.told(self._clocks()))
+                    self._resumed(self._watch.on_resume(self._clocks()))
             case LogindSignal.LOCKS:
                 with contextlib.suppress(LogindRefused):
                     self._inhibited = bool(await bus.keepers())
@@ -230,7 +230,7 @@ class Logind:
         """Have everything kept, and let the board go."""
         log.info("the board is about to sleep")
         self._leaving = True
-        self._watch.leaving(self._clocks())
+        self._watch.on_suspend(self._clocks())
         within_s = max(_SHARE * bus.delay_s, _LEAST_S)
         deadline = asyncio.timeout(within_s)
         try:

@@ -36,11 +36,11 @@ class ResumeWatch:
         self._known_s = clocks.suspended_s
         self._left_s: float | None = None
 
-    def leaving(self, clocks: ClockPair) -> None:
+    def on_suspend(self, clocks: ClockPair) -> None:
         """Logind says that the board is about to be suspended."""
         self._left_s = clocks.monotonic_s
 
-    def looked(self, clocks: ClockPair) -> float | None:
+    def check(self, clocks: ClockPair) -> float | None:
         """Say how long the board was asleep, seconds; None if it was not, since last asked.
 
         0 if it was about to sleep, and is awake for so long that it will not: then what was done
@@ -56,12 +56,12 @@ class ResumeWatch:
         self._known_s = clocks.suspended_s
         return slept_s
 
-    def told(self, clocks: ClockPair) -> float | None:
+    def on_resume(self, clocks: ClockPair) -> float | None:
         """Say the same when logind says that the board is back, asleep before or not.
 
         None if this is known already.
         """
         leaving = self._left_s is not None
-        slept_s = self.looked(clocks)
+        slept_s = self.check(clocks)
         self._left_s = None
         return 0.0 if slept_s is None and leaving else slept_s

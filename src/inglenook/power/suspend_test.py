@@ -152,7 +152,7 @@ async def _sleep(watch: ResumeWatch, bed: Suspender) -> float:
     awake_s = bed.alarm_s - _ASLEEP_BEFORE_S
     for _ in range(round(awake_s / _LOOK_EVERY_S)):
         await asyncio.sleep(_LOOK_EVERY_S)
-        slept_s = watch.looked(bed.clocks())
+        slept_s = watch.check(bed.clocks())
         if slept_s is not None:
             return slept_s
     return 0.0

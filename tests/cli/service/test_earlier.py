@@ -11,7 +11,7 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import parse_scopes
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity_files import server_id
 from inglenook.cli.service.earlier import callers_environ, earlier_box, require_stopped
 from inglenook.common.errors import StartupError
 from inglenook.daemon.statefolder import held_state_folder

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from inglenook.auth.devices import Scope
-from inglenook.auth.files import locked
+from inglenook.common.private_files import locked
 from inglenook.gateway.context import HOUSE
 from inglenook.gateway.control import make_control_app
 from inglenook.gateway.http.app import make_app

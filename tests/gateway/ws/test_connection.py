@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from inglenook.auth import devicefile, tokens
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
-from inglenook.auth.files import locked, read_private, write_private
+from inglenook.common.private_files import locked, read_private, write_private
 from inglenook.gateway.ws import channel
 from inglenook.gateway.ws import connection as one_phone
 from tests.gateway.conftest import SOON_S, Home, eventually

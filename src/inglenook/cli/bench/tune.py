@@ -14,10 +14,10 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from inglenook.auth.files import locked
 from inglenook.cli.terminal.output import note
 from inglenook.cli.terminal.table import print_table
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import locked
 from inglenook.config import load_config
 from inglenook.daemon.statefolder import holder_of, make_private_folder
 from inglenook.engine.measure import Gauge

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity_files import server_id
 from inglenook.cli.doctor.result import CheckResult, Verdict, fix, ok, warning
 from inglenook.cli.service.files import PORTS
 from inglenook.cli.service.systemctl import show

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inglenook.auth.devicefile import decode
-from inglenook.auth.files import read_private
 from inglenook.cli.service.installed_files import acting_as
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private
 from inglenook.daemon.statefolder import holder_of
 
 _DEVICES, _ID = "devices.json", "server_id"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from inglenook.auth.identity import server_id
+from inglenook.auth.identity_files import server_id
 from inglenook.cli.service.earlier import Earlier
 from inglenook.cli.service.files import STATE_DIR
 from inglenook.cli.service.installed_files import acting_as

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import inglenook
-from inglenook.auth.files import read_private
 from inglenook.cli.service.earlier import Earlier, callers_environ, earlier_box
 from inglenook.cli.service.files import (
     CONFIG_DIR,
@@ -29,6 +28,7 @@ from inglenook.cli.service.installed_files import InstalledFiles
 from inglenook.cli.service.mounts import mounts_file
 from inglenook.cli.terminal.output import note
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private
 from inglenook.config import Config, load_config, settings_file
 from inglenook.config.edit import with_setting
 from inglenook.daemon.loading import make_load, read_budget, running_as

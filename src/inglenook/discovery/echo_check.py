@@ -19,7 +19,7 @@ _PLACES_MAX, _ECHOES_MAX = 16, 256
 _Place = tuple[str, int]
 
 
-class Judge:
+class EchoCheck:
     """Asks whoever calls himself by this box's id, and remembers where nobody answered."""
 
     def __init__(self, server_id: str, run_id: str) -> None:

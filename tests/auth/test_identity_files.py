@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.auth.identity import KeptNames, server_id
+from inglenook.auth.identity_files import RememberedNames, server_id
 from inglenook.common.errors import StartupError
 
 
@@ -54,9 +54,9 @@ def test_an_id_that_cannot_be_kept_is_reported(tmp_path: Path) -> None:
 
 def test_names_that_had_to_be_changed_are_kept(tmp_path: Path) -> None:
     """The next life begins with them, whoever else starts first then."""
-    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+    RememberedNames(tmp_path).remember("Kitchen", "Kitchen-2", "kitchen-ab12-2")
 
-    kept = KeptNames(tmp_path)
+    kept = RememberedNames(tmp_path)
     assert kept.instance("Kitchen") == "Kitchen-2"
     assert kept.host("kitchen-ab12") == "kitchen-ab12-2"
 
@@ -64,19 +64,19 @@ def test_names_that_had_to_be_changed_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("held", ["Kitchen", "Kitchen-2", "Kitchen-99"])
 def test_a_kept_name_is_the_owners_with_its_number(tmp_path: Path, held: str) -> None:
     """The number stands by itself in the file, as the service's unit reads it."""
-    KeptNames(tmp_path).keep("Kitchen", held, "kitchen-ab12")
+    RememberedNames(tmp_path).remember("Kitchen", held, "kitchen-ab12")
 
     number = held.removeprefix("Kitchen").removeprefix("-") or "1"
     assert (tmp_path / "instance_name").read_text().splitlines() == [number, "Kitchen"]
-    assert KeptNames(tmp_path).instance("Kitchen") == held
+    assert RememberedNames(tmp_path).instance("Kitchen") == held
 
 
 @pytest.mark.parametrize("owners", ["Attic", "Kitchen-2", "Kit"])
 def test_kept_names_of_another_box_name_are_not_used(tmp_path: Path, owners: str) -> None:
     """A box that its owner renames gets the names that follow from that, free of any number."""
-    KeptNames(tmp_path).keep("Kitchen", "Kitchen-2", "kitchen-ab12")
+    RememberedNames(tmp_path).remember("Kitchen", "Kitchen-2", "kitchen-ab12")
 
-    kept = KeptNames(tmp_path)
+    kept = RememberedNames(tmp_path)
     assert kept.instance(owners) is None
     assert kept.host(f"{owners.lower()}-ab12") is None
 
@@ -86,7 +86,7 @@ def test_a_damaged_kept_name_is_none(tmp_path: Path, text: str) -> None:
     """It costs a name with a number at most."""
     (tmp_path / "instance_name").write_bytes(text.encode("latin-1"))
 
-    assert KeptNames(tmp_path).instance("Kitchen") is None
+    assert RememberedNames(tmp_path).instance("Kitchen") is None
 
 
 def test_names_that_could_not_be_kept_are_kept_once_they_can(
@@ -94,13 +94,13 @@ def test_names_that_could_not_be_kept_are_kept_once_they_can(
 ) -> None:
     """The disk may just have been full; each file is named once all the same."""
     folder = tmp_path / "missing"
-    kept = KeptNames(folder)
+    kept = RememberedNames(folder)
     for _ in range(3):
-        kept.keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+        kept.remember("Kitchen", "Kitchen-2", "kitchen-ab12-2")
     assert ["cannot be written" in record.getMessage() for record in caplog.records] == [True] * 2
-    assert KeptNames(folder).instance("Kitchen") is None
+    assert RememberedNames(folder).instance("Kitchen") is None
     folder.mkdir()
-    kept.keep("Kitchen", "Kitchen-2", "kitchen-ab12-2")
+    kept.remember("Kitchen", "Kitchen-2", "kitchen-ab12-2")
 
-    assert KeptNames(folder).instance("Kitchen") == "Kitchen-2"
-    assert KeptNames(folder).host("kitchen-ab12") == "kitchen-ab12-2"
+    assert RememberedNames(folder).instance("Kitchen") == "Kitchen-2"
+    assert RememberedNames(folder).host("kitchen-ab12") == "kitchen-ab12-2"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from inglenook.discovery import judge as judge_module
-from inglenook.discovery.judge import Judge
+from inglenook.discovery import echo_check as judge_module
+from inglenook.discovery.echo_check import EchoCheck
 from inglenook.discovery.rivals import Rival
 
 ID, RUN_ID = "ab12cd34", "00000001"
@@ -43,7 +43,7 @@ def at(*ports: int, may_be_echo: bool = True) -> Rival:
 
 async def test_another_process_with_this_id_is_real(serve: Serve) -> None:
     """A copied card; one of a version that says no run_id as well."""
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     port = await serve(server_id=ID, run_id="00000002")
     assert await judge.is_real(at(port), "lo", port)
     older = await serve(server_id=ID)
@@ -52,14 +52,14 @@ async def test_another_process_with_this_id_is_real(serve: Serve) -> None:
 
 async def test_where_this_process_answers_nobody_else_does(serve: Serve) -> None:
     """Such as at an address that leads back to it."""
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     port = await serve(server_id=ID, run_id=RUN_ID)
     assert not await judge.is_real(at(port), "lo", port)
 
 
 async def test_where_another_box_answers_the_record_is_an_echo(serve: Serve) -> None:
     """The router has given it the address that this box had."""
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     port = await serve(server_id="99999999", run_id="00000002")
     assert not await judge.is_real(at(port), "lo", port)
 
@@ -68,7 +68,7 @@ async def test_where_nobody_answers_it_is_an_echo_for_a_while(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is asked again at each repetition; but somebody may come to that address."""
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     port = await serve(server_id="99999999")
     echo = at(port)
     assert judge.may_be_real(echo, port)
@@ -82,7 +82,7 @@ async def test_where_nobody_answers_it_is_an_echo_for_a_while(
 
 async def test_a_stranger_need_not_answer() -> None:
     """Its name is its own, whether it serves anything or not."""
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     stranger = at(9, may_be_echo=False)
     assert judge.may_be_real(stranger, 9)
     assert await judge.is_real(stranger, "lo", 9)
@@ -96,7 +96,7 @@ async def test_a_flood_of_addresses_makes_it_ask_a_few(monkeypatch: pytest.Monke
         asked.append(url)
 
     monkeypatch.setattr(judge_module, "who_answers", nobody)
-    judge = Judge(ID, RUN_ID)
+    judge = EchoCheck(ID, RUN_ID)
     for number in range(30):
         addresses = tuple(f"10.{number}.0.{last}" for last in range(200))
         flood = Rival("host", addresses, (8377,), may_be_echo=True, wins=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.auth.files import READ_BYTES_MAX, locked, read_private, write_private
+from inglenook.common.private_files import READ_BYTES_MAX, locked, read_private, write_private
 
 WAIT_S = 30.0
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

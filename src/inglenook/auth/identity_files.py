@@ -7,8 +7,8 @@ import re
 import secrets
 from pathlib import Path
 
-from inglenook.auth.files import read_private, write_private
 from inglenook.common.errors import StartupError
+from inglenook.common.private_files import read_private, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def _make(path: Path) -> str:
     return made
 
 
-class KeptNames:
+class RememberedNames:
     """What the box was last called on the network, so that names people and links use stay good.
 
     They differ from those that follow from the box's own name where another device had them. They
@@ -61,8 +61,8 @@ class KeptNames:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._host = _KeptText(state_dir / "host_name")
-        self._instance = _KeptText(state_dir / "instance_name")
+        self._host = _RememberedText(state_dir / "host_name")
+        self._instance = _RememberedText(state_dir / "instance_name")
 
     def host(self, derived: str) -> str | None:
         """Give the host name kept, if it is ``derived`` or a variant of it; None otherwise."""
@@ -76,7 +76,7 @@ class KeptNames:
             return None
         return owners if number == "1" else f"{owners}-{number}"
 
-    def keep(self, owners: str, instance: str, host: str) -> None:
+    def remember(self, owners: str, instance: str, host: str) -> None:
         """Keep other names. A disk that cannot costs no more than a changed name, one day.
 
         It is tried again whenever this is called, and said once.
@@ -88,11 +88,11 @@ class KeptNames:
         """
         number = instance.removeprefix(owners).removeprefix("-") or "1"
         # The number stands by itself for the service's unit, which must not trust what it reads.
-        self._instance.keep(f"{number}\n{owners}")
-        self._host.keep(host)
+        self._instance.remember(f"{number}\n{owners}")
+        self._host.remember(host)
 
 
-class _KeptText:
+class _RememberedText:
     """One line or two in a file of their own."""
 
     def __init__(self, path: Path) -> None:
@@ -108,7 +108,7 @@ class _KeptText:
             return ""
         return self._text
 
-    def keep(self, text: str) -> None:
+    def remember(self, text: str) -> None:
         """Write it, if it is another."""
         if text == self._text:
             return

@@ -19,7 +19,7 @@ class AnnouncerEvents:
         self._burst = Burst()
         self._looked_s = -math.inf
 
-    def tell(self) -> None:
+    def wake(self) -> None:
         """Wake whoever waits."""
         self._wake.set()
 
@@ -32,7 +32,7 @@ class AnnouncerEvents:
         """Have the network looked at next, as if for the first time."""
         self._looked_s = -math.inf
 
-    def looking(self) -> None:
+    def look_begun(self) -> None:
         """Note that the network is looked at now."""
         self._burst.clear()
         self._looked_s = asyncio.get_running_loop().time()
