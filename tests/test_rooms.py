@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "systemd": (),
     "common": (),
-    "client": ("common.private_files", "discovery", "protocol"),
+    "client": ("discovery", "protocol"),
     "cli": ("",),
     "daemon": ("",),
 }

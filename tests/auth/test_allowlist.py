@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from inglenook import state_file
 from inglenook.auth import allowlist as allowlist_module
 from inglenook.auth import device_store
 from inglenook.auth.allowlist import TOUCH_EVERY_S, Allowlist
 from inglenook.auth.devices import Device, Scope
+from inglenook.common import state_file
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.common.private_files import locked
 from inglenook.common.wholefile import write_whole

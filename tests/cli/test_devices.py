@@ -162,17 +162,20 @@ def test_a_device_must_be_there_and_a_name_free(
     assert ran.err.startswith("inglenook: ")
 
 
-def test_a_damaged_list_is_left_alone(inglenook: Inglenook, tmp_path: Path) -> None:
-    """It is a sentence, not a fresh list with everybody shut out."""
+def test_a_damaged_list_is_kept_beside_the_new_one(
+    inglenook: Inglenook, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a sentence; whoever was shut out by it can be let in again by hand."""
     inglenook("devices", "add", "--name", "Anna")
     path = tmp_path / "state" / "devices.json"
     path.write_text("{")
 
     ran = inglenook("devices", "add", "--name", "Bob")
 
-    assert ran.returncode == 1
-    assert "is damaged" in ran.err
-    assert path.read_text() == "{"
+    assert ran.returncode == 0
+    assert "keeps it as devices.json.damaged" in caplog.text
+    assert path.with_name("devices.json.damaged").read_text() == "{"
+    assert [line.split()[1] for line in inglenook("devices").out.splitlines()] == ["Bob"]
 
 
 def test_a_state_folder_that_cannot_be_is_a_sentence(inglenook: Inglenook, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from inglenook.client.known_boxes import KnownBox, KnownBoxes, announced, paired, remember
-from inglenook.common.errors import StartupError
 from inglenook.discovery.box import MdnsAnswer, read_box
 from inglenook.discovery.found_box import FoundBox
 
@@ -220,29 +219,34 @@ def test_a_pairing_answer_that_makes_no_sense_is_not_kept(changed: dict[str, Any
 
 
 def test_what_cannot_be_kept_is_told_and_harms_nothing(
-    environ: dict[str, str], path: Path, capsys: pytest.CaptureFixture[str]
+    environ: dict[str, str], path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Looking for boxes still works where nothing can be written."""
     path.parent.write_text("")
     remember(environ, [None])
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
     remember(environ, [None, KITCHEN])
 
-    assert "boxes.json" in capsys.readouterr().err
+    assert "boxes.json" in caplog.text
 
 
 @pytest.mark.parametrize(
     "content",
     [b"{", b'{"ab12cd34": 5}', b'{"ab12cd34": {"server_id": "ab12cd34", "name": "x"}}'],
 )
-def test_a_damaged_file_is_a_sentence(known: KnownBoxes, path: Path, content: bytes) -> None:
-    """With what to do about it."""
+def test_a_damaged_file_knows_nothing_and_is_kept_by_the_next_change(
+    known: KnownBoxes, path: Path, content: bytes
+) -> None:
+    """Boxes are met again."""
     path.parent.mkdir()
     path.write_bytes(content)
+    assert known.all() == []
 
-    with pytest.raises(StartupError, match="delete it and run `inglenook find` again"):
-        known.all()
+    known.learn([KITCHEN])
+
+    assert known.all() == [KITCHEN]
+    assert path.with_name("boxes.json.damaged").read_bytes() == content
 
 
 def test_boxes_of_the_first_version_are_known(known: KnownBoxes, path: Path) -> None:
@@ -253,12 +257,14 @@ def test_boxes_of_the_first_version_are_known(known: KnownBoxes, path: Path) -> 
     assert known.all() == [KITCHEN]
 
 
-def test_a_card_that_is_none_is_damage(known: KnownBoxes, path: Path) -> None:
+def test_a_card_that_is_none_is_damage(
+    known: KnownBoxes, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody wrote it by hand."""
     known.learn([KITCHEN])
     content = json.loads(path.read_text())
     content["entries"]["ab12cd34"]["macs"] = ["dc:a6"]
     path.write_text(json.dumps(content))
 
-    with pytest.raises(StartupError, match="is damaged"):
-        known.all()
+    assert known.all() == []
+    assert "is damaged" in caplog.text

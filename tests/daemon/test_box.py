@@ -119,7 +119,10 @@ FAILURES: dict[str, tuple[Callable[[Start], None], str]] = {
         lambda start: (start.state_dir / "control.sock").mkdir(),
         "cannot make a socket",
     ),
-    "the list of devices is damaged": (_damage("devices.json"), "devices.json is damaged"),
+    "the list of devices is a folder": (
+        lambda start: (start.state_dir / "devices.json").mkdir(),
+        "devices.json cannot be read",
+    ),
     "the box's id is damaged": (_damage("server_id"), "server_id does not hold"),
     "the port is taken": (lambda start: start.take(start.ports[0]), "is taken"),
     "the second port is taken": (lambda start: start.take(start.ports[1]), "is taken"),

@@ -157,7 +157,7 @@ def test_what_is_not_ours_is_not_used(
 
     assert read_tuning(tmp_path, info, BOARD) is None
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith(f"{path} is no tuning of ours (")
+    assert caplog.messages[0].startswith(f"{path} is damaged (")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_spoilt_file_is_not_used_and_can_be_replaced(
     path.write_bytes(data)
 
     assert read_tuning(tmp_path, info, BOARD) is None
-    assert caplog.messages[0].startswith(f"{path} is no tuning of ours (")
+    assert caplog.messages[0].startswith(f"{path} is damaged (")
     keep_tuning(tmp_path, info, BOARD, TUNING)
     assert read_tuning(tmp_path, info, BOARD) == TUNING
 

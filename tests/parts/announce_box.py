@@ -81,7 +81,7 @@ async def main(name: str, server_id: str, port: str, folder: str | None = None) 
                 shown = announcer.state
                 if kept is not None:
                     names = announcer.names
-                    kept.keep(instance_name(name), names.instance, names.host)
+                    kept.remember(instance_name(name), names.instance, names.host)
                 sys.stdout.write(f"{shown.kind} {shown.sentence}\n")
                 sys.stdout.flush()
             try:

@@ -12,7 +12,7 @@ from inglenook.auth import devicefile
 from inglenook.auth.devices import Roster
 from inglenook.common.errors import StartupError
 from inglenook.common.private_files import locked
-from inglenook.state_file import StateFile
+from inglenook.common.state_file import StateFile
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class DeviceStore:
 
     def __init__(self, path: Path) -> None:
         self._file = StateFile(path, devicefile.VERSION)
-        self._path = path
+        self.path = path
         self._roster = Roster()
         self._loaded = False
         self._read_stamp: _Stamp | None = None
@@ -53,12 +53,12 @@ class DeviceStore:
             StartupError: If it cannot be opened, or a newer version wrote it.
         """
         # Taken before reading: a change in between is then read once more, rather than missed.
-        stamp = _stamp(self._path)
+        stamp = _stamp(self.path)
         try:
             content = self._file.read()
         except OSError as exc:
             raise StartupError(
-                f"The device list {self._path} cannot be read: {exc.strerror}; "
+                f"The device list {self.path} cannot be read: {exc.strerror}; "
                 "run this as the user the file belongs to, or as root."
             ) from exc
         if content:
@@ -74,7 +74,7 @@ class DeviceStore:
 
     def refresh(self) -> None:
         """Read the file again if it is another; what prevents that is logged once."""
-        if _stamp(self._path) == self._read_stamp:
+        if _stamp(self.path) == self._read_stamp:
             return
         try:
             with self.changing():  # or an older list could overwrite one just put in place
@@ -96,10 +96,10 @@ class DeviceStore:
         """
         with ExitStack() as held:
             try:
-                held.enter_context(locked(self._path, LOCK_WAIT_S))
+                held.enter_context(locked(self.path, LOCK_WAIT_S))
             except TimeoutError as exc:
                 raise StartupError(
-                    f"The device list {self._path} cannot be changed: {exc.strerror}; try again."
+                    f"The device list {self.path} cannot be changed: {exc.strerror}; try again."
                 ) from exc
             except OSError as exc:
                 raise self._unwritable(exc) from exc
@@ -124,7 +124,7 @@ class DeviceStore:
 
     def _unwritable(self, exc: OSError) -> StartupError:
         return StartupError(
-            f"The device list {self._path} cannot be changed: {exc.strerror}; make sure its folder "
+            f"The device list {self.path} cannot be changed: {exc.strerror}; make sure its folder "
             "exists, has space, and belongs to the user this runs as."
         )
 

@@ -27,7 +27,8 @@ from inglenook.auth.devices import (
 
 T = TypeVar("T")
 
-VERSION = 1
+#: Of the file's form.
+VERSION: Literal[1] = 1
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

@@ -7,13 +7,13 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from inglenook.client.user_state import Entries, UserStateFile
+from inglenook.client.user_state import UserStateFile
 from inglenook.common.errors import StartupError
 from inglenook.discovery.advert import MAC, clean_text
 from inglenook.discovery.found_box import FoundBox
@@ -107,7 +107,7 @@ class KnownBoxes:
     """Kept in ``$XDG_DATA_HOME/inglenook/boxes.json``, for this user only."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._file = UserStateFile(environ, "boxes.json", "and run `inglenook find` again")
+        self._file = UserStateFile(environ, "boxes.json")
 
     def all(self) -> list[KnownBox]:
         """Give them, those met last at the end.
@@ -115,7 +115,7 @@ class KnownBoxes:
         Raises:
             StartupError: If the file cannot be read.
         """
-        return list(self._boxes(self._file.read()).values())
+        return list(self._file.read(KnownBox).values())
 
     def learn(self, boxes: Iterable[KnownBox]) -> None:
         """Keep what is known of these now, beside older addresses of theirs.
@@ -127,8 +127,8 @@ class KnownBoxes:
         """
         met = list(boxes)
 
-        def learnt(entries: Entries) -> dict[str, Any]:
-            kept, learnt = list(self._boxes(entries).values()), list[KnownBox]()
+        def learnt(entries: dict[str, KnownBox]) -> dict[str, KnownBox]:
+            kept, learnt = list(entries.values()), list[KnownBox]()
             times = Counter(box.server_id for box in met)
             for box in met:
                 before = _same_machine(box, kept, learnt, alone=times[box.server_id] == 1) or box
@@ -141,13 +141,7 @@ class KnownBoxes:
                 learnt.append(replace(box, macs=_latest(macs), urls=_latest(urls)))
             return _named([*kept, *learnt][-_BOXES_MAX:])
 
-        self._file.change(learnt)
-
-    def _boxes(self, entries: Entries) -> dict[str, KnownBox]:
-        try:
-            return msgspec.convert(entries, dict[str, KnownBox])
-        except msgspec.ValidationError as exc:
-            raise self._file.damaged() from exc
+        self._file.change(KnownBox, learnt)
 
 
 def _host_of(url: str) -> str:
@@ -188,11 +182,11 @@ def _same_machine(
     return others[-1] if alone and others else None
 
 
-def _named(boxes: Iterable[KnownBox]) -> dict[str, Any]:
+def _named(boxes: Iterable[KnownBox]) -> dict[str, KnownBox]:
     """Boxes as they are written: by id, those that share one with a number behind it."""
-    entries: dict[str, Any] = {}
+    entries: dict[str, KnownBox] = {}
     for box in boxes:
         names = (f"{box.server_id}-{number}" for number in itertools.count(2))
         name = next(name for name in itertools.chain([box.server_id], names) if name not in entries)
-        entries[name] = asdict(box)
+        entries[name] = box
     return entries

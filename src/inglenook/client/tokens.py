@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
-from inglenook.client.user_state import Entries, UserStateFile
+from inglenook.client.user_state import UserStateFile
 
 _Pin = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{16,43}$")]
 
@@ -31,46 +31,34 @@ class TokenStore:
     """By server id, in ``$XDG_DATA_HOME/inglenook/tokens.json``, for this user only."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._file = UserStateFile(environ, "tokens.json", "to pair again")
+        self._file = UserStateFile(environ, "tokens.json")
 
     def get(self, server_id: str) -> BoxToken | None:
-        """What there is for a box, if anything."""
+        """Return the token for a box, if there is one."""
         return self.all().get(server_id)
 
     def all(self) -> dict[str, BoxToken]:
-        """All there is.
+        """Return all tokens, without damaged ones.
 
         Raises:
             StartupError: If the file cannot be read.
         """
-        return self._keys(self._file.read())
+        return self._file.read(BoxToken)
 
     def put(self, server_id: str, key: BoxToken) -> None:
-        """Keep a token."""
-        self._file.change(lambda entries: _kept({**self._keys(entries), server_id: key}))
+        """Store a token.
+
+        Raises:
+            StartupError: If the file cannot be read or written.
+        """
+        self._file.change(BoxToken, lambda keys: {**keys, server_id: key})
 
     def drop(self, server_id: str, token: str) -> None:
-        """Forget a token that the box no longer takes; one that came in its place stays."""
+        """Delete a token that the box no longer takes; one that came in its place stays."""
 
-        def without(entries: Entries) -> dict[str, Any]:
-            keys = self._keys(entries)
+        def without(keys: dict[str, BoxToken]) -> dict[str, BoxToken]:
             if server_id in keys and keys[server_id].token == token:
                 del keys[server_id]
-            return _kept(keys)
+            return keys
 
-        self._file.change(without)
-
-    def _keys(self, entries: Entries) -> dict[str, BoxToken]:
-        # The first version kept tokens alone.
-        full = {
-            box: {"token": value} if isinstance(value, str) else value
-            for box, value in entries.items()
-        }
-        try:
-            return msgspec.convert(full, dict[str, BoxToken])
-        except msgspec.ValidationError as exc:
-            raise self._file.damaged() from exc
-
-
-def _kept(keys: Mapping[str, BoxToken]) -> dict[str, Any]:
-    return {box: asdict(key) for box, key in keys.items()}
+        self._file.change(BoxToken, without)

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from inglenook.common.errors import StartupError
-from inglenook.common.wholefile import write_whole
+from inglenook.common.state_file import NewerFile, StateFile
 from inglenook.models.board_identity import BoardIdentity
 from inglenook.models.info import KvType, ModelInfo
 
@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 
 _FILE_NAME = "tuning.json"
 
-#: An entry has some 300 bytes.
-_FILE_BYTES_MAX = 1 << 20
+_VERSION: Literal[1] = 1
 
 _AGAIN = "`inglenook tune` measures again"
 
@@ -75,7 +74,7 @@ def read_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity) -> Tunin
 
     Blocks on a small file; call it in a thread.
     """
-    kept = _read(state_dir / _FILE_NAME)
+    _, kept = _read(state_dir)
     if kept is None:
         return None
     if kept.board != board:
@@ -94,18 +93,17 @@ def keep_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity, tuning: 
     Raises:
         StartupError: If it cannot be written; the old file is then untouched.
     """
-    path = state_dir / _FILE_NAME
     entry = _Entry(_measured(info), tuning)
-    kept = _read(path)
+    file, kept = _read(state_dir)
     others: tuple[_Entry, ...] = ()
     if kept is not None and (kept.board, kept.library) == (board, _library()):
         others = tuple(other for other in kept.entries if other.model != entry.model)
-    data = msgspec.json.encode(_File(1, board, _library(), (*others, entry)))
+    data = msgspec.json.encode(_File(_VERSION, board, _library(), (*others, entry)))
     try:
         # It is no secret; and the daemon must read what ``sudo inglenook tune`` has written.
-        write_whole(path, msgspec.json.format(data) + b"\n")
+        file.write(msgspec.json.format(data) + b"\n")
     except OSError as exc:
-        raise StartupError(f"{path}: cannot be written: {exc.strerror}") from exc
+        raise StartupError(f"{file.path}: cannot be written: {exc.strerror}") from exc
 
 
 def _measured(info: ModelInfo) -> _Measured:
@@ -116,14 +114,13 @@ def _library() -> str:
     return version("llama-cpp-python")
 
 
-def _read(path: Path) -> _File | None:
+def _read(state_dir: Path) -> tuple[StateFile, _File | None]:
+    file = StateFile(state_dir / _FILE_NAME, _VERSION, mode=0o644)
     try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(_FILE_BYTES_MAX), type=_File)
-    except FileNotFoundError:
-        return None
+        content = file.read()
+        return file, msgspec.convert(content, _File) if content else None
     except OSError as exc:
-        log.warning("%s cannot be read (%s), so the defaults are used", path, exc.strerror)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        log.warning("%s is no tuning of ours (%s) and is not used; %s", path, exc, _AGAIN)
-    return None
+        log.warning("%s cannot be read (%s), so the defaults are used", file.path, exc.strerror)
+    except (NewerFile, msgspec.ValidationError) as exc:
+        file.damaged(str(exc))
+    return file, None

@@ -112,7 +112,7 @@ def hung_up(runner: web.AppRunner) -> bool:
 async def test_a_phone_that_hangs_up_while_it_is_let_in_is_let_in(home: Home) -> None:
     """The list is written already; whoever opened the window must hear that it has closed."""
     house = home.runner.app[HOUSE]
-    path = house.allowlist._path
+    path = house.allowlist._store.path
     body = {"code": house.door.open().shown_code, "device_name": "Hasty"}
     port = int(home.url.rpartition(":")[2])
     with locked(path, SOON_S):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inglenook.state_file import NewerFile, StateFile
+from inglenook.common.state_file import NewerFile, StateFile
 
 
 @pytest.fixture

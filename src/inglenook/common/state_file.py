@@ -1,7 +1,7 @@
-"""Small JSON files with a version, of which no older or damaged one makes the reader fail.
+"""Versioned JSON files that migrate, and that are read when damaged. Kind: hands.
 
-Kind: hands. Reading changes nothing on the disk: a person may just be repairing the file. The next
-write keeps a damaged one beside it, as ``NAME.damaged``, before it puts another in its place.
+Reading changes nothing on the disk: a person may be repairing the file. The next write keeps a
+damaged one beside it, as ``NAME.damaged``, before it puts another in its place.
 """
 
 from __future__ import annotations
