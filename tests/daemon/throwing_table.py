@@ -51,7 +51,6 @@ AT: dict[str, tuple[str, ...]] = {
     "look": (
         "auth.allowlist:Allowlist.check",
         "auth.allowlist:Allowlist.check_fresh",
-        "auth.allowlist:Allowlist.load",
         "auth.device_store:DeviceStore.changing",
         "auth.device_store:DeviceStore.load",
         "auth.device_store:DeviceStore.refresh",
@@ -61,7 +60,6 @@ AT: dict[str, tuple[str, ...]] = {
         "auth.allowlist:Allowlist.touch",
         "common.private_files:locked",
         "common.private_files:read_private",
-        "common.private_files:write_private",
         "auth.identity_files:RememberedNames.remember",
         "auth.identity_files:_RememberedText.remember",
         "daemon.governor_bridge:GovernorBridge.mdns_status",
@@ -503,7 +501,9 @@ AFTER: dict[str, tuple[str, str]] = {
 #: By the reason why it does not throw there.
 NOT_HERE: dict[str, tuple[str, ...]] = {
     "It ends the start with an error, as what it does there is needed; systemd tries again.": (
+        "auth.allowlist:Allowlist.load",
         "auth.certificates:server_ssl_context",
+        "common.private_files:write_private",
         "auth.identity_files:RememberedNames.host",
         "auth.identity_files:RememberedNames.instance",
         "auth.identity_files:_RememberedText.read",

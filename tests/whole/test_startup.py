@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from inglenook.auth.tokens import mint
 from tests.parts.box import Box, made_box, run_inglenook
+from tests.parts.phone import connected, knocking
 
 
 @pytest.fixture
@@ -64,19 +69,31 @@ def test_a_state_that_cannot_be_is_named(
     assert "Traceback" not in said
 
 
-def test_a_damaged_device_list_is_named_and_kept(
-    second: Callable[[dict[str, object]], tuple[int, str]], tmp_path: Path
-) -> None:
-    """Rather than a box that knows nobody."""
-    devices = tmp_path / "devices.json"
-    devices.write_text('{"version": 1, "devices": [')
+async def test_a_damaged_device_list_is_named_and_kept() -> None:
+    """The box runs; phones it cannot know are not told that they are unknown, and keep tokens."""
+    with made_box(None) as box:
+        box.state_dir.mkdir(parents=True)
+        devices = box.state_dir / "devices.json"
+        devices.write_text('{"version": 1, "devices": [')
+        box.start()
+        await asyncio.to_thread(box.wait, box.health, "it does not serve", 30.0)
 
-    returncode, said = second({"state_dir": str(tmp_path)})
+        assert "devices.json is damaged" in box.log()
+        assert "Traceback" not in box.log()
+        async with knocking(box.url) as phone:
+            with pytest.raises(ConnectionClosed):
+                await phone.authenticate(mint(os.urandom).token)
+            assert await phone.wait_closed() == 1011
+        reply = await asyncio.to_thread(box.http, "GET", "/v1/state", token=mint(os.urandom).token)
+        assert (reply.status, reply.code) == (500, "internal")
+        assert devices.read_text() == '{"version": 1, "devices": ['
 
-    assert returncode == 1
-    assert "is damaged" in said
-    assert "Traceback" not in said
-    assert devices.read_text() == '{"version": 1, "devices": ['
+        token = await asyncio.to_thread(box.pair, "Anna")
+
+        assert devices.with_name("devices.json.damaged").read_text().endswith("[")
+        async with connected(box.url, token), knocking(box.url) as other:
+            answer = await other.authenticate(mint(os.urandom).token)
+            assert answer["code"] == "not_paired"
 
 
 def test_wrong_settings_are_exit_code_78(tmp_path: Path) -> None:

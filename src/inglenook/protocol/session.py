@@ -12,6 +12,7 @@ class CloseCode(IntEnum):
     """Every code a connection is closed with; those below 4000 are in RFC 6455's registry."""
 
     GOING_AWAY = 1001
+    FAULT = 1011
     RESTARTING = 1012
     OVERLOADED = 1013
     BAD_MESSAGE = 4400

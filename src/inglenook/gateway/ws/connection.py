@@ -152,6 +152,9 @@ class PhoneConnection(FrameChannel):
         await self.send(ok)
 
     async def _refuse(self, problem: Problem) -> NoReturn:
+        if problem.code is Code.INTERNAL:
+            # The box's own fault: a phone that is told to be unknown forgets its token.
+            self.part(CloseCode.FAULT, problem.code)
         await self.send(AuthInvalid(problem.code, problem.text))
         self.part(CloseCode.NOT_AUTHORISED, problem.code)
 
