@@ -50,7 +50,7 @@ def advert() -> Advert:
         server_id=server_id,
         version="0.1.0",
         port=8377,
-        model="small",
+        models=("small",),
         mac="dc:a6:32:01:02:03",
         status="ready",
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ FULL = Advert(
     tls=True,
     fingerprint="AbCdEfGhIjKlMn_-",
     pairing_open=True,
-    model="Qwen2.5-1.5B-Instruct-Q4_K_M",
+    models=("Qwen2.5-1.5B-Instruct-Q4_K_M",),
     mac="dc:a6:32:01:02:03",
     status="ready",
 )
@@ -40,7 +41,7 @@ adverts = st.builds(
     tls=st.booleans(),
     fingerprint=st.none() | st.from_regex(r"[A-Za-z0-9_-]{16}", fullmatch=True),
     pairing_open=st.booleans(),
-    model=st.none() | st.text(max_size=300),
+    models=st.lists(st.text(max_size=300), max_size=4).map(tuple),
     mac=st.none() | st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True),
     status=st.sampled_from(["ready", "loading", "hot", "sleep"]),
 )
@@ -58,9 +59,35 @@ def test_the_txt_record_holds_every_key_in_the_protocols_order() -> None:
         ("auth", "token"),
         ("pair", "1"),
         ("model", "Qwen2.5-1.5B-Instruct-Q4_K_M"),
+        ("models", "Qwen2.5-1.5B-Instruct-Q4_K_M"),
         ("mac", "dc:a6:32:01:02:03"),
         ("st", "ready"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("models", "model", "said"),
+    [
+        (("small",), "small", "small"),
+        (("small", "large"), "small", "small,large"),
+        (("a,b", "", "c"), "a,b", "a b,c"),
+        (
+            [f"model-{n}" for n in range(9)],
+            "model-0",
+            "model-0,model-1,model-2,model-3,model-4,model-5,model-6",
+        ),
+        (("m" * 40, "large"), "m" * 40, None),
+    ],
+)
+def test_several_models_are_listed_as_far_as_they_fit(
+    models: Iterable[str], model: str, said: str | None
+) -> None:
+    """The first is in `model`, as earlier versions have it; nothing else is given up for others."""
+    txt = txt_record(replace(FULL, models=tuple(models)))
+
+    assert txt["model"] == model
+    assert txt.get("models") == said
+    assert {"mac", "fp"} <= set(txt)
 
 
 def test_what_the_box_does_not_have_is_left_out() -> None:
@@ -71,7 +98,7 @@ def test_what_the_box_does_not_have_is_left_out() -> None:
 
 def test_a_long_model_name_is_cut_before_anything_is_left_out() -> None:
     """A phone shows a shortened name, but cannot wake a box by half a MAC address."""
-    txt = txt_record(replace(FULL, model="m" * 300))
+    txt = txt_record(replace(FULL, models=("m" * 300,)))
     assert txt["mac"] == FULL.mac
     assert txt["fp"] == FULL.fingerprint
     assert txt_bytes(txt) == 199

@@ -160,8 +160,8 @@ async def test_an_update_reaches_a_neighbour(
     """A phone sees that it may pair now, and only the last of several quick changes is sent."""
     monkeypatch.setattr("inglenook.discovery.pacing.URGENT_S", 0.05)
     async with announcing(advert, loopback) as announcer:
-        announcer.update(replace(advert, pairing_open=True, model="first"))
-        announcer.update(replace(advert, pairing_open=True, model="last"))
+        announcer.update(replace(advert, pairing_open=True, models=("first",)))
+        announcer.update(replace(advert, pairing_open=True, models=("last",)))
         await neighbour.until(lambda: neighbour.txt(advert.name).get("pair") == "1")
         assert neighbour.txt(advert.name)["model"] == "last"
 

@@ -20,7 +20,7 @@ ADVERT = Advert(
     tls=True,
     fingerprint="AbCdEfGhIjKlMn_-",
     pairing_open=True,
-    model="Qwen2.5-1.5B",
+    models=("Qwen2.5-1.5B",),
     mac="dc:a6:32:01:02:03",
     status="hot",
 )
@@ -42,7 +42,7 @@ def test_a_box_reads_as_it_was_announced() -> None:
         addresses=("192.168.1.20",),
         port=8377,
         version="0.1.0",
-        model="Qwen2.5-1.5B",
+        models=("Qwen2.5-1.5B",),
         status="hot",
         pairing_open=True,
         tls=True,
@@ -148,7 +148,26 @@ def test_what_a_stranger_leaves_out_or_gets_wrong_is_none() -> None:
     box = read_box(replace(ANSWER, txt=txt))
     assert box is not None
     assert (box.server_id, box.mac, box.fingerprint, box.status) == (None, None, None, None)
-    assert (box.model, box.version, box.pairing_open, box.tls) == (None, None, False, False)
+    assert (box.models, box.version, box.pairing_open, box.tls) == ((), None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("txt", "models"),
+    [
+        ({b"model": b"small"}, ("small",)),
+        ({b"model": b"small", b"models": b"small"}, ("small",)),
+        ({b"model": b"small", b"models": b"small,large, tiny"}, ("small", "large", "tiny")),
+        ({b"models": b",,small,"}, ("small",)),
+        ({b"model": b"small", b"models": None}, ("small",)),
+        ({b"model": b"", b"models": b","}, ()),
+        ({b"models": b"x," * 100}, ("x",) * 16),
+    ],
+)
+def test_a_box_says_one_model_or_several(txt: dict[bytes, bytes], models: tuple[str, ...]) -> None:
+    """Earlier versions say one; strangers anything."""
+    box = read_box(replace(ANSWER, txt=txt))
+    assert box is not None
+    assert box.models == models
 
 
 def test_keys_count_in_any_case_and_the_first_of_two_wins() -> None:
@@ -161,7 +180,8 @@ def test_keys_count_in_any_case_and_the_first_of_two_wins() -> None:
 @given(
     st.text(),
     st.dictionaries(
-        st.binary(max_size=9) | st.sampled_from([b"id", b"v", b"model", b"st", b"mac", b"fp"]),
+        st.binary(max_size=9)
+        | st.sampled_from([b"id", b"v", b"model", b"models", b"st", b"mac", b"fp"]),
         st.none() | st.binary(max_size=255),
     ),
 )
@@ -171,6 +191,7 @@ def test_no_answer_breaks_the_reader_or_a_terminal(
     """Anybody on the network may write these; no escape sequence gets through."""
     box = read_box(replace(ANSWER, name=name, txt=txt))
     assert box is not None
-    shown = f"{box.name}{box.model}{box.version}"
+    shown = f"{box.name}{box.models}{box.version}"
     assert not any(unicodedata.category(char) == "Cc" for char in shown)
-    assert len(box.model or "") <= 64
+    assert all(0 < len(name) <= 64 for name in box.models)
+    assert len(box.models) <= 16

@@ -84,7 +84,7 @@ async def test_a_box_is_found_with_all_it_tells(
                 addresses=(host,),
                 port=port,
                 version="0.1.0",
-                model="small",
+                models=("small",),
                 status="ready",
                 pairing_open=False,
                 tls=False,

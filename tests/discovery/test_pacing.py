@@ -8,18 +8,18 @@ import pytest
 from inglenook.discovery.advert import Advert
 from inglenook.discovery.pacing import Burst, publish_at_s
 
-SENT = Advert("Kitchen", "ab12cd34", "0.1.0", 8377, model="small")
+SENT = Advert("Kitchen", "ab12cd34", "0.1.0", 8377, models=("small",))
 
 
 @pytest.mark.parametrize(
     ("wanted", "at_s"),
     [
         (SENT, math.inf),
-        (replace(SENT, model="large"), 110.0),
+        (replace(SENT, models=("large",)), 110.0),
         (replace(SENT, port=8378), 110.0),
         (replace(SENT, pairing_open=True), 101.0),
         (replace(SENT, status="hot"), 101.0),
-        (replace(SENT, status="hot", model="large"), 101.0),
+        (replace(SENT, status="hot", models=("large",)), 101.0),
     ],
 )
 def test_what_somebody_waits_for_is_announced_sooner(wanted: Advert, at_s: float) -> None:

@@ -58,7 +58,7 @@ async def main(name: str, server_id: str, port: str, folder: str | None = None) 
         tls=True,
         fingerprint="AbCdEfGhIjKlMn_-",
         pairing_open=True,
-        model="Qwen2.5-1.5B-Instruct-Q4_K_M",
+        models=("Qwen2.5-1.5B-Instruct-Q4_K_M",),
         mac="dc:a6:32:01:02:03",
         status="ready",
     )

@@ -24,7 +24,7 @@ def find(args: argparse.Namespace) -> int:
     remember(os.environ, map(announced, boxes))
     print_table(
         ("name", "address", "host name", "model", "state"),
-        [(b.box.name, b.url, b.box.host_name, b.box.model or "", _state(b)) for b in boxes],
+        [(b.box.name, b.url, b.box.host_name, ", ".join(b.box.models), _state(b)) for b in boxes],
     )
     for same in twins(boxes):
         note(_complaint(same))

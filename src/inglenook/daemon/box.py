@@ -298,7 +298,7 @@ class Daemon:
             tls=found.certificate is not None,
             fingerprint=found.certificate.spki16 if found.certificate else None,
             pairing_open=self.door.is_open,
-            model=state.model or None,
+            models=(state.model,) if state.model else (),
             mac=next(iter(found.macs), None),
             status=self._governing.mdns_status(),
         )

@@ -41,7 +41,7 @@ class Advert:
         tls: Whether a TLS port is open too.
         fingerprint: First 16 base64url characters of the SHA-256 of the TLS key, or None.
         pairing_open: Whether a phone may pair now.
-        model: The model's name, or None.
+        models: Names of the models it serves, the one that answers by default first.
         mac: The MAC address that wakes the box, such as ``dc:a6:32:01:02:03``, or None.
         status: Whether an answer can start at once, and why not.
     """
@@ -54,7 +54,7 @@ class Advert:
     tls: bool = False
     fingerprint: str | None = None
     pairing_open: bool = False
-    model: str | None = None
+    models: tuple[str, ...] = ()
     mac: str | None = None
     status: Status = "loading"
 
@@ -67,9 +67,12 @@ class Advert:
 def txt_record(advert: Advert) -> dict[str, str]:
     """Write the TXT record, in the protocol's order and always under 200 bytes as encoded.
 
-    What does not fit is given up in this order: the end of the model's name, the whole of it, the
-    MAC address, the fingerprint.
+    ``models`` has the names of all models, separated by commas, and ``model`` the first. What does
+    not fit is given up in this order: names in ``models`` from the end, the end of the first name,
+    the whole of it, the MAC address, the fingerprint.
     """
+    cut = (_cut(name.replace(",", " "), TXT_LIMIT_BYTES) for name in advert.models)
+    names = list(filter(None, cut))
     txt = {
         "txtvers": "1",
         "id": advert.server_id,
@@ -79,10 +82,16 @@ def txt_record(advert: Advert) -> dict[str, str]:
         "fp": advert.fingerprint or "",
         "auth": "token",
         "pair": str(int(advert.pairing_open)),
-        "model": _cut(advert.model or "", TXT_LIMIT_BYTES),
+        "model": _cut(next(iter(advert.models), ""), TXT_LIMIT_BYTES),
+        "models": ",".join(names),
         "mac": advert.mac or "",
         "st": advert.status,
     }
+    while names and txt_bytes(txt) > TXT_LIMIT_BYTES:
+        names.pop()
+        txt["models"] = ",".join(names)
+    if not txt["models"]:
+        del txt["models"]
     over_bytes = txt_bytes(txt) - TXT_LIMIT_BYTES
     if over_bytes > 0:
         keep_bytes = len(txt["model"].encode()) - over_bytes

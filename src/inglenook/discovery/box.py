@@ -20,6 +20,9 @@ from inglenook.discovery.advert import (
 # Enough for any value of ours; what strangers send beyond it is cut.
 _VALUE_LIMIT = 64
 
+#: Of one box; their names fit into one TXT record.
+_MODELS_MAX = 16
+
 #: Of one box; a household's has a few, on two networks and by IPv4 and IPv6.
 _ADDRESSES_MAX = 16
 
@@ -41,7 +44,7 @@ class Box:
             IPv6, with its zone, last. At least one.
         port: Where it serves HTTP and WebSocket.
         version: The version of its program.
-        model: Its model's name.
+        models: Names of its models, the one that answers by default first; as many as it said.
         status: Whether an answer can start at once, and why not.
         pairing_open: Whether a phone may pair now.
         tls: Whether a TLS port is open too.
@@ -55,7 +58,7 @@ class Box:
     addresses: tuple[str, ...]
     port: int
     version: str | None
-    model: str | None
+    models: tuple[str, ...]
     status: Status | None
     pairing_open: bool
     tls: bool
@@ -124,8 +127,12 @@ def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | 
     # RFC 6763 section 6.4: keys are ASCII in any case, and the first of equal ones counts.
     txt: dict[str, str] = {}
     for key, value in answer.txt.items():
-        text = clean_text((value or b"").decode("utf-8", "replace"))[:_VALUE_LIMIT]
+        text = clean_text((value or b"").decode("utf-8", "replace"))
         txt.setdefault(key.decode("ascii", "replace").lower(), text)
+    names = [name.strip() for name in txt.pop("models", "").split(",")][:_MODELS_MAX]
+    txt = {key: text[:_VALUE_LIMIT] for key, text in txt.items()}
+    # A box of an earlier version, or one whose TXT record is full, says its first model only.
+    models = tuple(name[:_VALUE_LIMIT] for name in names if name) or (txt.get("model", ""),)
     server_id, fingerprint, mac = txt.get("id", ""), txt.get("fp", ""), txt.get("mac", "").lower()
     statuses: dict[str, Status] = {status: status for status in get_args(Status)}
     return Box(
@@ -135,7 +142,7 @@ def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | 
         addresses=addresses,
         port=answer.port,
         version=txt.get("v") or None,
-        model=txt.get("model") or None,
+        models=tuple(filter(None, models)),
         status=statuses.get(txt.get("st", "")),
         pairing_open=txt.get("pair") == "1",
         tls=txt.get("tls") == "1",
