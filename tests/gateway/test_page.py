@@ -134,7 +134,7 @@ async def length_over(page: Page, length: int) -> int:
 
 async def newest_answer(page: Page) -> dict[str, Any]:
     """The newest answer as the page has stored it."""
-    turns = json.loads(await page.evaluate(STORED_CHAT))
+    turns = json.loads(await page.evaluate(STORED_CHAT))["turns"]
     answer: dict[str, Any] = turns[-1]["answer"]
     return answer
 

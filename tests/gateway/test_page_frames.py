@@ -147,14 +147,38 @@ class ScriptedBox:
         return socket
 
 
+CHAT = f"inglenook.{SERVER_ID}.chat"
+
+#: As the page stored an answer before its chat had a version.
+ANSWER = {
+    "key": "k1",
+    "responseId": "r_1",
+    "seq": 3,
+    "answer": "Because \U0001f642.",
+    "thinking": "",
+    "points": {"answer": 10, "thinking": 0},
+    "status": "completed",
+    "sent": True,
+    "stopping": False,
+    "queue": None,
+    "trimmed": 0,
+    "problem": "",
+    "tokens": 4,
+    "tokensPerS": 2.5,
+}
+TURN = {"question": "Why?", "answer": ANSWER}
+
+
 @asynccontextmanager
-async def paired(browser: str) -> AsyncIterator[tuple[Page, ScriptedBox]]:
-    """A page that holds a token of a scripted box and has connected to it."""
+async def paired(browser: str, chat: str | None = None) -> AsyncIterator[tuple[Page, ScriptedBox]]:
+    """A page that holds a token of a scripted box, maybe a chat, and has connected to it."""
     box = ScriptedBox()
     async with TestServer(box.app()) as server, open_page(browser) as page:
         await page.navigate(str(server.make_url("/icon.svg")))
         await page.wait_for("location.pathname === '/icon.svg'")
         await page.evaluate(f"localStorage.setItem('inglenook.{SERVER_ID}.token', 'token')")
+        if chat is not None:
+            await page.evaluate(f"localStorage.setItem('{CHAT}', {json.dumps(chat)})")
         await page.navigate(str(server.make_url("/")))
         await box.hear("auth")
         yield page, box
@@ -591,3 +615,48 @@ async def test_what_no_frame_can_hold_is_not_prepared(browser: str) -> None:
         await box.hear("generate")
 
         assert box.kinds.count("prepare") == 1
+
+
+def without(name: str) -> dict[str, Any]:
+    """A turn of a version whose answers had less."""
+    return TURN | {"answer": {key: value for key, value in ANSWER.items() if key != name}}
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown", "damaged"),
+    [
+        ([TURN], 1, False),
+        ([without("points"), without("trimmed")], 2, False),
+        ({"version": 2, "turns": [TURN, TURN]}, 2, False),
+        ({"version": 2, "turns": [TURN, TURN | {"answer": ANSWER | {"answer": 5}}]}, 1, True),
+        ({"version": 2, "turns": [TURN | {"question": None}, None, 5]}, 0, True),
+        ({"version": 2, "turns": [TURN | {"answer": ANSWER | {"status": "lost"}}]}, 0, True),
+        ({"version": 2}, 0, True),
+        ({"version": 3, "turns": [TURN]}, 0, True),
+        (None, 0, True),
+        ("text", 0, True),
+        ("{cut off", 0, True),
+    ],
+)
+async def test_an_earlier_or_damaged_chat_does_not_stop_the_page(
+    browser: str, stored: object, shown: int, damaged: bool
+) -> None:
+    """Whole turns are shown and go on; what was damaged is still there."""
+    text = stored if stored == "{cut off" else json.dumps(stored)
+    assert isinstance(text, str)
+    async with paired(browser, text) as (page, box):
+        await page.wait_for(f"document.querySelector('#turns').childElementCount === {shown}")
+        kept = await page.evaluate(f"localStorage.getItem('{CHAT}.damaged')")
+        assert kept == (text if damaged else None)
+
+        await ask(page, "And then?")
+        question = await box.hear("generate")
+
+        said = question["request"]["messages"] if "request" in question else question["messages"]
+        assert [message["content"] for message in said] == [
+            *["Why?", "Because \U0001f642."] * shown,
+            "And then?",
+        ]
+        now = json.loads(await page.evaluate(f"localStorage.getItem('{CHAT}')"))
+        assert now["version"] == 2
+        assert len(now["turns"]) == shown + 1

@@ -30,6 +30,9 @@
  */
 import { errorText } from './words.js';
 
+/** @type {Status[]} */
+export const STATUSES = ['waiting', 'queued', 'running', 'completed', 'incomplete', 'cancelled', 'failed', 'cut'];
+
 /** @returns {Answer} */
 export function newAnswer() {
   return {

@@ -7,6 +7,11 @@
  * @typedef {{question: string, answer: Answer}} Turn
  */
 
+import { newAnswer, STATUSES } from './answer.js';
+
+/** Of the stored chat; version 1 was the list of turns alone. */
+const VERSION = 2;
+
 /** Well under the 256 KiB that one frame may carry, since every question sends the whole chat. */
 const CHAT_LIMIT_BYTES = 200 * 1024;
 
@@ -34,14 +39,20 @@ export class Store {
     this.#write('draft', draft || null);
   }
 
-  /** @returns {Turn[]} */
+  /** The whole turns of the stored chat; of a damaged one the text is kept as `chat.damaged`. @returns {Turn[]} */
   get turns() {
     const text = this.#read('chat');
-    return text === null ? [] : JSON.parse(text);
+    if (text === null) return [];
+    const { turns, damaged } = readChat(text);
+    if (damaged) {
+      console.warn(`The stored chat is damaged; it is kept as ${this.#prefix}chat.damaged.`);
+      this.#write('chat.damaged', text);
+    }
+    return turns;
   }
 
   set turns(turns) {
-    this.#write('chat', turns.length ? JSON.stringify(turns) : null);
+    this.#write('chat', turns.length ? JSON.stringify({ version: VERSION, turns }) : null);
   }
 
   /** Call `changed` when another tab of this browser changed the chat or the pairing. @param {() => void} changed */
@@ -69,6 +80,38 @@ export class Store {
       // Full or forbidden: the page still holds everything in memory.
     }
   }
+}
+
+/**
+ * Read a chat as this or an earlier version of the page has stored it.
+ * @param {string} text
+ * @returns {{turns: Turn[], damaged: boolean}}
+ */
+export function readChat(text) {
+  let stored;
+  try {
+    stored = JSON.parse(text);
+  } catch {
+    return { turns: [], damaged: true };
+  }
+  const list = Array.isArray(stored) ? stored : stored?.version === VERSION ? stored.turns : null;
+  if (!Array.isArray(list)) return { turns: [], damaged: true };
+  const turns = list.map(readTurn).filter((turn) => turn !== null);
+  return { turns, damaged: turns.length < list.length };
+}
+
+/** @param {any} stored @returns {Turn | null} Null if it is none. */
+function readTurn(stored) {
+  if (typeof stored?.question !== 'string') return null;
+  const begun = newAnswer();
+  /** @type {any} */
+  const answer = { ...begun, ...stored.answer };
+  for (const [name, value] of Object.entries(begun))
+    if (value !== null && typeof answer[name] !== typeof value) return null;
+  if (!STATUSES.includes(answer.status)) return null;
+  if (typeof answer.points.answer !== 'number' || typeof answer.points.thinking !== 'number')
+    answer.points = { answer: [...answer.answer].length, thinking: [...answer.thinking].length };
+  return { question: stored.question, answer };
 }
 
 /** Forget the oldest turns until the chat fits; the newest always stays. @param {Turn[]} turns */
