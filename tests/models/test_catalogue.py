@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inglenook.models.catalogue import examine, list_models, resolve_model
+from inglenook.models.inspect import examine, list_models, resolve_model
 from tests.parts.gguf_files import small_model
 
 

@@ -16,7 +16,7 @@ from inglenook.common.units import format_bytes
 from inglenook.config import Config, load_config
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.models.bounds import auto_disk_bytes
+from inglenook.models.preflight import auto_disk_bytes
 
 
 def list_(args: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ from inglenook.daemon.loading import make_load, model_path
 from inglenook.engine.cores import compute_cores
 from inglenook.engine.prefix_files import folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.models.bounds import auto_disk_bytes
+from inglenook.models.preflight import auto_disk_bytes
 
 
 def config(args: argparse.Namespace) -> None:

@@ -21,9 +21,15 @@ from inglenook.common.units import format_bytes
 from inglenook.config import load_config
 from inglenook.engine.examining import examine_template
 from inglenook.engine.templatefacts import TemplateUnfit
-from inglenook.models.catalogue import examine, list_models, resolve_model
 from inglenook.models.info import ModelInfo
-from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
+from inglenook.models.inspect import (
+    CHECK_ARGUMENT,
+    can_map,
+    examine,
+    inspect_model,
+    list_models,
+    resolve_model,
+)
 from inglenook.models.starter import STARTER, pull_starter
 
 _READ = "read into memory, as its file system cannot map files"

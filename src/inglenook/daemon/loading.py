@@ -16,12 +16,10 @@ from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.governor.memory.cgroup import find_groups
 from inglenook.governor.memory.memory import read_memory
 from inglenook.models.board_identity import read_board
-from inglenook.models.bounds import auto_disk_bytes
-from inglenook.models.catalogue import resolve_model
 from inglenook.models.footprint import Running
-from inglenook.models.inspect import can_map, inspect_model
+from inglenook.models.inspect import can_map, inspect_model, resolve_model
 from inglenook.models.loading import LoadSettings, plan_load
-from inglenook.models.preflight import Memory, NoRoomError
+from inglenook.models.preflight import Memory, NoRoomError, auto_disk_bytes
 from inglenook.models.tuning import read_tuning
 
 log = logging.getLogger(__name__)

@@ -1,20 +1,37 @@
-"""Look into a model file before anything loads it. Kind: hands."""
+"""Looks into model files before anything loads them, and lists them. Kind: hands."""
 
 from __future__ import annotations
 
 import mmap
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from inglenook.models.describe import describe
 from inglenook.models.gguf.read import read_header
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelFileError, ModelInfo
+from inglenook.models.starter import STARTER
 
 _CHECK_PATH = "check model.path, or fetch the starter model with `inglenook model pull starter`"
 
 #: Where the path was an argument.
 CHECK_ARGUMENT = "check the path, and that the disk it is on is mounted"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model's file.
+
+    Attributes:
+        path: The file.
+        info: What it is, if it can be used.
+        fault: A sentence saying why it cannot, otherwise None.
+    """
+
+    path: Path
+    info: ModelInfo | None
+    fault: str | None
 
 
 def inspect_model(path: Path, *, remedy: str = _CHECK_PATH) -> ModelInfo:
@@ -68,6 +85,27 @@ def can_map(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def list_models(models_dir: Path) -> list[ModelEntry]:
+    """Look into every ``*.gguf`` in a directory, by name; a missing directory has none.
+
+    Blocks on the file system; call it in a thread.
+    """
+    return [examine(path) for path in sorted(models_dir.glob("*.gguf"))]
+
+
+def resolve_model(configured: Path | None, models_dir: Path) -> Path:
+    """Say which file ``model.path`` means; None is the starter model, whether there or not."""
+    return models_dir / STARTER.file_name if configured is None else configured
+
+
+def examine(path: Path) -> ModelEntry:
+    """Look into one file, whether it is there or not; blocks."""
+    try:
+        return ModelEntry(path, inspect_model(path), None)
+    except ModelFileError as exc:
+        return ModelEntry(path, None, str(exc))
 
 
 def _check_regular(mode: int) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable
 
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import TaskGuard, keep_running
 from inglenook.common.units import format_duration
-from inglenook.power.boottime import read_clocks
 from inglenook.power.bus import LogindBus, open_logind
 from inglenook.power.login1 import LogindRefused, LogindSignal, NoLogind
 from inglenook.power.resume import ClockPair, ResumeWatch
+from inglenook.power.rtc import read_clocks
+from inglenook.power.sleep_locks import SleepLocks
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,6 @@ _LEAST_S = 1.0
 
 #: How long to wait before logind is looked for again, at first and at most, seconds.
 _FIRST_S, _LONGEST_S = 1.0, 300.0
-
-#: What each lock is against, in which mode, and what `systemd-inhibit --list` says. Others' idle
-#: timers respect `idle`; `sleep` also holds up who suspends by hand, and needs polkit's leave.
-_DELAY = ("sleep", "delay", "Keeping answers safe before the board sleeps")
-_IDLE = ("idle", "block", "Somebody is being answered")
-_SLEEP = ("sleep", "block", "Somebody is being answered")
-_Kind = tuple[str, str, str]
 
 
 class Logind:
@@ -63,15 +56,13 @@ class Logind:
         """
         self._on_sleep = on_sleep
         self._on_resume = on_resume
-        self._who = who
         self._clocks = clocks
         self._look_every_s = look_every_s
         self._watch = ResumeWatch(clocks())
         self._busy = False
         self._leaving = False
         self._inhibited = False
-        self._locks: dict[_Kind, int] = {}
-        self._refused: set[_Kind] = set()
+        self._locks = SleepLocks(who)
         self._missing = False
         self._leaving_well = TaskGuard("getting ready for the board's sleep")
         self._coming_back = Guard("waking after the board's sleep")
@@ -197,7 +188,7 @@ class Logind:
         finally:
             self._bus, self._inhibited = None, False
             self._news = asyncio.Queue()
-            self._release()
+            self._locks.release()
 
     async def _next_news(self) -> LogindSignal | None:
         """Wait for news, at most until the next look at the connection.
@@ -215,14 +206,14 @@ class Logind:
             case LogindSignal.BACK:
                 self._leaving = False
                 try:
-                    await self._settle(bus)
+                    await self._locks.settle(bus, leaving=self._leaving, busy=self._busy)
                 finally:
                     self._resumed(self._watch.on_resume(self._clocks()))
             case LogindSignal.LOCKS:
                 with contextlib.suppress(LogindRefused):
                     self._inhibited = bool(await bus.keepers())
             case None:
-                await self._settle(bus)
+                await self._locks.settle(bus, leaving=self._leaving, busy=self._busy)
             case LogindSignal.GONE:
                 raise NoLogind("logind has ended")
 
@@ -242,27 +233,4 @@ class Logind:
                 raise
             log.warning("not all was kept before the board sleeps: %g s are too few", within_s)
         finally:
-            self._release()
-
-    async def _settle(self, bus: LogindBus) -> None:
-        """Take the locks that are due and release the others."""
-        due: tuple[_Kind, ...] = () if self._leaving else (_DELAY,)
-        if self._busy and not self._leaving:
-            due += (_IDLE, _SLEEP)
-        self._release(keep=due)
-        for kind in due:
-            if kind not in self._locks:
-                await self._take(bus, kind)
-
-    async def _take(self, bus: LogindBus, kind: _Kind) -> None:
-        what, mode, why = kind
-        try:
-            self._locks[kind] = await bus.inhibit(what, self._who, why, mode)
-        except LogindRefused as exc:
-            if kind not in self._refused:
-                log.info("logind grants no %s lock against %s: %s", mode, what, exc)
-            self._refused.add(kind)
-
-    def _release(self, keep: tuple[_Kind, ...] = ()) -> None:
-        for kind in self._locks.keys() - set(keep):
-            os.close(self._locks.pop(kind))
+            self._locks.release()

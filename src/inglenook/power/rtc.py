@@ -1,6 +1,6 @@
-"""Sets the alarm of the board's clock, which wakes it up. Kind: hands.
+"""Reads the board's clocks, and sets the alarm that wakes it. Kind: hands.
 
-All of this blocks for a moment: call it in a thread.
+All but `read_clocks` blocks for a moment: call it in a thread.
 
 Source: Documentation/ABI/testing/sysfs-class-rtc of Linux. The times are the clock's own, which
 may be local time, so only differences count.
@@ -9,10 +9,15 @@ may be local time, so only differences count.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from inglenook.common.errors import StartupError
+from inglenook.power.resume import ClockPair
+
+#: Two clocks read further apart than this, seconds, would be of two moments.
+_APART_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,17 @@ class Alarm:
             if self.others is not None and self.others > now:
                 _set(self.clock, self.others)
         return left is None or left <= now
+
+
+def read_clocks() -> ClockPair:
+    """Read the two clocks of which one goes on while the board is suspended, as of one moment."""
+    while True:
+        before_s = time.monotonic()
+        boottime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        monotonic_s = time.monotonic()
+        # A process that was stopped or swapped out in between would seem to have slept.
+        if monotonic_s - before_s < _APART_S:
+            return ClockPair(boottime_s, monotonic_s)
 
 
 def find_clock(root: Path) -> Path | None:

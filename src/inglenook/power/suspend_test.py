@@ -15,10 +15,9 @@ import msgspec
 
 from inglenook.common.errors import StartupError
 from inglenook.common.wholefile import write_whole
-from inglenook.power.boottime import read_clocks
 from inglenook.power.login1 import LogindRefused
 from inglenook.power.resume import ClockPair, ResumeWatch
-from inglenook.power.rtc import find_clock, set_alarm
+from inglenook.power.rtc import find_clock, read_clocks, set_alarm
 
 log = logging.getLogger(__name__)
 

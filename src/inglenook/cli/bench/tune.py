@@ -24,9 +24,8 @@ from inglenook.engine.measure import Gauge
 from inglenook.engine.search import Result, Search
 from inglenook.engine.trial import STREAMS, Speed, TrialSetting, Unusable
 from inglenook.models.board_identity import read_board
-from inglenook.models.catalogue import resolve_model
 from inglenook.models.info import ModelInfo
-from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model
+from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model, resolve_model
 from inglenook.models.tuning import Tuning, keep_tuning
 
 #: For all trials together, once the model is read.

@@ -18,7 +18,7 @@ from inglenook.cli.service.systemctl import run
 from inglenook.common.errors import StartupError
 from inglenook.common.wholefile import write_whole
 from inglenook.config import Config
-from inglenook.models.catalogue import resolve_model
+from inglenook.models.inspect import resolve_model
 from inglenook.models.starter import STARTER
 
 USER = "inglenook"

@@ -33,9 +33,8 @@ from inglenook.config import Config, load_config, settings_file
 from inglenook.config.edit import with_setting
 from inglenook.daemon.loading import make_load, read_budget, running_as
 from inglenook.discovery.interfaces import wired_mac
-from inglenook.models.catalogue import resolve_model
 from inglenook.models.footprint import footprint
-from inglenook.models.inspect import inspect_model
+from inglenook.models.inspect import inspect_model, resolve_model
 
 #: Stands for the box's id where there is none yet, or it may not be read.
 _NO_ID = "00000000"

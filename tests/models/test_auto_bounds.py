@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.models.bounds import auto_disk_bytes, auto_ram_bytes
+from inglenook.models.preflight import auto_disk_bytes, auto_ram_bytes
 
 MIB, GIB = 2**20, 2**30
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from inglenook.power.boottime import read_clocks
+from inglenook.power.rtc import read_clocks
 
 
 def test_a_board_that_does_not_sleep_has_clocks_that_keep_step() -> None:
