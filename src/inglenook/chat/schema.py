@@ -12,8 +12,14 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from inglenook.chat.bounds import Bound, Meetings, near
-from inglenook.chat.pointers import LISTS_OF_SCHEMAS, ONE_SCHEMA, SCHEMAS_BY_NAME, SchemaPlace, find
 from inglenook.common.errors import Code, Problem
+from inglenook.common.schema_walk import (
+    LISTS_OF_SCHEMAS,
+    ONE_SCHEMA,
+    SCHEMAS_BY_NAME,
+    SchemaPlace,
+    find,
+)
 
 #: Of the schema as JSON text, bytes. Hand-written ones have a few KiB.
 SCHEMA_BYTES_MAX: Final = 64 * 1024

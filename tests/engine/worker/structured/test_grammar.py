@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from llguidance import LLTokenizer
 
-from inglenook.chat import pointers
 from inglenook.chat import schema as chat_schema
+from inglenook.common import schema_walk
 from inglenook.engine.worker.structured.grammar import compile_schema
 from inglenook.engine.worker.structured.refusal import SchemaRefused
 
@@ -79,9 +79,9 @@ def test_no_keyword_is_let_pass_that_is_not_in_the_table() -> None:
         *chat_schema._VALUES,
         *chat_schema._COUNTS,
         *chat_schema._NUMBERS,
-        *pointers.ONE_SCHEMA,
-        *pointers.LISTS_OF_SCHEMAS,
-        *pointers.SCHEMAS_BY_NAME,
+        *schema_walk.ONE_SCHEMA,
+        *schema_walk.LISTS_OF_SCHEMAS,
+        *schema_walk.SCHEMAS_BY_NAME,
         "$ref",
     }
     assert known == {keyword for keyword, *_ in KEYWORDS}

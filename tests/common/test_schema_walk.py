@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inglenook.chat.pointers import SchemaPlace, find
+from inglenook.common.schema_walk import SchemaPlace, find
 
 WHOLE: dict[str, Any] = {
     "properties": {"a/b~": {"title": "a"}, "": {"title": "empty"}},
