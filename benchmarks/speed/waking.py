@@ -16,10 +16,11 @@ from benchmarks.speed.result import Bench, Ledger, Result
 from benchmarks.speed.servers import Inglenook, daemon, phones
 from benchmarks.speed.stream import Unmeasurable
 from benchmarks.speed.turns import Conversation, kept_bytes, written
+from inglenook.common.network_cards import parse_mac
 from inglenook.discovery.interfaces import wired_macs
 from inglenook.engine.prefix_files import purge_folder
 from inglenook.engine.settings import PREFIX_FOLDER
-from inglenook.power.magic import magic_packet, parse_mac
+from inglenook.power.magic import magic_packet
 
 _ANSWER_TOKENS = 16
 

@@ -12,9 +12,10 @@ from itertools import pairwise
 
 import pytest
 
+from inglenook.common.network_cards import parse_mac
 from inglenook.engine.interface import EnginePhase
 from inglenook.power.idle import SleepLevel
-from inglenook.power.magic import magic_packet, parse_mac
+from inglenook.power.magic import magic_packet
 from inglenook.power.settings import ASLEEP_NAME, PowerSettings
 from inglenook.serving.response import Response
 from tests.daemon.conftest import NOBODY, MakeBed

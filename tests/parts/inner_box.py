@@ -24,6 +24,7 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
+from inglenook.common.network_cards import parse_mac
 from inglenook.config import Config
 from inglenook.daemon import Daemon
 from inglenook.daemon.service import Systemd
@@ -38,7 +39,7 @@ from inglenook.governor.settings import GovernorSettings
 from inglenook.power.idle import Abilities
 from inglenook.power.login1 import LogindSignal
 from inglenook.power.logind import Logind
-from inglenook.power.magic import magic_packet, parse_mac
+from inglenook.power.magic import magic_packet
 from inglenook.power.settings import PowerSettings, WakeSettings, WakeTarget
 from inglenook.power.waker import WakeInterface
 from inglenook.systemd import Inherited, Notifier

@@ -10,7 +10,6 @@ from inglenook.power.magic import (
     PACKET_BYTES_MAX,
     is_called,
     magic_packet,
-    parse_mac,
     parse_password,
 )
 
@@ -19,23 +18,6 @@ SEQUENCE_BYTES = 102
 
 macs = st.binary(min_size=6, max_size=6)
 passwords = st.none() | st.binary(min_size=4, max_size=4) | macs
-
-
-@pytest.mark.parametrize("text", ["dc:a6:32:01:02:03", "DC-A6-32-01-02-03", "dC:a6:32-01:02:03"])
-def test_an_address_is_read_as_people_write_it(text: str) -> None:
-    """With colons or hyphens, in any case."""
-    assert parse_mac(text) == MAC
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "Kitchen", "dca632010203", "dc:a6:32:01:02", "dc:a6:32:01:02:03:04", "dc:a6:32:01:02:0g",
-     " dc:a6:32:01:02:03", "dc:a6:32:01:02:03\n", "\N{ARABIC-INDIC DIGIT ONE}1:a6:32:01:02:03"],
-)  # fmt: skip
-def test_what_is_no_address_is_a_sentence(text: str) -> None:
-    """Which shows how one is written."""
-    with pytest.raises(ValueError, match="not a MAC address; write for example aa:bb"):
-        parse_mac(text)
 
 
 @pytest.mark.parametrize(

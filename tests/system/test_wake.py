@@ -29,7 +29,7 @@ import asyncio, sys
 from aiohttp import web
 from inglenook.discovery.interfaces import own_macs
 from inglenook.power.listener import WakeListener, bind_wake_socket
-from inglenook.power.magic import parse_mac
+from inglenook.common.network_cards import parse_mac
 
 async def hello(request):
     return web.json_response({"server_id": "ab12cd34", "name": "Kitchen"})

@@ -14,12 +14,13 @@ from inglenook.cli.terminal.output import columns_of, note, say
 from inglenook.cli.terminal.terminal import read_secret
 from inglenook.client.known_boxes import KnownBox, KnownBoxes, announced, remember, told_apart
 from inglenook.common.errors import Code, Problem, StartupError
+from inglenook.common.network_cards import parse_mac
 from inglenook.common.units import format_duration
 from inglenook.config import load_config
 from inglenook.discovery.browse import find_boxes
 from inglenook.discovery.found_box import FoundBox
 from inglenook.discovery.hello import who_answers
-from inglenook.power.magic import parse_mac, parse_password
+from inglenook.power.magic import parse_password
 from inglenook.power.settings import WakeTarget
 from inglenook.power.waker import send_magic
 

@@ -15,7 +15,8 @@ import msgspec
 
 from inglenook.client.user_state import UserStateFile
 from inglenook.common.errors import StartupError
-from inglenook.discovery.advert import MAC, clean_text
+from inglenook.common.network_cards import MAC
+from inglenook.discovery.advert import clean_text
 from inglenook.discovery.found_box import FoundBox
 
 log = logging.getLogger(__name__)

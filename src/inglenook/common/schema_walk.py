@@ -37,7 +37,7 @@ class SchemaPlace:
         while place is not None:
             steps += reversed(place.steps)
             place = place.above
-        return "/".join(("#", *(_escaped(step) for step in reversed(steps))))
+        return "/".join(("#", *(escaped(step) for step in reversed(steps))))
 
 
 def find(whole: Mapping[str, Any], pointer: str) -> Any:
@@ -71,7 +71,8 @@ def _member(members: Any, step: str | None) -> Any:
     return members.get(_unescaped(step))
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """Write a name as a step of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 

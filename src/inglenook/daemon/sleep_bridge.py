@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inglenook.common.errors import InglenookError
 from inglenook.common.guarded import Guard
+from inglenook.common.network_cards import parse_mac
 from inglenook.common.restarting import keep_running
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
@@ -23,7 +24,6 @@ from inglenook.models.prefetch import prefetch
 from inglenook.power.idle import Abilities, Activity, SleepLevel
 from inglenook.power.listener import WakeListener
 from inglenook.power.logind import Logind
-from inglenook.power.magic import parse_mac
 from inglenook.power.settings import ASLEEP_NAME, PowerSettings
 from inglenook.power.sleep_controller import SleepController, minute_of_day
 from inglenook.power.suspend_test import read_suspend_test

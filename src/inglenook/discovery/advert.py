@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from inglenook.common.network_cards import MAC
+
 SERVICE_TYPE = "_inglenook._tcp.local."
 
 Status = Literal["ready", "loading", "hot", "sleep"]
@@ -14,7 +16,6 @@ Api = Literal["ws", "oai", "oll"]
 
 SERVER_ID = re.compile(r"[0-9a-f]{8}")
 FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{16}")
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 # RFC 6763 section 6.2: a TXT record should stay under 200 bytes.
 TXT_LIMIT_BYTES = 199

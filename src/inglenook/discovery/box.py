@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from inglenook.common.network_cards import MAC
 from inglenook.discovery.addresses import InterfaceAddress
 from inglenook.discovery.advert import (
     FINGERPRINT,
-    MAC,
     ONE_DOT_LEADER,
     SERVER_ID,
     Status,

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 import ifaddr
 import psutil
 
+from inglenook.common.network_cards import MAC, InterfaceStats, flags_of, interface_name
 from inglenook.discovery.addresses import InterfaceAddress
-from inglenook.discovery.advert import MAC
 
 # Networks of containers, virtual machines and tunnels: no phone is there.
 _VIRTUAL = ("docker", "podman", "veth", "br-", "virbr", "vnet", "lxc", "lxd", "cni")
@@ -45,11 +44,6 @@ class LocalAddress:
     kind: LinkKind
 
 
-class _Stats(Protocol):
-    @property
-    def flags(self) -> str: ...
-
-
 def list_addresses() -> list[InterfaceAddress]:
     """List the addresses to announce: by which the local network can reach this box, sorted.
 
@@ -74,7 +68,7 @@ def list_own_addresses(root: Path = Path("/")) -> list[LocalAddress]:
 
 
 def usable_addresses(
-    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats]
 ) -> list[InterfaceAddress]:
     """Keep the addresses of interfaces that are up, do multicast, and lead to people's devices."""
     usable: list[InterfaceAddress] = []
@@ -82,7 +76,7 @@ def usable_addresses(
         name = entry.interface
         if name not in stats or name.startswith(_VIRTUAL + _TUNNELS):
             continue
-        flags = set(stats[name].flags.split(","))
+        flags = flags_of(stats[name])
         if not flags >= _NEEDED_FLAGS or flags & {"loopback", "pointopoint"}:
             continue
         if not ipaddress.ip_address(entry.address).is_loopback:
@@ -91,13 +85,13 @@ def usable_addresses(
 
 
 def own_addresses(
-    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats], root: Path
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats], root: Path
 ) -> list[LocalAddress]:
     """Say of every address on a connected interface where that leads."""
     kinds = {
-        name: _kind(name, set(stat.flags.split(",")), root / "sys/class/net" / name)
+        name: _kind(name, flags_of(stat), root / "sys/class/net" / name)
         for name, stat in stats.items()
-        if {"up", "running"} <= set(stat.flags.split(","))
+        if {"up", "running"} <= flags_of(stat)
     }
     found = sorted(entry for entry in _entries(adapters) if entry.interface in kinds)
     return [LocalAddress(entry, kinds[entry.interface]) for entry in found]
@@ -105,7 +99,7 @@ def own_addresses(
 
 def _entries(adapters: Iterable[ifaddr.Adapter]) -> Iterator[InterfaceAddress]:
     for adapter in adapters:
-        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
+        name = interface_name(adapter.name)
         if adapter.index is None:
             continue
         for entry in adapter.ips:
@@ -115,7 +109,7 @@ def _entries(adapters: Iterable[ifaddr.Adapter]) -> Iterator[InterfaceAddress]:
             )
 
 
-def _kind(name: str, flags: set[str], sysfs: Path) -> LinkKind:
+def _kind(name: str, flags: frozenset[str], sysfs: Path) -> LinkKind:
     if "loopback" in flags:
         return LinkKind.LOOPBACK
     if name.startswith(_TUNNELS) or _is_tunnel(sysfs):

@@ -5,8 +5,11 @@ Source: AMD, Magic Packet Technology, white paper 20213, November 1995.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection
+
+from inglenook.common.network_cards import parse_mac
 
 #: As much of a packet is looked at: what fits into one Ethernet frame.
 PACKET_BYTES_MAX = 1500
@@ -14,19 +17,7 @@ PACKET_BYTES_MAX = 1500
 _SYNC = b"\xff" * 6
 _REPEATS = 16
 
-_SIX_BYTES = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _FOUR_BYTES = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
-
-
-def parse_mac(text: str) -> bytes:
-    """Read a hardware address such as ``aa:bb:cc:dd:ee:ff`` or ``AA-BB-CC-DD-EE-FF``.
-
-    Raises:
-        ValueError: With a sentence that shows the form.
-    """
-    if _SIX_BYTES.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a MAC address; write for example aa:bb:cc:dd:ee:ff")
-    return bytes.fromhex(text.replace(":", "").replace("-", ""))
 
 
 def parse_password(text: str) -> bytes:
@@ -35,7 +26,7 @@ def parse_password(text: str) -> bytes:
     Raises:
         ValueError: With a sentence that shows the forms.
     """
-    if _SIX_BYTES.fullmatch(text) is not None:
+    with contextlib.suppress(ValueError):
         return parse_mac(text)
     numbers = [int(part) for part in text.split(".")] if _FOUR_BYTES.fullmatch(text) else []
     if not numbers or max(numbers) > 255:

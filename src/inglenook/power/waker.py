@@ -9,13 +9,18 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import ifaddr
 import psutil
 
 from inglenook.common.errors import Code, Problem, StartupError
-from inglenook.power.magic import magic_packet, parse_mac, parse_password
+from inglenook.common.network_cards import (
+    InterfaceStats,
+    flags_of,
+    interface_name,
+    parse_mac,
+)
+from inglenook.power.magic import magic_packet, parse_password
 from inglenook.power.settings import WakeSettings
 
 log = logging.getLogger(__name__)
@@ -39,11 +44,6 @@ _LIMITED_BROADCAST = "255.255.255.255"
 _POINT_TO_POINT_PREFIX = 31
 # RFC 4291 section 2.7.1: all nodes on the link. IPv6 has no broadcast.
 _ALL_NODES = "ff02::1"
-
-
-class _Stats(Protocol):
-    @property
-    def flags(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ def list_links() -> list[WakeInterface]:
 
 
 def usable_links(
-    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, _Stats]
+    adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats]
 ) -> list[WakeInterface]:
     """Keep the interfaces on which a packet for everybody can be sent."""
     links = []
     for adapter in adapters:
-        name = adapter.name.partition(":")[0]  # eth0:1 is an old way to give eth0 a second address
-        flags = set(stats[name].flags.split(",")) if name in stats else set()
+        name = interface_name(adapter.name)
+        flags = flags_of(stats.get(name))
         if adapter.index is None or not flags >= {"up", "running"} or "loopback" in flags:
             continue
         networks = [

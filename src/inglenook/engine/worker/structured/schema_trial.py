@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from llguidance import LLTokenizer
 
+from inglenook.common.schema_walk import LISTS_OF_SCHEMAS, ONE_SCHEMA, SCHEMAS_BY_NAME, escaped
 from inglenook.engine.cores import allowed_cores
 from inglenook.engine.worker.structured.grammar import compile_schema
 from inglenook.engine.worker.structured.refusal import SchemaRefused, SchemaUntried
@@ -46,10 +47,6 @@ _PLACE_CHARACTERS_MAX: Final = 200
 _TOO_MUCH_SIGNALS: Final = (-signal.SIGPROF, -signal.SIGABRT)
 
 TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
-
-_ONE_SCHEMA: Final = ("items", "additionalProperties")
-_LISTS_OF_SCHEMAS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SCHEMAS_BY_NAME: Final = ("properties", "patternProperties", "$defs", "definitions")
 
 
 class SchemaTrial:
@@ -164,7 +161,7 @@ def _refused_for(schema: dict[str, Any], why: str, step: str, why_inner: str) ->
     """
     if why.startswith("required property"):
         names = schema.get("required")
-        required = {f"/properties/{_escaped(name)}" for name in names} if names else ()
+        required = {f"/properties/{escaped(name)}" for name in names} if names else ()
         return why_inner == why or step in required
     if why.startswith("required item"):
         return why_inner == why or step.startswith(("/items", "/prefixItems/"))
@@ -174,21 +171,16 @@ def _refused_for(schema: dict[str, Any], why: str, step: str, why_inner: str) ->
 def _schemas_in(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The schemas right in another, with the way to each as a JSON pointer."""
     for keyword, value in schema.items():
-        if keyword in _ONE_SCHEMA:
+        if keyword in ONE_SCHEMA:
             found = [(f"/{keyword}", value)]
-        elif keyword in _LISTS_OF_SCHEMAS:
+        elif keyword in LISTS_OF_SCHEMAS:
             found = [(f"/{keyword}/{index}", item) for index, item in enumerate(value)]
-        elif keyword in _SCHEMAS_BY_NAME:
-            found = [(f"/{keyword}/{_escaped(name)}", item) for name, item in value.items()]
+        elif keyword in SCHEMAS_BY_NAME:
+            found = [(f"/{keyword}/{escaped(name)}", item) for name, item in value.items()]
         else:
             continue
         # `false` is refused by itself, and has its good reasons where it stands.
         yield from ((step, inner) for step, inner in found if isinstance(inner, dict))
-
-
-def _escaped(name: str) -> str:
-    """A name as a step of a JSON pointer, RFC 6901."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 if __name__ == "__main__":
