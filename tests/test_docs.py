@@ -17,12 +17,12 @@ from inglenook.gateway.connection_table import (
     UNAUTHENTICATED_MAX,
     UNAUTHENTICATED_SHARE,
 )
-from inglenook.gateway.guard import STATUS
+from inglenook.gateway.http.errors import STATUS
 from inglenook.gateway.http.inference import DEFAULT_MAX_TOKENS, DEFAULT_TIMEOUT_S, TIMEOUT_S_MAX
 from inglenook.gateway.http.metrics import Metrics
 from inglenook.gateway.transports import HEAD_BYTES_MAX
-from inglenook.gateway.ws.connection import AUTH_CHARACTERS_MAX
 from inglenook.gateway.ws.connections import SOCKETS_MAX, SOCKETS_PER_DEVICE_MAX
+from inglenook.gateway.ws.handshake import AUTH_CHARACTERS_MAX
 from inglenook.protocol import messages
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode

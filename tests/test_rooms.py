@@ -199,4 +199,4 @@ def test_the_check_sees_what_it_is_for() -> None:
 
     assert set(imported(ast.parse(text))) == {"os.path", "time", "inglenook.gateway.http.app"}
     assert module_of("gateway.http.app") == "gateway.http.app"
-    assert module_of("gateway.context.HOUSE") == "gateway.context"
+    assert module_of("gateway.context.BOX") == "gateway.context"

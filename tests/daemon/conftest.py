@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from inglenook.auth.allowlist import Allowlist
+from inglenook.chat.request import ChatRequest, Message
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
 from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
@@ -92,7 +93,7 @@ class Bed:
 
     def ask(self, text: str = "one two three") -> Response:
         """Have something answered; the fake engine says it again."""
-        return self.desk.submit("ada", {"messages": [{"role": "user", "content": text}]})
+        return self.desk.submit("ada", ChatRequest((Message("user", text),)))
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for what nobody tells."""

@@ -1,10 +1,10 @@
-"""The shared daemon, which must come out of every bad input unharmed, and a house without one."""
+"""The shared daemon, which must come out of every bad input unharmed, and a box without one."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -16,7 +16,14 @@ from aiohttp import web
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import AddressScope, OwnAddress
-from inglenook.gateway.context import Addresses, BoxIdentity, GatewayContext
+from inglenook.gateway.context import (
+    Access,
+    Addresses,
+    BoxIdentity,
+    BoxInfo,
+    ChatService,
+    GatewayContext,
+)
 from inglenook.gateway.http.app import make_app
 from inglenook.gateway.listen import serve
 from inglenook.gateway.pairing import PairingDoor
@@ -68,6 +75,34 @@ async def nobody(name: str) -> int:
     raise LookupError(name)
 
 
+def gateway(
+    engine: FakeEngine,
+    desk: Dispatcher,
+    allowlist: Allowlist,
+    *,
+    name: str = "Kitchen",
+    wake: Callable[[str], Awaitable[int]] = nobody,
+) -> GatewayContext:
+    """A gateway to everything real but the engine and the network."""
+    identity = BoxIdentity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001")
+    return GatewayContext(
+        BoxInfo(
+            identity=identity,
+            engine_state=lambda: engine.state,
+            asleep=lambda: False,
+            snapshot=dict,
+            addresses=nowhere,
+            name=lambda: name,
+            host_name=lambda: "kitchen-ab12",
+            macs=(),
+        ),
+        Access(allowlist, PairingDoor(allowlist, lambda: None), (), ()),
+        ChatService(desk, lambda: None, 600.0),
+        metrics=bytes,
+        wake=wake,
+    )
+
+
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """Everything but the engine is real."""
@@ -81,28 +116,12 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         )
     ]
     async with open_desk() as (desk, engine):
-        house = GatewayContext(
-            identity=BoxIdentity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
-            desk=desk,
-            allowlist=allowlist,
-            door=PairingDoor(allowlist, lambda: None),
-            engine_state=lambda: engine.state,
-            came=lambda: None,
-            asleep=lambda: False,
-            snapshot=dict,
-            metrics=bytes,
-            addresses=nowhere,
-            name=lambda: "Kitchen-2",
-            host_name=lambda: "kitchen-ab12",
-            names=(),
-            origins=(),
-            macs=(),
-            resume_ttl_s=600.0,
-            wake=nobody,
-        )
+        context = gateway(engine, desk, allowlist, name="Kitchen-2")
         door = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        runner = await serve(make_app(house, PhoneConnections(lambda: None), {}), [door], [], None)
+        runner = await serve(
+            make_app(context, PhoneConnections(lambda: None), {}), [door], [], None
+        )
         tokens = (token for _device, token in paired)
         try:
             yield Home(url, engine, desk, paired[0][0].device_id, runner, *tokens)

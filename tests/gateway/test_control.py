@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from inglenook.common.errors import StartupError
-from inglenook.gateway.context import GatewayContext
+from inglenook.gateway.context import Access, BoxInfo
 from inglenook.gateway.control import (
     SOCKET_NAME,
     bind_control_socket,
@@ -21,6 +21,10 @@ from inglenook.gateway.control import (
 )
 from tests.parts.box import Box
 from tests.parts.prefix_folder import fill
+
+#: Not used by what is tried with them.
+NO_BOX = cast(BoxInfo, None)
+NOBODY = cast(Access, None)
 
 
 def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
     async def purge() -> int:
         raise PermissionError(13, "Permission denied", "/state/prefix/a.kv")
 
-    app = make_control_app(cast(GatewayContext, None), purge)  # it has no part in this
+    app = make_control_app(NO_BOX, NOBODY, purge)
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 
@@ -123,7 +127,7 @@ async def test_an_error_nobody_foresaw_is_an_answer_without_a_trace(
     async def purge() -> int:
         raise ZeroDivisionError("the secret of the house")
 
-    app = make_control_app(cast(GatewayContext, None), purge)
+    app = make_control_app(NO_BOX, NOBODY, purge)
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 

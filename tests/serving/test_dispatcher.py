@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
 from inglenook.engine.interface import EnginePhase, PrefillSink, Sink
@@ -139,9 +140,9 @@ async def idle_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selector, "select", select)
 
 
-def ask(question: str = "Why?", **fields: Any) -> dict[str, Any]:
-    """A chat body."""
-    return {"messages": [{"role": "user", "content": question}], **fields}
+def ask(question: str = "Why?", **fields: Any) -> ChatRequest:
+    """A request of one message."""
+    return parse_chat_request({"messages": [{"role": "user", "content": question}], **fields})
 
 
 def answer(response: Response) -> str:
@@ -207,16 +208,6 @@ async def test_the_same_key_gets_the_same_response_even_after_its_end() -> None:
         await until_over(response)
         assert desk.submit("ada", ask(), "key") is response
     assert len(engine.orders) == 1
-
-
-async def test_a_wrong_request_takes_no_place() -> None:
-    """It is told what is wrong."""
-    async with open_desk(FakeEngine()) as desk:
-        with pytest.raises(Problem, match="messages") as problem:
-            desk.submit("ada", {"messages": []})
-
-        assert problem.value.code is Code.BAD_REQUEST
-        assert desk.load == SchedulerLoad(0, 0, 4)
 
 
 async def test_another_model_is_refused_but_not_for_its_case_or_its_latest() -> None:
@@ -878,9 +869,10 @@ async def test_a_forgotten_device_leaves_nothing(tmp_path: Path) -> None:
     assert answer(other) == ALPHABET
 
 
-def half_typed(question: str = "Why") -> dict[str, Any]:
+def half_typed(question: str = "Why", **fields: Any) -> ChatRequest:
     """A conversation whose next question is being typed."""
-    return {"messages": [*HELLO, {"role": "user", "content": question}]}
+    messages = [*HELLO, {"role": "user", "content": question}]
+    return parse_chat_request({"messages": messages, **fields}, asked=False)
 
 
 async def test_what_is_being_typed_is_read_ahead_as_its_question_will_be() -> None:
@@ -976,7 +968,6 @@ HOT = Problem(Code.TOO_HOT, "The box is cooling down.", retry_after_s=30.0)
         ("it is too hot for any question", Code.TOO_HOT),
         ("an answer is on trial", Code.BUSY),
         ("the box stops", Code.SHUTTING_DOWN),
-        ("there are no messages", Code.BAD_REQUEST),
         ("nothing is in the way", None),
     ],
 )
@@ -986,7 +977,7 @@ async def test_reading_ahead_is_refused_when_anybody_needs_the_box(
     """At once, and the phone need not care."""
     engine = FakeEngine()
     async with open_desk(engine) as desk:
-        body = half_typed()
+        request = half_typed()
         match why:
             case "all places are taken":
                 for name in ("ben", "cy", "di", "eve"):
@@ -1005,7 +996,7 @@ async def test_reading_ahead_is_refused_when_anybody_needs_the_box(
             case "there is no model":
                 engine.tell(EnginePhase.MISSING)
             case "another model is meant":
-                body |= {"model": "huge"}
+                request = half_typed(model="huge")
             case "it is too hot":
                 desk.limit(ServingLimits(4, read_ahead=HOT))
             case "it is too hot for any question":
@@ -1016,12 +1007,10 @@ async def test_reading_ahead_is_refused_when_anybody_needs_the_box(
                 engine.come_back()
             case "the box stops":
                 desk.stop()
-            case "there are no messages":
-                body = {"messages": []}
             case _:
                 assert code is None
         try:
-            desk.prepare("ada", body, lambda: None)
+            desk.prepare("ada", request, lambda: None)
             said = None
         except Problem as problem:
             said = problem.code
@@ -1310,10 +1299,10 @@ async def test_thinking_is_as_the_request_says_else_its_device_else_the_settings
 ) -> None:
     """In what is asked and in what is read ahead for it: the prompts have to be the same."""
     engine = FakeEngine()
-    body = {"messages": [{"role": "user", "content": "Why?"}], **request_says}
+    request = ask(**request_says)
     async with open_desk(engine, settings=ServingSettings(thinking=settings)) as desk:
-        desk.prepare("ada", body, lambda: None, thinking=device)
-        desk.submit("ada", body, thinking=device)
+        desk.prepare("ada", request, lambda: None, thinking=device)
+        desk.submit("ada", request, thinking=device)
         [prepared], [started] = engine.prepares, engine.orders
 
         assert prepared.thinking == started.thinking == thinking

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.flood import flood
 from benchmarks.scenarios import OVERTAKEN_MAX, Victim, crowd, cut_sockets, kills, same_key
 from benchmarks.scenarios_strangers import STRANGER, strangers
+from inglenook.chat.request import parse_chat_request
 from inglenook.chat.thinking import Channel
 from inglenook.engine.supervisor import WORKER
 from inglenook.engine.timeouts import Timeouts
@@ -131,7 +132,9 @@ async def test_an_engine_that_hangs_or_babbles_is_replaced_and_answers_go_on(
     patience = Timeouts(step_s=1.0, close_s=0.2)
     tokens = tokens_in(1.0)
     async with engine_room(starter_model, tmp_path, worker=worker, patience=patience) as room:
-        responses = [room.desk.submit(name, long_chat(tokens)) for name in ("ada", "ben")]
+        responses = [
+            room.desk.submit(name, parse_chat_request(long_chat(tokens))) for name in ("ada", "ben")
+        ]
         await read_until(responses[1], 3)
         first = room.engine_pid
         before = [response.text(Channel.ANSWER) for response in responses]

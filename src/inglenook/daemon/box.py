@@ -35,7 +35,7 @@ from inglenook.discovery.state import AnnounceState
 from inglenook.engine.interface import EngineState
 from inglenook.engine.orders import LoadModel
 from inglenook.engine.supervisor import Supervisor
-from inglenook.gateway.context import BoxIdentity, GatewayContext
+from inglenook.gateway.context import Access, BoxIdentity, BoxInfo, ChatService, GatewayContext
 from inglenook.gateway.http.app import PROTOCOLS, urls
 from inglenook.gateway.http.metrics import Metrics
 from inglenook.gateway.pairing import PairingDoor
@@ -131,7 +131,7 @@ class Daemon:
         self._telling = Guard("news of the engine")
         self._ending = Guard("ending")
         self._announcer: Announcer | None = None
-        self._house: GatewayContext | None = None
+        self._gateway: GatewayContext | None = None
         self._tls: TlsPort | None = None
 
     @property
@@ -151,14 +151,14 @@ class Daemon:
 
     async def urls(self) -> list[str]:
         """Where the page is."""
-        assert self._house is not None
-        return await urls(self._house)
+        assert self._gateway is not None
+        return await urls(self._gateway.box)
 
     @property
     def identity(self) -> BoxIdentity:
         """Who the box is; known once `ready`."""
-        assert self._house is not None
-        return self._house.identity
+        assert self._gateway is not None
+        return self._gateway.box.identity
 
     async def run(self, alongside: BackgroundJob | None = None) -> None:
         """Serve until `stop` is set.
@@ -196,7 +196,7 @@ class Daemon:
             last_names=found.last_names,
             renamed=self._news.set,
         )
-        self._house = self._make_house(found, self._announcer)
+        self._gateway = self._make_gateway(found, self._announcer)
         self._tls = await asyncio.to_thread(open_tls_door, found, self._config, self._clock)
         ways = self._ways(found)
         async with AsyncExitStack() as doors:
@@ -205,9 +205,9 @@ class Daemon:
                 await self._desk.restore(self._revoking.is_known)
                 # Before the doors open: who comes in at once must find that this counts.
                 self._resting.begin(ways)
-                door = front_door(found, self._house, self._phones, self._tls)
+                door = front_door(found, self._gateway, self._phones, self._tls)
                 doorman = await doors.enter_async_context(door)
-                await doors.enter_async_context(control_door(found, self._house, self._purge))
+                await doors.enter_async_context(control_door(found, self._gateway, self._purge))
                 await asyncio.to_thread(forget_sleep, self._config.state_dir)
                 until_live.pop_all()  # from here on the desk closes its own journal
             self.ready.set()
@@ -266,25 +266,23 @@ class Daemon:
         # What is unfinished is in the journal.
         desk.cancel()
 
-    def _make_house(self, found: Resources, announcer: Announcer) -> GatewayContext:
+    def _make_gateway(self, found: Resources, announcer: Announcer) -> GatewayContext:
+        listen = self._config.listen
         return GatewayContext(
-            identity=found.identity,
-            desk=self._desk,
-            allowlist=self._allowlist,
-            door=self.door,
-            engine_state=lambda: self._supervisor.state,
-            came=self._resting.sleeper.use,
-            asleep=lambda: self._resting.asleep,
-            wake=self._wake,
-            snapshot=self._snapshot,
+            BoxInfo(
+                identity=found.identity,
+                engine_state=lambda: self._supervisor.state,
+                asleep=lambda: self._resting.asleep,
+                snapshot=self._snapshot,
+                addresses=partial(asyncio.to_thread, read_addresses),
+                name=lambda: announcer.name,
+                host_name=lambda: announcer.host_name,
+                macs=found.macs if self._config.discovery.mac else (),
+            ),
+            Access(self._allowlist, self.door, listen.names, listen.origins),
+            ChatService(self._desk, self._resting.sleeper.use, self._config.serving.resume_ttl_s),
             metrics=self._metrics.text,
-            addresses=partial(asyncio.to_thread, read_addresses),
-            name=lambda: announcer.name,
-            host_name=lambda: announcer.host_name,
-            names=self._config.listen.names,
-            origins=self._config.listen.origins,
-            macs=found.macs if self._config.discovery.mac else (),
-            resume_ttl_s=self._config.serving.resume_ttl_s,
+            wake=self._wake,
         )
 
     def _advert(self, found: Resources) -> Advert:

@@ -23,11 +23,11 @@ _GOODBYE_S = 1.5
 
 @asynccontextmanager
 async def front_door(
-    found: Resources, house: GatewayContext, phones: PhoneConnections, tls: TlsPort | None
+    found: Resources, gateway: GatewayContext, phones: PhoneConnections, tls: TlsPort | None
 ) -> AsyncIterator[IdleConnectionReaper]:
     """Answer everybody who comes over the network, until the end of the block."""
     context = None if tls is None else tls.context
-    runner = await serve(make_app(house, phones, found.pages), found.plain, found.tls, context)
+    runner = await serve(make_app(gateway, phones, found.pages), found.plain, found.tls, context)
     try:
         yield IdleConnectionReaper(runner)
     finally:
@@ -38,10 +38,11 @@ async def front_door(
 
 @asynccontextmanager
 async def control_door(
-    found: Resources, house: GatewayContext, purge: Callable[[], Awaitable[int]]
+    found: Resources, gateway: GatewayContext, purge: Callable[[], Awaitable[int]]
 ) -> AsyncIterator[None]:
     """Answer the owner's command line, until the end of the block."""
-    runner = await serve(make_control_app(house, purge), [found.control], [], None)
+    app = make_control_app(gateway.box, gateway.access, purge)
+    runner = await serve(app, [found.control], [], None)
     try:
         yield
     finally:

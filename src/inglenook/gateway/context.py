@@ -1,20 +1,29 @@
-"""What the door's handlers know of the house behind it. Kind: hands."""
+"""What the doors' handlers may use, split by who needs what. Kind: hands."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from inglenook.auth.allowlist import Allowlist
+from inglenook.auth.devices import Device, Scope
 from inglenook.auth.network import OwnAddress
+from inglenook.chat.request import ChatRequest
+from inglenook.common.errors import Problem
 from inglenook.engine.interface import EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.prefill_ahead import PendingPrefill
+from inglenook.serving.response import Response
 
 Addresses = list[OwnAddress]
+
+#: A device's share of service when the box is busy; one that looks after the box gets twice that.
+_WEIGHT: Final = 1.0
+_ADMIN_WEIGHT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +52,108 @@ class BoxIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayContext:
-    """Everything the handlers may use.
+class BoxInfo:
+    """Who the box is, where it is, and how it is now.
 
     Attributes:
         engine_state: Gives the engine's latest state.
-        came: Hears that a paired device has come in: it is about to ask.
-        asleep: Says whether the model is away until somebody needs it.
+        asleep: Says whether the model is unloaded until a request needs it.
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
-        metrics: Gives what ``GET /metrics`` answers.
-        addresses: Reads all of the box's addresses anew, those that are never announced too.
-        name: Gives the box's name as the network says it: with a number, if another has it, too.
-        host_name: Gives the announced name, without ``.local``.
-        names: More host names that requests may be addressed to.
-        origins: More pages that may call in.
+        addresses: Reads all of the box's addresses anew, including those never announced.
+        name: Gives the announced name: with a number, if another box has the same.
+        host_name: Gives the announced host name, without ``.local``.
         macs: Hardware addresses that wake the box.
-        resume_ttl_s: How long an answer is kept after its end.
-        wake: Calls another machine by its name; returns on how many interfaces. Raises LookupError
-            for a name it does not know, a Problem if it was called a moment ago, and StartupError
-            without a network.
     """
 
     identity: BoxIdentity
-    desk: Dispatcher
-    allowlist: Allowlist
-    door: PairingDoor
     engine_state: Callable[[], EngineState]
-    came: Callable[[], None]
     asleep: Callable[[], bool]
     snapshot: Callable[[], dict[str, Any]]
-    metrics: Callable[[], bytes]
     addresses: Callable[[], Coroutine[Any, Any, Addresses]]
     name: Callable[[], str]
     host_name: Callable[[], str]
+    macs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in.
+
+    Attributes:
+        allowlist: The paired devices.
+        pairing: Lets a new one in.
+        names: More host names that requests may be addressed to.
+        origins: More pages that may call in.
+    """
+
+    allowlist: Allowlist
+    pairing: PairingDoor
     names: tuple[str, ...]
     origins: tuple[str, ...]
-    macs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatService:
+    """The requests of paired devices, which a door has parsed, and their responses.
+
+    Attributes:
+        on_authenticated: Called when a paired device authenticates; a request is likely to follow.
+        resume_ttl_s: How long a response is kept after its end.
+    """
+
+    desk: Dispatcher
+    on_authenticated: Callable[[], None]
     resume_ttl_s: float
+
+    @property
+    def refusal(self) -> Problem | None:
+        """Why requests are refused now; None while they are taken."""
+        return self.desk.refusal
+
+    def submit(
+        self, device: Device, request: ChatRequest, idempotency_key: str | None = None
+    ) -> Response:
+        """Take a request in; raises as `Dispatcher.submit` does."""
+        weight = _ADMIN_WEIGHT if Scope.ADMIN in device.scopes else _WEIGHT
+        return self.desk.submit(
+            device.device_id, request, idempotency_key, weight=weight, thinking=device.thinking
+        )
+
+    def prepare(
+        self, device: Device, request: ChatRequest, on_over: Callable[[], None]
+    ) -> PendingPrefill:
+        """Prefill a request that is likely to come; raises as `Dispatcher.prepare` does."""
+        return self.desk.prepare(device.device_id, request, on_over, thinking=device.thinking)
+
+
+BOX: Final = web.AppKey("box", BoxInfo)
+ACCESS: Final = web.AppKey("access", Access)
+CHAT: Final = web.AppKey("chat", ChatService)
+METRICS: Final[web.AppKey[Callable[[], bytes]]] = web.AppKey("metrics")
+WAKE: Final[web.AppKey[Callable[[str], Awaitable[int]]]] = web.AppKey("wake")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """All of it, for the application that serves the network.
+
+    Attributes:
+        metrics: Gives what ``GET /metrics`` answers.
+        wake: Wakes another machine by its name; returns on how many interfaces it called. Raises
+            LookupError for an unknown name, a Problem if it was called a moment ago, and
+            StartupError without a network.
+    """
+
+    box: BoxInfo
+    access: Access
+    chat: ChatService
+    metrics: Callable[[], bytes]
     wake: Callable[[str], Awaitable[int]]
 
-
-HOUSE = web.AppKey("house", GatewayContext)
+    def install(self, app: web.Application) -> None:
+        """Give each part to the handlers that ask for it."""
+        app[BOX] = self.box
+        app[ACCESS] = self.access
+        app[CHAT] = self.chat
+        app[METRICS] = self.metrics
+        app[WAKE] = self.wake

@@ -16,10 +16,10 @@ from aiohttp import web
 from inglenook.auth.devices import clean_name
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.common.guarded import counts
-from inglenook.gateway.context import HOUSE, GatewayContext
-from inglenook.gateway.guard import problem_response, speak_plainly
+from inglenook.gateway.context import ACCESS, BOX, Access, BoxInfo
 from inglenook.gateway.http.app import urls
 from inglenook.gateway.http.completing import complete
+from inglenook.gateway.http.errors import problem_response, speak_plainly
 
 SOCKET_NAME = "control.sock"
 
@@ -29,15 +29,19 @@ _PURGE: web.AppKey[Callable[[], Awaitable[int]]] = web.AppKey("purge")
 _PATH_BYTES_MAX = 107
 
 
-def make_control_app(house: GatewayContext, purge: Callable[[], Awaitable[int]]) -> web.Application:
+def make_control_app(
+    box: BoxInfo, access: Access, purge: Callable[[], Awaitable[int]]
+) -> web.Application:
     """Build the application behind the socket.
 
     Args:
-        house: What the handlers may use.
+        box: Who the box is, and how it is.
+        access: Lets new devices in.
         purge: Empties the prefix cache and returns how many bytes of files it had.
     """
     app = web.Application(middlewares=[speak_plainly])
-    app[HOUSE] = house
+    app[BOX] = box
+    app[ACCESS] = access
     app[_PURGE] = purge
     app.router.add_get("/state", _state)
     app.router.add_post("/pair/open", _open_pairing)
@@ -79,17 +83,17 @@ def bind_control_socket(path: Path) -> socket.socket:
 
 async def _state(request: web.Request) -> web.Response:
     """The ``state`` as phones have it; why there is no engine, if there is none; and our bugs."""
-    house = request.app[HOUSE]
-    more = {"engine_why": house.engine_state().why, "unexpected_errors": counts()}
-    return web.json_response({**house.snapshot(), **more})
+    box = request.app[BOX]
+    more = {"engine_why": box.engine_state().why, "unexpected_errors": counts()}
+    return web.json_response({**box.snapshot(), **more})
 
 
 async def _open_pairing(request: web.Request) -> web.Response:
     """Open a window; returns its code, its secret and where phones reach the page."""
-    house = request.app[HOUSE]
+    box = request.app[BOX]
     name = request.query.get("name")
     try:
-        window = house.door.open(None if name is None else clean_name(name))
+        window = request.app[ACCESS].pairing.open(None if name is None else clean_name(name))
     except Problem as problem:
         return problem_response(problem)
     closes_in_s = window.closes_at - asyncio.get_running_loop().time()
@@ -98,16 +102,16 @@ async def _open_pairing(request: web.Request) -> web.Response:
             "code": window.shown_code,
             "secret": window.secret,
             "closes_in_s": closes_in_s,
-            "server_id": house.identity.server_id,
-            "spki_sha256": house.identity.spki_sha256,
-            "urls": await urls(house),
+            "server_id": box.identity.server_id,
+            "spki_sha256": box.identity.spki_sha256,
+            "urls": await urls(box),
         }
     )
 
 
 async def _wait_for_pairing(request: web.Request) -> web.Response:
     """Wait until the window of this ``code`` closes; returns the device that came in, or null."""
-    device = await request.app[HOUSE].door.wait_closed(request.query.get("code"))
+    device = await request.app[ACCESS].pairing.wait_closed(request.query.get("code"))
     return web.json_response(
         None if device is None else {"device_id": device.device_id, "name": device.name}
     )

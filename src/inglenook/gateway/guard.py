@@ -1,4 +1,4 @@
-"""Who gets past the door: peer, Host, Origin, token; how errors look outside. Kind: hands."""
+"""Who gets past the door: peer, Host, Origin, token. Kind: hands."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 import socket
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import ClientError, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from inglenook.auth.devices import Device, Scope
@@ -21,9 +21,9 @@ from inglenook.auth.network import (
     peer_is_loopback,
 )
 from inglenook.common.errors import Code, Problem, StartupError
-from inglenook.common.restarting import TaskGuard
-from inglenook.gateway.context import HOUSE, Addresses, GatewayContext
-from inglenook.gateway.transports import CONNECTIONS, ClientTransport, connection_of
+from inglenook.gateway.context import ACCESS, BOX, Access, Addresses, BoxInfo
+from inglenook.gateway.http.errors import speak_plainly
+from inglenook.gateway.transports import CONNECTIONS
 from inglenook.protocol.session import CloseCode
 
 if TYPE_CHECKING:
@@ -39,35 +39,6 @@ PUBLIC_PATHS = frozenset({"/healthz", "/.well-known/inglenook", "/pair", "/ws"})
 #: What answers without a token to programs on this machine only.
 METRICS_PATH = "/metrics"
 
-#: The HTTP status of each code.
-STATUS = {
-    Code.BAD_REQUEST: 400,
-    Code.NOT_PAIRED: 401,
-    Code.REVOKED: 401,
-    Code.FORBIDDEN: 403,
-    Code.UNKNOWN_RESPONSE: 404,
-    Code.CONTEXT_TOO_LONG: 400,
-    Code.RATE_LIMITED: 429,
-    Code.BUSY: 503,
-    Code.TOO_HOT: 503,
-    Code.LOW_MEMORY: 503,
-    Code.MODEL_LOADING: 503,
-    Code.MODEL_MISSING: 503,
-    Code.ENGINE_FAILED: 503,
-    Code.SHUTTING_DOWN: 503,
-    Code.INTERNAL: 500,
-}
-
-#: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
 #: By these a proxy says for whom it asks (RFC 7239, and what there was before).
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
@@ -81,12 +52,11 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
     Args:
         public_files: Paths of the page's files, which answer without a token.
     """
-    neighbourhood = _Neighbourhood()
+    lan_policy = LanPolicy()
 
     @web.middleware
     async def check_caller(request: web.Request, handler: Handler) -> web.StreamResponse:
-        house = request.app[HOUSE]
-        if not await neighbourhood.welcomes(request, house):
+        if not await lan_policy.allows(request):
             if request.path == "/ws":
                 return await _close_at_once(request)
             raise Problem(
@@ -109,65 +79,6 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
     return [speak_plainly, check_caller, check_token]
 
 
-_handling = TaskGuard("a request")
-
-
-@web.middleware
-async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say what is wrong with a request, or with us, in the one form there is for it."""
-    connection: ClientTransport | None = None
-    response: web.StreamResponse | None = None
-    moved: web.HTTPException | None = None
-    # A bug of ours must cost one request only.
-    with _handling:
-        connection = connection_of(request)
-        if connection is not None:
-            connection.request_began()
-        try:
-            response = await handler(request)
-        except Problem as problem:
-            response = problem_response(problem)
-        except web.HTTPException as exc:
-            code = Code.INTERNAL if exc.status >= 500 else Code.BAD_REQUEST
-            response = problem_response(Problem(code, f"{exc.reason}."), exc.status)
-            moved = exc if exc.status < 400 else None
-        except (ConnectionError, ClientError):
-            # The client went away, or sent a body that is not what its headers say.
-            response = problem_response(Problem(Code.BAD_REQUEST, "The request is not whole."))
-    if moved is not None:
-        raise moved
-    if response is None:
-        text = "Something went wrong on the box; its log says more."
-        response = problem_response(Problem(Code.INTERNAL, text))
-    if not response.prepared:
-        response.headers.update(HEADERS)
-    # What still comes of a body that nobody has read is not the next head; what follows it is.
-    if connection is not None:
-        with _handling:
-            request.content.on_eof(connection.request_ended)
-    return response
-
-
-def problem_response(problem: Problem, status: int | None = None) -> web.Response:
-    """A problem as JSON, ``{"error": {"code", "message", "retry_after_s"}}``."""
-    error: dict[str, Any] = {"code": problem.code, "message": problem.text}
-    headers = retry_after(problem)
-    if problem.retry_after_s is not None:
-        error["retry_after_s"] = problem.retry_after_s
-    if problem.code in (Code.NOT_PAIRED, Code.REVOKED):
-        headers["WWW-Authenticate"] = "Bearer"
-    return web.json_response(
-        {"error": error}, status=status or STATUS[problem.code], headers=headers
-    )
-
-
-def retry_after(problem: Problem) -> dict[str, str]:
-    """The header that says when to come back; none if that cannot be told."""
-    if problem.retry_after_s is None:
-        return {}
-    return {"Retry-After": str(max(1, round(problem.retry_after_s)))}
-
-
 def need_scope(request: web.Request, scope: Scope) -> Device:
     """The device that asks, if it may.
 
@@ -185,7 +96,7 @@ async def _authenticate(request: web.Request) -> Device:
     if scheme.lower() != "bearer":
         text = "Send a paired device's token as 'Authorization: Bearer …'."
         raise Problem(Code.NOT_PAIRED, text)
-    allowlist = request.app[HOUSE].allowlist
+    allowlist = request.app[ACCESS].allowlist
     now = datetime.now(UTC).timestamp()
     verdict = await allowlist.check_fresh(token.strip(), now)
     if isinstance(verdict, Problem):
@@ -208,34 +119,38 @@ async def _close_at_once(request: web.Request) -> web.StreamResponse:
     return refused
 
 
-class _Neighbourhood:
-    """What the box is called and which networks it is in; read anew for an unexpected caller."""
+class LanPolicy:
+    """Which callers the box answers: by its names, networks and pages.
+
+    The box's addresses are read anew for an unexpected caller: the network may have changed.
+    """
 
     def __init__(self) -> None:
         self._addresses: Addresses = []
         self._read_at = float("-inf")
 
-    async def welcomes(self, request: web.Request, house: GatewayContext) -> bool:
-        if self._allows(request, house):
+    async def allows(self, request: web.Request) -> bool:
+        """Whether this request is answered at all."""
+        box, access = request.app[BOX], request.app[ACCESS]
+        if self._allows(request, box, access):
             return True
         now = asyncio.get_running_loop().time()
         if now - self._read_at < _LOOK_AGAIN_S:
             return False
-        # The network may have changed since the last look, or this is the first.
         self._read_at = now
         try:
-            self._addresses = await house.addresses()
+            self._addresses = await box.addresses()
         except StartupError as exc:
-            log.warning("%s", exc)  # what was known before goes on counting
-        return self._allows(request, house)
+            log.warning("%s", exc)  # the addresses read before go on counting
+        return self._allows(request, box, access)
 
-    def _allows(self, request: web.Request, house: GatewayContext) -> bool:
+    def _allows(self, request: web.Request, box: BoxInfo, access: Access) -> bool:
         host = request.headers.get("Host")
         own = OwnNames(
             frozenset({*(own.interface.ip for own in self._addresses), *_called(request)}),
             socket.gethostname(),
-            house.host_name(),
-            house.names,
+            box.host_name(),
+            access.names,
         )
         return (
             peer_allowed(request.remote, self._addresses)
@@ -243,7 +158,7 @@ class _Neighbourhood:
             and origin_allowed(
                 request.headers.get("Origin"),
                 host,
-                house.origins,
+                access.origins,
                 request.headers.get("Sec-Fetch-Site"),
             )
         )

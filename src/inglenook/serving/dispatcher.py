@@ -6,14 +6,13 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
 from inglenook.chat.profiles import profile_for
-from inglenook.chat.request import ChatRequest, parse_chat_request
+from inglenook.chat.request import ChatRequest
 from inglenook.chat.thinking import choice_of
 from inglenook.common.errors import Code, Problem
 from inglenook.common.guarded import Guard
@@ -110,7 +109,7 @@ class Dispatcher:
     def submit(
         self,
         device_id: str,
-        body: Mapping[str, Any],
+        request: ChatRequest,
         idempotency_key: str | None = None,
         *,
         weight: float = 1.0,
@@ -120,19 +119,19 @@ class Dispatcher:
 
         Args:
             device_id: Who asks.
-            body: An OpenAI chat body.
+            request: What it asks, as a door has parsed it.
             idempotency_key: The same key from the same device gets the response the first made.
             weight: The device's share of service, compared with others'.
             thinking: As of `choice_of`, what the device wants where the request leaves it open.
 
         Raises:
-            Problem: If the request is wrong, the queue is full or there is no model.
+            Problem: If the queue is full, or there is no model or another one.
         """
         if idempotency_key is not None:
             known = self._shelf.find_by_key(device_id, idempotency_key)
             if known is not None:
                 return known
-        request = self._completed(parse_chat_request(body), thinking)
+        request = self._completed(request, thinking)
         self._check(request)
         check_queue(self._places, device_id, self._settings.queue)
         model = self._engine.state.model
@@ -163,7 +162,7 @@ class Dispatcher:
     def prepare(
         self,
         device_id: str,
-        body: Mapping[str, Any],
+        request: ChatRequest,
         on_over: Callable[[], None],
         *,
         thinking: str = "auto",
@@ -175,14 +174,14 @@ class Dispatcher:
 
         Args:
             device_id: Who is about to ask.
-            body: An OpenAI chat body; its last message may be half typed, or an answer.
+            request: As of `submit`; its last message may be half typed, or an answer.
             on_over: Hears, synchronously, when it is over.
             thinking: As of `submit`.
 
         Raises:
-            Problem: If the request is wrong, there is no model, or others need the box.
+            Problem: If there is no model or another one, or others need the box.
         """
-        request = self._completed(parse_chat_request(body, asked=False), thinking)
+        request = self._completed(request, thinking)
         self._check(request)
         raise_if(self._places.limits.read_ahead)
         self._allow_ahead()

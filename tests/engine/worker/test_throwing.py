@@ -6,10 +6,12 @@ A few hooks stand for all: whatever is raised there comes to the end of the proc
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from inglenook.chat.request import ChatRequest, Message
 from tests.parts.faults import engine_room, read_until
 
 #: The real engine, one function of which fails the first time that one of its engines calls it
@@ -52,10 +54,12 @@ async def test_an_engine_that_raises_ends_and_the_answer_goes_on(
     """With a line in the log and the last words of the process, which are the trace."""
     marker = tmp_path / "failed"
     worker = (sys.executable, "-c", _WORKER.format(place=(*hook, str(marker))))
-    body = {"messages": [{"role": "user", "content": "Count upwards."}], "max_tokens": 40}
+    request = ChatRequest((Message("user", "Count upwards."),), max_tokens=40)
     async with engine_room(starter_model, tmp_path, worker=worker) as room:
-        await read_until(room.desk.submit("ada", {**body, "max_tokens": 1}), 99)
-        response = room.desk.submit("ada", {**body, "ignore_eos": True})
+        await read_until(room.desk.submit("ada", replace(request, max_tokens=1)), 99)
+        response = room.desk.submit(
+            "ada", replace(request, ignore_eos=True, repetition_detection=False)
+        )
         await read_until(response, 10_000)
 
     assert marker.exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.common.private_files import locked
-from inglenook.gateway.context import HOUSE
+from inglenook.gateway.context import ACCESS, BOX, CHAT, GatewayContext
 from inglenook.gateway.control import make_control_app
 from inglenook.gateway.http.app import make_app
 from inglenook.gateway.http.completing import complete
@@ -111,31 +110,35 @@ def hung_up(runner: web.AppRunner) -> bool:
 
 async def test_a_phone_that_hangs_up_while_it_is_let_in_is_let_in(home: Home) -> None:
     """The list is written already; whoever opened the window must hear that it has closed."""
-    house = home.runner.app[HOUSE]
-    path = house.allowlist._store.path
-    body = {"code": house.door.open().shown_code, "device_name": "Hasty"}
+    access = home.runner.app[ACCESS]
+    path = access.allowlist._store.path
+    body = {"code": access.pairing.open().shown_code, "device_name": "Hasty"}
     port = int(home.url.rpartition(":")[2])
     with locked(path, SOON_S):
         async with asking(port, "/pair", body, ""):
-            await eventually(lambda: not house.door.is_open)
+            await eventually(lambda: not access.pairing.is_open)
         await eventually(lambda: hung_up(home.runner))
     async with asyncio.timeout(SOON_S):
-        device = await house.door.wait_closed()
+        device = await access.pairing.wait_closed()
 
     assert device is not None
     assert device.name == "Hasty"
-    assert device in house.allowlist.devices
+    assert device in access.allowlist.devices
 
 
 @pytest.mark.parametrize("path", ["/v1/wake", "/cache/purge"])
 async def test_a_call_or_a_purge_is_made_whole(home: Home, path: str) -> None:
     """A machine called with one packet of three, a cache emptied on disk and not in memory."""
     work = Work()
-    house = dataclasses.replace(home.runner.app[HOUSE], wake=work)
-    _device, token = await asyncio.to_thread(house.allowlist.add, "Remote", (Scope.WAKE,))
-    app = make_app(house, PhoneConnections(lambda: None), {}) if path == "/v1/wake" else None
+    parts = home.runner.app
+    context = GatewayContext(parts[BOX], parts[ACCESS], parts[CHAT], bytes, work)
+    _device, token = await asyncio.to_thread(parts[ACCESS].allowlist.add, "Remote", (Scope.WAKE,))
+    if path == "/v1/wake":
+        app = make_app(context, PhoneConnections(lambda: None), {})
+    else:
+        app = make_control_app(context.box, context.access, work)
     door = socket.create_server(("127.0.0.1", 0))
-    runner = await serve(app or make_control_app(house, work), [door], [], None)
+    runner = await serve(app, [door], [], None)
     try:
         async with asking(door.getsockname()[1], path, {"name": "Office"}, token):
             async with asyncio.timeout(SOON_S):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
-from inglenook.auth.network import AddressScope, OwnAddress
 from inglenook.common.errors import StartupError
-from inglenook.gateway.context import Addresses, BoxIdentity, GatewayContext
 from inglenook.gateway.http.app import make_app
-from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
 from inglenook.power.settings import WakeSettings, WakeTarget
 from inglenook.power.waker import WakeTargets
@@ -27,6 +23,7 @@ from inglenook.serving.dispatcher import Dispatcher
 from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.settings import ServingSettings
 from tests.fakes.engine import FakeEngine
+from tests.gateway.conftest import gateway
 
 SETTINGS = WakeSettings(
     targets=(
@@ -60,10 +57,6 @@ class Home:
             return answer.status, await answer.json()
 
 
-async def nowhere() -> Addresses:
-    return [OwnAddress(ip_interface("127.0.0.1/8"), AddressScope.LOOPBACK)]
-
-
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """Everything is real but the network and the engine, which nobody asks."""
@@ -75,26 +68,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     desk = Dispatcher(
         ServingSettings(), engine, Recorder(None), max_active=1, on_change=lambda: None
     )
-    house = GatewayContext(
-        identity=BoxIdentity("ab12cd34", "Kitchen", "0", "127.0.0.1", 1, 0, None, "00000001"),
-        desk=desk,
-        allowlist=allowlist,
-        door=PairingDoor(allowlist, lambda: None),
-        engine_state=lambda: engine.state,
-        came=lambda: None,
-        asleep=lambda: False,
-        snapshot=dict,
-        metrics=bytes,
-        addresses=nowhere,
-        name=lambda: "Kitchen",
-        host_name=lambda: "kitchen-ab12",
-        names=(),
-        origins=(),
-        macs=(),
-        resume_ttl_s=600.0,
-        wake=WakeTargets(SETTINGS, home.send).wake,
-    )
-    async with TestServer(make_app(house, PhoneConnections(lambda: None), {})) as server:
+    context = gateway(engine, desk, allowlist, wake=WakeTargets(SETTINGS, home.send).wake)
+    async with TestServer(make_app(context, PhoneConnections(lambda: None), {})) as server:
         home.url = str(server.make_url("")).rstrip("/")
         yield home
 

@@ -19,8 +19,7 @@ from inglenook.auth import devicefile, tokens
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.common.private_files import locked, read_private, write_private
-from inglenook.gateway.ws import channel
-from inglenook.gateway.ws import connection as one_phone
+from inglenook.gateway.ws import channel, handshake
 from tests.gateway.conftest import SOON_S, Home, eventually
 from tests.parts.box import Box
 from tests.parts.phone import Answer, Message, Phone, chat, connected, knocking, long_chat
@@ -158,13 +157,13 @@ async def test_who_comes_in_and_is_shut_out_between_two_looks_is_closed(box: Box
 
 async def test_patience_has_an_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds to say who one is, fifteen without taking a byte; nothing of either stays."""
-    assert (one_phone.AUTH_S, channel.SEND_S) == (10, 15)
+    assert (handshake.AUTH_S, channel.SEND_S) == (10, 15)
     monkeypatch.setattr(channel, "SEND_S", 0.6)
     open_before = open_files(os.getpid())
 
     # For the stranger alone: on a busy machine even those who speak up take longer now and then.
     with monkeypatch.context() as impatient:
-        impatient.setattr(one_phone, "AUTH_S", 0.4)
+        impatient.setattr(handshake, "AUTH_S", 0.4)
         began_at = asyncio.get_running_loop().time()
         async with knocking(home.url) as stranger:
             assert await stranger.wait_closed() == 4408

@@ -12,13 +12,15 @@ from inglenook.auth.devices import Scope
 from inglenook.auth.network import AddressScope
 from inglenook.engine.interface import EnginePhase
 from inglenook.gateway.connection_table import peer_group
-from inglenook.gateway.context import HOUSE, GatewayContext
-from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope, retry_after
+from inglenook.gateway.context import ACCESS, BOX, CHAT, METRICS, BoxInfo, GatewayContext
+from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope
 from inglenook.gateway.http.body import read_json
 from inglenook.gateway.http.completing import complete
-from inglenook.gateway.http.inference import WAITERS, Waiters, inference
+from inglenook.gateway.http.errors import retry_after
+from inglenook.gateway.http.inference import inference
 from inglenook.gateway.http.metrics import CONTENT_TYPE, load_exposition
 from inglenook.gateway.http.page_files import PageFile
+from inglenook.gateway.http.response_watch import WAITERS, Waiters
 from inglenook.gateway.http.wake import wake
 from inglenook.gateway.settings import EVERYWHERE
 from inglenook.gateway.ws.connections import PhoneConnections
@@ -32,17 +34,17 @@ _PAIR_BYTES_MAX = 4096
 
 
 def make_app(
-    house: GatewayContext, phones: PhoneConnections, pages: Mapping[str, PageFile]
+    context: GatewayContext, phones: PhoneConnections, pages: Mapping[str, PageFile]
 ) -> web.Application:
     """Build the application.
 
     Args:
-        house: What the handlers may use.
+        context: What the handlers may use.
         phones: Takes the WebSockets.
         pages: The page's files by path.
     """
     app = web.Application(client_max_size=FRAME_BYTES_MAX, middlewares=guards(frozenset(pages)))
-    app[HOUSE] = house
+    context.install(app)
     app[WAITERS] = Waiters()
     app.on_shutdown.append(app[WAITERS].stop)
     app.router.add_get("/ws", phones.serve)
@@ -63,8 +65,8 @@ async def healthz(request: web.Request) -> web.Response:
 
     A model that is away because nobody needs it is back by the time it is asked for.
     """
-    house = request.app[HOUSE]
-    phase, asleep, refusal = house.engine_state().phase, house.asleep(), house.desk.refusal
+    box, refusal = request.app[BOX], request.app[CHAT].refusal
+    phase, asleep = box.engine_state().phase, box.asleep()
     able = asleep or phase is EnginePhase.READY
     if able and refusal is None:
         return web.json_response({"status": "asleep" if asleep else "ok"})
@@ -80,52 +82,52 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def well_known(request: web.Request) -> web.Response:
     """``GET /.well-known/inglenook``: who this is and how to talk to it."""
-    house = request.app[HOUSE]
-    identity = house.identity
+    box = request.app[BOX]
+    identity = box.identity
     return web.json_response(
         {
             "server_id": identity.server_id,
-            "name": house.name(),
+            "name": box.name(),
             "version": identity.version,
             "protocols": PROTOCOLS,
             "ports": {"http": identity.port, "tls": identity.tls_port},
             "spki_sha256": identity.spki_sha256,
             "run_id": identity.run_id,
-            "pairing_open": house.door.is_open,
+            "pairing_open": request.app[ACCESS].pairing.is_open,
         }
     )
 
 
 async def pair(request: web.Request) -> web.Response:
     """``POST /pair``: a code or secret for a token of one's own."""
-    house = request.app[HOUSE]
+    box, pairing = request.app[BOX], request.app[ACCESS].pairing
     body = await read_json(request, _PAIR_BYTES_MAX)
     peer = peer_group(request.remote or "")
-    device, token = await complete(house.door.pair(body, peer))
+    device, token = await complete(pairing.pair(body, peer))
     return web.json_response(
         {
             "device_id": device.device_id,
             "token": token,
-            "server_id": house.identity.server_id,
-            "spki_sha256": house.identity.spki_sha256,
+            "server_id": box.identity.server_id,
+            "spki_sha256": box.identity.spki_sha256,
             "scopes": device.scopes,
             "expires": device.expires_at,
-            "mac": house.macs,
-            "urls": await urls(house),
+            "mac": box.macs,
+            "urls": await urls(box),
         },
         headers={"Cache-Control": "no-store"},
     )
 
 
-async def urls(house: GatewayContext) -> list[str]:
+async def urls(box: BoxInfo) -> list[str]:
     """Where the box's page is, best for typing first: the name, then every address."""
-    host, port, scheme = house.identity.host, house.identity.port, "http"
+    host, port, scheme = box.identity.host, box.identity.port, "http"
     if not port:
-        port, scheme = house.identity.tls_port, "https"
+        port, scheme = box.identity.tls_port, "https"
     if host not in EVERYWHERE:
         return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
-    found = [f"{scheme}://{house.host_name()}.local:{port}"]
-    usable = [address for address in await house.addresses() if address.is_for_devices]
+    found = [f"{scheme}://{box.host_name()}.local:{port}"]
+    usable = [address for address in await box.addresses() if address.is_for_devices]
     # At home first: a tunnel's is for those who are away, and of no use to anybody else.
     for interface in (
         a.interface for a in sorted(usable, key=lambda a: a.link is AddressScope.TUNNEL)
@@ -139,7 +141,7 @@ async def urls(house: GatewayContext) -> list[str]:
 
 async def state(request: web.Request) -> web.Response:
     """``GET /v1/state``: as the ``state`` frame."""
-    return web.json_response(request.app[HOUSE].snapshot())
+    return web.json_response(request.app[BOX].snapshot())
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -147,5 +149,5 @@ async def metrics(request: web.Request) -> web.Response:
     if DEVICE in request:
         need_scope(request, Scope.METRICS)
     await asyncio.to_thread(load_exposition)
-    text = request.app[HOUSE].metrics()
+    text = request.app[METRICS]()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})

@@ -7,21 +7,25 @@ client hangs up: the handler is cancelled then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiohttp import web
 
 from inglenook.auth.devices import Scope
+from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
-from inglenook.gateway.context import HOUSE
-from inglenook.gateway.guard import HEADERS, need_scope
+from inglenook.gateway.context import CHAT
+from inglenook.gateway.guard import need_scope
 from inglenook.gateway.http.body import read_json
-from inglenook.gateway.weight import weight_of
+from inglenook.gateway.http.errors import HEADERS
+from inglenook.gateway.http.response_watch import WAITERS, ResponseWatch
 from inglenook.protocol.codec import TEXT_BYTES_MAX
+from inglenook.serving.cursor import ResponseCursor
 from inglenook.serving.response import Response
+from inglenook.serving.response_parts import TextPiece
 
 #: What an answer may have if the request does not say: some 1,400 English words, or the thoughts
 #: and the answer of a model that thinks.
@@ -44,7 +48,6 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 #: Ends of an answer that was not broken off: as the model, or as `max_tokens`, would have it.
 _WHOLE: Final = ("stop", "length")
 
-
 #: Fields that are those of a chat body.
 _AS_IN_CHAT: Final = (
     *("repetition_detection", "thinking", "enable_thinking", "reasoning_effort"),
@@ -52,34 +55,17 @@ _AS_IN_CHAT: Final = (
 )
 
 
-class Waiters:
-    """The requests that wait for an answer here; all hear of it when the box shuts down."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self.waiting: set[asyncio.Event] = set()
-
-    async def stop(self, _app: web.Application) -> None:
-        """Let nobody wait any longer."""
-        self.stopping = True
-        for changed in self.waiting:
-            changed.set()
-
-
-WAITERS = web.AppKey("waiters", Waiters)
-
-
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A body, checked as far as it concerns this door.
+class _Question:
+    """A body, parsed.
 
     Attributes:
-        body: The OpenAI chat body it stands for.
+        request: What it asks.
         timeout_s: How long the client waits.
         stream: It wants the answer's text as it comes, and nothing else.
     """
 
-    body: Mapping[str, Any]
+    request: ChatRequest
     timeout_s: float
     stream: bool
 
@@ -88,28 +74,26 @@ async def inference(request: web.Request) -> web.StreamResponse:
     """Answer when the answer is whole; or, if that is asked for, as it comes."""
     device = need_scope(request, Scope.CHAT)
     asked = _read(await read_json(request), request.headers.get("Accept", ""))
-    desk = request.app[HOUSE].desk
-    response = desk.submit(
-        device.device_id, asked.body, weight=weight_of(device), thinking=device.thinking
-    )
+    chat = request.app[CHAT]
+    response = chat.submit(device, asked.request)
     try:
-        with _Watch(response, request.app[WAITERS]) as watch:
+        with ResponseWatch(response, request.app[WAITERS]) as watch:
             until = asyncio.get_running_loop().time() + asked.timeout_s
             if asked.stream:
                 return await _stream(request, watch, until)
             in_time = await watch.over(until)
             if not in_time:
                 _raise_if_not_begun(response)
-                desk.cancel(response)
+                chat.desk.cancel(response)
                 await watch.over(asyncio.get_running_loop().time() + _END_S)
             result = _result(response, in_time=in_time)
             return web.json_response(result, headers=_adjustments(response))
     finally:
         # If the client hung up, nobody will ever read this answer; else it has ended anyway.
-        desk.cancel(response)
+        chat.desk.cancel(response)
 
 
-def _read(body: Any, accept: str) -> _Asked:
+def _read(body: Any, accept: str) -> _Question:
     question = body.get("question") if isinstance(body, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'question'.")
@@ -129,48 +113,11 @@ def _read(body: Any, accept: str) -> _Asked:
         "max_tokens": DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
         **{name: body.get(name) for name in _AS_IN_CHAT},
     }
-    return _Asked(chat, float(timeout_s), "text/plain" in accept if stream is None else stream)
-
-
-class _Watch:
-    """Sees what becomes of a response, while it is open."""
-
-    def __init__(self, response: Response, waiters: Waiters) -> None:
-        self.response = response
-        self._waiters = waiters
-        self._changed = asyncio.Event()
-
-    def __enter__(self) -> Self:
-        self.response.subscribe(self._changed.set)
-        self._waiters.waiting.add(self._changed)
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._waiters.waiting.discard(self._changed)
-        self.response.unsubscribe(self._changed.set, asyncio.get_running_loop().time())
-
-    async def over(self, until: float) -> bool:
-        """Wait for the end, until a moment on the loop's clock; return whether it has come."""
-        while not self.response.status.over:
-            if not await self.news(until):
-                return False
-        return True
-
-    async def news(self, until: float) -> bool:
-        """Wait for a change, until a moment on the loop's clock; return whether there was one.
-
-        Raises:
-            Problem: `Code.SHUTTING_DOWN` if the box goes away before the response has ended.
-        """
-        if self._waiters.stopping and not self.response.status.over:
-            raise Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)
-        try:
-            async with asyncio.timeout_at(until):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
+    return _Question(
+        parse_chat_request(chat),
+        float(timeout_s),
+        "text/plain" in accept if stream is None else stream,
+    )
 
 
 def _raise_if_not_begun(response: Response) -> None:
@@ -216,7 +163,7 @@ def _adjustments(response: Response) -> dict[str, str]:
     return {ADJUSTMENTS: told} if told else {}
 
 
-async def _stream(request: web.Request, watch: _Watch, until: float) -> web.StreamResponse:
+async def _stream(request: web.Request, watch: ResponseWatch, until: float) -> web.StreamResponse:
     """Send the answer's text as it comes.
 
     There is no room for a reason behind it. So a text that is no whole answer is broken off: its
@@ -244,17 +191,15 @@ async def _stream(request: web.Request, watch: _Watch, until: float) -> web.Stre
     return stream
 
 
-async def _texts(watch: _Watch, until: float) -> AsyncIterator[str]:
+async def _texts(watch: ResponseWatch, until: float) -> AsyncIterator[str]:
     """Give the answer's text until its end, or until a moment on the loop's clock."""
-    seq = 0
+    cursor = ResponseCursor(watch.response)
     more = True
     while more:
-        over = watch.response.status.over
-        for piece in watch.response.after(seq, TEXT_BYTES_MAX):
-            seq = piece.seq
-            if piece.channel is Channel.ANSWER:
-                yield piece.text
-        more = not over and await watch.news(until)
+        for event in cursor.take(TEXT_BYTES_MAX):
+            if isinstance(event, TextPiece) and event.channel is Channel.ANSWER:
+                yield event.text
+        more = not cursor.over and await watch.news(until)
 
 
 async def _send(request: web.Request, stream: web.StreamResponse, text: str) -> None:

@@ -8,10 +8,11 @@ from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.common.errors import Code, Problem, StartupError
-from inglenook.gateway.context import HOUSE
-from inglenook.gateway.guard import need_scope, problem_response
+from inglenook.gateway.context import WAKE
+from inglenook.gateway.guard import need_scope
 from inglenook.gateway.http.body import read_json
 from inglenook.gateway.http.completing import complete
+from inglenook.gateway.http.errors import problem_response
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ async def wake(request: web.Request) -> web.Response:
     if not isinstance(name, str):
         raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'name'.")
     try:
-        interfaces = await complete(request.app[HOUSE].wake(name))
+        interfaces = await complete(request.app[WAKE](name))
     except LookupError:
         text = "This box wakes no machine of that name; its owner lists them in 'wake.targets'."
         return problem_response(Problem(Code.BAD_REQUEST, text), 404)

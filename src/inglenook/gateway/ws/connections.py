@@ -11,7 +11,7 @@ from aiohttp import web
 
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import TaskGuard
-from inglenook.gateway.context import HOUSE
+from inglenook.gateway.context import ACCESS, BOX, CHAT
 from inglenook.gateway.transports import CONNECTIONS
 from inglenook.gateway.ws.connection import PhoneConnection
 from inglenook.gateway.ws.phone_socket import PhoneSocket
@@ -64,8 +64,13 @@ class PhoneConnections:
         if self._stopping:
             await socket.close(code=CloseCode.RESTARTING, message=b"restarting")
             return socket
+        app = request.app
         phone = PhoneConnection(
-            request.app[HOUSE], socket, on_paired=partial(self._paired, request)
+            socket,
+            app[BOX],
+            app[CHAT],
+            app[ACCESS].allowlist,
+            on_paired=partial(self._paired, request),
         )
         self._phones.add(phone)
         self._changed()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
-from inglenook.gateway.ws.reader import ResponseReader
+from inglenook.gateway.ws.encoder import ResponseReader
 from inglenook.serving.response import Response
 from inglenook.serving.response_parts import (
     Change,
