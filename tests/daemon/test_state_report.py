@@ -41,6 +41,29 @@ def test_a_model_on_its_way_says_how_far_it_has_come() -> None:
 
 
 @pytest.mark.parametrize(
+    "engine",
+    [
+        EngineState(EnginePhase.LOADING, "smol", progress=0.25),
+        EngineState(EnginePhase.READY, "smol", request_tokens_max=8192),
+        EngineState(EnginePhase.UNLOADED, "smol", request_tokens_max=8192),
+    ],
+)
+def test_the_list_of_models_says_the_same_as_the_fields_of_the_one(engine: EngineState) -> None:
+    """Clients of before read those; what a request may have is in the list alone."""
+    state = told(load=SchedulerLoad(2, 1, 8), engine=engine)
+
+    [model] = state["models"]
+    assert (model["name"], model["kind"]) == (state["model"], "chat")
+    assert (model["engine"], model["loaded"]) == (state["engine"], state["loaded"])
+    assert model["load"] == {name: state[name] for name in ("max_active", "active", "queued")}
+    assert model["context"] == (engine.request_tokens_max or None)
+
+
+def test_a_box_without_a_model_lists_none() -> None:
+    assert told(engine=EngineState(EnginePhase.MISSING))["models"] == []
+
+
+@pytest.mark.parametrize(
     ("state", "line"),
     [
         (told(), "smol ready, 1 of 8 answers, 51 °C"),

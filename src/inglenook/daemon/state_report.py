@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.scheduler import SchedulerLoad
+
+#: What a model of the list ``models`` is for.
+_CHAT: Final = "chat"
 
 
 def state_of(
@@ -32,10 +35,26 @@ def state_of(
         "queued": load.queued,
         "model": engine.model,
         "engine": engine.phase,
-        "loaded": engine.progress if engine.phase is EnginePhase.LOADING else None,
+        "loaded": _loaded(engine),
         "sleep": stage,
         "journal_error": journal_error,
+        "models": [_model(load, engine)] if engine.model else [],
     }
+
+
+def _model(load: SchedulerLoad, engine: EngineState) -> dict[str, Any]:
+    return {
+        "name": engine.model,
+        "kind": _CHAT,
+        "engine": engine.phase,
+        "loaded": _loaded(engine),
+        "context": engine.request_tokens_max or None,
+        "load": {"max_active": load.max_active, "active": load.active, "queued": load.queued},
+    }
+
+
+def _loaded(engine: EngineState) -> float | None:
+    return engine.progress if engine.phase is EnginePhase.LOADING else None
 
 
 def status_line(state: Mapping[str, Any]) -> str:
