@@ -101,21 +101,21 @@ class ChatService:
         resume_ttl_s: How long a response is kept after its end.
     """
 
-    desk: Dispatcher
+    dispatcher: Dispatcher
     on_authenticated: Callable[[], None]
     resume_ttl_s: float
 
     @property
     def refusal(self) -> Problem | None:
         """Why requests are refused now; None while they are taken."""
-        return self.desk.refusal
+        return self.dispatcher.refusal
 
     def submit(
         self, device: Device, request: ChatRequest, idempotency_key: str | None = None
     ) -> Response:
         """Take a request in; raises as `Dispatcher.submit` does."""
         weight = _ADMIN_WEIGHT if Scope.ADMIN in device.scopes else _WEIGHT
-        return self.desk.submit(
+        return self.dispatcher.submit(
             device.device_id, request, idempotency_key, weight=weight, thinking=device.thinking
         )
 
@@ -123,7 +123,7 @@ class ChatService:
         self, device: Device, request: ChatRequest, on_over: Callable[[], None]
     ) -> PendingPrefill:
         """Prefill a request that is likely to come; raises as `Dispatcher.prepare` does."""
-        return self.desk.prepare(device.device_id, request, on_over, thinking=device.thinking)
+        return self.dispatcher.prepare(device.device_id, request, on_over, thinking=device.thinking)
 
 
 BOX: Final = web.AppKey("box", BoxInfo)

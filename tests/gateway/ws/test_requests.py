@@ -82,7 +82,7 @@ async def test_a_wrong_request_takes_no_place(asking: Asking, kind: str) -> None
             asking.generate("c1", "") if kind == "generate" else asking.prepare("c1", "")
 
         assert problem.value.code is Code.BAD_REQUEST
-        assert asking.chat.desk.load == SchedulerLoad(0, 0, 4)
+        assert asking.chat.dispatcher.load == SchedulerLoad(0, 0, 4)
         assert (asking.requests.readers, asking.engine.reading) == ([], {})
 
 

@@ -84,13 +84,13 @@ async def inference(request: web.Request) -> web.StreamResponse:
             in_time = await watch.over(until)
             if not in_time:
                 _raise_if_not_begun(response)
-                chat.desk.cancel(response)
+                chat.dispatcher.cancel(response)
                 await watch.over(asyncio.get_running_loop().time() + _END_S)
             result = _result(response, in_time=in_time)
             return web.json_response(result, headers=_adjustments(response))
     finally:
         # If the client hung up, nobody will ever read this answer; else it has ended anyway.
-        chat.desk.cancel(response)
+        chat.dispatcher.cancel(response)
 
 
 def _read(body: Any, accept: str) -> _Question:

@@ -81,7 +81,7 @@ class PhoneConnections:
                 await phone.serve()
                 failed = False
             if failed:
-                await socket.close(code=1011, message=b"internal")
+                await socket.close(code=CloseCode.FAULT, message=b"internal")
         finally:
             self._phones.discard(phone)
             self._changed()

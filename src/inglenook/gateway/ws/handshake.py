@@ -55,5 +55,8 @@ async def authenticate(
 
 
 async def _refuse(channel: FrameChannel, problem: Problem) -> NoReturn:
+    if problem.code is Code.INTERNAL:
+        # The box's own fault: a phone that is told to be unknown forgets its token.
+        channel.part(CloseCode.FAULT, problem.code)
     await channel.send(AuthInvalid(problem.code, problem.text))
     channel.part(CloseCode.NOT_AUTHORISED, problem.code)

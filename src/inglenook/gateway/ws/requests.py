@@ -89,7 +89,7 @@ class PhoneRequests:
             case Prepare():
                 self._prepare(message)
             case Cancel():
-                self._chat.desk.cancel(self._find(message.response_id))
+                self._chat.dispatcher.cancel(self._find(message.response_id))
             case Resume():
                 return self._resume(message, now)
             case Ping():
@@ -123,7 +123,7 @@ class PhoneRequests:
         for reader in self._readers.values():
             reader.response.unsubscribe(self._wake, now)
         for prefill in self._prefills.values():
-            self._chat.desk.stop_preparing(prefill)
+            self._chat.dispatcher.stop_preparing(prefill)
 
     def _check_device(self, wall_s: float) -> None:
         """See that the device may still be here, with the scopes it has now."""
@@ -163,7 +163,7 @@ class PhoneRequests:
             raise Problem(Code.FORBIDDEN, "This device may not ask questions.")
 
     def _resume(self, message: Resume, now: float) -> ToPhone | None:
-        response = self._chat.desk.find(self.device.device_id, message.response_id)
+        response = self._chat.dispatcher.find(self.device.device_id, message.response_id)
         if response is None:
             return ResumeGone(message.response_id)
         if message.after < 0:
@@ -183,7 +183,7 @@ class PhoneRequests:
         self._wake()
 
     def _find(self, response_id: str) -> Response:
-        response = self._chat.desk.find(self.device.device_id, response_id)
+        response = self._chat.dispatcher.find(self.device.device_id, response_id)
         if response is None:
             raise Problem(Code.UNKNOWN_RESPONSE, "There is no such response of this device.")
         return response
