@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inglenook.chat.request import MESSAGES_MAX, ChatRequest, Message, parse_chat_request
+from inglenook.chat.messages import MESSAGES_MAX, Message
+from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.chat.schema import ANY_OBJECT
 from inglenook.common.errors import Code, Problem
 
@@ -91,7 +92,7 @@ def test_text_parts_are_joined() -> None:
 
     request = parse_chat_request({"messages": [{"role": "user", "content": parts}]})
 
-    assert request.messages[0].content == "ab"
+    assert request.messages[0].text == "ab"
 
 
 @pytest.mark.parametrize(

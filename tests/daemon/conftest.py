@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from inglenook.auth.allowlist import Allowlist
-from inglenook.chat.request import ChatRequest, Message
+from inglenook.chat.messages import Message
+from inglenook.chat.request import ChatRequest
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
 from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources

@@ -166,6 +166,7 @@ AT: dict[str, tuple[str, ...]] = {
         "discovery.announcer:Announcer.__init__(addresses)",
         "engine.supervisor:Supervisor.cancel",
         "gateway.context:ChatService.__init__(on_authenticated)",
+        "gateway.context:ChatService.parse",
         "gateway.context:ChatService.submit",
         "gateway.ws.connection:PhoneConnection.__init__(on_paired)",
         "gateway.ws.connection:PhoneConnection.serve",

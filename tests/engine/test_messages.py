@@ -33,6 +33,7 @@ from inglenook.engine.messages import (
 from inglenook.engine.orders import (
     CancelJob,
     ChatMessage,
+    ChatToolCall,
     Limits,
     LoadModel,
     Prefill,
@@ -124,3 +125,16 @@ def test_damaged_events_raise_what_the_reader_expects(noise: bytes, at: int, eve
     except NOT_A_MESSAGE:
         return
     assert isinstance(decoded, msgspec.Struct)
+
+
+def test_a_message_of_before_is_read_as_one_without_calls() -> None:
+    """Journals of earlier versions have such."""
+    before = msgspec.msgpack.encode(["user", "Hi"])
+
+    assert msgspec.msgpack.decode(before, type=ChatMessage) == ChatMessage("user", "Hi")
+
+
+def test_calls_of_tools_and_their_results_cross_the_pipe() -> None:
+    call = ChatMessage("assistant", "", (ChatToolCall("c1", "clock", "{}"),))
+    for message in (call, ChatMessage("tool", "12:00", (), "c1")):
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ChatMessage) == message

@@ -15,7 +15,7 @@ from inglenook.engine.events import (
     PrefillDone,
     Refusal,
 )
-from inglenook.engine.interface import EnginePhase, EngineState, PrefillSink, Sink
+from inglenook.engine.interface import Capabilities, EnginePhase, EngineState, PrefillSink, Sink
 from inglenook.engine.orders import Limits, Prefill, StartJob
 from inglenook.engine.thinking.forms import THINK
 from inglenook.engine.thinking.signs import Signs
@@ -90,6 +90,7 @@ class FakeEngine:
 
     Attributes:
         state: As of `Engine`; a test changes it with `die` and `come_back`.
+        capabilities: As of `Engine`.
         running: Jobs under way, by number.
         orders: Every answer it was ever told to write.
         prepares: Everything it was ever told to read ahead.
@@ -105,6 +106,7 @@ class FakeEngine:
 
     def __init__(self, *, scripts: Mapping[str, Script] | None = None, model: str = "tiny") -> None:
         self.state = EngineState(EnginePhase.READY, model, request_tokens_max=1000)
+        self.capabilities = Capabilities()
         self.running: dict[int, Writing] = {}
         self.orders: list[StartJob] = []
         self.prepares: list[Prefill] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inglenook.chat.request import ChatRequest, Message
+from inglenook.chat.messages import Message
+from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code, Problem
 from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.serving.admission import check_request, raise_if

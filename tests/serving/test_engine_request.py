@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from inglenook.chat.messages import Message
 from inglenook.chat.profiles import Profile
-from inglenook.chat.request import ChatRequest, Message
+from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code
 from inglenook.engine.events import JobRefused, Refusal
 from inglenook.engine.orders import ChatMessage, Sampling

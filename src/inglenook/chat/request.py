@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inglenook.chat.messages import Message, parse_messages
 from inglenook.chat.schema import schema_of
 from inglenook.chat.thinking import ThinkingChoice, choice_in
 from inglenook.common.errors import Code, Problem
 
-#: Messages in one request; a phone's frame of 256 KiB holds fewer in practice.
-MESSAGES_MAX = 1000
-
 STOPS_MAX = 16
 STOP_CHARACTERS_MAX = 256
-
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 _SEED_MAX = 2**32 - 1
 
@@ -29,14 +25,6 @@ _NOT_SUPPORTED = ("tools", "functions", "logit_bias")
 
 
 _OPEN = ThinkingChoice()
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a conversation."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +61,7 @@ class ChatRequest:
     thinking: ThinkingChoice = _OPEN
 
 
-def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
+def parse_chat_request(body: Any, *, asked: bool = True, tools: bool = False) -> ChatRequest:
     """Check an OpenAI chat body, as in ``/v1/chat/completions``.
 
     Unknown fields are let pass, as OpenAI's own clients send new ones every year; known ones that
@@ -83,6 +71,7 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
         body: As it came.
         asked: False lets the conversation end with anybody's words, or with none yet, as it does
             while its next question is being typed.
+        tools: The engine takes calls of tools and their results among the messages.
 
     Raises:
         Problem: `Code.BAD_REQUEST` with a sentence naming the field and what it may be.
@@ -100,7 +89,7 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
     old = body.get("max_completion_tokens") is None
     limit_name = "max_tokens" if old else "max_completion_tokens"
     return ChatRequest(
-        messages=_messages(body.get("messages"), asked=asked),
+        messages=parse_messages(body.get("messages"), asked=asked, tools=tools),
         model=_text(body, "model"),
         max_tokens=_whole(body, limit_name, 1, _TOKENS_MAX),
         temperature=_number(body, "temperature", 0, 5),
@@ -122,46 +111,6 @@ def parse_chat_request(body: Any, *, asked: bool = True) -> ChatRequest:
 
 def _bad(text: str) -> Problem:
     return Problem(Code.BAD_REQUEST, text[0].upper() + text[1:] + ".")
-
-
-def _messages(value: Any, *, asked: bool) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value:
-        raise _bad("'messages' must be a list with at least one message")
-    if len(value) > MESSAGES_MAX:
-        raise _bad(f"'messages' has {len(value)} messages; at most {MESSAGES_MAX} are allowed")
-    messages = tuple(_message(item, index) for index, item in enumerate(value))
-    if asked and messages[-1].role != "user":
-        raise _bad("the last of 'messages' must have the role 'user'")
-    if asked and not messages[-1].content.strip():
-        raise _bad("the last message is empty")
-    return messages
-
-
-def _message(item: Any, index: int) -> Message:
-    where = f"messages[{index}]"
-    if not isinstance(item, Mapping):
-        raise _bad(f"'{where}' must be an object with 'role' and 'content'")
-    role = item.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise _bad(f"'{where}.role' must be one of {', '.join(_ROLES)}")
-    return Message(_ROLES[role], _content(item.get("content"), where))
-
-
-def _content(value: Any, where: str) -> str:
-    """A string, or OpenAI's list of parts when every part is text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        texts = []
-        for part in value:
-            if not isinstance(part, Mapping) or part.get("type") != "text":
-                raise _bad(f"'{where}.content' may hold text parts only; this box reads no images")
-            text = part.get("text")
-            if not isinstance(text, str):
-                raise _bad(f"'{where}.content' has a text part without text")
-            texts.append(text)
-        return "".join(texts)
-    raise _bad(f"'{where}.content' must be a string")
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:

@@ -54,6 +54,17 @@ class EngineState:
     dated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do besides answering a conversation.
+
+    Attributes:
+        tools: It takes calls of tools and their results among a conversation's messages.
+    """
+
+    tools: bool = False
+
+
 class Sink(Protocol):
     """Where the events of one job go. Calls are synchronous and never wait."""
 
@@ -108,6 +119,10 @@ class Engine(Protocol):
     @property
     def state(self) -> EngineState:
         """The latest state; a change is told to whoever was handed in at construction."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; the same for its whole life."""
 
     def start(self, start: StartJob, sink: Sink) -> None:
         """Begin a job.

@@ -7,11 +7,26 @@ from typing import Literal
 import msgspec
 
 
+class ChatToolCall(msgspec.Struct, frozen=True, array_like=True):
+    """A call of a tool in an earlier answer; ``arguments`` is a JSON object as text."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
 class ChatMessage(msgspec.Struct, frozen=True, array_like=True):
-    """One message of a conversation, as a chat template wants it."""
+    """One message of a conversation, as a chat template wants it.
+
+    Attributes:
+        tool_calls: Of an assistant's message, for engines with `Capabilities.tools`.
+        tool_call_id: The call whose result a tool's message is; empty for other roles.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ChatToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 class Sampling(msgspec.Struct, frozen=True, array_like=True):

@@ -28,7 +28,7 @@ from inglenook.engine.events import (
 )
 from inglenook.engine.failures import ModelUnloadable, ModelWontFitNow, WorkerSilent
 from inglenook.engine.frames import BadFrame
-from inglenook.engine.interface import EnginePhase, EngineState, PrefillSink, Sink
+from inglenook.engine.interface import Capabilities, EnginePhase, EngineState, PrefillSink, Sink
 from inglenook.engine.messages import PIPE_VERSION, Event
 from inglenook.engine.orders import CancelJob, Limits, LoadModel, Prefill, PurgeCache, StartJob
 from inglenook.engine.sinks import Sinks
@@ -111,6 +111,11 @@ class Supervisor:
     def state(self) -> EngineState:
         """The latest state."""
         return self._state
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Engine.capabilities`: templates are given text alone so far."""
+        return Capabilities()
 
     @property
     def pid(self) -> int | None:

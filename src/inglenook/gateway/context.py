@@ -11,7 +11,7 @@ from aiohttp import web
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope
 from inglenook.auth.network import OwnAddress
-from inglenook.chat.request import ChatRequest
+from inglenook.chat.request import ChatRequest, parse_chat_request
 from inglenook.common.errors import Problem
 from inglenook.engine.interface import EngineState
 from inglenook.gateway.pairing import PairingDoor
@@ -109,6 +109,11 @@ class ChatService:
     def refusal(self) -> Problem | None:
         """Why requests are refused now; None while they are taken."""
         return self.dispatcher.refusal
+
+    def parse(self, body: Any, *, asked: bool = True) -> ChatRequest:
+        """Check an OpenAI chat body; raises as `parse_chat_request` does."""
+        tools = self.dispatcher.capabilities.tools
+        return parse_chat_request(body, asked=asked, tools=tools)
 
     def submit(
         self, device: Device, request: ChatRequest, idempotency_key: str | None = None

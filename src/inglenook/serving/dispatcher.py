@@ -17,7 +17,7 @@ from inglenook.chat.thinking import choice_of
 from inglenook.common.errors import Code, Problem
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import HEART_TRIES, keep_running
-from inglenook.engine.interface import Engine, EnginePhase, EngineState
+from inglenook.engine.interface import Capabilities, Engine, EnginePhase, EngineState
 from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.engine_request import prepare_order, start_order
@@ -90,6 +90,11 @@ class Dispatcher:
     def load(self) -> SchedulerLoad:
         """How much is going on now."""
         return self._places.load
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+        return self._engine.capabilities
 
     @property
     def preparing(self) -> int:

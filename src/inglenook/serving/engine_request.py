@@ -8,7 +8,7 @@ from inglenook.chat.profiles import Profile
 from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code, Problem
 from inglenook.engine.events import JobRefused, Refusal
-from inglenook.engine.orders import ChatMessage, Prefill, Sampling, StartJob, Thinking
+from inglenook.engine.orders import ChatMessage, ChatToolCall, Prefill, Sampling, StartJob, Thinking
 
 _T = TypeVar("_T")
 
@@ -82,7 +82,15 @@ def problem_of(refused: JobRefused) -> Problem:
 
 
 def _messages(request: ChatRequest, profile: Profile) -> tuple[ChatMessage, ...]:
-    messages = [ChatMessage(message.role, message.content) for message in request.messages]
+    messages = [
+        ChatMessage(
+            message.role,
+            message.text,
+            tuple(ChatToolCall(c.call_id, c.name, c.arguments) for c in message.tool_calls),
+            message.tool_call_id,
+        )
+        for message in request.messages
+    ]
     if profile.system is not None and messages[0].role != "system":
         messages.insert(0, ChatMessage("system", profile.system))
     return tuple(messages)

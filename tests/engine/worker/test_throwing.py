@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.chat.request import ChatRequest, Message
+from inglenook.chat.messages import Message
+from inglenook.chat.request import ChatRequest
 from tests.parts.faults import engine_room, read_until
 
 #: The real engine, one function of which fails the first time that one of its engines calls it

@@ -13,6 +13,8 @@ import pytest
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope
 from inglenook.common.errors import Code, Problem
+from inglenook.engine.interface import Capabilities
+from inglenook.engine.orders import ChatMessage, ChatToolCall
 from inglenook.gateway.context import ChatService
 from inglenook.gateway.ws.requests import PREFILLS_MAX, READINGS_MAX, PhoneRequests
 from inglenook.protocol.messages import Pong, Prepared, ResumeGone, ToPhone
@@ -72,6 +74,31 @@ async def test_a_request_reaches_the_engine_with_what_its_device_wants(asking: A
     assert (order.max_tokens, order.thinking.budget_tokens) == (7, 512)
     [reader] = asking.requests.readers
     assert (reader.request_id, asking.requests.reads(reader)) == ("c1", True)
+
+
+CALL = {"id": "k1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("tools", [True, False])
+async def test_calls_of_tools_reach_an_engine_that_takes_them(asking: Asking, tools: bool) -> None:
+    """One that does not is never given what it would leave out."""
+    asking.engine.capabilities = Capabilities(tools=tools)
+    messages = [
+        {"role": "user", "content": "How late is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "k1", "content": "12:00"},
+    ]
+    if not tools:
+        with pytest.raises(Problem, match="content"):
+            asking.send("generate", id="c1", request={"messages": messages})
+        return
+    asking.send("generate", id="c1", request={"messages": messages})
+
+    assert asking.engine.orders[0].messages == (
+        ChatMessage("user", "How late is it?"),
+        ChatMessage("assistant", "", (ChatToolCall("k1", "clock", "{}"),)),
+        ChatMessage("tool", "12:00", (), "k1"),
+    )
 
 
 @pytest.mark.parametrize("kind", ["generate", "prepare"])

@@ -7,7 +7,6 @@ from typing import Final
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device, Scope
-from inglenook.chat.request import parse_chat_request
 from inglenook.common.errors import Code, Problem
 from inglenook.gateway.context import ChatService
 from inglenook.gateway.ws.encoder import ResponseReader, error, rewound
@@ -139,7 +138,7 @@ class PhoneRequests:
             self._check_scope()
             if len(self._readers) >= READINGS_MAX:
                 raise Problem(Code.RATE_LIMITED, "Too many answers at once on one connection.")
-            request = parse_chat_request(message.request)
+            request = self._chat.parse(message.request)
             response = self._chat.submit(self.device, request, message.idempotency_key)
         except Problem:
             self._session.answered(message.id)
@@ -151,7 +150,7 @@ class PhoneRequests:
             raise Closing(CloseCode.OVERLOADED, "you send but do not read")
         try:
             self._check_scope()
-            request = parse_chat_request(message.request, asked=False)
+            request = self._chat.parse(message.request, asked=False)
             prefill = self._chat.prepare(self.device, request, self._wake)
         except Problem:
             self._session.answered(message.id)
