@@ -185,9 +185,9 @@ AT: dict[str, tuple[str, ...]] = {
         "power.sleep_controller:SleepController.use",
         "serving.dispatcher:Dispatcher.find",
         "serving.journal.recorder:Recorder.sync",
-        "gateway.transports:ClientTransports.became_phone",
+        "gateway.transports:ClientTransports.became_websocket",
         "gateway.ws.channel:FrameChannel.hang_up",
-        "gateway.ws.channel:FrameChannel.hear",
+        "gateway.ws.channel:FrameChannel.receive",
         "gateway.ws.channel:FrameChannel.send",
         "gateway.ws.channel:FrameChannel.send_text",
         "gateway.ws.channel:FrameChannel.wait_for_leave",
@@ -196,7 +196,7 @@ AT: dict[str, tuple[str, ...]] = {
     "refuse": (
         "serving.job:Job.fail",
         "serving.job:Job.refused",
-        "gateway.ws.channel:FrameChannel.part",
+        "gateway.ws.channel:FrameChannel.leave",
         "gateway.listen:_ServerLog.log",
     ),
     "type": (

@@ -29,8 +29,8 @@ EVERY_MESSAGE: tuple[FromPhone, ...] = (
 
 def paired() -> Session:
     session = Session()
-    session.heard(Auth("t"))
-    session.paired("ada")
+    session.receive(Auth("t"))
+    session.authenticated("ada")
     return session
 
 
@@ -38,7 +38,7 @@ def paired() -> Session:
 def test_the_first_message_must_be_auth(message: FromPhone) -> None:
     """Whoever asks before saying who it is gets nothing."""
     with pytest.raises(Closing) as caught:
-        Session().heard(message)
+        Session().receive(message)
 
     assert caught.value.code is CloseCode.NOT_AUTHORISED
 
@@ -48,7 +48,7 @@ def test_a_paired_phone_may_say_everything_else() -> None:
     session = paired()
 
     for message in EVERY_MESSAGE[1:]:
-        session.heard(message)
+        session.receive(message)
 
     assert session.device_id == "ada"
 
@@ -56,7 +56,7 @@ def test_a_paired_phone_may_say_everything_else() -> None:
 def test_a_second_auth_is_out_of_place() -> None:
     """A connection belongs to one device for life."""
     with pytest.raises(Closing) as caught:
-        paired().heard(Auth("t"))
+        paired().receive(Auth("t"))
 
     assert caught.value.code is CloseCode.BAD_MESSAGE
 
@@ -66,12 +66,12 @@ def test_a_second_auth_is_out_of_place() -> None:
 def test_an_id_is_in_use_until_it_was_answered(first: FromPhone, second: FromPhone) -> None:
     """Then it may be used again, for either kind of request."""
     session = paired()
-    session.heard(first)
+    session.receive(first)
 
     with pytest.raises(Closing) as caught:
-        session.heard(second)
-    session.answered("c1")
-    session.heard(second)
+        session.receive(second)
+    session.release("c1")
+    session.receive(second)
 
     assert caught.value.code is CloseCode.ID_IN_USE
 
@@ -84,7 +84,7 @@ def test_after_the_end_nothing_is_heard(message: FromPhone) -> None:
     session.closed()
 
     with pytest.raises(Closing):
-        session.heard(message)
+        session.receive(message)
 
 
 def test_every_phase_can_be_reached_and_left_but_the_last() -> None:
@@ -100,7 +100,7 @@ def test_reasons_fit_into_a_close_frame() -> None:
     reasons = []
     for message in EVERY_MESSAGE:
         try:
-            session.heard(message)
+            session.receive(message)
         except Closing as closing:
             reasons.append(closing.reason)
 
@@ -126,7 +126,7 @@ class SessionMachine(RuleBasedStateMachine):
         allowed = self.session.phase is SessionPhase.GREETED
         assert self._passes(Auth("t")) is allowed
         if allowed:
-            self.session.paired("ada")
+            self.session.authenticated("ada")
 
     @rule(kind=st.sampled_from([Generate, Prepare]), request_id=st.sampled_from("abc"))
     def asks(self, kind: type[Generate | Prepare], request_id: str) -> None:
@@ -139,7 +139,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def is_answered(self, data: st.DataObject) -> None:
         request_id = data.draw(st.sampled_from(sorted(self.open)))
-        self.session.answered(request_id)
+        self.session.release(request_id)
         self.open.discard(request_id)
 
     @rule()
@@ -152,7 +152,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def _passes(self, message: FromPhone) -> bool:
         try:
-            self.session.heard(message)
+            self.session.receive(message)
         except Closing:
             return False
         return True

@@ -143,7 +143,7 @@ class ClientTransports:
             self._unauthenticated.remove(connection)
             _add(self._devices, connection, device_id)
 
-    def became_phone(self, request: web.Request) -> None:
+    def became_websocket(self, request: web.Request) -> None:
         """A WebSocket has authenticated on this connection."""
         connection = connection_of(request)
         if connection is not None:

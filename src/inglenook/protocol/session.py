@@ -69,7 +69,7 @@ class Session:
         self.device_id = ""
         self._ids: set[str] = set()
 
-    def heard(self, message: FromPhone) -> None:
+    def receive(self, message: FromPhone) -> None:
         """Check that ``message`` may come now.
 
         Raises:
@@ -84,12 +84,12 @@ class Session:
                 raise Closing(CloseCode.ID_IN_USE, "that id is in use")
             self._ids.add(message.id)
 
-    def paired(self, device_id: str) -> None:
+    def authenticated(self, device_id: str) -> None:
         """The token was good."""
         self._move(SessionPhase.PAIRED)
         self.device_id = device_id
 
-    def answered(self, request_id: str) -> None:
+    def release(self, request_id: str) -> None:
         """A request is over; its id may be used again."""
         self._ids.discard(request_id)
 

@@ -35,7 +35,7 @@ class Asking:
         self.chat, self.engine, self.allowlist = chat, engine, allowlist
         self.woken = 0
         session = Session()
-        session.paired(device.device_id)
+        session.authenticated(device.device_id)
         self.requests = PhoneRequests(device, session, chat, allowlist, self._wake)
 
     def _wake(self) -> None:

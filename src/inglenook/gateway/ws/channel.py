@@ -68,7 +68,7 @@ class FrameChannel:
                     await self._socket.send_str(frame)
         except TimeoutError:
             self._socket.drop()
-            self.part(CloseCode.OVERLOADED, "you do not read")
+            self.leave(CloseCode.OVERLOADED, "you do not read")
         except asyncio.CancelledError:
             # It was waiting for a phone that takes nothing, so a close frame would wait as well.
             self._socket.drop()
@@ -86,7 +86,7 @@ class FrameChannel:
             await asyncio.sleep(0)
         raise ConnectionOver
 
-    async def hear(self) -> str:
+    async def receive(self) -> str:
         """Wait for a frame; returns its text.
 
         Raises:
@@ -100,10 +100,10 @@ class FrameChannel:
         if message.type is WSMsgType.TEXT:
             return str(message.data)
         if message.type is WSMsgType.BINARY:
-            self.part(CloseCode.BAD_MESSAGE, "binary frames are not used")
+            self.leave(CloseCode.BAD_MESSAGE, "binary frames are not used")
         raise ConnectionOver
 
-    def part(self, code: CloseCode, reason: str) -> NoReturn:
+    def leave(self, code: CloseCode, reason: str) -> NoReturn:
         """Close with this code; raises `ConnectionOver`."""
         self._closing = Closing(code, reason)
         raise ConnectionOver

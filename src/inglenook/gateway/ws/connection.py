@@ -82,7 +82,7 @@ class PhoneConnection(FrameChannel):
         requests = self._requests = PhoneRequests(
             device, self._session, self._chat, self._allowlist, self._wake.set
         )
-        self._session.paired(device.device_id)
+        self._session.authenticated(device.device_id)
         self._on_paired(self)
         self._chat.on_authenticated()
         log.debug("phone %s connected: %s %s", device.device_id, *_program(client))
@@ -105,24 +105,24 @@ class PhoneConnection(FrameChannel):
         """Take the phone's frames until it hangs up."""
         loop = asyncio.get_running_loop()
         while True:
-            frame = await self.hear()
+            frame = await self.receive()
             try:
                 wall_s = datetime.now(UTC).timestamp()
                 message = requests.handle(frame, now=loop.time(), wall_s=wall_s)
                 if message is not None:
                     self._say(message)
             except BadMessage as problem:
-                self.part(CloseCode.BAD_MESSAGE, problem.text)
+                self.leave(CloseCode.BAD_MESSAGE, problem.text)
             except Problem as problem:
                 self._say(error(problem, id_of(frame)))
             except Closing as closing:
-                self.part(closing.code, closing.reason)
+                self.leave(closing.code, closing.reason)
             # Frames that have come already are had without waiting; others have a turn too.
             await asyncio.sleep(0)
 
     def _say(self, message: ToPhone) -> None:
         if len(self._outbox) >= OUTBOX_MAX:
-            self.part(CloseCode.OVERLOADED, "you send but do not read")
+            self.leave(CloseCode.OVERLOADED, "you send but do not read")
         # As text: what a phone had us decode can be far larger as objects.
         self._outbox.append(encode(message))
         self._wake.set()

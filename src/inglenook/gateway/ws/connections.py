@@ -126,7 +126,7 @@ class PhoneConnections:
         assert phone.device is not None
         connections = request.app.get(CONNECTIONS)
         if connections is not None:
-            connections.became_phone(request)
+            connections.became_websocket(request)
         if self.known > SOCKETS_MAX:
             phone.close(CloseCode.TOO_MANY, "too many connections")
             return

@@ -32,16 +32,16 @@ async def authenticate(
     await channel.send(AuthRequired(box.identity.server_id, box.name()))
     try:
         async with asyncio.timeout(AUTH_S):
-            frame = await channel.hear()
+            frame = await channel.receive()
     except TimeoutError:
-        channel.part(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
+        channel.leave(CloseCode.AUTH_TIMEOUT, "no auth within 10 seconds")
     try:
         if len(frame) > AUTH_CHARACTERS_MAX:
             raise Problem(Code.BAD_REQUEST, "An 'auth' is a short frame.")
         auth = decode(frame)
-        session.heard(auth)
+        session.receive(auth)
     except BadMessage as problem:
-        channel.part(CloseCode.BAD_MESSAGE, problem.text)
+        channel.leave(CloseCode.BAD_MESSAGE, problem.text)
     except Problem as problem:
         text = f"The first message must be 'auth'. {problem.text}"
         await _refuse(channel, Problem(Code.NOT_PAIRED, text))
@@ -57,6 +57,6 @@ async def authenticate(
 async def _refuse(channel: FrameChannel, problem: Problem) -> NoReturn:
     if problem.code is Code.INTERNAL:
         # The box's own fault: a phone that is told to be unknown forgets its token.
-        channel.part(CloseCode.FAULT, problem.code)
+        channel.leave(CloseCode.FAULT, problem.code)
     await channel.send(AuthInvalid(problem.code, problem.text))
-    channel.part(CloseCode.NOT_AUTHORISED, problem.code)
+    channel.leave(CloseCode.NOT_AUTHORISED, problem.code)

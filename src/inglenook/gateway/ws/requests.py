@@ -80,7 +80,7 @@ class PhoneRequests:
             Closing: If the connection has to close.
         """
         message = decode(frame)
-        self._session.heard(message)
+        self._session.receive(message)
         self._check_device(wall_s)
         match message:
             case Generate():
@@ -104,7 +104,7 @@ class PhoneRequests:
         for request_id, prefill in list(self._prefills.items()):
             if prefill.over:
                 del self._prefills[request_id]
-                self._session.answered(request_id)
+                self._session.release(request_id)
                 if prefill.problem is not None:
                     yield error(prefill.problem, request_id)
                 else:
@@ -115,7 +115,7 @@ class PhoneRequests:
         del self._readers[reader.response.response_id]
         reader.response.unsubscribe(self._wake, now)
         if reader.request_id is not None:
-            self._session.answered(reader.request_id)
+            self._session.release(reader.request_id)
 
     def close(self, now: float) -> None:
         """The connection is over; responses go on without it."""
@@ -141,7 +141,7 @@ class PhoneRequests:
             request = self._chat.parse(message.request)
             response = self._chat.submit(self.device, request, message.idempotency_key)
         except Problem:
-            self._session.answered(message.id)
+            self._session.release(message.id)
             raise
         self._read(ResponseReader(response, request_id=message.id, after=0), now)
 
@@ -153,7 +153,7 @@ class PhoneRequests:
             request = self._chat.parse(message.request, asked=False)
             prefill = self._chat.prepare(self.device, request, self._wake)
         except Problem:
-            self._session.answered(message.id)
+            self._session.release(message.id)
             raise
         self._prefills[message.id] = prefill
 
