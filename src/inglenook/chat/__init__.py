@@ -1,1 +1,1 @@
-"""Conversations: what may be asked, how a model likes it, what is thinking and what answer."""
+"""Chat requests, parsed and checked; the profiles of model families."""

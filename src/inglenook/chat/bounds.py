@@ -1,4 +1,4 @@
-"""Bounds of numbers that the engine's library does not keep to, and where they meet. Kind: rules.
+"""Bounds of numbers that the engine's library gets wrong, and where they meet. Kind: rules.
 
 Between a whole number that is excluded and a fraction less than one away, llguidance 1.9 lets the
 whole number pass. The two bounds may come from different schemas that one value has to keep to.
@@ -39,7 +39,7 @@ def near(bounds: Sequence[Bound]) -> set[Bound]:
 
 
 class Meetings:
-    """Schemas, by number, that may speak of one value.
+    """Schemas, by number, that may describe one value.
 
     Where two do, those that they have for the same member do as well, and so on.
     """
@@ -49,19 +49,19 @@ class Meetings:
         self._parts: dict[int, dict[Part, int]] = {}
 
     def of(self, schema: int) -> int:
-        """The one that stands for all that meet this one."""
+        """The representative of all schemas that meet this one."""
         while (following := self._next.get(schema, schema)) != schema:
             self._next[schema] = self._next.get(following, following)
             schema = following
         return schema
 
     def put(self, outer: int, part: Part, inner: int) -> None:
-        """Take note that one schema has another for a part of its value."""
+        """Record that one schema has another for a part of its value."""
         for pair in self._put(self.of(outer), part, inner):
             self.join(*pair)
 
     def join(self, one: int, other: int) -> None:
-        """Take note that two speak of the same value."""
+        """Record that two schemas describe the same value."""
         waiting = [(one, other)]
         while waiting:
             first, second = waiting.pop()

@@ -1,4 +1,4 @@
-"""How a family of models likes to be asked. Kind: rules."""
+"""Sampling defaults and system messages of model families. Kind: rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is used where a request leaves the choice to us.
+    """The values used where a request names none.
 
     Attributes:
         system: System message of a conversation that has none; None adds nothing.

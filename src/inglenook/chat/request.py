@@ -29,11 +29,11 @@ _OPEN = ThinkingChoice()
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a client asked for; None means it left the choice to the model's profile.
+    """A checked request; None leaves a value to the model's profile.
 
     Attributes:
-        messages: At least one; the last is the user's, unless it was not yet asked.
-        model: The model it named, if any.
+        messages: At least one; the last can be answered, unless it is still being typed.
+        model: The model it names, if any.
         max_tokens: Longest answer.
         stop: Strings that end the answer; they are not part of it.
         ignore_eos: Go on past the model's own end, for benchmarks.
@@ -64,13 +64,13 @@ class ChatRequest:
 def parse_chat_request(body: Any, *, asked: bool = True, tools: bool = False) -> ChatRequest:
     """Check an OpenAI chat body, as in ``/v1/chat/completions``.
 
-    Unknown fields are let pass, as OpenAI's own clients send new ones every year; known ones that
+    Unknown fields are ignored, as OpenAI's own clients send new ones every year; known ones that
     this version cannot honour are refused.
 
     Args:
         body: As it came.
-        asked: False lets the conversation end with anybody's words, or with none yet, as it does
-            while its next question is being typed.
+        asked: False lets the conversation end with a message of any role, or an empty one, as it
+            does while its next question is being typed.
         tools: The engine takes calls of tools and their results among the messages.
 
     Raises:
@@ -103,7 +103,7 @@ def parse_chat_request(body: Any, *, asked: bool = True, tools: bool = False) ->
         stop=_stops(body.get("stop")),
         ignore_eos=ignore_eos,
         schema=schema,
-        # What goes on past the model's own end repeats itself sooner or later, and is meant to.
+        # An answer past the model's own end repeats itself sooner or later, and is meant to.
         repetition_detection=_flag(body, "repetition_detection", default=not ignore_eos),
         thinking=choice_in(body),
     )

@@ -1,4 +1,4 @@
-"""OpenAI's ``response_format``: which JSON an answer has to be, checked. Kind: rules.
+"""OpenAI's ``response_format``: the JSON schema of an answer, checked. Kind: rules.
 
 What is checked here costs no more than reading it. Whether there is such JSON at all, and whether
 an engine can keep to it, only the engine can say.
@@ -50,7 +50,7 @@ _LEFT_ALONE = frozenset(("$ref", *_VALUES, *_COUNTS, *_ANNOTATIONS, *_USES))
 #: These do too, for the whole: which edition of the standard it is written to, and its name.
 _ANNOTATIONS_OF_THE_WHOLE = ("$schema", "$id")
 
-#: Of names that somebody else chose, so much is said in a sentence.
+#: Characters of a name in a message, since clients choose names.
 _SAID_CHARACTERS_MAX = 100
 
 
@@ -107,7 +107,7 @@ def _text_of(named: Any) -> str:
 
 
 def _check_keywords(whole: Mapping[str, Any]) -> None:
-    """Refuse what nobody would keep to: an answer that breaks its schema helps nobody."""
+    """Refuse what the engine would not keep to: an answer that breaks its schema is of no use."""
     places: list[SchemaPlace] = []
     references: list[tuple[SchemaPlace, str]] = []
     bounds: list[tuple[SchemaPlace, Bound]] = []

@@ -1,4 +1,4 @@
-"""What a model thinks and what it answers; and what may be asked of its thinking. Kind: rules."""
+"""Channels of a response, and what a request may ask of thinking. Kind: rules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ThinkingChoice:
     """Whether, and how much, a model is to think.
 
     Attributes:
-        mode: None leaves it to whoever is asked next, and at last to the model.
+        mode: None leaves it to the device, then to the settings, and at last to the model.
         effort: A word that some models know, such as ``low``; None likewise.
         budget_tokens: Most tokens of thought; None likewise, and at last is no bound.
     """
@@ -54,7 +54,7 @@ class ThinkingChoice:
         """The same, with what is left open as ``other`` has it."""
         budget_tokens = self.budget_tokens
         return ThinkingChoice(
-            # Who says how hard or how long to think means that it shall.
+            # An effort or a budget implies thinking.
             self.mode if self.mode or self.effort or budget_tokens else other.mode,
             self.effort or other.effort,
             other.budget_tokens if budget_tokens is None else budget_tokens,

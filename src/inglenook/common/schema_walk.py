@@ -1,4 +1,4 @@
-"""Where a schema stands in another, as JSON pointers say it, RFC 6901. Kind: rules."""
+"""Places of schemas within schemas, as JSON pointers (RFC 6901). Kind: rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ONE_SCHEMA: Final = ("items", "additionalProperties")
 LISTS_OF_SCHEMAS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
 SCHEMAS_BY_NAME: Final = ("properties", "patternProperties", "$defs", "definitions")
 
-#: A step into a list; none here is so long that six digits would not do.
+#: A step into a list; six digits are enough for any list here.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
@@ -20,7 +20,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 class SchemaPlace:
     """A schema, and where it stands.
 
-    Spelled for an error only: below one long name there may be thousands of schemas.
+    Written out for an error only: below one long name there may be thousands of schemas.
 
     Attributes:
         above: The schema that it is a part of.

@@ -1,8 +1,8 @@
-"""Accepts connections itself, so that each is known before its first byte. Kind: hands.
+"""Accepts connections itself, so that each is counted before its first byte. Kind: hands.
 
 asyncio's own server hides a connection until its TLS handshake is over, which a peer may leave
-open for 60 s, and starts as many as the peer likes. Accepting them ourselves needs nothing but
-public interfaces (`loop.add_reader`, `loop.connect_accepted_socket`).
+open for 60 s, and starts as many as the peer likes. Accepting them here needs only public
+interfaces (`loop.add_reader`, `loop.connect_accepted_socket`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from inglenook.gateway.transports import ClientTransport, ClientTransports
 
 log = logging.getLogger(__name__)
 
-#: Connections taken before others have a turn of the loop: a streamed frame waits no longer.
+#: Connections accepted in one turn of the loop; a streamed frame waits no longer.
 _ACCEPTS_A_TURN = 8
 
-#: Without a free file, accepting is tried again after so long, seconds; and logged once in so long.
+#: Without a free file descriptor: seconds until the next attempt, and between two log lines.
 _RETRY_S = 0.5
 _LOG_EVERY_S = 60.0
 
-#: A TLS connection that is closed waits so long for the peer to say so too, seconds.
+#: Time a closed TLS connection waits for the peer's close, seconds.
 _TLS_CLOSE_S = 2.0
 
 _NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -53,7 +53,7 @@ class Site(web.BaseSite):
         Args:
             runner: Has been set up.
             sock: Listens already, or not yet; closed by `stop`.
-            connections: Hears of each connection.
+            connections: Counts each connection.
             backlog: Connections the kernel may hold for us.
             handshake_s: Time a TLS handshake may take.
             ssl_context: For TLS.
@@ -137,8 +137,8 @@ class Site(web.BaseSite):
                 ssl_shutdown_timeout=self._close_s,
             )
         except OSError as exc:
-            # It hung up, or speaks no TLS; anybody may do that, so it is no news.
-            log.debug("a connection did not come about: %s", exc)
+            # The peer hung up or speaks no TLS; a stranger may do that, so it is no warning.
+            log.debug("a connection failed before its first request: %s", exc)
             self._connections.closed(connection)
         except asyncio.CancelledError:
             self._connections.closed(connection)
@@ -169,6 +169,6 @@ def _host_of(address: Sequence[object]) -> str:
 def _close_unused(
     connection: ClientTransport, sock: socket.socket, _handshake: asyncio.Task[None]
 ) -> None:
-    """Close the socket of a task that was cancelled before its first step: nobody else has it."""
+    """Close the socket of a task that was cancelled before its first step; no other closes it."""
     if not connection.has_socket:
         sock.close()

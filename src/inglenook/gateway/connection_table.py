@@ -1,4 +1,4 @@
-"""How many connections one group may hold, and which one has to go. Kind: rules."""
+"""How many connections one group may hold, and which one is dropped. Kind: rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 #: second the oldest is 1.3 s old, which is enough for a phone to authenticate.
 UNAUTHENTICATED_MAX = 128
 
-#: One address may hold more than this only while there is room.
+#: One address may hold more than this only while the table is not full.
 UNAUTHENTICATED_SHARE = 16
 
 #: HTTP connections of paired devices; their WebSockets are counted by `gateway.ws.connections`.
@@ -33,7 +33,7 @@ class ConnectionTable(Generic[T]):
 
         Args:
             most: Connections there may be.
-            share: Of these, so many of one group are not dropped in favour of another group.
+            share: Connections of one group that are not dropped in favour of another group.
         """
         self._most = most
         self._share = share
@@ -55,11 +55,11 @@ class ConnectionTable(Generic[T]):
         return len(self._groups) >= self._most
 
     def add(self, connection: T, group: str) -> T | None:
-        """Take a connection; returns the one to drop for it, which is in the table no more.
+        """Add a connection; returns the one to drop for it, which has left the table.
 
         That is the oldest of the groups that hold more than their share, or else the oldest of
         all. So a group with few connections loses none to one with many, and where every group is
-        small a newcomer still gets its place.
+        small a new connection still gets its place.
         """
         victim = self._choose() if self.is_full else None
         if victim is not None:

@@ -28,7 +28,7 @@ _ADMIN_WEIGHT: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class BoxIdentity:
-    """Who this box is, as phones may know before they are paired.
+    """The box's identity, as phones may know it before they are paired.
 
     Attributes:
         server_id: 8 hex digits, forever the same.
@@ -53,11 +53,11 @@ class BoxIdentity:
 
 @dataclass(frozen=True, slots=True)
 class BoxInfo:
-    """Who the box is, where it is, and how it is now.
+    """The box's identity, addresses and state.
 
     Attributes:
         engine_state: Gives the engine's latest state.
-        asleep: Says whether the model is unloaded until a request needs it.
+        asleep: Tells whether the model is unloaded until a request needs it.
         snapshot: Gives the latest ``state`` as docs/protocol.md has it.
         addresses: Reads all of the box's addresses anew, including those never announced.
         name: Gives the announced name: with a number, if another box has the same.
@@ -77,13 +77,13 @@ class BoxInfo:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may come in.
+    """Which devices and pages may connect.
 
     Attributes:
         allowlist: The paired devices.
-        pairing: Lets a new one in.
+        pairing: Pairs new ones.
         names: More host names that requests may be addressed to.
-        origins: More pages that may call in.
+        origins: More pages that may call the box.
     """
 
     allowlist: Allowlist
@@ -98,7 +98,7 @@ class ChatService:
 
     Attributes:
         on_authenticated: Called when a paired device authenticates; a request is likely to follow.
-        resume_ttl_s: How long a response is kept after its end.
+        resume_ttl_s: How long a response is kept after its end, seconds.
     """
 
     dispatcher: Dispatcher

@@ -1,6 +1,6 @@
-"""The owner's own door: a Unix socket in the state folder, for the command line. Kind: hands.
+"""The command line's door: a Unix socket in the state folder. Kind: hands.
 
-Whoever may open the socket may do everything; the folder's permissions say who that is.
+A process that may open the socket may do everything; the folder's permissions decide.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def make_control_app(
     """Build the application behind the socket.
 
     Args:
-        box: Who the box is, and how it is.
-        access: Lets new devices in.
+        box: Its identity and state.
+        access: Pairs new devices.
         purge: Empties the prefix cache and returns how many bytes of files it had.
     """
     app = web.Application(middlewares=[speak_plainly])
@@ -63,9 +63,9 @@ def control_path(state_dir: Path) -> Path:
 
 
 def bind_control_socket(path: Path) -> socket.socket:
-    """Make the socket, for this user only; it takes the place of one that a dead daemon left.
+    """Make the socket, for this user only; it replaces one that a dead daemon left.
 
-    Whether the one before it is dead, the caller knows: by the lock of the state folder.
+    The caller knows by the lock of the state folder that the daemon before it is dead.
 
     Raises:
         OSError: If it cannot be made.
@@ -82,7 +82,7 @@ def bind_control_socket(path: Path) -> socket.socket:
 
 
 async def _state(request: web.Request) -> web.Response:
-    """The ``state`` as phones have it; why there is no engine, if there is none; and our bugs."""
+    """The ``state`` as phones have it, why there is no engine, and counts of unexpected errors."""
     box = request.app[BOX]
     more = {"engine_why": box.engine_state().why, "unexpected_errors": counts()}
     return web.json_response({**box.snapshot(), **more})
@@ -110,7 +110,7 @@ async def _open_pairing(request: web.Request) -> web.Response:
 
 
 async def _wait_for_pairing(request: web.Request) -> web.Response:
-    """Wait until the window of this ``code`` closes; returns the device that came in, or null."""
+    """Wait until the window of this ``code`` closes; returns the device it paired, or null."""
     device = await request.app[ACCESS].pairing.wait_closed(request.query.get("code"))
     return web.json_response(
         None if device is None else {"device_id": device.device_id, "name": device.name}

@@ -1,4 +1,4 @@
-"""Who gets past the door: peer, Host, Origin, token. Kind: hands."""
+"""Checks of each request: peer, Host, Origin, token. Kind: hands."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ log = logging.getLogger(__name__)
 
 DEVICE = web.RequestKey("device", Device)
 
-#: What answers without a token, beside the page's own files.
+#: Paths that need no token, beside the page's own files.
 PUBLIC_PATHS = frozenset({"/healthz", "/.well-known/inglenook", "/pair", "/ws"})
 
-#: What answers without a token to programs on this machine only.
+#: Needs no token from programs on this machine.
 METRICS_PATH = "/metrics"
 
-#: By these a proxy says for whom it asks (RFC 7239, and what there was before).
+#: Headers in which a proxy names its client (RFC 7239, and older ones).
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
-#: How often the interfaces may be read anew because somebody unexpected called, seconds.
+#: Shortest time between two reads of the interfaces for unexpected callers, seconds.
 _LOOK_AGAIN_S = 2.0
 
 
@@ -50,7 +50,7 @@ def guards(public_files: frozenset[str]) -> list[Middleware]:
     """The middlewares, outermost first.
 
     Args:
-        public_files: Paths of the page's files, which answer without a token.
+        public_files: Paths of the page's files, which need no token.
     """
     lan_policy = LanPolicy()
 
@@ -106,7 +106,7 @@ async def _authenticate(request: web.Request) -> Device:
 
 
 def _is_local(request: web.Request) -> bool:
-    """Whether a program on this machine asks for itself, and not for others as a proxy does."""
+    """Whether a program on this machine asks, and not a proxy for another."""
     forwarded = any(name in request.headers for name in _FORWARDED)
     return not forwarded and peer_is_loopback(request.remote)
 

@@ -1,4 +1,4 @@
-"""The sockets phones knock at. Kind: hands."""
+"""Listening sockets, and serving on them. Kind: hands."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from inglenook.gateway.acceptor import Site
 from inglenook.gateway.settings import EVERYWHERE, ListenSettings
 from inglenook.gateway.transports import CONNECTIONS, ClientTransports
 
-#: Where the library reports what our own handlers do not see.
+#: For what the library reports and no handler sees.
 _log = logging.getLogger(__name__)
 
-#: Finished handshakes that may wait for us; a household never comes near.
+#: Finished TCP handshakes that may wait to be accepted; a household needs far fewer.
 _BACKLOG = 128
 
-#: Time a running handler has, at the end, to finish by itself, seconds.
+#: Time that running handlers have to finish at shutdown, seconds.
 _LAST_WORDS_S = 0.5
 
-#: A connection has so long to send the head of a request, seconds, from when it was first seen.
+#: Time a new connection has to send the head of a request, seconds.
 FIRST_REQUEST_S = 10.0
 
 _SWEEP_S = 2.0
 
-#: A connection may wait so long for its next request, seconds; the library's own is an hour.
+#: Time between two requests of one connection, seconds; the library's default is an hour.
 _KEEP_ALIVE_S = 75.0
 
-#: After an answer, what still comes of the request is read for so long, seconds.
+#: Time for which the rest of a request is read after its response, seconds.
 _LINGERING_S = 2.0
 
 #: Bytes of a request body held for a handler that has not read them; the library holds up to twice
@@ -107,14 +107,14 @@ def raise_open_files_limit() -> None:
 
 
 class IdleConnectionReaper:
-    """Drops connections that stay silent; how many there may be is bounded as they come."""
+    """Drops connections that send no request; `ClientTransports` bounds their number."""
 
     def __init__(self, runner: web.AppRunner) -> None:
         """Watch the connections of ``runner``, which `serve` made."""
         self._connections = runner.app[CONNECTIONS]
 
     async def run(self) -> None:
-        """Sweep now and then, until cancelled."""
+        """Sweep every `_SWEEP_S` until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._connections.sweep(loop.time() - FIRST_REQUEST_S)
@@ -122,9 +122,9 @@ class IdleConnectionReaper:
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """What the library logs, without the requests that are no HTTP: those have had their 400.
+    """The library's log without requests that are not HTTP: those were answered with 400.
 
-    Anybody may send such by the thousand, and each would be a line with a traceback.
+    A stranger may send thousands of them, and each would be a line with a traceback.
     """
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
@@ -144,21 +144,21 @@ async def serve(
     tls: Sequence[socket.socket],
     context: ssl.SSLContext | None,
 ) -> web.AppRunner:
-    """Answer on these sockets until the returned runner is cleaned up."""
+    """Serve on these sockets until the returned runner is cleaned up."""
     connections = app[CONNECTIONS] = ClientTransports()
     runner = web.AppRunner(
         app,
         access_log=None,
         logger=_ServerLog(_log, {}),
         handle_signals=False,
-        # Who hangs up waits for nothing; what must be done all the same is `completing.complete`.
+        # When the client hangs up; work that must still be finished goes through `complete`.
         handler_cancellation=True,
         shutdown_timeout=_LAST_WORDS_S,
         keepalive_timeout=_KEEP_ALIVE_S,
         lingering_time=_LINGERING_S,
         read_bufsize=_READ_BYTES,
         max_headers=_HEADERS_MAX,
-        # No client compresses what it sends here, and a few bytes can become many.
+        # No client compresses its requests, and a few bytes can expand to many.
         auto_decompress=False,
     )
     if tls:
@@ -206,7 +206,7 @@ def _site(
 
 
 def _bind_one(host: str, port: int) -> socket.socket:
-    # The default means every address there is, and that includes IPv6: one socket hears both.
+    # The default means every address, IPv6 included: one socket serves both.
     both = host in EVERYWHERE and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     try:

@@ -1,4 +1,4 @@
-"""Letting a new device in: the pairing window and ``POST /pair``. Kind: hands."""
+"""Pairing a new device: the window and ``POST /pair``. Kind: hands."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _OFFER_CHARACTERS_MAX = 64
 
 
 class PairingDoor:
-    """Holds the one pairing window there may be."""
+    """The one pairing window there may be."""
 
     def __init__(self, allowlist: Allowlist, on_change: Callable[[], None]) -> None:
-        """``on_change`` hears, synchronously, that the window opened or closed."""
+        """``on_change`` is called, synchronously, when the window opens or closes."""
         self._allowlist = allowlist
         self._on_change = on_change
         self._telling = Guard("news of the pairing window")
         self._window: PairingWindow | None = None
         self._guesses_logged = False
-        # Done when the window that is open now closes; holds who came in through it, if anybody.
+        # Done when the window that is open now closes; holds the device it paired, if any.
         self._closed: asyncio.Future[Device | None] | None = None
         self._code = ""
 
@@ -42,7 +42,7 @@ class PairingDoor:
         return self._window is not None and self._window.closed(self._now()) is None
 
     def open(self, name: str | None = None) -> PairingWindow:
-        """Open a window; one that was open is closed. ``name`` is for the device to come."""
+        """Open a window in place of an open one; ``name`` is for the device to be paired."""
         _settle(self._closed, None)
         self._closed = asyncio.get_running_loop().create_future()
         self._window = PairingWindow.open(self._now(), secrets.token_bytes, name)
@@ -56,11 +56,11 @@ class PairingDoor:
         return self._window
 
     async def wait_closed(self, code: str | None = None) -> Device | None:
-        """Wait until a window closes; returns who came in, if anybody.
+        """Wait until a window closes; returns the device it paired, if any.
 
         Args:
             code: As the window shows it; None is the latest. One in whose place another was opened
-                meanwhile is closed, and who comes in by that one is not its newcomer.
+                meanwhile is closed, and the device that the other pairs is not its own.
         """
         if self._closed is None or code not in (None, self._code):
             return None
@@ -101,7 +101,7 @@ class PairingDoor:
                 self._allowlist.add, name, (Scope.CHAT,), None, platform
             )
         except StartupError as exc:
-            log.warning("nobody could be paired: %s", exc)
+            log.warning("no device could be paired: %s", exc)
             text = "The box could not keep the new device; its log says why."
             raise Problem(Code.INTERNAL, text) from exc
         finally:
@@ -127,8 +127,8 @@ class PairingDoor:
             log.info("pairing is closed again")
             self._close(None)
 
-    def _close(self, newcomer: Device | None) -> None:
-        _settle(self._closed, newcomer)
+    def _close(self, device: Device | None) -> None:
+        _settle(self._closed, device)
         self._changed()
 
     def _changed(self) -> None:
@@ -139,9 +139,9 @@ class PairingDoor:
         return asyncio.get_running_loop().time()
 
 
-def _settle(closed: asyncio.Future[Device | None] | None, newcomer: Device | None) -> None:
+def _settle(closed: asyncio.Future[Device | None] | None, device: Device | None) -> None:
     if closed is not None and not closed.done():
-        closed.set_result(newcomer)
+        closed.set_result(device)
 
 
 def _read(body: Any) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: What ``host`` says to be heard at every address, IPv4 and IPv6.
+#: Values of ``host`` that stand for every address, IPv4 and IPv6.
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # the household's phones are the point; the token is the lock
 
 

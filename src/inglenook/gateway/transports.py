@@ -18,11 +18,11 @@ from inglenook.gateway.connection_table import (
 
 #: Read at once of a body or of frames, and of a request's head. asyncio reads 256 KiB; what the
 #: library makes of a malformed request holds all that was read, several times over, until the
-#: garbage collector comes by, which after a thousand such requests was 1.9 GB.
+#: garbage collector runs, which after a thousand such requests was 1.9 GB.
 _READ_BYTES = 32 * 1024
 _HEAD_READ_BYTES = 4 * 1024
 
-#: Bytes of a head, and of what comes behind it before its handler runs.
+#: Bytes of a head, and of what follows it before its handler runs.
 HEAD_BYTES_MAX = 64 * 1024
 
 #: Filled and emptied within one turn of the loop, so one is enough for all connections.
@@ -30,11 +30,11 @@ _buffer: Final = memoryview(bytearray(_READ_BYTES))
 
 
 class ClientTransport(asyncio.BufferedProtocol):
-    """One connection, between its transport and the library's handler.
+    """A connection between its transport and the library's handler.
 
     Attributes:
         opened_at: Monotonic seconds.
-        has_spoken: A whole request head has come.
+        has_spoken: A whole request head has been received.
         handshake: Runs until there is a transport.
         has_socket: The socket has been handed to it.
     """
@@ -42,7 +42,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     def __init__(
         self, connections: ClientTransports, handler: asyncio.Protocol, now: float
     ) -> None:
-        """Stand before ``handler``; ``connections`` hears of the end."""
+        """Pass on to ``handler``; ``connections`` is told of the end."""
         self.opened_at = now
         self.has_spoken = False
         self.handshake: asyncio.Task[None] | None = None
@@ -61,11 +61,11 @@ class ClientTransport(asyncio.BufferedProtocol):
             self.handshake.cancel()
 
     def request_began(self) -> None:
-        """A whole request head has come."""
+        """A whole request head has been received."""
         self.has_spoken = self._in_request = True
 
     def request_ended(self) -> None:
-        """The next head may come."""
+        """The next head may follow."""
         self._in_request = False
         self._head_bytes = 0
 
@@ -128,7 +128,7 @@ class ClientTransports:
         return len(self._unauthenticated)
 
     def opened(self, connection: ClientTransport, host: str) -> None:
-        """Take in a connection that was just accepted; another may be dropped for it."""
+        """Add a connection that was just accepted; another may be dropped for it."""
         _add(self._unauthenticated, connection, peer_group(host))
 
     def closed(self, connection: ClientTransport) -> None:
@@ -137,7 +137,7 @@ class ClientTransports:
         self._devices.remove(connection)
 
     def authenticated(self, request: web.Request, device_id: str) -> None:
-        """A request with a device's token has come on this connection."""
+        """A request with a device's token was received on this connection."""
         connection = connection_of(request)
         if connection is not None and connection not in self._devices:
             self._unauthenticated.remove(connection)
@@ -166,7 +166,7 @@ CONNECTIONS = web.AppKey("connections", ClientTransports)
 
 
 def connection_of(request: web.Request) -> ClientTransport | None:
-    """The connection a request came on, if it was accepted by `gateway.acceptor`."""
+    """The connection of a request, if `gateway.acceptor` accepted it."""
     protocol = None if request.transport is None else request.transport.get_protocol()
     return protocol if isinstance(protocol, ClientTransport) else None
 

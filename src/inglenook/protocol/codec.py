@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(FromPhone).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
-#: What each type of message may have in it; the rest is ignored, whatever it holds.
+#: The fields of each type of message; others are ignored, whatever they hold.
 _FIELDS = {
     str(info.tag): {info.tag_field, *(field.encode_name for field in info.fields)}
     for info in (msgspec.inspect.type_info(kind) for kind in get_args(FromPhone))
@@ -41,13 +41,13 @@ _FIELDS = {
 
 
 class BadMessage(Problem):
-    """A frame that is no JSON object at all: whoever sends it does not speak the protocol."""
+    """A frame that is no JSON object at all: its sender does not speak the protocol."""
 
 
 def decode(frame: str) -> FromPhone:
     """Read one frame.
 
-    Half an emoji is replaced by U+FFFD where it is text for people to read: in the contents of a
+    Half an emoji becomes U+FFFD where it is text for people to read: in the contents of a
     request's messages and in what the phone's program calls itself. Elsewhere it is refused.
 
     Raises:
@@ -63,7 +63,7 @@ def decode(frame: str) -> FromPhone:
         if value is not None and not 0 < len(value) <= ID_CHARACTERS_MAX:
             text = f"'{name}' must have 1 to {ID_CHARACTERS_MAX} characters."
             raise Problem(Code.BAD_REQUEST, text)
-    # Few frames have so many brackets at all.
+    # Few frames have that many brackets at all.
     nests = frame.count("[") + frame.count("{") > NESTING_MAX
     if nests and is_nested_too_deeply(getattr(message, "request", None)):
         raise Problem(Code.BAD_REQUEST, f"{TOO_DEEP} - at `$.request`.")

@@ -39,7 +39,7 @@ class Generate(msgspec.Struct, frozen=True, tag="generate"):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
-    """This is probably coming: a conversation just opened, or a question half typed."""
+    """A request that is likely to follow: a conversation just opened, a question half typed."""
 
     id: str
     request: dict[str, Any]
@@ -95,7 +95,7 @@ class AuthInvalid(msgspec.Struct, frozen=True, tag="auth_invalid"):
 
 
 class Queued(msgspec.Struct, frozen=True, tag="response.queued"):
-    """The response waits; ``id`` is left out for a phone that came back by ``resume``."""
+    """The response waits; ``id`` is left out for a phone that reads by ``resume``."""
 
     response_id: str
     position: int
@@ -162,7 +162,7 @@ class Done(msgspec.Struct, frozen=True, tag="response.done"):
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
-    """The box reads no further: so much of the prompt is ready now."""
+    """The prefill is over: ``cached_tokens`` of the prompt are ready now."""
 
     id: str
     prompt_tokens: int
@@ -170,7 +170,7 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
 
 
 class ResumeGone(msgspec.Struct, frozen=True, tag="resume_gone"):
-    """That response is no longer kept."""
+    """The response is no longer kept."""
 
     response_id: str
 

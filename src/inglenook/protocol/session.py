@@ -1,4 +1,4 @@
-"""The life of one connection: what may be said when. Kind: rules."""
+"""The phases of one connection, and the messages allowed in each. Kind: rules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SessionPhase(StrEnum):
     CLOSED = "closed"
 
 
-#: What a phone may say in each phase. A test holds docs/protocol.md's diagram to it.
+#: The messages a phone may send in each phase. A test holds docs/protocol.md's diagram to it.
 ALLOWED: dict[SessionPhase, tuple[type, ...]] = {
     SessionPhase.GREETED: (Auth,),
     SessionPhase.PAIRED: (Generate, Prepare, Cancel, Resume, Ping),
@@ -57,11 +57,11 @@ TRANSITIONS: dict[tuple[SessionPhase, SessionPhase], str] = {
 
 
 class Session:
-    """Follows one connection and refuses what does not belong.
+    """The phase of one connection; refuses messages that do not belong there.
 
     Attributes:
         phase: Where the connection is.
-        device_id: Who it is, once paired.
+        device_id: The device's, once it has authenticated.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Session:
         self._ids: set[str] = set()
 
     def receive(self, message: FromPhone) -> None:
-        """Check that ``message`` may come now.
+        """Check that ``message`` is allowed now.
 
         Raises:
             Closing: If it may not.

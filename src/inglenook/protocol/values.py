@@ -1,7 +1,7 @@
-"""Which value of a JSON text cannot be taken, and where it stands. Kind: rules.
+"""Finds a JSON value that cannot be taken, and its place. Kind: rules.
 
 The usual decoder stops at such a value as it does at what is no JSON at all. This one reads on, so
-that a client hears what is wrong.
+that the client is told what is wrong.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ TOO_DEEP = f"More than {NESTING_MAX} objects and arrays within each other"
 #: Digits of a whole number; Python's own limit (``sys.get_int_max_str_digits``).
 _DIGITS_MAX = 4300
 
-#: Values looked at to find the place of a bad one; behind so many it is refused without its place.
+#: Values looked at to find the place of a bad one; beyond these it is refused without its place.
 _PLACES_MAX = 10_000
 
 #: RFC 8259, section 8.2: JSON can escape half of a surrogate pair, which is no character.
 _HALF = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 
-#: Names that may be repeated in an error; others could hold anything.
+#: Names that an error may repeat; others could hold anything.
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}", re.ASCII)
 
 _SPACE = r"[ \t\n\r]*"
@@ -40,12 +40,12 @@ _COMMA = re.compile(rf"{_SPACE},{_SPACE}")
 
 
 class NestedTooDeeplyError(Exception):
-    """It may be JSON, but nobody here can tell."""
+    """It may be JSON, but cannot be read to the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _BadNumber:
-    """Stands where a number is that cannot be taken."""
+    """Takes the place of a number that cannot be taken."""
 
     fault: str
 

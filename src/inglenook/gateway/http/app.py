@@ -1,4 +1,4 @@
-"""Every path the door answers. Kind: hands."""
+"""Every path of the HTTP door. Kind: hands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from inglenook.gateway.settings import EVERYWHERE
 from inglenook.gateway.ws.connections import PhoneConnections
 from inglenook.protocol.codec import FRAME_BYTES_MAX
 
-#: Which protocols this version serves, as ``/.well-known/inglenook`` and the mDNS record say.
+#: The protocols this version serves, for ``/.well-known/inglenook`` and the mDNS record.
 PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
 
 #: ``POST /pair`` needs a few hundred bytes.
@@ -63,7 +63,7 @@ def make_app(
 async def healthz(request: web.Request) -> web.Response:
     """``GET /healthz``: 200 when an answer can start at once, else 503 with the reason.
 
-    A model that is away because nobody needs it is back by the time it is asked for.
+    A model that is unloaded because no request needs it is loaded by the time one does.
     """
     box, refusal = request.app[BOX], request.app[CHAT].refusal
     phase, asleep = box.engine_state().phase, box.asleep()
@@ -81,7 +81,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def well_known(request: web.Request) -> web.Response:
-    """``GET /.well-known/inglenook``: who this is and how to talk to it."""
+    """``GET /.well-known/inglenook``: the box's identity, and how to talk to it."""
     box = request.app[BOX]
     identity = box.identity
     return web.json_response(
@@ -99,7 +99,7 @@ async def well_known(request: web.Request) -> web.Response:
 
 
 async def pair(request: web.Request) -> web.Response:
-    """``POST /pair``: a code or secret for a token of one's own."""
+    """``POST /pair``: a code or secret for a token."""
     box, pairing = request.app[BOX], request.app[ACCESS].pairing
     body = await read_json(request, _PAIR_BYTES_MAX)
     peer = peer_group(request.remote or "")
@@ -120,7 +120,7 @@ async def pair(request: web.Request) -> web.Response:
 
 
 async def urls(box: BoxInfo) -> list[str]:
-    """Where the box's page is, best for typing first: the name, then every address."""
+    """URLs of the page, best for typing first: the name, then every address."""
     host, port, scheme = box.identity.host, box.identity.port, "http"
     if not port:
         port, scheme = box.identity.tls_port, "https"
@@ -128,7 +128,7 @@ async def urls(box: BoxInfo) -> list[str]:
         return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
     found = [f"{scheme}://{box.host_name()}.local:{port}"]
     usable = [address for address in await box.addresses() if address.is_for_devices]
-    # At home first: a tunnel's is for those who are away, and of no use to anybody else.
+    # At home first: a tunnel's address is of use only to devices that are away.
     for interface in (
         a.interface for a in sorted(usable, key=lambda a: a.link is AddressScope.TUNNEL)
     ):

@@ -1,4 +1,4 @@
-"""Reads what a client sent beside its request. Kind: hands."""
+"""Reads the bodies of requests. Kind: hands."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aiohttp import hdrs, web
 from inglenook.common.errors import Code, Problem
 from inglenook.protocol.values import TOO_DEEP, NestedTooDeeplyError, find_fault, mended, read
 
-#: The bodies here are small; whoever takes longer to send one holds a connection and nothing else.
+#: Bodies are small; a client that takes longer only holds its connection.
 _BODY_S = 10.0
 
-#: Members that people read, in which half an emoji is replaced by U+FFFD. Elsewhere it is refused.
+#: Members for people to read, in which half an emoji becomes U+FFFD. Elsewhere it is refused.
 _PROSE = frozenset({"question", "device_name"})
 
 
@@ -23,11 +23,11 @@ async def read_json(request: web.Request, bytes_max: int | None = None) -> Any:
 
     Args:
         request: Of the client.
-        bytes_max: What the body may have; None is what any body may have.
+        bytes_max: Most bytes of the body; None is the application's own limit.
 
     Raises:
         HTTPRequestEntityTooLarge: If it is larger than any may be.
-        Problem: `Code.BAD_REQUEST` if it does not come, is no JSON, or has a value in it that
+        Problem: `Code.BAD_REQUEST` if it does not arrive, is no JSON, or has a value in it that
             cannot be taken; the sentence says which.
     """
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
@@ -57,7 +57,7 @@ async def _read(request: web.Request, bytes_max: int) -> bytes:
 
 
 def _read_again(body: bytes) -> Any:
-    """Read a body that the decoder does not take, to say why, or to mend what can be mended."""
+    """Read a body that the decoder refuses, to say why, or to mend what can be mended."""
     try:
         value = read(body.decode())
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Work that is done whether or not its client waits for the end. Kind: hands."""
+"""Work that is finished even if its client hangs up. Kind: hands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _T = TypeVar("_T")
 async def complete(work: Awaitable[_T]) -> _T:
     """Run ``work`` to its end even if the caller is cancelled, as a handler is by a hang-up.
 
-    For what must not be done by half: a device that is in the list has to close its pairing window,
-    a purge has to reach memory as well as the disk. It must be short, as the caller waits for it.
+    For what must not be left half done: a device that is in the list has to close its pairing
+    window, a purge has to reach memory as well as the disk. It must be short: the caller waits.
 
     Raises:
         asyncio.CancelledError: If the caller was cancelled; ``work`` is over by then.
@@ -27,6 +27,6 @@ async def complete(work: Awaitable[_T]) -> _T:
             # Cancelled once more, as at the end of the program, it is still nearly done.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
-        # Nobody is there to hear of it; asked for, it is not reported as forgotten.
+        # Retrieved here, because no caller does, and asyncio would report it.
         task.exception()
         raise

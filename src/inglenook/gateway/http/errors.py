@@ -1,4 +1,4 @@
-"""How errors look over HTTP: one form, whatever went wrong. Kind: hands."""
+"""Errors over HTTP, all in one form. Kind: hands."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATUS: Final = {
     Code.INTERNAL: 500,
 }
 
-#: The page is one origin's and nobody else's; it has no inline code and fetches from nowhere else.
+#: The page belongs to one origin; it has no inline code and fetches from no other.
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,11 +45,11 @@ _handling = TaskGuard("a request")
 
 @web.middleware
 async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say what is wrong with a request, or with us, in the one form there is for it."""
+    """Answer every error, the client's or our own, in the one form."""
     connection: ClientTransport | None = None
     response: web.StreamResponse | None = None
     moved: web.HTTPException | None = None
-    # A bug of ours must cost one request only.
+    # A bug here costs one request only.
     with _handling:
         connection = connection_of(request)
         if connection is not None:
@@ -72,7 +72,7 @@ async def speak_plainly(request: web.Request, handler: Handler) -> web.StreamRes
         response = problem_response(Problem(Code.INTERNAL, text))
     if not response.prepared:
         response.headers.update(HEADERS)
-    # What still comes of a body that nobody has read is not the next head; what follows it is.
+    # The rest of a body that no handler has read is not the next head.
     if connection is not None:
         with _handling:
             request.content.on_eof(connection.request_ended)
@@ -93,7 +93,7 @@ def problem_response(problem: Problem, status: int | None = None) -> web.Respons
 
 
 def retry_after(problem: Problem) -> dict[str, str]:
-    """The header that says when to come back; none if that cannot be told."""
+    """The header that says when to try again; none if that is not known."""
     if problem.retry_after_s is None:
         return {}
     return {"Retry-After": str(max(1, round(problem.retry_after_s)))}

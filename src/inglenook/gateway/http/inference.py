@@ -1,7 +1,7 @@
-"""``POST /v1/inference``: one question, one answer, for the smallest of clients. Kind: hands.
+"""``POST /v1/inference``: one question, one answer, for the simplest clients. Kind: hands.
 
-Nobody may be reading along, so an answer is bounded in tokens and in time. It also ends when the
-client hangs up: the handler is cancelled then.
+The client may wait for the whole answer, so it is bounded in tokens and in time. It also ends when
+the client hangs up: the handler is cancelled then.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from inglenook.serving.cursor import ResponseCursor
 from inglenook.serving.response import Response
 from inglenook.serving.response_parts import TextPiece
 
-#: What an answer may have if the request does not say: some 1,400 English words, or the thoughts
-#: and the answer of a model that thinks.
+#: Tokens of an answer if the request sets no limit: some 1,400 English words, or the thoughts and
+#: the answer of a model that thinks.
 DEFAULT_MAX_TOKENS: Final = 2048
 
 DEFAULT_TIMEOUT_S: Final = 300.0
 TIMEOUT_S_MAX: Final = 3600.0
 
-#: How long the engine may take to end an answer whose time is over; a step takes one second.
+#: Time the engine has to end an answer whose time is over, seconds; a step takes at most one.
 _END_S: Final = 5.0
 
-#: How long a client may take to read what was sent.
+#: Time a client has to read what was sent, seconds.
 _SEND_S: Final = 15.0
 
-#: A header with what was done to the conversation; docs/protocol.md has the words.
+#: Header with the adjustments of the conversation; docs/protocol.md lists them.
 ADJUSTMENTS: Final = "Inglenook-Adjustments"
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 
-#: Ends of an answer that was not broken off: as the model, or as `max_tokens`, would have it.
+#: Finish reasons of a whole answer: the model's own end, or `max_tokens`.
 _WHOLE: Final = ("stop", "length")
 
-#: Fields that are those of a chat body.
+#: Fields handed on as those of a chat body.
 _AS_IN_CHAT: Final = (
     *("repetition_detection", "thinking", "enable_thinking", "reasoning_effort"),
     "chat_template_kwargs",
@@ -62,7 +62,7 @@ class _Question:
     Attributes:
         request: What it asks.
         timeout_s: How long the client waits.
-        stream: It wants the answer's text as it comes, and nothing else.
+        stream: The client wants the answer's text alone, while it is written.
     """
 
     request: ChatRequest
@@ -71,7 +71,7 @@ class _Question:
 
 
 async def inference(request: web.Request) -> web.StreamResponse:
-    """Answer when the answer is whole; or, if that is asked for, as it comes."""
+    """Send the whole answer at its end, or stream it if the request says so."""
     device = need_scope(request, Scope.CHAT)
     asked = _read(await read_json(request), request.headers.get("Accept", ""))
     chat = request.app[CHAT]
@@ -89,7 +89,7 @@ async def inference(request: web.Request) -> web.StreamResponse:
             result = _result(response, in_time=in_time)
             return web.json_response(result, headers=_adjustments(response))
     finally:
-        # If the client hung up, nobody will ever read this answer; else it has ended anyway.
+        # If the client hung up, the answer is never read; else it has ended anyway.
         chat.dispatcher.cancel(response)
 
 
@@ -121,7 +121,7 @@ def _read(body: Any, accept: str) -> _Question:
 
 
 def _raise_if_not_begun(response: Response) -> None:
-    """A client whose time is over before there was any text has an error, not an empty answer."""
+    """A client whose time is over before any text gets an error, not an empty answer."""
     if not any(response.length(channel) for channel in Channel):
         place = response.place
         text = "The answer did not begin in the time the request allows."
@@ -148,26 +148,26 @@ def _result(response: Response, *, in_time: bool) -> dict[str, Any]:
 
 
 def _finish_reason(response: Response, *, in_time: bool) -> str:
-    """Why an answer has ended that did not fail."""
+    """Why an answer that did not fail has ended."""
     if response.outcome is not None and response.outcome.finish_reason is not None:
         return response.outcome.finish_reason
     if in_time:
-        # Nobody else knows its id, so nobody else cancels it.
+        # No other client knows its id, so only a revocation cancels it.
         raise Problem(Code.REVOKED, "This device is no longer paired with the box.")
     return "timeout"
 
 
 def _adjustments(response: Response) -> dict[str, str]:
-    """Say what was done to the conversation, if anything was."""
-    told = ", ".join(response.adjustments)
-    return {ADJUSTMENTS: told} if told else {}
+    """The header with the conversation's adjustments, if there are any."""
+    names = ", ".join(response.adjustments)
+    return {ADJUSTMENTS: names} if names else {}
 
 
 async def _stream(request: web.Request, watch: ResponseWatch, until: float) -> web.StreamResponse:
-    """Send the answer's text as it comes.
+    """Send the answer's text while it is written.
 
-    There is no room for a reason behind it. So a text that is no whole answer is broken off: its
-    last chunk never comes, which every client reports (curl exits with 18).
+    A stream has no place for a finish reason. So a text that is no whole answer is broken off: its
+    last chunk is never sent, which every client reports (curl exits with 18).
     """
     response = watch.response
     stream = web.StreamResponse(headers={**HEADERS, "Content-Type": _PLAIN})
@@ -192,7 +192,7 @@ async def _stream(request: web.Request, watch: ResponseWatch, until: float) -> w
 
 
 async def _texts(watch: ResponseWatch, until: float) -> AsyncIterator[str]:
-    """Give the answer's text until its end, or until a moment on the loop's clock."""
+    """Yield the answer's text until its end, or until a moment on the loop's clock."""
     cursor = ResponseCursor(watch.response)
     more = True
     while more:

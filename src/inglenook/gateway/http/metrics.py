@@ -1,6 +1,6 @@
-"""What Prometheus may know: counts since the start, and how the box is now. Kind: hands.
+"""Metrics for Prometheus: counts since the start, and the state now. Kind: hands.
 
-Nothing here is about a person: no device, no question, no answer.
+None is about a person: no device, no question, no answer.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.gateway.http.totals import Totals
 from inglenook.serving.response_parts import Outcome, Status
 
-#: The format as Prometheus asks for it, and every collector that speaks its text.
+#: Prometheus' text format, which other collectors read too.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def load_exposition() -> None:
-    """Import what writes the format, for the first who asks; for a thread, as it takes a while.
+    """Import the library that writes the format, in a thread, as it takes a while.
 
-    Most boxes are never asked, and the library takes a megabyte.
+    Not before the first request: most boxes get none, and the library takes a megabyte.
     """
     importlib.import_module("inglenook.gateway.http.prometheus")
 
 
 class Metrics:
-    """Everything ``GET /metrics`` says; the counts begin at 0 with each start of the daemon."""
+    """All metrics of ``GET /metrics``; the counts begin at 0 with each start of the daemon."""
 
     def __init__(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
         """Take ``snapshot``, which gives the latest ``state`` as docs/protocol.md has it."""
@@ -46,7 +46,7 @@ class Metrics:
         self._phase = state.phase
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' own format; waits for `load_exposition` if nobody has."""
+        """All metrics in Prometheus' text format; imports the library if need be."""
         from inglenook.gateway.http.prometheus import expose
 
         return expose(self._totals, self._snapshot(), counts())

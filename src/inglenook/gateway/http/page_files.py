@@ -26,9 +26,9 @@ class PageFile:
         self._etag = hashlib.sha256(body).hexdigest()[:16]
 
     async def serve(self, request: web.Request) -> web.Response:
-        """Send it, or say that the phone's copy is still good."""
+        """Send it, or 304 if the phone's copy is current."""
         known = request.if_none_match or ()
-        # Asked for every time, so that a new version is seen at once; answered with 304 mostly.
+        # Revalidated every time, so that a new version is seen at once; mostly a 304.
         headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.ETAG: f'"{self._etag}"'}
         if any(etag.value == self._etag for etag in known):
             return web.Response(status=304, headers=headers)
@@ -42,7 +42,7 @@ def read_pages() -> dict[str, PageFile]:
     pages = {}
     for file in files("inglenook.gateway").joinpath("pages").iterdir():
         content_type = _CONTENT_TYPES.get(PurePath(file.name).suffix)
-        # An editor may have left something there.
+        # An editor may have left a file there.
         if content_type is None or not file.is_file():
             continue
         path = "/" if file.name == "index.html" else f"/{file.name}"

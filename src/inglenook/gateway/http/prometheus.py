@@ -1,4 +1,4 @@
-"""What Prometheus is told, in its own format; imported for the first who asks. Kind: rules."""
+"""Metrics in Prometheus' text format; imported at the first request for them. Kind: rules."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from prometheus_client.registry import Collector
 from inglenook.engine.interface import EnginePhase
 from inglenook.gateway.http.totals import Totals
 
-#: As `governor.limits` has them; a series that comes and goes cannot be watched.
+#: As `governor.limits` has them; all are always written, so that each series goes on.
 _LEVELS = ("cool", "warm", "hot", "critical", "unknown")
 _REASONS = ("none", "thermal", "memory", "power")
 
 
 def expose(totals: Totals, state: Mapping[str, Any], unexpected: Mapping[str, int]) -> bytes:
-    """Write all of it.
+    """Write all metrics.
 
     Args:
         totals: What was counted.
         state: The latest ``state`` as docs/protocol.md has it.
-        unexpected: Errors that nobody foresaw, by the place's name.
+        unexpected: Counts of unexpected errors, by the place's name.
     """
     registry = CollectorRegistry()
     registry.register(_All([*_counted(totals), *_now(state), _unexpected_errors(unexpected)]))
@@ -36,13 +36,13 @@ def expose(totals: Totals, state: Mapping[str, Any], unexpected: Mapping[str, in
 
 
 class _All(Collector):
-    """What the library asks for everything there is to write."""
+    """The collector that the library asks for all metrics."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Iterable[Metric]:
-        """Give every one."""
+        """All of them."""
         return self._families
 
 
@@ -65,7 +65,7 @@ def _counted(totals: Totals) -> Iterable[Metric]:
 
 
 def _now(state: Mapping[str, Any]) -> Iterable[Metric]:
-    """Give every gauge; what cannot be told is left out."""
+    """Every gauge; one without a value is left out."""
     ready = int(state["engine"] == EnginePhase.READY)
     yield _gauge("engine_ready", "Whether an answer can start at once.", ready)
     yield _gauge("active_answers", "Answers being written.", state["active"])

@@ -46,17 +46,17 @@ class ResponseWatch:
         self.response.unsubscribe(self._changed.set, asyncio.get_running_loop().time())
 
     async def over(self, until: float) -> bool:
-        """Wait for the end, until a moment on the loop's clock; return whether it has come."""
+        """Wait for the end, at most until a moment on the loop's clock; whether it was reached."""
         while not self.response.status.over:
             if not await self.news(until):
                 return False
         return True
 
     async def news(self, until: float) -> bool:
-        """Wait for a change, until a moment on the loop's clock; return whether there was one.
+        """Wait for a change, at most until a moment on the loop's clock; whether there was one.
 
         Raises:
-            Problem: `Code.SHUTTING_DOWN` if the box goes away before the response has ended.
+            Problem: `Code.SHUTTING_DOWN` if the box stops before the response has ended.
         """
         if self._waiters.stopping and not self.response.status.over:
             raise Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)

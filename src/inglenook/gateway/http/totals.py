@@ -1,4 +1,4 @@
-"""What is counted of all answers since the start of the daemon. Kind: rules."""
+"""Counts of all answers since the start of the daemon. Kind: rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from inglenook.serving.response_parts import Outcome, Status
 
-#: From a word that was read ahead on a fast box to a long text that waited on a slow one, seconds.
+#: From a prefilled word on a fast box to a long text that waited on a slow one, seconds.
 _TTFT_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
@@ -19,11 +19,11 @@ class Totals:
     Attributes:
         answers: By how they ended.
         prompt_tokens: Of prompts.
-        cached_tokens: Of those, the ones that the cache had.
+        cached_tokens: Of those, the ones found in the cache.
         completion_tokens: Of answers.
-        repetitions: Answers that were ended as they repeated themselves without end.
+        repetitions: Answers ended because they repeated themselves without end.
         restarts: Deaths of the engine.
-        ttft_s: Seconds from questions to the first text of their answers, all together.
+        ttft_s: Sum of the seconds from request to first text.
     """
 
     answers: dict[Status, int] = field(
@@ -49,7 +49,7 @@ class Totals:
             self._ttft_counts[sum(bound_s < outcome.ttft_s for bound_s in _TTFT_BOUNDS_S)] += 1
 
     def ttft_buckets(self) -> list[tuple[str, float]]:
-        """How many first texts took at most so many seconds, as a Prometheus histogram has it."""
+        """Counts of answers by an upper bound of their time to first text, cumulative."""
         bounds = [*map(str, _TTFT_BOUNDS_S), "+Inf"]
         return [
             (bound, float(count))

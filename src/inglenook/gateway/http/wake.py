@@ -1,4 +1,4 @@
-"""``POST /v1/wake``: waking another machine for a phone. Kind: hands."""
+"""``POST /v1/wake``: wakes another machine. Kind: hands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def wake(request: web.Request) -> web.Response:
-    """Call a machine of ``wake.targets``; 202, since nobody can tell whether it heard."""
+    """Wake a machine of ``wake.targets``; 202, because a magic packet is not acknowledged."""
     device = need_scope(request, Scope.WAKE)
     body = await read_json(request)
     name = body.get("name") if isinstance(body, dict) else None

@@ -1,4 +1,4 @@
-"""A phone's WebSocket as its tasks see it: sending, and the one way it ends. Kind: hands."""
+"""Frames of a phone's WebSocket: sending, receiving, and closing. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from inglenook.protocol.session import CloseCode, Closing
 
 log = logging.getLogger(__name__)
 
-#: A phone that takes no byte for so long is gone or hostile; its answers wait for it in the desk.
+#: Seconds without a byte taken after which a phone counts as gone; its responses stay.
 SEND_S = 15.0
 
-#: Turns of the loop the speaking task has to say what has gathered, before a connection is closed.
+#: Turns of the loop the sending task has to send what has gathered before a connection closes.
 _LAST_TURNS = 10
 
 #: RFC 6455, section 5.5.1: a control frame has 125 bytes, two of them for the code.
@@ -30,12 +30,12 @@ class ConnectionOver(Exception):
 
 
 class FrameChannel:
-    """Sends frames, takes them apart, and closes; `Phone` runs the tasks that do so."""
+    """Sends and receives frames, and closes; `PhoneConnection` runs the tasks."""
 
     def __init__(self, socket: PhoneSocket) -> None:
         """Take over a socket after its handshake."""
         self._socket = socket
-        # Set whenever the task that speaks has something to say.
+        # Set whenever there is something to send.
         self._wake = asyncio.Event()
         self._closing: Closing | None = None
         self._leave = asyncio.Event()
@@ -46,7 +46,7 @@ class FrameChannel:
         return self._closing is not None
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """End the connection soon, whatever it is doing."""
+        """Close the connection soon, from outside its tasks."""
         self._closing = Closing(code, reason)
         self._leave.set()
 
@@ -70,7 +70,7 @@ class FrameChannel:
             self._socket.drop()
             self.leave(CloseCode.OVERLOADED, "you do not read")
         except asyncio.CancelledError:
-            # It was waiting for a phone that takes nothing, so a close frame would wait as well.
+            # The phone takes nothing, so a close frame would wait as well.
             self._socket.drop()
             raise
         except ConnectionError:
@@ -79,7 +79,7 @@ class FrameChannel:
     async def wait_for_leave(self) -> NoReturn:
         """Wait until the connection is to be closed from outside, and raise `ConnectionOver`."""
         await self._leave.wait()
-        # What was just added, such as the end of an answer, is still said if it can be at once.
+        # What was just added, such as the end of an answer, is still sent if it can be at once.
         for _turn in range(_LAST_TURNS):
             if not self._wake.is_set():
                 break

@@ -73,7 +73,7 @@ class PhoneConnection(FrameChannel):
             await self.hang_up()
 
     def tell_state(self) -> None:
-        """There is a new state of the box; the phone is sent the latest when it is its turn."""
+        """The box's state has changed; the phone is sent the latest in its turn."""
         self._state_is_news = True
         self._wake.set()
 
@@ -117,18 +117,18 @@ class PhoneConnection(FrameChannel):
                 self._say(error(problem, id_of(frame)))
             except Closing as closing:
                 self.leave(closing.code, closing.reason)
-            # Frames that have come already are had without waiting; others have a turn too.
+            # `receive` does not wait while frames are buffered; let other tasks run.
             await asyncio.sleep(0)
 
     def _say(self, message: ToPhone) -> None:
         if len(self._outbox) >= OUTBOX_MAX:
             self.leave(CloseCode.OVERLOADED, "you send but do not read")
-        # As text: what a phone had us decode can be far larger as objects.
+        # As text, because decoded objects can be far larger.
         self._outbox.append(encode(message))
         self._wake.set()
 
     async def _speak(self, requests: PhoneRequests) -> None:
-        """Send whatever has gathered, whenever something has."""
+        """Send what has gathered since the last turn."""
         loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()

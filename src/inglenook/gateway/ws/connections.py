@@ -1,4 +1,4 @@
-"""Everybody who is connected, and how many may be. Kind: hands."""
+"""All WebSocket connections, and how many there may be. Kind: hands."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from inglenook.protocol.session import CloseCode
 
 log = logging.getLogger(__name__)
 
-#: Of paired devices, some 50 KiB each, so 25 MiB in all. One device, or an app that forgets to hang
-#: up, gets half. Those that have not authenticated are bounded by `gateway.transports`.
+#: Of paired devices, some 50 KiB each, so 25 MiB in all. One device, as with an app that never
+#: hangs up, gets half. Those that have not authenticated are bounded by `gateway.transports`.
 SOCKETS_MAX = 512
 SOCKETS_PER_DEVICE_MAX = 256
 
@@ -29,7 +29,7 @@ class PhoneConnections:
     """The open connections."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
-        """``on_change`` hears, synchronously, that somebody has come or gone."""
+        """``on_change`` is called, synchronously, when a connection opens or closes."""
         self._on_change = on_change
         self._telling = Guard("news of a connection")
         self._serving = TaskGuard("a connection")
@@ -42,12 +42,12 @@ class PhoneConnections:
 
     @property
     def known(self) -> int:
-        """How many of them have said who they are."""
+        """How many of them have authenticated."""
         return sum(phone.device is not None for phone in self._phones)
 
     @property
     def tokens(self) -> dict[str, str]:
-        """Whom they belong to: the hash of the token each device came in with, by its id.
+        """The token hashes that devices have authenticated with, by device id.
 
         Connections that are being closed do not count.
         """
@@ -76,7 +76,7 @@ class PhoneConnections:
         self._changed()
         failed = True
         try:
-            # A bug of ours must cost one phone only.
+            # A bug here costs one phone only.
             with self._serving:
                 await phone.serve()
                 failed = False
@@ -90,24 +90,24 @@ class PhoneConnections:
         return socket
 
     def tell_state(self) -> None:
-        """Send everybody the latest state."""
+        """Send the latest state on every connection."""
         for phone in self._phones:
             phone.tell_state()
 
     def drop(self, device_id: str) -> None:
-        """Close the connections of a device that is no longer welcome."""
+        """Close the connections of a device that was revoked."""
         for phone in self._phones:
             if phone.device is not None and phone.device.device_id == device_id:
                 phone.close(CloseCode.NOT_AUTHORISED, "revoked")
 
     def send_away(self) -> None:
-        """Ask everybody to come back after a restart; nobody new is let in."""
+        """Close every connection for a restart, and accept no new ones."""
         self._stopping = True
         for phone in self._phones:
             phone.close(CloseCode.RESTARTING, "restarting")
 
     async def close(self, timeout_s: float) -> None:
-        """Send everybody away, for a restart, and wait until they are gone."""
+        """Close every connection for a restart, and wait until all are closed."""
         self._all_gone.clear()
         self.send_away()
         try:
@@ -122,7 +122,7 @@ class PhoneConnections:
             self._on_change()
 
     def _paired(self, request: web.Request, phone: PhoneConnection) -> None:
-        """Hold devices to their number of connections, one and all."""
+        """Enforce the bounds on connections, of one device and of all."""
         assert phone.device is not None
         connections = request.app.get(CONNECTIONS)
         if connections is not None:

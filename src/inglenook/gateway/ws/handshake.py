@@ -1,4 +1,4 @@
-"""The first frames of a connection: who is it? Kind: hands."""
+"""The first frames of a connection, which authenticate the phone. Kind: hands."""
 
 from __future__ import annotations
 

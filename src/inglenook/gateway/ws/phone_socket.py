@@ -14,10 +14,10 @@ from inglenook.protocol.session import CloseCode
 
 PING_S = 20.0
 
-#: How long a closing handshake may take before the socket is simply dropped.
+#: Time for the closing handshake before the socket is dropped, seconds.
 CLOSE_S = 1.0
 
-#: Bytes that may wait below us for one phone, in the kernel (which doubles it) and in front of it.
+#: Bytes that may wait for one phone in the kernel (which doubles it), and as many in the transport.
 #: With the usual megabytes, a phone on bad Wi-Fi would be sent many old small frames instead of one
 #: new large one, and 256 phones that do not read would cost a gigabyte.
 SEND_BYTES_MAX = 32 * 1024
@@ -27,7 +27,7 @@ _UTF8_BYTES_MAX = 4
 
 
 class PhoneSocket(web.WebSocketResponse):
-    """The socket of one phone."""
+    """A phone's socket, with bounded buffers."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class PhoneSocket(web.WebSocketResponse):
         """Shake hands, and bound what may wait to be sent."""
         writer = await super().prepare(request)
         transport = request.transport
-        # The library comes by once more at the end, when the connection is gone.
+        # The library calls this again at the end, when the connection is gone.
         if self._transport is None and transport is not None:
             self._transport = transport
             transport.set_write_buffer_limits(SEND_BYTES_MAX)
@@ -55,7 +55,7 @@ class PhoneSocket(web.WebSocketResponse):
         return writer
 
     def takes(self, frame: str) -> bool:
-        """Whether a frame can be sent without waiting, as nearly all can; it needs no deadline."""
+        """Whether a frame can be sent without waiting, as nearly all can, so without a deadline."""
         transport = self._transport
         return (
             transport is not None
