@@ -220,7 +220,7 @@ AT: dict[str, tuple[str, ...]] = {
     ),
     "call_other": (
         "gateway.context:GatewayContext.__init__(wake)",
-        "gateway.http.wake:wake",
+        "gateway.http.app:wake",
         "power.waker:WakeTargets.__init__(send)",
         "power.waker:WakeTargets.wake",
         "power.waker:_Voice.say",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,21 +11,23 @@ from aiohttp import web
 
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import AddressScope
+from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.engine.interface import EnginePhase
 from inglenook.gateway.connection_table import peer_group
-from inglenook.gateway.context import ACCESS, BOX, CHAT, METRICS, BoxInfo, GatewayContext
+from inglenook.gateway.context import ACCESS, BOX, CHAT, METRICS, WAKE, BoxInfo, GatewayContext
 from inglenook.gateway.guard import DEVICE, METRICS_PATH, guards, need_scope
 from inglenook.gateway.http.body import read_json
 from inglenook.gateway.http.completing import complete
-from inglenook.gateway.http.errors import retry_after
+from inglenook.gateway.http.errors import problem_response, retry_after
 from inglenook.gateway.http.inference import inference
 from inglenook.gateway.http.metrics import CONTENT_TYPE, load_exposition
 from inglenook.gateway.http.page_files import PageFile
 from inglenook.gateway.http.response_watch import WAITERS, Waiters
-from inglenook.gateway.http.wake import wake
 from inglenook.gateway.settings import EVERYWHERE
 from inglenook.gateway.ws.connections import PhoneConnections
 from inglenook.protocol.codec import FRAME_BYTES_MAX
+
+log = logging.getLogger(__name__)
 
 #: The protocols this version serves, for ``/.well-known/inglenook`` and the mDNS record.
 PROTOCOLS: tuple[Literal["ws", "oai", "oll"], ...] = ("ws",)
@@ -151,3 +154,23 @@ async def metrics(request: web.Request) -> web.Response:
     await asyncio.to_thread(load_exposition)
     text = request.app[METRICS]()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def wake(request: web.Request) -> web.Response:
+    """Wake a machine of ``wake.targets``; 202, because a magic packet is not acknowledged."""
+    device = need_scope(request, Scope.WAKE)
+    body = await read_json(request)
+    name = body.get("name") if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        raise Problem(Code.BAD_REQUEST, "The body must be an object with a 'name'.")
+    try:
+        interfaces = await complete(request.app[WAKE](name))
+    except LookupError:
+        text = "This box wakes no machine of that name; its owner lists them in 'wake.targets'."
+        return problem_response(Problem(Code.BAD_REQUEST, text), 404)
+    except StartupError as exc:
+        log.warning("%s could not be woken for %s: %s", name, device.device_id, exc)
+        text = "The box could not send to the network; its log says why."
+        raise Problem(Code.INTERNAL, text) from exc
+    log.info("called %s for device %s", name, device.device_id)
+    return web.json_response({"name": name, "interfaces": interfaces}, status=202)
