@@ -156,15 +156,15 @@ def test_every_message_is_documented() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"| a WebSocket frame | {FRAME_BYTES_MAX // 1024} KiB |",
+        f"| WebSocket frame | {FRAME_BYTES_MAX // 1024} KiB |",
         f"| connections | {SOCKETS_MAX}; {SOCKETS_PER_DEVICE_MAX} a device;",
         f"| `serving.queue`, 64; {WAITING_PER_DEVICE_MAX} a device |",
-        f"| a JSON schema | {SCHEMA_BYTES_MAX // 1024} KiB, {SCHEMA_DEPTH_MAX} levels |",
-        f"| {UNAUTHENTICATED_MAX} in all | the newcomer is taken; the oldest of an address with"
+        f"| JSON schema | {SCHEMA_BYTES_MAX // 1024} KiB, {SCHEMA_DEPTH_MAX} levels |",
+        f"| {UNAUTHENTICATED_MAX} | the new connection is accepted; the oldest of an address with"
         f" more than {UNAUTHENTICATED_SHARE} ",
-        f"| {DEVICE_HTTP_MAX} in all | the oldest of a device with more than {DEVICE_HTTP_SHARE} ",
-        f"| a request head | {HEAD_BYTES_MAX // 1024} KiB",
-        f"within each other, in a message or a body | {NESTING_MAX} |",
+        f"| {DEVICE_HTTP_MAX} | the oldest of a device with more than {DEVICE_HTTP_SHARE} ",
+        f"| HTTP request head | {HEAD_BYTES_MAX // 1024} KiB",
+        f"in a message or body | {NESTING_MAX} |",
         f"`auth` | {AUTH_CHARACTERS_MAX:,} characters |",
         f"10 min, and {KEPT_BYTES_MAX // 2**20} MiB in all",
     ],
