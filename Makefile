@@ -4,10 +4,12 @@
 PYTHON ?= python3
 # A settings file for `make up` and `make pair`; without it the machine's counts, or your own.
 CONFIG ?=
+# Processes that run tests side by side: most tests wait for sockets and processes.
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up pair test check fix test-system test-lowest lock clean
+.PHONY: help setup up pair test test-all check cover fix test-system test-lowest lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,14 +22,23 @@ up: $(VENV)/run-installed  ## set up and run the box, with the starter model if 
 pair: $(VENV)/run-installed  ## let another phone in, while the box runs
 	@exec $(BIN)/inglenook pair $(if $(CONFIG),--config '$(CONFIG)')
 
-test: $(VENV)/dev-installed  ## set up and run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/dev-installed  ## set up and run the fast tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not system and not slow"
 
-check: $(VENV)/dev-installed  ## lint, types and tests
+test-all: $(VENV)/dev-installed  ## all tests but those that need root
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not system"
+
+check: $(VENV)/dev-installed  ## lint, types and all tests but those that need root
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not system"
+
+cover: $(VENV)/dev-installed  ## fail unless tests run every branch of modules of rules and words
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) -m "not system and not slow"
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m tests.parts.rule_coverage
 
 fix: $(VENV)/dev-installed  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
