@@ -14,9 +14,10 @@ import psutil
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from benchmarks.follower import Follower, Message, Told, counting
+from benchmarks.follower import Follower, Told, counting
 from benchmarks.household import Box
 from benchmarks.scenarios import Tally, whole
+from inglenook.client.answer import Message
 
 _IDLE_PER_DEVICE = 16
 

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.typing import Subprotocol
 
-Message = dict[str, Any]
+from inglenook.client.answer import FollowedAnswer, Message
 
 #: A frame comes sooner than this while anything is going on.
 _FRAME_S = 60.0
@@ -26,11 +26,10 @@ _AGAIN_S = 0.1
 
 
 @dataclass
-class Told:
-    """What a phone has been told of one answer.
+class Told(FollowedAnswer):
+    """An answer as a phone received it, and where the box broke the protocol.
 
     Attributes:
-        seq: Last frame it has.
         deltas: Every piece of text: its last frame, its channel and the text.
         came_at: When each of these came, monotonic seconds.
         refused: Attempts that did not get in, or connections that were lost.
@@ -38,8 +37,6 @@ class Told:
         breaches: Where the box did not keep to the protocol, in words.
     """
 
-    response_id: str = ""
-    seq: int = 0
     created: int = 0
     frames: int = 0
     connections: int = 0
@@ -47,7 +44,6 @@ class Told:
     entered_s: float = 0.0
     rewinds: int = 0
     gone: bool = False
-    texts: dict[str, str] = field(default_factory=lambda: {"answer": "", "thinking": ""})
     deltas: list[tuple[int, str, str]] = field(default_factory=list)
     came_at: list[float] = field(default_factory=list)
     ends: list[Message] = field(default_factory=list)
@@ -67,23 +63,17 @@ class Told:
     def take(self, message: Message) -> None:
         """Take one frame and check that it fits."""
         match message["type"]:
-            case "response.queued":
-                self.response_id = message["response_id"]
             case "response.created":
-                self.response_id = message["response_id"]
                 self.created += 1
             case "response.delta":
-                self._take_delta(message)
+                self._check_delta(message)
             case "response.rewound":
                 self.rewinds += 1
-                self.seq = message["seq"]
-                for channel, offset in message["offsets"].items():
-                    self._check(offset <= len(self.texts[channel]), "rewound forwards")
-                    self.texts[channel] = self.texts[channel][:offset]
+                fits = (at <= len(self.texts[name]) for name, at in message["offsets"].items())
+                self._check(all(fits), "rewound forwards")
             case "response.done":
                 self._check(not self.ends, "ended twice")
                 self._check(message["seq"] > self.seq, "an end that is no news")
-                self.seq = message["seq"]
                 self.ends.append(message)
             case "resume_gone":
                 self.gone = True
@@ -91,16 +81,15 @@ class Told:
                 self.error = message
             case _:
                 pass
+        super().take(message)
 
-    def _take_delta(self, message: Message) -> None:
-        text = self.texts[message["channel"]]
+    def _check_delta(self, message: Message) -> None:
+        length = len(self.texts[message["channel"]])
         self._check(not self.ends, "text after the end")
         self._check(message["seq"] > self.seq, f"frame {message['seq']} after {self.seq}")
-        self._check(message["offset"] >= len(text), "text was repeated")
-        self._check(message["offset"] <= len(text), "text was lost")
-        self.texts[message["channel"]] = text[: message["offset"]] + message["text"]
-        self.seq = message["seq"]
-        self.deltas.append((self.seq, message["channel"], message["text"]))
+        self._check(message["offset"] >= length, "text was repeated")
+        self._check(message["offset"] <= length, "text was lost")
+        self.deltas.append((message["seq"], message["channel"], message["text"]))
         self.came_at.append(time.monotonic())
         self.frames += 1
 
@@ -138,9 +127,9 @@ class Follower:
         self.told = told or Told()
         self._url = url.replace("http", "ws", 1) + "/ws"
         self._token = token
-        self._request = request
+        self.told.request = request
+        self.told.idempotency_key = key or secrets.token_hex(8)
         self._on_asked = on_asked
-        self._key = key or secrets.token_hex(8)
         self._began_at = 0.0
 
     async def follow(self, until: Callable[[Told], bool] = lambda told: told.over) -> Told:
@@ -170,24 +159,13 @@ class Follower:
         if not self.told.connections:
             self.told.entered_s = asyncio.get_running_loop().time() - self._began_at
         self.told.connections += 1
-        await socket.send(json.dumps(self._first_message()))
+        await socket.send(json.dumps(self.told.first_message()))
         self._on_asked()
         while not until(self.told):
             async with asyncio.timeout(_FRAME_S):
                 message = json.loads(await socket.recv())
             if message["type"] != "state":
                 self.told.take(message)
-
-    def _first_message(self) -> Message:
-        told = self.told
-        if told.response_id:
-            return {"type": "resume", "response_id": told.response_id, "after": told.seq}
-        return {
-            "type": "generate",
-            "id": "q",
-            "request": self._request,
-            "idempotency_key": self._key,
-        }
 
 
 def counting(tokens: int, question: str = "Count upwards.", **fields: Any) -> Message:

@@ -39,10 +39,10 @@ def main() -> int:
     data = coverage.Coverage()
     data.load()
     found = gaps(data)
-    for line in found:
-        print(line)
-    print(f"{len(found)} modules of rules or words have lines or branches that no test runs")
-    return 1 if found else 0
+    number = len(found)
+    found.append(f"{number} modules of rules or words have lines or branches that no test runs")
+    sys.stdout.write("\n".join(found) + "\n")
+    return 1 if number else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from inglenook import __version__
+from inglenook.client.answer import FollowedAnswer
 from inglenook.client.route import Route, refused
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.protocol.codec import FRAME_BYTES_MAX
@@ -61,8 +62,7 @@ class BoxConnection:
         self._routes = [route, *others]
         self._token = token
         self._socket: ClientConnection | None = None
-        self._response_id: str | None = None
-        self._unwanted = False
+        self._answer = FollowedAnswer()
 
     async def open(self) -> dict[str, Any]:
         """Connect and say who we are; returns the box's ``auth_ok``.
@@ -84,37 +84,30 @@ class BoxConnection:
             Problem: If the box refuses it.
             StartupError: If the connection is lost for good.
         """
-        self._response_id, self._unwanted = None, False
-        seq = 0
-        # Sent again after a loss, the key makes the box attach us to the answer it already writes.
-        request = {
-            "type": "generate",
-            "id": secrets.token_hex(4),
-            "idempotency_key": secrets.token_hex(16),
-            "request": {"messages": messages},
-        }
-        await self._send_or_return(request)
-        while True:
+        answer = self._answer = FollowedAnswer(
+            request={"messages": messages},
+            request_id=secrets.token_hex(4),
+            idempotency_key=secrets.token_hex(16),
+        )
+        await self._begin(answer)
+        while answer.done is None:
             try:
                 assert self._socket is not None
                 message = json.loads(await self._socket.recv())
             except ConnectionClosed as exc:
                 _raise_if_final(exc)
-                await self._come_back(request, seq)
+                await self._resume(answer)
                 continue
-            if message["type"] == "error" and message.get("id", request["id"]) == request["id"]:
+            if answer.refuses(message):
                 raise problem(message)
             if message["type"] == "resume_gone":
                 raise StartupError("the box no longer has this answer; please ask again")
-            if self._response_id is None and "response_id" in message:
-                self._response_id = message["response_id"]
+            named = bool(answer.response_id)
+            answer.take(message)
+            if answer.response_id and not named:
                 await self._cancel_if_unwanted()
-            if message["type"] in ("response.delta", "response.rewound"):
-                seq = message["seq"]
             if message["type"].startswith("response."):
                 yield message
-            if message["type"] == "response.done":
-                return
 
     async def prepare(self, messages: list[dict[str, str]]) -> None:
         """Let the box read ahead how the next question begins; whether it does is its own affair.
@@ -134,7 +127,7 @@ class BoxConnection:
 
     async def cancel(self) -> None:
         """End the answer under way as soon as it is known; its ``response.done`` still comes."""
-        self._unwanted = True
+        self._answer.cancelled = True
         await self._cancel_if_unwanted()
 
     async def close(self) -> None:
@@ -187,36 +180,33 @@ class BoxConnection:
             raise StartupError(f"what answers at {route.url} speaks another protocol") from exc
         return answer
 
-    async def _come_back(self, request: dict[str, Any], seq: int) -> None:
+    async def _resume(self, answer: FollowedAnswer) -> None:
         for delay_s in _BACKOFF_S:
             await asyncio.sleep(delay_s)
             try:
                 await self._connect()
-                if self._response_id is None:
-                    await self._send(request)
-                else:
-                    resume = {"type": "resume", "response_id": self._response_id, "after": seq}
-                    await self._send(resume)
-                    await self._cancel_if_unwanted()
+                await self._send(answer.first_message())
+                await self._cancel_if_unwanted()
             except _LOST:
                 continue
             return
         raise StartupError("the box went away and did not come back; is it on?")
 
     async def _cancel_if_unwanted(self) -> None:
-        if self._unwanted and self._socket is not None and self._response_id is not None:
+        message = self._answer.cancel_message()
+        if message is not None and self._socket is not None:
             try:
-                await self._send({"type": "cancel", "response_id": self._response_id})
+                await self._send(message)
             except ConnectionClosed:
-                # Coming back says it again.
+                # Sent again once connected.
                 return
 
-    async def _send_or_return(self, request: dict[str, Any]) -> None:
+    async def _begin(self, answer: FollowedAnswer) -> None:
         try:
-            await self._send(request)
+            await self._send(answer.first_message())
         except ConnectionClosed as exc:
             _raise_if_final(exc)
-            await self._come_back(request, 0)
+            await self._resume(answer)
 
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._socket is not None
