@@ -58,9 +58,9 @@ class FollowedAnswer:
     def take(self, message: Message) -> None:
         """Take one message of the box; those that do not concern the answer change nothing."""
         kind = message["type"]
-        if kind in ("response.queued", "response.created") and "response_id" in message:
-            self.response_id = message["response_id"]
-        elif kind == "response.delta":
+        if kind.startswith("response.") and not self.response_id:
+            self.response_id = message.get("response_id", "")
+        if kind == "response.delta":
             channel = message["channel"]
             # What was sent twice, or replaced after a power cut, is overwritten.
             self.texts[channel] = self.texts[channel][: message["offset"]] + message["text"]
@@ -70,5 +70,5 @@ class FollowedAnswer:
             for channel, offset in message["offsets"].items():
                 self.texts[channel] = self.texts[channel][:offset]
         elif kind == "response.done":
-            self.seq = message["seq"]
+            self.seq = message.get("seq", self.seq)
             self.done = message
