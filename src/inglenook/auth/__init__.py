@@ -1,1 +1,1 @@
-"""Who may talk to the box, from where, and how a phone is let in."""
+"""Paired devices, their tokens, pairing, TLS certificates, and network access rules."""

@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 #: How fine "last seen" is. Phones come and go all day, and an SD card wears with every write.
 TOUCH_EVERY_S = 600.0
 
-#: A removed phone must be off within a second. A stat costs microseconds, works on every file
-#: system a NAS may use, and needs no library, as inotify would.
+#: A revoked phone must be disconnected within a second. A stat costs microseconds, works on every
+#: file system of a NAS, and needs no library, as inotify would.
 WATCH_EVERY_S = 0.49
 
 _DAMAGED = (
@@ -46,10 +46,10 @@ _DAMAGED = (
 
 
 class Allowlist:
-    """Paired devices, kept in one file.
+    """Paired devices, stored in one file.
 
-    Empty until `load`. Reading what is in memory (`roster`, `check`) is safe from any thread and
-    never blocks; changes are safe from any thread and any process.
+    Empty until `load`. Reads of the list in memory (`roster`, `check`) are safe from any thread and
+    never block; changes are safe from any thread and any process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,15 +68,15 @@ class Allowlist:
         return self.roster.devices
 
     def check(self, token: str, now: float) -> Device | Problem:
-        """Find the device a token belongs to, or say why not; ``now`` is seconds since 1970."""
+        """Return the device of a token, or the reason why none; ``now`` is seconds since 1970."""
         verdict = check(self.roster, token, now)
         if isinstance(verdict, Problem) and verdict.code is Code.NOT_PAIRED and self._store.damaged:
-            # "Not paired" would have phones forget tokens that a repaired file still knows.
+            # At "not paired" phones delete their token, which a repaired file may still know.
             return Problem(Code.INTERNAL, _DAMAGED)
         return verdict
 
     async def check_fresh(self, token: str, now: float) -> Device | Problem:
-        """As `check`, but look into the file before a token is refused: it may be a second old."""
+        """As `check`, but read the file before refusing a token that may be a second old."""
         verdict = self.check(token, now)
         if isinstance(verdict, Problem):
             await asyncio.to_thread(self._store.refresh)
@@ -84,7 +84,7 @@ class Allowlist:
         return verdict
 
     def load(self) -> None:
-        """Read the file; a missing one is an empty list, and of a damaged one what is whole counts.
+        """Read the file; a missing one is an empty list, of a damaged one the whole entries count.
 
         Raises:
             StartupError: If it cannot be opened, or a newer version wrote it.
@@ -99,17 +99,17 @@ class Allowlist:
         platform: str = "",
         thinking: str = "auto",
     ) -> tuple[Device, str]:
-        """Let a device in, and give its token, which is kept nowhere.
+        """Add a device, and return its token, which is stored nowhere.
 
         Args:
             name: Gets a number after it if it is taken.
             scopes: What the device may do.
-            expires_at: When its token ends, seconds since 1970; None is never.
-            platform: What the device said it is; tidied, never refused.
-            thinking: See `Device.thinking`.
+            expires_at: When its token expires, seconds since 1970; None is never.
+            platform: The device's own description; tidied, never refused.
+            thinking: As `Device.thinking`.
 
         Raises:
-            Problem: If the name or ``thinking`` is none, the time is past, or the list is full.
+            Problem: If the name or ``thinking`` is invalid, the time is past, or the list is full.
             StartupError: If the file cannot be read or written.
         """
         now = datetime.now(UTC).timestamp()
@@ -131,10 +131,10 @@ class Allowlist:
             return self.roster.devices[-1], new.token
 
     def revoke(self, id_or_name: str) -> Device:
-        """Shut a device out; gives the device removed.
+        """Remove a device, and return it.
 
         Raises:
-            Problem: If none, or more than one, is called that.
+            Problem: If no device, or more than one, has this id or name.
             StartupError: If the file cannot be read or written.
         """
         with self._store.changing():
@@ -143,10 +143,10 @@ class Allowlist:
             return device
 
     def rename(self, id_or_name: str, new_name: str) -> Device:
-        """Give a device another name; gives the device as it is now.
+        """Rename a device; returns the device as it is now.
 
         Raises:
-            Problem: As for `revoke`; or if the new name is taken, or cannot be one.
+            Problem: As for `revoke`; or if the new name is taken or invalid.
             StartupError: If the file cannot be read or written.
         """
         name = clean_name(new_name)
@@ -156,10 +156,10 @@ class Allowlist:
             return replace(device, name=name)
 
     def set_thinking(self, id_or_name: str, thinking: str) -> Device:
-        """Have the model think for a device, or not; gives the device as it is now.
+        """Set whether the model thinks for a device; returns the device as it is now.
 
         Raises:
-            Problem: As for `revoke`; or if ``thinking`` is no such thing.
+            Problem: As for `revoke`; or if ``thinking`` is invalid.
             StartupError: If the file cannot be read or written.
         """
         check_thinking(thinking)
@@ -169,17 +169,17 @@ class Allowlist:
             return device
 
     def touch(self, device_id: str, now: float) -> None:
-        """Remember that a device was here; ``now`` is seconds since 1970.
+        """Record a device's visit; ``now`` is seconds since 1970.
 
-        Never raises: a full or read-only disk must not cost a phone its answer.
+        Never raises: a phone gets its answer even if the disk is full or read-only.
         """
         if not self._touch_due(device_id, now):
             return
         try:
             with self._store.changing():
                 device = self.roster.get(device_id)
-                # Asked again: another connection of the same phone may have been quicker. A damaged
-                # file is left to its owner: a date is not worth replacing it.
+                # Checked again: another connection of the phone may have been quicker. A damaged
+                # file is not replaced for a date: its owner may be repairing it.
                 due = not self._store.damaged and self._touch_due(device_id, now)
                 if device is not None and due:
                     self._store.save(self.roster.updated(replace(device, last_seen_at=now)))
@@ -187,9 +187,9 @@ class Allowlist:
             self._store.warn(exc)
 
     def touch_soon(self, device_id: str, now: float) -> None:
-        """As `touch`, in a thread of its own: no phone waits for a slow card to be let in.
+        """As `touch`, in a thread of its own: no phone waits for a slow card to authenticate.
 
-        There is one such thread at most. What comes meanwhile is noted at the device's next visit.
+        One such thread at most. Other visits meanwhile are not recorded; the next ones are.
         """
         if self._touch_due(device_id, now) and self._touching.acquire(blocking=False):
             thread = threading.Thread(
@@ -197,31 +197,31 @@ class Allowlist:
             )
             try:
                 thread.start()
-            except RuntimeError as exc:  # no room for another thread just now
+            except RuntimeError as exc:  # the system has no more threads just now
                 self._touching.release()
-                logger.debug("when %s was here is not noted: %s", device_id, exc)
+                logger.debug("the visit of %s is not recorded: %s", device_id, exc)
 
     def _touch_and_release(self, device_id: str, now: float) -> None:
         try:
-            # Nobody waits for this thread, so nobody else would say what it raised.
+            # No task awaits this thread, so only the guard logs what it raises.
             with self._noting:
                 self.touch(device_id, now)
         finally:
             self._touching.release()
 
     async def watch(self, on_change: Callable[[], None]) -> Never:
-        """Read the file again whenever somebody changed it; runs until cancelled, which is safe.
+        """Read the file again after each change of it, until cancelled; that is safe at any time.
 
-        A file that cannot be understood leaves the last good list in force.
+        A damaged file leaves the last good list in force.
 
         Args:
-            on_change: Called on the loop after every change, also ours: one may bring others' in.
+            on_change: Called on the loop after every change, also our own: it may include others.
         """
         told = self.roster
         stop = threading.Event()
         try:
             while True:
-                # One thread that stays: to hand every look to one would cost more than the look.
+                # One thread that stays: handing each stat to a pool would cost more than the stat.
                 await asyncio.to_thread(self._wait_for_change, told, stop)
                 told = self.roster
                 on_change()
@@ -237,5 +237,5 @@ class Allowlist:
         device = self.roster.get(device_id)
         if device is None:
             return False
-        # The distance: a board without a battery clock may have been in the future.
+        # The absolute difference: a board without a battery clock may have been in the future.
         return device.last_seen_at is None or abs(now - device.last_seen_at) >= TOUCH_EVERY_S

@@ -1,7 +1,7 @@
 """The TLS port's key and certificate, as the daemon uses them. Kind: hands.
 
-`certify` makes them, in a process of its own. What it made is noted beside them, so that an
-ordinary start need not look into them.
+`certify` makes them, in a process of its own. A note beside them describes them, so that an
+ordinary start does not parse them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CERTIFY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a TLS port needs, and what its clients pin.
+    """Files of a TLS port, and the fingerprint that clients pin.
 
     Attributes:
         cert_path: PEM.
@@ -47,12 +47,12 @@ class Certificate:
 
     @property
     def spki16(self) -> str:
-        """First 16 characters of the fingerprint, which the mDNS record has room for."""
+        """First 16 characters of the fingerprint, for the mDNS record."""
         return self.spki_sha256[:16]
 
 
 class CertificateRequest(msgspec.Struct, frozen=True):
-    """What `certify` is asked for, as JSON.
+    """Request to `certify`, as JSON.
 
     Attributes:
         names: Host names, ASCII, sorted.
@@ -67,12 +67,12 @@ class CertificateRequest(msgspec.Struct, frozen=True):
 
 
 class CertificateReply(msgspec.Struct, frozen=True):
-    """What `certify` answers, as JSON.
+    """Reply of `certify`, as JSON.
 
     Attributes:
         spki_sha256: As in `Certificate`.
         valid_from, valid_until: Seconds since 1970, UTC.
-        complaint: Why there is no certificate, for people; the rest says nothing then.
+        complaint: Why there is no certificate, for people; the other fields are then meaningless.
     """
 
     spki_sha256: str = ""
@@ -82,7 +82,7 @@ class CertificateReply(msgspec.Struct, frozen=True):
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What is noted of a certificate: what it is for, and of which files that is true."""
+    """Note about a certificate: its names, and hashes of the files it describes."""
 
     names: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -96,12 +96,12 @@ def ensure_certificate(
     addresses: Iterable[IPv4Address | IPv6Address],
     now: float,
 ) -> Certificate:
-    """Give a certificate for these names and addresses, made anew only if the one kept will not do.
+    """Return a certificate for these names and addresses; made anew only if the old one fails.
 
-    Blocks, for a second if there is something to make.
+    Blocks, for a second if one has to be made.
 
     Args:
-        folder: Where ``tls.key``, ``tls.crt`` and the note ``tls.json`` are kept.
+        folder: Folder of ``tls.key``, ``tls.crt`` and the note ``tls.json``.
         names: Host names, ASCII.
         addresses: Of the box.
         now: Seconds since 1970, UTC.
@@ -139,7 +139,7 @@ def server_ssl_context(certificate: Certificate) -> ssl.SSLContext:
 
 
 def _noted(folder: Path, wanted: CertificateRequest) -> CertificateReply | None:
-    """What is known of the files there, if that is all that is wanted of them."""
+    """Return the note's facts, if they fit the files and the request."""
     try:
         note = msgspec.json.decode(read_private(folder / "tls.json"), type=_Note)
         if note.files_sha256 != _files_sha256(folder):

@@ -1,9 +1,8 @@
 """Makes the key and the self-signed certificate of the TLS port. Kind: hands.
 
-Phones pin the key, not the certificate: the key is made once and kept, and the certificate is
-made anew whenever the box's names or addresses change. Run as ``python -m inglenook.auth.certify``
-it is the process that `certificates` has do this: the library takes 8 MB that a daemon asleep has
-better uses for.
+Phones pin the key, not the certificate: the key is made once, and the certificate whenever the
+box's names or addresses change. `certificates` runs this as a process of its own, ``python -m
+inglenook.auth.certify``: the library takes 8 MB, which the daemon saves.
 """
 
 from __future__ import annotations
@@ -43,17 +42,17 @@ def certify(
     addresses: Iterable[IPv4Address | IPv6Address],
     now: float,
 ) -> Certificate:
-    """Give a certificate for these names and addresses, made anew only if the one kept will not do.
+    """Return a certificate for these names and addresses; made anew only if the old one fails.
 
     Args:
-        folder: Where ``tls.key`` and ``tls.crt`` are kept.
+        folder: Folder of ``tls.key`` and ``tls.crt``.
         names: Host names, ASCII.
-        addresses: Of the box; IPv6 link-local ones are left out, since browsers cannot open them.
+        addresses: Of the box; IPv6 link-local ones are left out, because browsers cannot open them.
         now: Seconds since 1970, UTC.
 
     Raises:
         StartupError: If a file cannot be read or written, or the key is damaged. A damaged key
-            stays as it is, for it may be in a backup.
+            stays as it is, because a backup may have it.
     """
     key_path, cert_path = folder / "tls.key", folder / "tls.crt"
     wanted = _alternative_names(names, addresses)
@@ -76,7 +75,7 @@ def certify(
 
 
 def main() -> int:
-    """Do what standard input asks for, and answer on standard output."""
+    """Read a request from standard input, and write the reply to standard output."""
     wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=CertificateRequest)
     addresses = [ip_address(text) for text in wanted.addresses]
     try:

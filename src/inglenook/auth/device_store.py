@@ -23,7 +23,7 @@ _Stamp: TypeAlias = tuple[int, int, int]
 
 
 class DeviceStore:
-    """The roster in one file, and as last read or written in memory; empty until `load`."""
+    """Roster in one file, and a copy in memory as last read or written; empty until `load`."""
 
     def __init__(self, path: Path) -> None:
         self._file = StateFile(path, devicefile.VERSION)
@@ -40,19 +40,18 @@ class DeviceStore:
 
     @property
     def damaged(self) -> bool:
-        """Whether devices may be missing, because the file was damaged when it was last read."""
+        """Whether the file was damaged when it was last read, so that devices may be missing."""
         return bool(self._file.damage)
 
     def load(self) -> None:
         """Read the file; a missing one is an empty list.
 
-        Of a damaged one the list last read stays in force; when nothing was read before, the
-        entries that are whole.
+        If it is damaged, the list last read stays in force; at the first read, its whole entries.
 
         Raises:
             StartupError: If it cannot be opened, or a newer version wrote it.
         """
-        # Taken before reading: a change in between is then read once more, rather than missed.
+        # Before reading: a change in between is then read again, rather than missed.
         stamp = _stamp(self.path)
         try:
             content = self._file.read()
@@ -73,7 +72,7 @@ class DeviceStore:
         self._loaded, self._read_stamp = True, stamp
 
     def refresh(self) -> None:
-        """Read the file again if it is another; what prevents that is logged once."""
+        """Read the file again if it has changed; an error is logged once."""
         if _stamp(self.path) == self._read_stamp:
             return
         try:
@@ -83,7 +82,7 @@ class DeviceStore:
             self.warn(exc)
 
     def warn(self, exc: StartupError) -> None:
-        """Log what prevents a change that nobody waits for; again only for debugging."""
+        """Log an error of a background change, as a warning only the first time."""
         logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s", exc)
         self._warned = True
 
@@ -92,7 +91,7 @@ class DeviceStore:
         """Hold the lock, with the file freshly read.
 
         Raises:
-            StartupError: As `load`; or if the lock cannot be had.
+            StartupError: As `load`; or if the lock cannot be taken.
         """
         with ExitStack() as held:
             try:
@@ -107,7 +106,7 @@ class DeviceStore:
             yield
 
     def save(self, roster: Roster) -> None:
-        """Write another list, in `changing`; a damaged file is kept beside it.
+        """Write a new list, within `changing`; a damaged file is kept beside it.
 
         Raises:
             StartupError: If it cannot be written.
@@ -130,7 +129,7 @@ class DeviceStore:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Tell one version of the file from the next; None while it cannot be seen."""
+    """Return what differs between versions of the file; None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""The allowlist as text: JSON that people can read, checked strictly on the way in. Kind: rules.
+"""The allowlist as JSON that people can read; strictly checked when read. Kind: rules.
 
-An entry with an unknown field counts as damaged: a newer version may mean something by it that this
-one would drop on its next save.
+An entry with an unknown field counts as damaged: this version would drop the field at its next
+save, and a newer one may depend on it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inglenook.auth.devices import (
 
 T = TypeVar("T")
 
-#: Of the file's form.
+#: Version of the file's format.
 VERSION: Literal[1] = 1
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -53,7 +53,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def encode(roster: Roster) -> bytes:
-    """Write the roster as JSON, times as ISO 8601 in UTC to the second."""
+    """Encode the roster as JSON, times as ISO 8601 in UTC to the second."""
     entries = [
         _Entry(
             device_id=device.device_id,
@@ -75,7 +75,7 @@ def encode(roster: Roster) -> bytes:
 
 
 def decode(data: bytes) -> Roster:
-    """Read what `encode` wrote, or what a person made of it.
+    """Decode the output of `encode`, maybe edited by a person.
 
     Raises:
         ValueError: With what is wrong and where.
@@ -97,7 +97,7 @@ def read(content: object) -> Roster:
 
 
 def salvage(content: Mapping[str, object]) -> Roster:
-    """Read those entries of a damaged file that are whole; of two with one id, neither."""
+    """Read the whole entries of a damaged file; of two with one id, neither."""
     devices = list(
         _valid(content.get("devices"), lambda entry: _device(msgspec.convert(entry, _Entry)))
     )
@@ -117,7 +117,7 @@ def _valid(entries: object, convert: Callable[[object], T]) -> Iterator[T]:
 
 
 def _device(entry: _Entry) -> Device:
-    """Make a device of its entry.
+    """Make the device of an entry.
 
     Raises:
         ValueError: If a name cannot be printed, or a date cannot be written.
@@ -133,7 +133,7 @@ def _device(entry: _Entry) -> Device:
         last_seen_at=None if entry.last_seen_at is None else entry.last_seen_at.timestamp(),
         thinking=entry.thinking,
     )
-    # It is shown in terminals, to which some characters are commands.
+    # Names are shown in terminals, where some characters are commands.
     if not (device.name + device.platform).isprintable():
         raise ValueError(f"device {device.device_id} has a name that cannot be printed")
     moments = (device.created_at, device.expires_at or 0, device.last_seen_at or 0)

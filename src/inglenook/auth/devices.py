@@ -11,25 +11,25 @@ from enum import StrEnum
 from inglenook.auth import tokens
 from inglenook.common.errors import Code, Problem
 
-#: More than any household has; bounds the file and every search through it.
+#: More than any household has; bounds the file and each search through it.
 DEVICES_MAX = 256
 
-#: How many removed tokens still hear "revoked" rather than "not paired".
+#: Number of removed tokens that are still answered with "revoked", not "not paired".
 REVOKED_MAX = 64
 
 NAME_CHARACTERS_MAX = 64
 
-#: Last second of the year 9999, where the calendar we write ends.
+#: Last second of the year 9999, where Python's calendar ends.
 LATEST_EXPIRY = 253_402_300_799.0
 
-#: What a device may have of thinking.
+#: Valid values of `Device.thinking`.
 THINKING = re.compile(r"auto|on|off|[1-9][0-9]{0,5}")
 
 _STRANGER = "This device is not paired with the box."
 
 
 class Scope(StrEnum):
-    """What a device may do; none includes another."""
+    """Permission of a device; none includes another."""
 
     CHAT = "chat"
     MODELS = "models"
@@ -40,19 +40,19 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One paired device. Times are seconds since 1970, UTC.
+    """A paired device. Times are seconds since 1970, UTC.
 
     Attributes:
         device_id: 8 characters, unique; part of its token.
-        name: Chosen by people, unique but for case.
-        platform: What the device said it is, such as ``iOS``; may be empty.
+        name: Chosen by people, unique regardless of case.
+        platform: The device's own description, such as ``iOS``; may be empty.
         token_sha256: Hash of its token, 64 hex digits.
         scopes: What it may do.
         created_at: When it was paired.
-        expires_at: When its token ends; None is never.
-        last_seen_at: When it last came, to about ten minutes; None is never.
-        thinking: Whether the model thinks for it where a request does not say: ``auto`` as the box
-            has it, ``on``, ``off``, or most tokens of thought.
+        expires_at: When its token expires; None is never.
+        last_seen_at: Its last visit, to about ten minutes; None is never.
+        thinking: Whether the model thinks for it, unless a request says otherwise: ``auto`` (the
+            box's setting), ``on``, ``off``, or the highest number of tokens of thought.
     """
 
     device_id: str
@@ -68,7 +68,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Everything the allowlist knows.
+    """Content of the allowlist.
 
     Attributes:
         devices: At most `DEVICES_MAX`, oldest first.
@@ -79,14 +79,14 @@ class Roster:
     revoked: tuple[str, ...] = ()
 
     def get(self, device_id: str) -> Device | None:
-        """Give the device with this id."""
+        """Return the device with this id."""
         return next((device for device in self.devices if device.device_id == device_id), None)
 
     def find(self, id_or_name: str) -> Device:
-        """Give the one device with this id, or this name whatever its case.
+        """Return the one device with this id, or with this name in any case.
 
         Raises:
-            Problem: If there is none, or if it could mean several.
+            Problem: If there is none, or more than one.
         """
         wanted = id_or_name.strip().casefold()
         found = [
@@ -123,14 +123,14 @@ class Roster:
         return replace(self, devices=(*self.devices, replace(device, name=name)))
 
     def without(self, device: Device) -> Roster:
-        """Remove a device, remembering its token as revoked."""
+        """Remove a device, and record its token as revoked."""
         return Roster(
             tuple(known for known in self.devices if known.device_id != device.device_id),
             (*self.revoked, device.token_sha256)[-REVOKED_MAX:],
         )
 
     def renamed(self, device: Device, name: str) -> Roster:
-        """Give a device another name, as `clean_name` returned it.
+        """Rename a device; the name is one that `clean_name` returned.
 
         Raises:
             Problem: If another device has it.
@@ -141,7 +141,7 @@ class Roster:
         return self.updated(replace(device, name=name))
 
     def updated(self, device: Device) -> Roster:
-        """Put this in the place of the device with the same id."""
+        """Replace the device with the same id."""
         return replace(
             self,
             devices=tuple(
@@ -151,10 +151,10 @@ class Roster:
 
 
 def check(roster: Roster, token: str, now: float) -> Device | Problem:
-    """Find the device a token belongs to, or say why there is none.
+    """Return the device of a token, or the reason why there is none.
 
     Args:
-        roster: Devices known.
+        roster: The paired devices.
         token: As it came from the network.
         now: Seconds since 1970, UTC.
     """
@@ -177,7 +177,7 @@ def clean_name(text: str) -> str:
     """Tidy a name for a device: 1 to `NAME_CHARACTERS_MAX` printable characters, single spaces.
 
     Raises:
-        Problem: If it cannot be one.
+        Problem: If nothing valid is left.
     """
     name = " ".join(text.split())
     if not name or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
@@ -189,15 +189,15 @@ def clean_name(text: str) -> str:
 
 
 def clean_platform(text: str) -> str:
-    """Tidy what a device says it is; never refuses, since nobody chose it with care."""
+    """Tidy a device's own description; never refuses, because no person chose it."""
     return "".join(char for char in text if char.isprintable())[:NAME_CHARACTERS_MAX]
 
 
 def check_thinking(text: str) -> str:
-    """Give back what a device may have as `Device.thinking`.
+    """Return the text if it is a valid `Device.thinking`.
 
     Raises:
-        Problem: If it is no such thing.
+        Problem: If it is not.
     """
     if THINKING.fullmatch(text) is None:
         raise Problem(

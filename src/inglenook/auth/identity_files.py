@@ -1,4 +1,4 @@
-"""What the box keeps of its identity: an id for ever, its names while it can. Kind: hands."""
+"""Files of the box's identity: its permanent id, and its last names on the network. Kind: hands."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 def server_id(state_dir: Path) -> str:
-    """Give the id by which phones know this box again, 8 hex digits; makes it the first time.
+    """Return the id by which phones recognise this box, 8 hex digits; made at the first call.
 
     Raises:
-        StartupError: If it cannot be read, or kept.
+        StartupError: If it cannot be read or written.
     """
     path = state_dir / "server_id"
     try:
@@ -53,11 +53,10 @@ def _make(path: Path) -> str:
 
 
 class RememberedNames:
-    """What the box was last called on the network, so that names people and links use stay good.
+    """The box's last names on the network, so that people's links stay valid.
 
-    They differ from those that follow from the box's own name where another device had them. They
-    are kept until the owner calls the box otherwise: it is another name then, in ``name`` of the
-    settings, that nobody had before.
+    They differ from those that derive from the box's own name where another device had them. They
+    hold until the owner sets another ``name`` in the settings.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -65,35 +64,35 @@ class RememberedNames:
         self._instance = _RememberedText(state_dir / "instance_name")
 
     def host(self, derived: str) -> str | None:
-        """Give the host name kept, if it is ``derived`` or a variant of it; None otherwise."""
+        """Return the stored host name if it is ``derived`` or a variant of it; else None."""
         name = self._host.read()
         return name if name == derived or name.startswith(f"{derived}-") else None
 
     def instance(self, owners: str) -> str | None:
-        """Give the service name kept for a box that its owner calls ``owners``; None if none is."""
+        """Return the stored service name for a box whose owner calls it ``owners``, or None."""
         number, _, kept_for = self._instance.read().partition("\n")
         if kept_for != owners or not _NUMBER.fullmatch(number):
             return None
         return owners if number == "1" else f"{owners}-{number}"
 
     def remember(self, owners: str, instance: str, host: str) -> None:
-        """Keep other names. A disk that cannot costs no more than a changed name, one day.
+        """Store new names. If the disk fails, the next start may have another name.
 
-        It is tried again whenever this is called, and said once.
+        Each call tries again; the error is logged once.
 
         Args:
-            owners: What the owner calls the box, as it would be on the network.
-            instance: The service name, which is that or has a number behind it.
+            owners: The owner's name for the box, in its form for the network.
+            instance: The service name: that, maybe with a number behind it.
             host: The host name without ``.local``.
         """
         number = instance.removeprefix(owners).removeprefix("-") or "1"
-        # The number stands by itself for the service's unit, which must not trust what it reads.
+        # The number stands alone for the systemd unit, which must not trust what it reads.
         self._instance.remember(f"{number}\n{owners}")
         self._host.remember(host)
 
 
 class _RememberedText:
-    """One line or two in a file of their own."""
+    """A line or two in a file of their own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,7 +100,7 @@ class _RememberedText:
         self._unwritten: str | None = None
 
     def read(self) -> str:
-        """Give it; empty if there is none, or none that can be read."""
+        """Return the text; empty if there is no readable one."""
         try:
             self._text = self._path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -109,7 +108,7 @@ class _RememberedText:
         return self._text
 
     def remember(self, text: str) -> None:
-        """Write it, if it is another."""
+        """Write the text, if it has changed."""
         if text == self._text:
             return
         try:

@@ -1,7 +1,7 @@
-"""Which requests are for this box and come from near it. Kind: rules.
+"""Checks of Host, Origin and peer address: requests for this box, from near it. Kind: rules.
 
-Nothing here looks a name up: a name that resolves to us is exactly what DNS rebinding forges
-(CVE-2024-28224 was one such case), so only names known beforehand count.
+Nothing here resolves a name: DNS rebinding forges names that resolve to this box (CVE-2024-28224
+was one such case), so only names known beforehand count.
 """
 
 from __future__ import annotations
@@ -47,16 +47,15 @@ _NEAR: tuple[Network, ...] = tuple(
     )
 )
 
-# RFC 6598: what providers put their customers behind, and where Tailscale, Headscale and NetBird
-# take their addresses.
+# RFC 6598: providers' carrier-grade NAT; also the addresses of Tailscale, Headscale and NetBird.
 _CARRIER = IPv4Network("100.64.0.0/10")
 
-#: A network larger than this is no household's, whatever an interface says of itself.
+#: No household's network is larger, whatever an interface's netmask says.
 _WIDEST_PREFIX = {4: 8, 6: 32}
 
 
 class AddressScope(StrEnum):
-    """What is at the other end of one of the box's interfaces.
+    """Kind of network at the other end of one of the box's interfaces.
 
     `TUNNEL` is made by a program or by WireGuard; `POINT_TO_POINT` is a modem's or a provider's.
     """
@@ -70,26 +69,26 @@ class AddressScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnAddress:
-    """One address of the box, with its network, and where that leads."""
+    """An address of the box, with its network and the kind of that."""
 
     interface: IPv4Interface | IPv6Interface
     link: AddressScope
 
     @property
     def is_for_devices(self) -> bool:
-        """Whether a household's device may use it, at home or over a tunnel of its own."""
+        """Whether the household's devices may use it, at home or over their own tunnel."""
         return self.link in (AddressScope.LOCAL_NETWORK, AddressScope.TUNNEL)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """What this box is called.
+    """Names and addresses of this box.
 
     Attributes:
         addresses: Of its interfaces; zones do not matter.
-        host_name: As the operating system has it, without a domain.
-        mdns_name: The one it announces, with or without ``.local``, as for ``host_name``.
-        configured: More names or addresses the operator allows, for a box behind a router or in
+        host_name: The operating system's, without a domain.
+        mdns_name: The announced host name, with or without ``.local``, as for ``host_name``.
+        configured: Further names or addresses from the settings, for a box behind a router or in
             a container.
     """
 
@@ -109,7 +108,7 @@ class OwnNames:
 
 
 def host_allowed(header: str | None, own: OwnNames) -> bool:
-    """Say whether the ``Host`` header names this box; its port does not matter."""
+    """Return whether the ``Host`` header names this box; its port does not matter."""
     host, _port = _split_host(header or "")
     if host is None:
         return False
@@ -127,15 +126,15 @@ def origin_allowed(
     extra_origins: Iterable[str],
     sec_fetch_site: str | None,
 ) -> bool:
-    """Say whether the page that makes this request may; call after `host_allowed`.
+    """Return whether the page that makes this request may; call after `host_allowed`.
 
-    Programs send no ``Origin`` and are let through, as are browsers where the page is ours. A
-    browser that leaves ``Origin`` out but says ``Sec-Fetch-Site: cross-site`` is refused.
+    Programs send no ``Origin`` and are allowed, as are browsers on our own page. A browser that
+    leaves ``Origin`` out but sends ``Sec-Fetch-Site: cross-site`` is refused.
 
     Args:
         origin: The ``Origin`` header.
         host_header: The ``Host`` header; a page from the same host and port is our own.
-        extra_origins: Others that may, as ``scheme://host[:port]``.
+        extra_origins: Other allowed ones, as ``scheme://host[:port]``.
         sec_fetch_site: The ``Sec-Fetch-Site`` header.
     """
     if origin is None:
@@ -151,14 +150,14 @@ def origin_allowed(
 
 
 def peer_allowed(peer_ip: str | None, own: Iterable[OwnAddress]) -> bool:
-    """Say whether the other end of a connection is near enough to be a household's.
+    """Return whether a connection's peer may belong to the household.
 
-    Near is: this box, a private or link-local address, or the network of one of our interfaces,
-    as phones with global IPv6 addresses are. Of a tunnel only what `_near_networks` says.
+    It may if it is this box, has a private or link-local address, or is in the network of one of
+    our interfaces, as phones with global IPv6 addresses are. For tunnels see `_near_networks`.
 
     Args:
-        peer_ip: As the socket gives it, maybe with a zone; None is refused.
-        own: All addresses of this box, those that are never announced too.
+        peer_ip: The socket's, maybe with a zone; None is refused.
+        own: All addresses of this box, including those never announced.
     """
     peer = _address(peer_ip or "")
     if peer is None:
@@ -167,11 +166,11 @@ def peer_allowed(peer_ip: str | None, own: Iterable[OwnAddress]) -> bool:
 
 
 def _near_networks(own: Iterable[OwnAddress]) -> Iterator[Network]:
-    """The networks beside the private ones whose members are a household's.
+    """Return the networks of the household beside the private ranges.
 
-    A tunnel with a public address is a VPN provider's, and a modem's network is a provider's: who
-    else is in there is a stranger. Of a tunnel only addresses count that cannot be reached from
-    outside it; beside the private ones that is the carrier range, where a tailnet's members are.
+    A tunnel with a public address belongs to a VPN provider, and a modem's network to a provider:
+    its other members are strangers. Of a tunnel only addresses count that cannot be reached from
+    outside it; beside the private ones that is the carrier range, which a tailnet uses.
     """
     for address in own:
         network = address.interface.network
@@ -183,13 +182,13 @@ def _near_networks(own: Iterable[OwnAddress]) -> Iterator[Network]:
             and isinstance(network, IPv4Network)
             and network.subnet_of(_CARRIER)
         ):
-            # Tailscale gives an interface a network of one address, so its peers never seem to be
-            # in it; NetBird gives the network they are in.
+            # Tailscale's interface has a network of one address, which never contains its peers;
+            # NetBird's has the network that contains them.
             yield _CARRIER if network.prefixlen == network.max_prefixlen else network
 
 
 def peer_is_loopback(peer_ip: str | None) -> bool:
-    """Say whether the other end of a connection is a program on this machine.
+    """Return whether a connection's peer is a program on this machine.
 
     Args:
         peer_ip: As for `peer_allowed`.
@@ -199,7 +198,7 @@ def peer_is_loopback(peer_ip: str | None) -> bool:
 
 
 def _split_host(text: str) -> tuple[str | None, int | None]:
-    """Take a ``host[:port]`` apart; IPv6 without brackets and zone, names in lower case."""
+    """Split a ``host[:port]``; IPv6 without brackets and zone, names in lower case."""
     match = _HOST.fullmatch(text)
     if match is None:
         return None, None
@@ -220,7 +219,7 @@ def _split_origin(text: str) -> tuple[str, str, int | None] | None:
 
 
 def _address(text: str) -> Address | None:
-    """Read an IP address; an IPv4 one inside IPv6 comes out as IPv4, a zone is dropped."""
+    """Parse an IP address; IPv4 mapped to IPv6 becomes IPv4, a zone is dropped."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,9 +1,8 @@
 """The pairing window: five minutes, one phone, five wrong tries an address. Kind: rules.
 
-The secret is for the QR code; the code is for people to type. Five tries at 40 bits leave a
-stranger one chance in 200 billion, and a thousand from many addresses one in a billion. Tries are
-counted by address, and do not count against the secret, so that a stranger's guesses keep nobody
-else from pairing.
+The secret is for the QR code; the code is typed by people. Five tries at 40 bits leave a stranger
+one chance in 200 billion, and a thousand from many addresses one in a billion. Tries are counted by
+address, and not against the secret, so that a stranger's guesses do not block pairing.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from enum import StrEnum
 
 OPEN_S = 300.0
 
-#: Wrong tries an address has; then the code does not count from there.
+#: Wrong tries of one address, after which the code is refused from there.
 TRIES = 5
 
-#: Wrong tries of all addresses; then the code does not count at all.
+#: Wrong tries of all addresses, after which the code is refused from anywhere.
 TRIES_IN_ALL = 1000
 
 _SECRET_BYTES = 16
@@ -32,7 +31,7 @@ _FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
 
 class WindowEnd(StrEnum):
-    """Why a window lets nobody in any more."""
+    """Why a window is closed."""
 
     USED = "used"
     EXPIRED = "expired"
@@ -40,15 +39,15 @@ class WindowEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PairingWindow:
-    """One window, as it stands after the tries so far.
+    """A pairing window, after the tries so far.
 
     Attributes:
         secret: 128 random bits as 22 characters of base64url.
-        code: 8 characters of Crockford's base 32, as compared; people see `shown_code`.
-        name: What the operator wants the new device to be called; None lets the device say.
+        code: 8 characters of Crockford's base 32, in the form compared; people see `shown_code`.
+        name: The new device's name, from the operator; None takes the device's own.
         closes_at: When it expires, monotonic seconds.
         wrong: Wrong tries so far, by the address they came from.
-        used: A phone came in through it.
+        used: A phone was paired through it.
     """
 
     secret: str = field(repr=False)
@@ -67,7 +66,7 @@ class PairingWindow:
         Args:
             now: Monotonic seconds.
             entropy: Gives that many unpredictable bytes, as `secrets.token_bytes` does.
-            name: What the new device shall be called; None lets the device say.
+            name: The new device's name; None takes the device's own.
         """
         secret = base64.urlsafe_b64encode(entropy(_SECRET_BYTES)).decode().rstrip("=")
         number = int.from_bytes(entropy(_CODE_BYTES))
@@ -82,25 +81,25 @@ class PairingWindow:
         return f"{self.code[:4]}-{self.code[4:]}"
 
     def closed(self, now: float) -> WindowEnd | None:
-        """Say why nobody can come in any more; None while the window is open."""
+        """Return why the window is closed; None while it is open."""
         if self.used:
             return WindowEnd.USED
         return WindowEnd.EXPIRED if now >= self.closes_at else None
 
     def tries_left(self, peer: str) -> int:
-        """How many more wrong codes from there make no difference."""
+        """Return the number of wrong codes left to an address."""
         in_all = TRIES_IN_ALL - sum(self.wrong.values())
         return max(0, min(TRIES - self.wrong.get(peer, 0), in_all))
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The phone may be given a token; nobody else will be."""
+    """The phone gets a token; the window is then closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Neither the code nor the secret.
+    """The offer is neither the code nor the secret.
 
     Attributes:
         tries_left: At 0 only the secret counts from this address.
@@ -111,7 +110,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Too late, right or wrong; nothing was compared."""
+    """The window was closed; nothing was compared."""
 
     why: WindowEnd
 
@@ -119,22 +118,22 @@ class Closed:
 def attempt(
     window: PairingWindow, offered: str, now: float, peer: str = ""
 ) -> tuple[PairingWindow, Accepted | Wrong | Closed]:
-    """Judge one try.
+    """Check one try.
 
     Args:
-        window: As the last try left it.
-        offered: Secret or code, the code as sloppily as people type.
+        window: The window after the last try.
+        offered: Secret or code, the code as people type it.
         now: Monotonic seconds.
-        peer: The address it comes from.
+        peer: The address of the try.
 
     Returns:
-        The window from now on, and the verdict.
+        The window after this try, and the result.
     """
     why = window.closed(now)
     if why is not None:
         return window, Closed(why)
     left = window.tries_left(peer)
-    # Both are always compared, each in constant time, so the answer's delay tells nothing.
+    # Both are always compared, each in constant time, so the answer's delay reveals nothing.
     is_secret = _same(offered.strip(), window.secret)
     is_code = _same(offered.upper().translate(_FORGIVEN), window.code)
     if is_secret or (is_code and left > 0):
@@ -145,5 +144,5 @@ def attempt(
 
 
 def _same(offered: str, kept: str) -> bool:
-    # "replace": a lone surrogate cannot be encoded, and nothing kept holds a question mark.
+    # "replace": a lone surrogate cannot be encoded, and no code or secret holds a question mark.
     return hmac.compare_digest(offered.encode(errors="replace"), kept.encode())

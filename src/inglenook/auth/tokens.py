@@ -1,9 +1,9 @@
-"""Device tokens: made, taken apart, compared. Kind: rules.
+"""Device tokens: minted, parsed, compared. Kind: rules.
 
-A token reads ``ingle_<device id>_<secret>``: the prefix lets scanners for leaked secrets find it,
-the device id finds its entry in the allowlist, and only the SHA-256 of the whole is ever stored.
-A plain hash is right for a secret of 256 random bits: there is nothing to guess, and a slow hash
-would let strangers keep a small board busy.
+A token is ``ingle_<device id>_<secret>``: the prefix lets scanners for leaked secrets find it, the
+device id finds its entry in the allowlist, and only the SHA-256 of the whole is stored. A plain
+hash is right for a secret of 256 random bits: it cannot be guessed, and a slow hash would let
+strangers keep a small board busy.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _TOKEN = re.compile(r"ingle_([a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token in the only moment it is known in full.
+    """A new token, at the only moment it is known in full.
 
     Attributes:
         device_id: 8 characters, safe to show and to log.
-        token: The whole token; given to the device and forgotten.
-        sha256: What is stored, 64 hex digits.
+        token: The whole token; sent to the device and not stored.
+        sha256: The stored hash, 64 hex digits.
     """
 
     device_id: str
@@ -48,13 +48,13 @@ def mint(entropy: Callable[[int], bytes]) -> NewToken:
 
 
 def parse(text: str) -> str | None:
-    """Give the device id a token claims, or None if it is not a token of ours at all."""
+    """Return the device id in a token, or None if it is no token of ours."""
     match = _TOKEN.fullmatch(text)
     return None if match is None else match[1]
 
 
 def matches(stored_sha256: str, token: str) -> bool:
-    """Say whether this is the token whose hash was stored; takes the same time either way."""
+    """Return whether the token has the stored hash, in constant time."""
     return hmac.compare_digest(stored_sha256.encode(), _sha256(token).encode())
 
 

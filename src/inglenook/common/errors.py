@@ -6,7 +6,7 @@ Four families, told apart by *who must act*::
     ├── ConfigError      the operator: every fault found in the settings; exit 78
     ├── StartupError     the operator: a port taken, a model unreadable; exit 1
     ├── Problem          the phone: a code, one plain sentence, maybe when to try again
-    └── EngineError      nobody outside ``engine/``: the child exited, fell silent or spoke nonsense
+    └── EngineError      only ``engine/`` itself: the child exited, hung or broke the pipe's format
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Every code a client can be told; docs/protocol.md says when."""
+    """Every error code of the protocol; docs/protocol.md says when each is sent."""
 
     BAD_REQUEST = "bad_request"
     NOT_PAIRED = "not_paired"
@@ -72,7 +72,7 @@ class StartupError(InglenookError):
 
 
 class Problem(InglenookError):
-    """An error a client is told about; ``text`` is one plain sentence, safe to show."""
+    """An error sent to the client; ``text`` is one plain sentence, safe to show."""
 
     def __init__(self, code: Code, text: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(code, text)

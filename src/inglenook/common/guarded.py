@@ -1,7 +1,7 @@
-"""Lets an exception nobody foresaw cost one call, and says so: logged, counted. Kind: rules.
+"""Limits an unexpected exception to one call; logs and counts it. Kind: rules.
 
-Such an exception is a bug. Whoever calls something that was handed in does so within a `Guard`: the
-bug then costs that call, and not the caller, its task, and everything beside it.
+Such an exception is a bug. Injected callables are called within a `Guard`: the bug then costs that
+call, and not the caller, its task, and everything beside it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from types import TracebackType
 
 log = logging.getLogger(__name__)
 
-#: So many kinds of failure are told apart at one place; more begin anew.
+#: Number of kinds of failure told apart at one place; one more clears them.
 _KINDS_MAX = 64
 
-#: Of this process since its start, by the place's name; like the log, there is one.
+#: Failures of this process by the guard's name; one for all guards, like the log.
 _counts: dict[str, int] = {}
 
 
 def counts() -> Mapping[str, int]:
-    """How many exceptions nobody foresaw there have been, by the names of all guards."""
+    """Return the number of unexpected exceptions, by the names of all guards."""
     return dict(_counts)
 
 
 def failed_in(times: Mapping[str, int]) -> str:
-    """Say to a person what has failed, from `counts`; empty if nothing has."""
+    """Describe the failures in `counts` for people; empty if there are none."""
     failed = [f"{name} ({count})" for name, count in sorted(times.items()) if count]
     if not failed:
         return ""
@@ -33,13 +33,12 @@ def failed_in(times: Mapping[str, int]) -> str:
 
 
 class Guard:
-    """A context that a foreign callable's exceptions do not leave.
+    """Context manager that swallows the exceptions of an injected callable.
 
-    It may be entered again and again, and by several tasks at once. Each kind of failure (what was
-    raised, and where) is logged as an error with its trace the first time, the 10th, the 100th and
-    so on; in between for debugging only.
+    Reusable, and by several tasks at once. Each kind of failure (exception type and place) is
+    logged as an error with its trace the 1st, 10th, 100th time and so on; otherwise as debug.
 
-    Whether the block came to its end, its last line can tell: set a variable there.
+    To know whether the block ran to its end, set a variable in its last line.
     """
 
     __slots__ = ("_again", "_failing", "_foreseen", "_name", "_times")
@@ -47,13 +46,13 @@ class Guard:
     def __init__(
         self, name: str, *, foreseen: tuple[type[Exception], ...] = (), again: str = ""
     ) -> None:
-        """Take what fails, as the log and the metrics call it.
+        """Name the guard.
 
         Args:
-            name: One of a few, in plain words.
-            foreseen: What is raised all the same, as the caller knows what to do about it.
-            again: What the log says when a block ends well after a failure was told; for what is
-                done again and again. Empty says nothing.
+            name: What fails, for the log and the metrics; one of a few, in plain words.
+            foreseen: Exceptions that pass, because the caller handles them.
+            again: Logged when a block succeeds after a logged failure; for repeated work. Empty
+                logs nothing.
         """
         self._name = name
         self._foreseen = foreseen
@@ -63,7 +62,7 @@ class Guard:
         _counts.setdefault(name, 0)
 
     def __enter__(self) -> None:
-        """Nothing is to be done."""
+        """Do nothing."""
 
     def __exit__(
         self,
@@ -71,7 +70,7 @@ class Guard:
         exc: BaseException | None,
         _trace: TracebackType | None,
     ) -> bool:
-        """Swallow every `Exception`; a cancellation, or the end of the program, is none."""
+        """Swallow every `Exception`; cancellation and the program's end are none."""
         if exc is None:
             if self._failing:
                 self._failing = False
@@ -103,7 +102,7 @@ class Guard:
 
 
 def _kind(exc: BaseException) -> tuple[object, ...]:
-    """What was raised, and where; of a group, the first."""
+    """Return the exception's type and place; of a group, those of the first."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     trace = exc.__traceback__

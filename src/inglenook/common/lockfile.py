@@ -1,6 +1,6 @@
-"""Exclusive locks on files, which end with the process that holds them. Kind: hands.
+"""Exclusive file locks, released when the process that holds them ends. Kind: hands.
 
-``flock(2)``: the kernel gives the lock back however its holder dies. The file itself stays: if it
+``flock(2)``: the kernel releases the lock however its holder dies. The file itself stays: if it
 were removed, two processes could each hold the lock of a file by that name.
 """
 
@@ -18,28 +18,28 @@ from inglenook.common.wholefile import folder_owner
 
 _POLL_S = 0.01
 
-#: What a holder writes into the file is one short line.
+#: A holder's note is one short line.
 _NOTE_BYTES_MAX = 200
 
-#: Never through a link: root may be opening this in a folder that another user controls. No child
-#: process inherits the descriptor, or it would hold the lock after its parent has died. Nothing is
-#: waited for, should somebody have put a pipe there.
+#: O_NOFOLLOW: root may be opening this in a folder that another user controls. O_CLOEXEC: a child
+#: that inherited the descriptor would hold the lock after its parent has died. O_NONBLOCK: a pipe
+#: in the file's place does not block.
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LockFile:
-    """A lock by the name of a file, for one holder among all threads and processes."""
+    """Lock with one holder among all threads and processes, named by a file."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is opened yet; the file's folder must exist by then."""
+        """Open nothing yet; the file's folder must exist when the lock is taken."""
         self._path = path
         self._descriptor: int | None = None
 
     def try_acquire(self, note: str = "") -> bool:
-        """Take the lock if nobody holds it; it is held until `release`, or the process's end.
+        """Take the lock if it is free, until `release` or the end of the process.
 
         Args:
-            note: Written into the file, for `held_by`; a full disk does without.
+            note: Written into the file, for `held_by`; left out if the disk is full.
 
         Raises:
             OSError: If the file cannot be opened, or the file system has no locks
@@ -58,7 +58,7 @@ class LockFile:
         return True
 
     def release(self) -> None:
-        """Give the lock back, if it is held."""
+        """Release the lock, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -69,8 +69,8 @@ def locked(path: Path, wait_s: float) -> Iterator[None]:
     """Hold the lock until the end of the block.
 
     Args:
-        path: Of the lock's file.
-        wait_s: How long others may hold it, seconds; blocks as long.
+        path: The lock's file.
+        wait_s: Longest wait for other holders, seconds; blocks meanwhile.
 
     Raises:
         OSError: As `LockFile.try_acquire` does; `TimeoutError` if others hold it for ``wait_s``.
@@ -90,20 +90,19 @@ def locked(path: Path, wait_s: float) -> Iterator[None]:
 
 
 def held_by(path: Path) -> str | None:
-    """The holder's note, which may be empty; None if nobody holds the lock, or there is no file.
+    """Return the holder's note, which may be empty; None if the lock is free or has no file.
 
-    The lock is not taken: who looks at the same time, and a holder to be, see nothing of it, but
-    that `LockFile.try_acquire` fails in this very moment.
+    The lock is not taken; but a `LockFile.try_acquire` at this very moment fails.
 
     Raises:
-        OSError: If it cannot be told.
+        OSError: If the state cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     except FileNotFoundError:
         return None
     try:
-        # Shared: any number may look at once.
+        # Shared: any number of processes may ask at once.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.pread(descriptor, _NOTE_BYTES_MAX, 0).decode(errors="replace").strip()

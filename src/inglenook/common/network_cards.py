@@ -1,4 +1,4 @@
-"""Network interfaces as the kernel tells of them, and hardware addresses. Kind: rules."""
+"""Flags and names of network interfaces, and hardware addresses. Kind: rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIX_BYTES = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 
 
 class InterfaceStats(Protocol):
-    """What psutil tells of an interface."""
+    """An interface's state as psutil returns it."""
 
     @property
     def flags(self) -> str:
@@ -21,7 +21,7 @@ class InterfaceStats(Protocol):
 
 
 def flags_of(stats: InterfaceStats | None) -> frozenset[str]:
-    """Return an interface's flags; none of one that is not known."""
+    """Return an interface's flags; an unknown interface has none."""
     return frozenset(stats.flags.split(",") if stats else ())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from inglenook.common import lockfile
 from inglenook.common.wholefile import folder_owner, write_whole
 
-#: Nothing we keep comes near this; a larger file is not ours.
+#: Far above any file of ours; a larger one is foreign.
 READ_BYTES_MAX = 1 << 20
 
 
@@ -22,7 +22,7 @@ def read_private(path: Path) -> bytes:
     Raises:
         OSError: As `open` does, or if it is no regular file, or larger than `READ_BYTES_MAX`.
     """
-    # A pipe in its place is not waited for: the folder may be another user's.
+    # A pipe in its place does not block: the folder may be another user's.
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123  # of a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -46,7 +46,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 @contextmanager
 def locked(path: Path, wait_s: float) -> Iterator[None]:
-    """Keep other threads and processes from changing the file meanwhile, by a lock file beside it.
+    """Lock the file against other threads and processes, by a lock file beside it.
 
     Raises:
         OSError: If the lock file cannot be made; `TimeoutError` if others hold it for ``wait_s``.

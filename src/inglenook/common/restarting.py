@@ -1,4 +1,4 @@
-"""Keeps a job running: one that fails in a way nobody foresaw is started again. Kind: hands."""
+"""Restarts jobs that end with an unexpected exception. Kind: hands."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any
 from inglenook.common.errors import StartupError
 from inglenook.common.guarded import Guard
 
-#: How long to wait before a job is started again, at first and at most, seconds. The most is well
-#: below the time in which systemd's watchdog wants to hear of us.
+#: First and longest wait before a restart, seconds. The longest is well below the period of
+#: systemd's watchdog.
 _FIRST_S, _LONGEST_S = 0.5, 30.0
 
-#: Failures longer ago say nothing about now, seconds.
+#: Older failures do not count, seconds.
 _WINDOW_S = 300.0
 
-#: A job without which there is no box may fail so often within that time; then the process ends,
-#: for systemd to start a new one, which takes unfinished answers from the journal.
+#: Failures within that time after which an essential job ends the process; systemd then starts a
+#: new one, which resumes unfinished answers from the journal.
 HEART_TRIES = 5
 
 
 def restart_after_s(failures: Sequence[float], now: float) -> float:
-    """Say how long to wait, seconds, given when the job failed lately (seconds of any clock)."""
+    """Return the wait before a restart, seconds, by the times of failures (of any clock)."""
     recent = len(still_counting(failures, now))
     return min(_FIRST_S * 2.0 ** max(recent - 1, 0), _LONGEST_S)
 
 
 def still_counting(failures: Sequence[float], now: float) -> list[float]:
-    """Return those failures that still matter, so that the list stays short."""
+    """Return the failures that still count, so that the list stays short."""
     return [failed for failed in failures if now - failed < _WINDOW_S]
 
 
 class TaskGuard(Guard):
-    """A `Guard` for a block that waits.
+    """A `Guard` for a block that awaits.
 
-    A task that was cancelled, and whose block raised something else while it ended, ends all the
-    same: what was raised is told, and the cancellation goes on.
+    If the block raises something else while its task is being cancelled, that is logged, and the
+    cancellation goes on.
     """
 
     __slots__ = ()
@@ -48,7 +48,7 @@ class TaskGuard(Guard):
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """See `Guard`."""
+        """Swallow every `Exception`, except one that took a cancellation's place."""
         swallowed = super().__exit__(kind, exc, trace)
         if swallowed and exc is not None and _replaced_a_cancellation(exc):
             raise asyncio.CancelledError from exc
@@ -56,7 +56,7 @@ class TaskGuard(Guard):
 
 
 class JobFailed(StartupError):
-    """A job without which there is no box has failed too often."""
+    """An essential job has failed too often."""
 
     def __init__(self, name: str, times: int) -> None:
         super().__init__(name, times)
@@ -80,10 +80,10 @@ async def keep_running(
     """Run a job until it returns or this is cancelled, and again whenever it raises.
 
     Args:
-        name: As the log and the metrics call it.
-        run: The job. It must be fit to be called anew after it raised.
-        tries: So many failures within five minutes are too many; None bears any number.
-        sleep: Waits before another start.
+        name: Its name in the log and the metrics.
+        run: The job; may be called again after it raised.
+        tries: Number of failures within five minutes that is too many; None is no limit.
+        sleep: Waits before a restart.
         clock: Seconds; the event loop's by default.
 
     Raises:
@@ -104,7 +104,7 @@ async def keep_running(
         if failure is None:
             return
         if isinstance(failure, JobFailed):
-            # One within this one; to begin anew is for the whole process to do.
+            # From a job within this one; only the whole process can restart then.
             raise failure
         now = clock()
         failures = [*still_counting(failures, now), now]
@@ -117,17 +117,17 @@ async def keep_running(
 
 
 class _Outcome:
-    """Has a job run in a task of its own, and keeps what it raised.
+    """Runs a job in a task of its own, and stores the exception it raised.
 
-    Of its own, as one can tell of no other in Python 3.11 whether it was cancelled: when a task of
-    a TaskGroup fails, the one that waits for the group may count as cancelled for ever after.
+    In Python 3.11 only a task of its own shows whether it was cancelled: when a task of a TaskGroup
+    fails, the one that awaits the group may count as cancelled for ever after.
     """
 
     def __init__(self) -> None:
         self.raised: BaseException | None = None
 
     async def run(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run it to its end; raises nothing but that this is cancelled."""
+        """Run it to its end; raises only the cancellation of this task."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._contain(run), name="job")
 
@@ -135,18 +135,18 @@ class _Outcome:
         try:
             await run()
         except asyncio.CancelledError as exc:
-            # If it is not us who were cancelled, it waited for something else that was. Unnoticed,
-            # the job would be gone without a word.
+            # If this task was not cancelled, something that the job awaited was. Unnoticed, the
+            # job would end without a log line.
             self.raised = exc
         except Exception as exc:  # noqa: BLE001  # the one place: see CONTRIBUTING.md
             self.raised = exc
 
 
 def _replaced_a_cancellation(exc: BaseException) -> bool:
-    """Whether an exception was raised while this task was being cancelled, and took its place."""
+    """Return whether an exception replaced the cancellation of this task."""
     task = asyncio.current_task()
     if task is None or not task.cancelling() or isinstance(exc, TimeoutError):
-        # A deadline's own cancellation ends with it.
+        # The cancellation of a deadline ends with the deadline.
         return False
     before = exc.__context__
     while before is not None and not isinstance(before, asyncio.CancelledError):

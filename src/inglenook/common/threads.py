@@ -1,4 +1,4 @@
-"""Threads whose every exception reaches whoever waits for them. Kind: hands."""
+"""Executor whose every exception reaches the awaiting task. Kind: hands."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ _T = TypeVar("_T")
 
 
 class Threads(ThreadPoolExecutor):
-    """An executor that asyncio can wait for whatever is raised in it; see `without_stop`."""
+    """Executor that asyncio can await even if StopIteration is raised in it."""
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Have it done in a thread."""
+        """Call ``fn`` in a thread."""
         return super().submit(without_stop, fn, *args, **kwargs)
 
 
 def without_stop(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call it; a StopIteration becomes a RuntimeError.
+    """Call ``fn``; a StopIteration becomes a RuntimeError.
 
-    No future of asyncio can hold one before Python 3.12: it would never be done, and whoever waits
-    for it would wait for ever.
+    No future of asyncio can hold one before Python 3.12: it would never be done.
     """
     try:
         return fn(*args, **kwargs)

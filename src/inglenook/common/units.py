@@ -1,4 +1,4 @@
-"""Numbers as people write them, ``512MiB`` or ``10min``, and as we use them. Kind: words."""
+"""Sizes and durations as text, such as ``512MiB`` and ``10min``. Kind: words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_bytes(text: str) -> int:
         ValueError: With a sentence that shows the accepted forms.
     """
     match = _QUANTITY.fullmatch(text)
-    # Beyond 15 digits a float is no longer exact, and nobody means it.
+    # Beyond 15 digits a float is no longer exact.
     if match is None or match[2].lower() not in _BYTES or len(match[1]) > 15:
         raise ValueError(f"{text!r} is not a size; write for example 512MiB, 2GiB or 0")
     return round(float(match[1]) * _BYTES[match[2].lower()])
@@ -70,5 +70,5 @@ def format_duration(duration_s: float) -> str:
 
 
 def mid_sentence(text: str) -> str:
-    """Give a sentence as it stands behind a colon or another: its first word is not a name."""
+    """Return a sentence with a small first letter, to stand behind a colon."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all. Kind: hands."""
+"""Atomic replacement of files. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def write_whole(
     Args:
         path: Its folder must exist. A link is replaced, not followed.
         data: All of its content.
-        mode: Its permissions, whatever the umask and whatever it had.
-        owner: Numbers of the user and the group it shall belong to; for root only.
+        mode: Its permissions, whatever the umask and its present ones.
+        owner: User and group id of the file; for root only.
 
     Raises:
         OSError: If it cannot be written; the old file is then untouched.
     """
-    # mkstemp creates with 0600, so a secret is never readable by others, not even for a moment.
+    # mkstemp creates with 0600, so others cannot read a secret even for a moment.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -39,7 +39,7 @@ def write_whole(
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut too."""
+    """Sync a folder, so that its names survive a power cut, too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -48,9 +48,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_owner(folder: Path) -> tuple[int, int] | None:
-    """The user and the group that a new file in this folder should belong to.
+    """Return the user and group id for a new file in this folder.
 
-    None for anybody but root, whose files are their own.
+    None for users other than root, whose files are their own.
     """
     if os.geteuid() != 0:
         return None
