@@ -223,7 +223,7 @@ AT: dict[str, tuple[str, ...]] = {
         "gateway.http.app:wake",
         "power.waker:WakeTargets.__init__(send)",
         "power.waker:WakeTargets.wake",
-        "power.waker:_Voice.say",
+        "power.waker:_BroadcastSocket.send",
         "power.waker:list_links",
         "power.waker:send_magic",
         "power.waker:send_magic(links)",

@@ -1,1 +1,1 @@
-"""Sleep when idle, wake when called."""
+"""Sleep when idle, and waking: logind, magic packets, the clock's alarm."""

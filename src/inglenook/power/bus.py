@@ -1,4 +1,4 @@
-"""Asks logind over the system bus, and hears what it tells. Kind: hands."""
+"""Client of logind over the system bus: calls and signals. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from inglenook.common.errors import InglenookError
 from inglenook.common.guarded import Guard
 from inglenook.power.login1 import Inhibitor, LogindRefused, LogindSignal, NoLogind
 
-#: Both answer within milliseconds; what takes this long hangs.
+#: Both answer within milliseconds; after this long they hang.
 CONNECT_S = 5.0
 CALL_S = 5.0
 _CLOSE_S = 1.0
 
-#: logind's own, InhibitDelayMaxSec of logind.conf(5), where it does not say.
+#: Default of InhibitDelayMaxSec in logind.conf(5), if logind does not return it.
 _DELAY_S = 5.0
 
 _LOGIND, _PATH, _MANAGER = (
@@ -37,10 +37,10 @@ _MATCHES = (
     f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{_LOGIND}'",
 )
 
-#: Errors that the bus returns when there is nobody to ask.
+#: Errors that the bus returns when the service is missing.
 _NOBODY = ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected", "TimedOut")
 
-#: What the library raises when the bus is not there, goes away, or speaks nonsense.
+#: Exceptions of the library when the bus is missing, closes, or sends malformed messages.
 _FAULTS = (OSError, EOFError, ValueError, LookupError, DBusFastError)
 
 
@@ -48,8 +48,8 @@ class LogindBus:
     """A connection to logind.
 
     Attributes:
-        delay_s: How long a delay lock holds it up, seconds.
-        preparing: Whether the board was about to be suspended when this was opened.
+        delay_s: Longest wait for a delay lock, seconds.
+        preparing: Whether a suspension was in preparation when this was opened.
     """
 
     def __init__(self, bus: MessageBus, heard: Callable[[LogindSignal], None]) -> None:
@@ -62,7 +62,7 @@ class LogindBus:
         self._arriving: dict[int, list[int]] = {}
 
     async def begin(self) -> None:
-        """Listen, and find logind.
+        """Subscribe to the signals, and find logind.
 
         Raises:
             NoLogind: If there is none.
@@ -85,16 +85,16 @@ class LogindBus:
         return self._bus.connected
 
     async def inhibit(self, what: str, who: str, why: str, mode: str) -> int:
-        """Take a lock; closing the file that is returned releases it.
+        """Take a lock; closing the returned file releases it.
 
         Raises:
-            Refused: If this user may not.
+            LogindRefused: If this user may not.
             NoLogind: If there is no answer.
         """
         message = _logind_call("Inhibit", "ssss", [what, who, why, mode])
         message.serial = self._bus.next_serial()
-        # Whatever becomes of the call, no file that comes of it stays open unnoticed: it would
-        # hold the lock for as long as this process lives.
+        # However the call ends, no file of its reply stays open unnoticed: it would hold the lock
+        # for as long as this process lives.
         arrived = self._arriving[message.serial] = []
         try:
             await self._call(message, "h")
@@ -106,9 +106,9 @@ class LogindBus:
             _close(arrived)
 
     async def keepers(self) -> list[Inhibitor]:
-        """List the locks by which other processes keep the board awake.
+        """Return the locks by which other processes keep the board awake.
 
-        Those of this one do not count: logind may not have noticed yet that they were released.
+        Our own do not count: logind may not have noticed yet that they were released.
         """
         reply = await self._call(_logind_call("ListInhibitors"), "a(ssssuu)")
         locks = [
@@ -118,19 +118,19 @@ class LogindBus:
         return [lock for lock in locks if lock.keeps_awake and lock.pid != os.getpid()]
 
     async def can_suspend(self) -> str:
-        """Ask whether this user may suspend: ``yes``, ``no``, ``challenge`` or ``na``.
+        """Return whether this user may suspend: ``yes``, ``no``, ``challenge`` or ``na``.
 
-        ``challenge`` is with a password, and ``na`` is that the board cannot.
+        ``challenge`` means with a password, and ``na`` that the board cannot.
         """
         reply = await self._call(_logind_call("CanSuspend"), "s")
         answer: str = reply.body[0]
         return answer
 
     async def suspend(self) -> None:
-        """Suspend the board; returns while logind still waits for those who hold a delay lock.
+        """Suspend the board; returns while logind still waits for the holders of delay locks.
 
         Raises:
-            Refused: If somebody holds a block lock, or this user may not.
+            LogindRefused: If a process holds a block lock, or this user may not.
             NoLogind: If there is no answer.
         """
         for lock in await self.keepers():
@@ -157,7 +157,7 @@ class LogindBus:
         return reply
 
     def _receive(self, message: Message) -> None:
-        """Take what comes, before the library does."""
+        """Handle a message before the library does."""
         if message.unix_fds:
             for file in message.unix_fds:
                 os.set_inheritable(file, False)  # the engine is a child, and outlives an answer
@@ -173,10 +173,10 @@ class LogindBus:
                     self._heard(news)
 
     def _news(self, message: Message) -> LogindSignal | None:
-        # Any program may send any signal straight to us, so it matters who did.
+        # Any program may send any signal straight to us, so the sender is checked.
         match message.sender, message.member, message.body:
             case str(sender), "NameOwnerChanged", [name, *_] if sender == _BUS and name == _LOGIND:
-                # The answer to `begin`, which may start logind, is what is waited for first.
+                # `begin` still waits for its reply; its call may be what starts logind.
                 return LogindSignal.GONE if self._owner is not None else None
             case self._owner, "PrepareForSleep", [bool(starting)]:
                 return LogindSignal.LEAVING if starting else LogindSignal.BACK
@@ -193,14 +193,14 @@ async def open_logind(
     """Connect to the system bus, find logind, and close the connection on leaving.
 
     Args:
-        heard: Is called, synchronously, with what logind tells by itself.
+        heard: Called, synchronously, with each signal of logind.
 
     Raises:
         NoLogind: If there is no bus, or no logind.
     """
     try:
         async with asyncio.timeout(CONNECT_S):
-            # Without negotiation a call that is to return a file hangs.
+            # Without negotiation a call that returns a file hangs.
             bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
     except TimeoutError as exc:
         raise NoLogind(f"the system bus has not answered for {CONNECT_S:g} s") from exc
@@ -216,7 +216,7 @@ async def open_logind(
         bus.disconnect()
         with contextlib.suppress(*_FAULTS):
             async with asyncio.timeout(_CLOSE_S):
-                # Waited for here only: when the wait is cancelled, so is the library's future.
+                # Awaited only here: a cancelled wait cancels the library's future, too.
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 

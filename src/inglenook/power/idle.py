@@ -1,7 +1,6 @@
-"""How deep the box may sleep, by who has used it and when. Kind: rules.
+"""How deep the box may sleep, by its last use. Kind: rules.
 
-Times are those of a clock that stands still while the board is suspended: a night asleep is not a
-night of idleness.
+Times are of a clock that stops while the board is suspended: a night asleep is not idle time.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from enum import IntEnum
 
 from inglenook.power.settings import AwakeHours, PowerSettings
 
-#: After a wake-up the box stays awake for so long, seconds, until whoever woke it has come.
+#: Time that the box stays awake after a wake-up, seconds, for the waking phone to connect.
 KEEP_AWAKE_S = 120.0
 
 _DAY_MIN = 24 * 60
 
 
 class SleepLevel(IntEnum):
-    """What is given up; each includes those before."""
+    """Depth of sleep; each level includes those before."""
 
     BUSY = 0
     IDLE = 1
@@ -30,16 +29,16 @@ class SleepLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What goes on at this moment.
+    """Present activity of the box.
 
     Attributes:
-        answers: That are being written, or wait to be.
-        preparations: Prompts that are read while somebody types.
-        loading: Whether the model is on its way into memory: somebody needed it.
-        sockets: Open connections of phones.
+        answers: Number of running and waiting answers.
+        preparations: Number of prompts being prefilled while their user types.
+        loading: Whether the model is being loaded, because of a request.
+        sockets: Number of open connections of phones.
         others: Whether anything else must not be cut off, such as an open pairing window.
-        inhibited: Whether another program on this machine asks that it not be suspended.
-        minute: Of the day, by the box's own clock, 0 to 1439.
+        inhibited: Whether another program on this machine inhibits suspending.
+        minute: Minute of the day, by the box's own clock, 0 to 1439.
     """
 
     answers: int = 0
@@ -53,11 +52,11 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What this board and this installation can come back from.
+    """Levels from which this board and installation can wake.
 
     Attributes:
-        stop: Something holds the sockets, and starts the process when somebody knocks.
-        suspend: It was suspended and woke up, in a test.
+        stop: systemd holds the sockets, and starts the process at a connection.
+        suspend: The board woke up from suspension in a test.
     """
 
     stop: bool = False
@@ -66,14 +65,14 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """When the box was of use, seconds.
+    """Times of the box's last uses, seconds.
 
     Attributes:
-        used_at: Somebody asked, came in, or called by name.
-        held_at: A phone was connected, or something that must not be cut off went on.
-        awake_until: It does not go to sleep before.
-        stop_refused_at: Its process could not be ended.
-        suspend_refused_at: The board could not be suspended.
+        used_at: Last request, authentication, or call by name.
+        held_at: Last time a phone was connected, or work went on that must not be cut off.
+        awake_until: End of the time after a wake-up.
+        stop_refused_at: Last time the process could not be ended.
+        suspend_refused_at: Last time the board could not be suspended.
     """
 
     used_at: float
@@ -84,34 +83,34 @@ class Use:
 
     @property
     def stop_from(self) -> float:
-        """From when on the rest counts after which the process ends."""
+        """Begin of the idle time after which the process ends."""
         return max(self.held_at, self.stop_refused_at)
 
     @property
     def suspend_from(self) -> float:
-        """From when on the rest counts after which the board is suspended."""
+        """Begin of the idle time after which the board is suspended."""
         return max(self.held_at, self.suspend_refused_at)
 
 
 def used(use: Use, now: float) -> Use:
-    """Somebody needs the box from now on."""
+    """Record a use of the box."""
     return replace(use, used_at=now, held_at=now)
 
 
 def woken(use: Use, now: float) -> Use:
-    """The box was called, or the board has woken up: whoever did that is about to come."""
+    """Record a wake-up call, or the board's waking: a phone is about to connect."""
     return replace(use, awake_until=now + KEEP_AWAKE_S)
 
 
 def refused(use: Use, to: SleepLevel, now: float) -> Use:
-    """It could not go to that level, which is tried again after as long a rest as before."""
+    """Record that a level could not be reached; it is tried again after the same idle time."""
     if to is SleepLevel.SUSPENDED:
         return replace(use, suspend_refused_at=now)
     return replace(use, stop_refused_at=now)
 
 
 def seen(use: Use, activity: Activity, now: float) -> Use:
-    """Take into account what goes on."""
+    """Record the present activity."""
     if activity.answers or activity.preparations or activity.loading:
         return used(use, now)
     if activity.sockets or activity.others:
@@ -122,7 +121,7 @@ def seen(use: Use, activity: Activity, now: float) -> Use:
 def level(
     use: Use, activity: Activity, abilities: Abilities, settings: PowerSettings, now: float
 ) -> SleepLevel:
-    """Say how deep the box may sleep now; ``use`` has `seen` the activity."""
+    """Return how deep the box may sleep now; ``use`` has `seen` the activity."""
     if activity.answers or activity.preparations:
         return SleepLevel.BUSY
     if now < use.awake_until or within(settings.awake_hours, activity.minute):
@@ -132,7 +131,7 @@ def level(
         return SleepLevel.SUSPENDED
     if abilities.stop and _over(now - use.stop_from, settings.stop_after_s):
         return SleepLevel.STOPPED
-    # A page left open in a tab does not keep the model in memory.
+    # A page open in a tab does not keep the model in memory.
     return (
         SleepLevel.UNLOADED
         if _over(now - use.used_at, settings.unload_after_s)
@@ -141,9 +140,9 @@ def level(
 
 
 def next_look_s(use: Use, settings: PowerSettings, now: float) -> float:
-    """How long until the level may change with nobody doing anything, seconds; `math.inf` if never.
+    """Return the time until the level may change without activity, seconds; `math.inf` if never.
 
-    Hours of the day are not looked at: whoever waits looks again after a minute.
+    Hours of the day are left out: the caller checks again after a minute.
     """
     moments = [
         use.awake_until,
@@ -155,7 +154,7 @@ def next_look_s(use: Use, settings: PowerSettings, now: float) -> float:
 
 
 def within(hours: AwakeHours | None, minute: int) -> bool:
-    """Whether a minute of the day is in these hours."""
+    """Return whether a minute of the day is in these hours."""
     if hours is None:
         return False
     length_min = (hours.end_min - hours.begin_min) % _DAY_MIN

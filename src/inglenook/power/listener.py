@@ -1,4 +1,4 @@
-"""Hears magic packets for this box. Kind: hands."""
+"""Listener for magic packets to this box. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from inglenook.power.magic import PACKET_BYTES_MAX, is_called
 
 log = logging.getLogger(__name__)
 
-#: So many packets are looked at in a row, and then none for `_REST_S` seconds: 3,200 a second at
-#: most, which take 2 % of an x86 core. What comes meanwhile beyond `_KERNEL_BYTES` the kernel
-#: drops; who calls says it several times, so that one of them gets through.
+#: Number of packets read in a row, before a pause of `_REST_S` seconds: 3,200 a second at most,
+#: which take 2 % of an x86 core. The kernel drops packets beyond `_KERNEL_BYTES` meanwhile; callers
+#: repeat theirs, so that one gets through.
 _ROW = 64
 _REST_S = 0.02
 
-#: What may wait in the kernel; it doubles the number for its own bookkeeping, see socket(7).
+#: Receive buffer; the kernel doubles the number for its own bookkeeping, see socket(7).
 _KERNEL_BYTES = 65_536
 
-#: `on_called` is called no sooner again, seconds: a call is sent several times.
+#: Least time between two calls of `on_called`, seconds: packets are repeated.
 _SAME_CALL_S = 1.0
 
-#: After a fault of the socket, seconds.
+#: Pause after an error of the socket, seconds.
 _FAULT_REST_S = 1.0
 
 
 def bind_wake_socket(port: int) -> socket.socket:
-    """Bind a UDP port of every address there is, IPv4 and IPv6.
+    """Bind a UDP port on all addresses, IPv4 and IPv6.
 
     Raises:
-        StartupError: If it is taken, or this user may not use it, as any below 1024. A box is none
-            the worse for it as long as it is awake.
+        StartupError: If it is taken, or below 1024 and not for this user. A box needs it only for
+            waking.
     """
     both = socket.has_dualstack_ipv6()
     sock = socket.socket(socket.AF_INET6 if both else socket.AF_INET, socket.SOCK_DGRAM)
@@ -60,7 +60,7 @@ def bind_wake_socket(port: int) -> socket.socket:
 
 
 class WakeListener:
-    """Listens on one UDP socket, with a bound on what junk can cost."""
+    """Listens on one UDP socket; the cost of junk packets is bounded."""
 
     def __init__(
         self,
@@ -68,12 +68,12 @@ class WakeListener:
         macs: Callable[[], Collection[bytes]],
         on_called: Callable[[], None],
     ) -> None:
-        """Take a socket; what already waits in it is heard too.
+        """Take a socket, with the packets that already wait in it.
 
         Args:
-            sock: Of `bind_wake_socket`, or inherited; `run` closes it.
-            macs: Gives the addresses of this box's cards; must not block.
-            on_called: Hears, synchronously, that the box was called, once a second at most.
+            sock: From `bind_wake_socket`, or inherited; `run` closes it.
+            macs: Returns the addresses of this box's cards; must not block.
+            on_called: Called, synchronously, when a packet wakes the box; once a second at most.
         """
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
@@ -106,12 +106,12 @@ class WakeListener:
             self._on_called()
 
     def _row(self, packet: bytes) -> Iterator[bytes]:
-        """A packet and those that wait behind it, at most `_ROW`."""
+        """Read a packet and those that wait behind it, at most `_ROW`."""
         yield packet
         for _ in range(_ROW - 1):
             try:
                 packet = self._sock.recv(PACKET_BYTES_MAX)
             except OSError:
-                # Mostly that there are no more; anything else comes again, and is told then.
+                # Usually that no more wait; any other error recurs, and is logged then.
                 return
             yield packet

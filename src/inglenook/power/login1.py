@@ -1,4 +1,4 @@
-"""What logind says, and what it says no with. Kind: words.
+"""Signals, locks and errors of logind. Kind: words.
 
 Source: org.freedesktop.login1(5) and systemd.io/INHIBITOR_LOCKS.
 """
@@ -12,13 +12,13 @@ from inglenook.common.errors import InglenookError
 
 
 class LogindSignal(StrEnum):
-    """What logind tells by itself.
+    """Signal of logind.
 
     Attributes:
         LEAVING: The board is about to be suspended.
         BACK: It has woken up, or could not be suspended.
-        LOCKS: Somebody took or released a block lock.
-        GONE: logind has ended, or another has taken its place.
+        LOCKS: A process took or released a block lock.
+        GONE: logind has ended, or been replaced.
     """
 
     LEAVING = "leaving"
@@ -28,23 +28,23 @@ class LogindSignal(StrEnum):
 
 
 class NoLogind(InglenookError):
-    """There is no bus, or no logind, or it does not answer."""
+    """The bus or logind is missing, or does not answer."""
 
 
 class LogindRefused(InglenookError):
-    """logind, or polkit, which it asks, says no."""
+    """logind, or polkit on its behalf, refused a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inhibitor:
-    """A lock that somebody holds.
+    """A lock of a process.
 
     Attributes:
-        what: Against what, such as ``sleep`` and ``idle``.
-        who: Which program, as it calls itself.
-        why: As it says.
-        mode: ``block``, or ``delay``, which only asks for a moment.
-        pid: The program's process.
+        what: What it blocks, such as ``sleep`` and ``idle``.
+        who: The program, in its own words.
+        why: Its reason.
+        mode: ``block``, or ``delay`` for a few seconds.
+        pid: The process.
     """
 
     what: frozenset[str]
@@ -55,5 +55,5 @@ class Inhibitor:
 
     @property
     def keeps_awake(self) -> bool:
-        """Whether the board should not be suspended meanwhile."""
+        """Whether it blocks suspending the board."""
         return self.mode.startswith("block") and not self.what.isdisjoint({"sleep", "idle"})

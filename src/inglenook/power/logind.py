@@ -1,6 +1,6 @@
-"""Has logind keep the board awake while it is busy, and tell of sleep. Kind: hands.
+"""Keeps the board awake while busy, and reports its sleep, through logind. Kind: hands.
 
-Where there is no logind, the clocks tell of sleep afterwards, and everything else goes on.
+Without logind, sleep is noticed afterwards by the clocks; everything else works.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from inglenook.power.sleep_locks import SleepLocks
 
 log = logging.getLogger(__name__)
 
-#: Of the time that logind waits, how much `on_sleep` may take: the rest is for letting go.
+#: Share of logind's wait that `on_sleep` may take; the rest is for releasing the lock.
 _SHARE = 0.8
 
-#: What `on_sleep` has even if logind waits for nobody, seconds.
+#: Least time of `on_sleep`, even if logind does not wait, seconds.
 _LEAST_S = 1.0
 
-#: How long to wait before logind is looked for again, at first and at most, seconds.
+#: First and longest wait before connecting to logind again, seconds.
 _FIRST_S, _LONGEST_S = 1.0, 300.0
 
 
 class Logind:
-    """Sleep and wake-up of the board, as far as logind and the clocks tell of it."""
+    """Sleep and wake-up of the board, by logind and the clocks."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class Logind:
         clocks: Callable[[], ClockPair] = read_clocks,
         look_every_s: float = 5.0,
     ) -> None:
-        """Nothing happens until `run`.
+        """Do nothing until `run`.
 
         Args:
-            on_sleep: Called before the board is suspended, which waits for it; cancelled when
-                logind's patience is used up, 4 s by default.
+            on_sleep: Called before the board is suspended, which waits for it; cancelled at
+                logind's limit, 4 s by default.
             on_resume: Called once after each sleep, within ``look_every_s`` even without logind;
                 also when the board could not be suspended in the end.
-            who: What others see who holds the locks.
+            who: Name of the locks' holder, for other programs.
             clocks: Reads the clocks.
-            look_every_s: How often they are looked at.
+            look_every_s: Interval of reading them.
         """
         self._on_sleep = on_sleep
         self._on_resume = on_resume
@@ -66,20 +66,20 @@ class Logind:
         self._missing = False
         self._leaving_well = TaskGuard("getting ready for the board's sleep")
         self._coming_back = Guard("waking after the board's sleep")
-        #: Nobody has heard yet that the board is awake.
+        #: `on_resume` has still to be called.
         self._owes_resume = False
         self._bus: LogindBus | None = None
-        #: What there is to do; None is that `busy` has changed.
+        #: Signals to handle; None means that `busy` has changed.
         self._news: asyncio.Queue[LogindSignal | None] = asyncio.Queue()
 
     @property
     def inhibited(self) -> bool:
-        """Whether another program asks that the board not be suspended; False without logind."""
+        """Whether another program inhibits suspending the board; False without logind."""
         return self._inhibited
 
     @property
     def busy(self) -> bool:
-        """Whether the board must stay awake. Set it at any time; the last word counts."""
+        """Whether the board must stay awake. Set it at any time; the last value counts."""
         return self._busy
 
     @busy.setter
@@ -89,14 +89,14 @@ class Logind:
             self._tell(None)
 
     def _tell(self, news: LogindSignal | None) -> None:
-        """Have something done, if there is a logind to do it with."""
+        """Queue a signal, if there is a connection to logind."""
         if self._bus is not None:
             self._news.put_nowait(news)
 
     async def can_suspend(self) -> str:
-        """Ask whether this process may suspend the board: ``yes``, ``no``, ``challenge``, ``na``.
+        """Return if this process may suspend the board: ``yes``, ``no``, ``challenge`` or ``na``.
 
-        ``na``, that the board cannot, is also said when there is no logind to ask.
+        ``na``, that the board cannot, is also returned without logind.
         """
         try:
             return "na" if self._bus is None else await self._bus.can_suspend()
@@ -104,10 +104,10 @@ class Logind:
             return "na"
 
     async def suspend(self) -> None:
-        """Have the board suspended; `on_sleep` is called before that happens.
+        """Suspend the board; `on_sleep` is called before that happens.
 
         Raises:
-            InglenookError: With a sentence, if somebody keeps it awake, this process may not, or
+            InglenookError: With a sentence, if another process keeps it awake, this one may not, or
                 logind does not answer.
         """
         if self._bus is None:
@@ -115,7 +115,7 @@ class Logind:
         await self._bus.suspend()
 
     async def run(self) -> None:
-        """Hold the locks and tell of sleep until cancelled."""
+        """Hold the locks and report sleep until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             looking = keep_running("looking for sleep by the clocks", self._look)
             tasks.create_task(looking, name="sleep clocks")
@@ -129,7 +129,7 @@ class Logind:
             self._tell_resume()
             slept_s = self._watch.check(self._clocks())
             self._resumed(slept_s)
-            if slept_s == 0:  # else logind will say that it may be asked for locks again
+            if slept_s == 0:  # otherwise logind's signal has the locks taken again
                 self._leaving = False
                 self._tell(None)
 
@@ -144,7 +144,7 @@ class Logind:
         self._tell_resume()
 
     def _tell_resume(self) -> None:
-        """Tell that the board is awake; if that fails it is told at the next look."""
+        """Call `on_resume`; if that fails, again at the next look at the clocks."""
         if self._owes_resume:
             with self._coming_back:
                 self._on_resume()
@@ -157,7 +157,7 @@ class Logind:
                 async with open_logind(self._news.put_nowait) as bus:
                     await self._attend(bus)
             except NoLogind as exc:
-                # Said once, until it is found again.
+                # Logged once, until it is found again.
                 level = logging.DEBUG if self._missing else logging.INFO
                 log.log(level, "sleep of the board is noticed only afterwards: %s", exc)
                 wait_s = min(2 * wait_s, _LONGEST_S) if self._missing else _FIRST_S
@@ -165,14 +165,14 @@ class Logind:
             await asyncio.sleep(wait_s)
 
     async def _attend(self, bus: LogindBus) -> None:
-        """Follow what logind says.
+        """Handle logind's signals.
 
         Raises:
             NoLogind: When the connection fails.
         """
         self._bus, self._leaving = bus, bus.preparing
         try:
-            # What was missed while there was no connection.
+            # Signals missed while there was no connection.
             await self._hear(bus, None if bus.preparing else LogindSignal.BACK)
             await self._hear(bus, LogindSignal.LOCKS)
             if self._missing:
@@ -191,10 +191,10 @@ class Logind:
             self._locks.release()
 
     async def _next_news(self) -> LogindSignal | None:
-        """Wait for news, at most until the next look at the connection.
+        """Wait for a signal, at most until the next check of the connection.
 
         Raises:
-            TimeoutError: If there are none.
+            TimeoutError: If there is none.
         """
         async with asyncio.timeout(self._look_every_s):
             return await self._news.get()
@@ -218,7 +218,7 @@ class Logind:
                 raise NoLogind("logind has ended")
 
     async def _leave(self, bus: LogindBus) -> None:
-        """Have everything kept, and let the board go."""
+        """Call `on_sleep`, and release the locks for the board to sleep."""
         log.info("the board is about to sleep")
         self._leaving = True
         self._watch.on_suspend(self._clocks())

@@ -1,4 +1,4 @@
-"""Magic packets, which wake a sleeping machine: written, and recognised. Kind: rules.
+"""Magic packets (Wake-on-LAN): encoded and recognised. Kind: rules.
 
 Source: AMD, Magic Packet Technology, white paper 20213, November 1995.
 """
@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from inglenook.common.network_cards import parse_mac
 
-#: As much of a packet is looked at: what fits into one Ethernet frame.
+#: Longest part of a packet that is read: one Ethernet frame.
 PACKET_BYTES_MAX = 1500
 
 _SYNC = b"\xff" * 6
@@ -30,7 +30,7 @@ def parse_password(text: str) -> bytes:
         return parse_mac(text)
     numbers = [int(part) for part in text.split(".")] if _FOUR_BYTES.fullmatch(text) else []
     if not numbers or max(numbers) > 255:
-        # Not said again: it may be right but for one character, and somebody may look on.
+        # Without the text: it may be right except for one character, and be seen by others.
         raise ValueError(
             "that is not a SecureOn password; write for example 00:11:22:33:44:55 or 192.168.1.1"
         )
@@ -38,11 +38,11 @@ def parse_password(text: str) -> bytes:
 
 
 def magic_packet(mac: bytes, secure_on: bytes | None = None) -> bytes:
-    """Write the packet that wakes the machine with this address.
+    """Return the packet that wakes the machine with this address.
 
     Args:
         mac: Six bytes.
-        secure_on: What its card wants beside, if it does: four or six bytes, as in etherwake(8).
+        secure_on: Its card's password, if it has one: four or six bytes, as in etherwake(8).
     """
     assert len(mac) == 6
     assert secure_on is None or len(secure_on) in (4, 6)
@@ -50,7 +50,7 @@ def magic_packet(mac: bytes, secure_on: bytes | None = None) -> bytes:
 
 
 def is_called(packet: bytes, macs: Collection[bytes]) -> bool:
-    """Whether a packet wakes one of these cards; what stands around the sequence does not matter.
+    """Return whether a packet wakes one of these cards; bytes around the sequence do not matter.
 
     Takes time linear in the packet: six bytes of ff begin a match, and no card's address has them.
     """

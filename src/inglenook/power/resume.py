@@ -1,18 +1,18 @@
-"""Tells from two clocks, and from what logind says, that the board was asleep. Kind: rules.
+"""Detects the board's sleep by two clocks and logind's signals. Kind: rules.
 
 Source: clock_gettime(2): ``CLOCK_BOOTTIME`` is ``CLOCK_MONOTONIC`` plus the time the system was
-suspended, so what lies between them grows by each sleep and by nothing else.
+suspended, so their difference grows only by sleep.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Shorter sleeps do not matter; and boards without a persistent clock count in whole seconds.
+#: Shorter sleeps are ignored; boards without a persistent clock count in whole seconds.
 _LEAST_S = 1.0
 
-#: What systemd runs before a sleep takes seconds. A board awake for so long after it was announced,
-#: and of which logind says no more, stays awake.
+#: Time after an announced sleep until the board counts as awake, if logind sends no more. systemd's
+#: jobs before a sleep take seconds.
 _OVERDUE_S = 180.0
 
 
@@ -25,26 +25,26 @@ class ClockPair:
 
     @property
     def suspended_s(self) -> float:
-        """How long the board has been suspended since it was started."""
+        """Time suspended since the board was started."""
         return self.boottime_s - self.monotonic_s
 
 
 class ResumeWatch:
-    """Tells of each wake-up once, whoever notices it first: the clocks or logind."""
+    """Reports each wake-up once, by the clocks or by logind, whichever is first."""
 
     def __init__(self, clocks: ClockPair) -> None:
         self._known_s = clocks.suspended_s
         self._left_s: float | None = None
 
     def on_suspend(self, clocks: ClockPair) -> None:
-        """Logind says that the board is about to be suspended."""
+        """Record logind's signal that the board is about to be suspended."""
         self._left_s = clocks.monotonic_s
 
     def check(self, clocks: ClockPair) -> float | None:
-        """Say how long the board was asleep, seconds; None if it was not, since last asked.
+        """Return how long the board was asleep since the last call, seconds; None if it was not.
 
-        0 if it was about to sleep, and is awake for so long that it will not: then what was done
-        for the sleep has to be undone.
+        0 if it was about to sleep, but has been awake for so long that it will not: preparations
+        for the sleep have to be undone.
         """
         slept_s = clocks.suspended_s - self._known_s
         overdue = self._left_s is not None and clocks.monotonic_s - self._left_s > _OVERDUE_S
@@ -57,9 +57,9 @@ class ResumeWatch:
         return slept_s
 
     def on_resume(self, clocks: ClockPair) -> float | None:
-        """Say the same when logind says that the board is back, asleep before or not.
+        """Return the same at logind's signal that the board is back, whether it slept or not.
 
-        None if this is known already.
+        None if this was returned already.
         """
         leaving = self._left_s is not None
         slept_s = self.check(clocks)

@@ -16,7 +16,7 @@ from pathlib import Path
 from inglenook.common.errors import StartupError
 from inglenook.power.resume import ClockPair
 
-#: Two clocks read further apart than this, seconds, would be of two moments.
+#: Longest time between the readings of two clocks, seconds.
 _APART_S = 0.1
 
 
@@ -26,14 +26,14 @@ class Alarm:
 
     Attributes:
         clock: The clock's folder.
-        others: What was set before, by somebody else; None if nothing was.
+        others: Another program's alarm before; None if there was none.
     """
 
     clock: Path
     others: int | None
 
     def put_back(self) -> bool:
-        """Set what was set before; says whether the alarm is spent."""
+        """Restore the alarm set before; returns whether ours has gone off."""
         left = _number(self.clock / "wakealarm")
         now = _number(self.clock / "since_epoch") or 0
         with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ class Alarm:
 
 
 def read_clocks() -> ClockPair:
-    """Read the two clocks of which one goes on while the board is suspended, as of one moment."""
+    """Read both clocks at one moment; one of them stops while the board is suspended."""
     while True:
         before_s = time.monotonic()
         boottime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -55,13 +55,13 @@ def read_clocks() -> ClockPair:
 
 
 def find_clock(root: Path) -> Path | None:
-    """The folder of the first clock whose alarm wakes the board; None if it has none."""
+    """Return the folder of the first clock whose alarm wakes the board, or None."""
     alarms = sorted((root / "sys/class/rtc").glob("rtc*/wakealarm"))
     return alarms[0].parent if alarms else None
 
 
 def set_alarm(root: Path, in_s: float) -> Alarm:
-    """Have the board woken up.
+    """Set an alarm that wakes the board.
 
     Raises:
         StartupError: If no clock can, or this user may not set it.

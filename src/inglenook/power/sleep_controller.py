@@ -1,4 +1,4 @@
-"""Follows what goes on, and tells how deep the box may sleep whenever that changes. Kind: hands."""
+"""Watches the box's activity, and reports changes of its sleep level. Kind: hands."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from inglenook.power.idle import (
 )
 from inglenook.power.settings import PowerSettings
 
-#: Looked at so often at least, seconds: hours of the day, and what other programs ask for.
+#: Longest time between two looks, seconds: for hours of the day and other programs' inhibitors.
 _LOOK_S = 60.0
 
-#: A level that could not be told is told anew after so long, seconds.
+#: Time until a level is reported again after a failure, seconds.
 _TELL_AGAIN_S = 1.0
 
 
@@ -43,12 +43,12 @@ class SleepController:
         activity: Callable[[], Activity],
         on_level: Callable[[SleepLevel], None],
     ) -> None:
-        """Nothing is told until `begin`.
+        """Report nothing until `begin`.
 
         Args:
             settings: When to sleep.
-            activity: Tells what goes on at this moment.
-            on_level: Hears, synchronously, of every new level; at first it is idle.
+            activity: Returns the present activity.
+            on_level: Called, synchronously, with each new level; the first is idle.
         """
         self.settings = settings
         self.abilities = Abilities()
@@ -67,33 +67,33 @@ class SleepController:
         return self._level
 
     def use(self) -> None:
-        """Somebody needs the box."""
+        """Record a use of the box."""
         self._look(used)
 
     def wake(self) -> None:
-        """The box was called by a packet, or has been suspended."""
+        """Record a magic packet, or the end of a suspension."""
         self._look(woken)
 
     def refused(self, to: SleepLevel) -> None:
-        """The board could not be suspended, or the process not be ended."""
+        """Record that the board could not be suspended, or the process not be ended."""
         self._look(lambda use, now: refused(use, to, now))
 
     def changed(self) -> None:
-        """Something that goes on may have begun or ended."""
+        """Look again, because activity may have begun or ended."""
         self._look(lambda use, _now: use)
 
     def begin(self, *, asleep: bool = False) -> None:
-        """Tell of levels from now on; `run` ends it.
+        """Report levels from now on, until `run` ends.
 
         Args:
-            asleep: Whether the box was asleep until now, and nobody has come yet.
+            asleep: Whether the box was asleep until now, and no phone has connected yet.
         """
         now = self._now()
         self._use = Use(used_at=-math.inf if asleep else now, held_at=now)
         self.changed()
 
     async def run(self) -> None:
-        """Have looks taken in time until cancelled; nothing is told afterwards."""
+        """Look at the right times until cancelled; nothing is reported afterwards."""
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -107,7 +107,7 @@ class SleepController:
         now, activity = self._now(), self._going_on
         with self._asking:
             activity = self._activity()
-        # What went on at the last look did so until now, or very nearly.
+        # Activity at the last look lasted until about now.
         use = seen(change(self._use, now), self._going_on, now)
         self._use, self._going_on = seen(use, activity, now), activity
         self._look_again(now)
@@ -120,7 +120,7 @@ class SleepController:
         with self._telling:
             self._on_level(level)
             return
-        # Nobody has acted by it. It must not be taken for told: a box that is to wake has to.
+        # No action was taken. The level must not count as reported: a box may have to wake.
         self._level = before
         self._look_at(self._now() + _TELL_AGAIN_S)
 
@@ -129,7 +129,7 @@ class SleepController:
         return level(self._use, activity, self.abilities, self.settings, now)
 
     def _look_again(self, now: float) -> None:
-        """See to it that the next look comes in time; one that comes too early does no harm."""
+        """Schedule the next look; one that is too early does no harm."""
         assert self._use is not None
         self._look_at(now + min(next_look_s(self._use, self.settings, now), _LOOK_S))
 
@@ -141,7 +141,7 @@ class SleepController:
         self._timer = asyncio.get_running_loop().call_at(due, self._due)
 
     def _due(self) -> None:
-        # Whatever becomes of this look, there will be another.
+        # However this look ends, there is a next one.
         self._timer = None
         self._look_at(self._now() + _LOOK_S)
         self.changed()
@@ -152,6 +152,6 @@ class SleepController:
 
 
 def minute_of_day() -> int:
-    """By the box's own clock and time zone, 0 to 1439."""
+    """Return the minute of the day by the box's own clock and time zone, 0 to 1439."""
     now = datetime.now().astimezone()
     return now.hour * 60 + now.minute

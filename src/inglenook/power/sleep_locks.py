@@ -10,8 +10,8 @@ from inglenook.power.login1 import LogindRefused
 
 log = logging.getLogger(__name__)
 
-#: What each lock is against, in which mode, and what `systemd-inhibit --list` says. Others' idle
-#: timers respect `idle`; `sleep` also holds up who suspends by hand, and needs polkit's leave.
+#: What each lock blocks, its mode, and its reason in `systemd-inhibit --list`. Idle timers of other
+#: programs respect `idle`; `sleep` also blocks suspending by hand, and needs polkit's permission.
 _DELAY = ("sleep", "delay", "Keeping answers safe before the board sleeps")
 _IDLE = ("idle", "block", "Somebody is being answered")
 _SLEEP = ("sleep", "block", "Somebody is being answered")
@@ -19,10 +19,10 @@ _Kind = tuple[str, str, str]
 
 
 class SleepLocks:
-    """The locks that are held; a lock is an open file."""
+    """Locks that are held; a lock is an open file."""
 
     def __init__(self, who: str) -> None:
-        """Hold none; ``who`` is what others see of their holder."""
+        """Hold none; ``who`` is the holder's name for other programs."""
         self._who = who
         self._locks: dict[_Kind, int] = {}
         self._refused: set[_Kind] = set()

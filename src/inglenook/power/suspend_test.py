@@ -1,4 +1,4 @@
-"""Finds out whether this board wakes up again, and keeps the answer. Kind: hands."""
+"""Tests whether this board wakes up again, and stores the result. Kind: hands."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from inglenook.power.rtc import find_clock, read_clocks, set_alarm
 
 log = logging.getLogger(__name__)
 
-#: How far ahead the alarm is set, seconds, beside what others' delay locks may take.
+#: Time until the alarm, seconds, beside the time of other programs' delay locks.
 SLEEP_S = 60.0
 
-#: So long before the alarm the board must be asleep, or it might miss it, seconds.
+#: Least time between falling asleep and the alarm, seconds; otherwise the board might miss it.
 _ASLEEP_BEFORE_S = 20.0
 
-#: So long after the alarm the board is back, however slow its firmware, seconds.
+#: Time after the alarm within which the slowest firmware is back, seconds.
 _BACK_AFTER_S = 30.0
 
 _LOOK_EVERY_S = 0.1
@@ -40,14 +40,14 @@ _FILE_BYTES_MAX = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class SuspendTest:
-    """What became of a test.
+    """Result of a test.
 
     Attributes:
-        board: What the board calls itself; empty if it does not.
-        kernel: Its release, as ``uname -r`` says it: whether a board wakes up is up to drivers.
-        at: When, as ISO 8601 with a zone.
+        board: The board's model; empty if unknown.
+        kernel: Its release, as in ``uname -r``: waking up depends on drivers.
+        at: Time of the test, as ISO 8601 with a zone.
         ok: Whether the board woke up by its alarm.
-        slept_s: How long it was asleep, seconds; 0 if that is not known.
+        slept_s: How long it was asleep, seconds; 0 if unknown.
     """
 
     board: str
@@ -65,11 +65,11 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Suspender:
-    """How the board is put to sleep.
+    """Means of putting the board to sleep.
 
     Attributes:
-        suspend: Has it suspended; may return before it is.
-        alarm_s: How far ahead the alarm is set, seconds.
+        suspend: Suspends it; may return before it is.
+        alarm_s: Time until the alarm, seconds.
         root: Where ``/sys`` and ``/proc`` stand.
         clocks: Reads the clocks.
     """
@@ -81,12 +81,12 @@ class Suspender:
 
 
 def can_sleep(root: Path) -> bool:
-    """Whether the kernel can suspend this board to memory. Blocks for a moment."""
+    """Return whether the kernel can suspend this board to memory. Blocks for a moment."""
     return "mem" in _read(root / "sys/power/state").split()
 
 
 def check_board(root: Path) -> None:
-    """Look whether a test can be tried at all. Blocks for a moment.
+    """Check that a test can be tried at all. Blocks for a moment.
 
     Raises:
         StartupError: If it cannot.
@@ -98,13 +98,13 @@ def check_board(root: Path) -> None:
 
 
 def read_suspend_test(state_dir: Path, kernel: str, root: Path = Path("/")) -> bool:
-    """Whether this board is known to wake up with this kernel. Blocks on small files."""
+    """Return whether this board is known to wake with this kernel. Blocks on small files."""
     test = last_test(state_dir)
     return test is not None and test.ok and (test.board, test.kernel) == (_board(root), kernel)
 
 
 def last_test(state_dir: Path) -> SuspendTest | None:
-    """What the latest test found; None if there was none, or it cannot be read. Blocks."""
+    """Return the last result; None if there is no readable one. Blocks."""
     path = state_dir / _FILE_NAME
     try:
         with path.open("rb") as file:
@@ -119,9 +119,9 @@ def last_test(state_dir: Path) -> SuspendTest | None:
 
 
 async def try_suspend(state_dir: Path, bed: Suspender) -> SuspendTest:
-    """Suspend the board with an alarm set, and keep what became of it.
+    """Suspend the board with an alarm set, and store the result.
 
-    Of a board that never wakes up, the file says that it failed.
+    For a board that never wakes up, the file says that the test failed.
 
     Raises:
         InglenookError: With a sentence, if it cannot be tried, or did not go as it should.
@@ -137,7 +137,7 @@ async def try_suspend(state_dir: Path, bed: Suspender) -> SuspendTest:
     except (StartupError, LogindRefused):
         await asyncio.to_thread(alarm.put_back)
         raise
-    # From here on the alarm stays whatever happens: the board may be on its way.
+    # From here on the alarm stays in any case: the board may be falling asleep.
     slept_s = await _sleep(watch, bed)
     spent = await asyncio.to_thread(alarm.put_back)
     _judge(slept_s, bed.alarm_s, spent=spent)
@@ -147,7 +147,7 @@ async def try_suspend(state_dir: Path, bed: Suspender) -> SuspendTest:
 
 
 async def _sleep(watch: ResumeWatch, bed: Suspender) -> float:
-    """Wait until the board was asleep; says how long, or 0 if it was not."""
+    """Wait until the board was asleep; returns how long, or 0 if it was not."""
     awake_s = bed.alarm_s - _ASLEEP_BEFORE_S
     for _ in range(round(awake_s / _LOOK_EVERY_S)):
         await asyncio.sleep(_LOOK_EVERY_S)
@@ -158,10 +158,10 @@ async def _sleep(watch: ResumeWatch, bed: Suspender) -> float:
 
 
 def _judge(slept_s: float, alarm_s: float, *, spent: bool) -> None:
-    """Say what went wrong.
+    """Check a test's result.
 
     Raises:
-        StartupError: If anything did.
+        StartupError: If anything went wrong.
     """
     if not slept_s:
         text = "the board did not go to sleep; `journalctl -b -k` says what kept the kernel from it"
@@ -188,7 +188,7 @@ def _read(path: Path) -> str:
 
 
 def _keep(state_dir: Path, test: SuspendTest) -> None:
-    """Replace the file whole or not at all.
+    """Replace the file atomically.
 
     Raises:
         StartupError: If it cannot be written.
@@ -196,7 +196,7 @@ def _keep(state_dir: Path, test: SuspendTest) -> None:
     path = state_dir / _FILE_NAME
     data = msgspec.json.format(msgspec.json.encode(_File(1, test))) + b"\n"
     try:
-        # No secret, and root writes what the daemon must read.
+        # No secret: root writes it, and the daemon reads it.
         write_whole(path, data)
     except OSError as exc:
         raise StartupError(f"{path}: cannot be written: {exc.strerror}") from exc

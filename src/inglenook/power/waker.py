@@ -1,4 +1,4 @@
-"""Wakes other machines: sends magic packets on every network this one is in. Kind: hands."""
+"""Sends magic packets to other machines, on every network of this one. Kind: hands."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from inglenook.power.settings import WakeSettings
 
 log = logging.getLogger(__name__)
 
-#: Discard and echo; cards wake by either, and programs that listen have chosen one of them.
+#: Echo and discard; cards wake by either, and listening programs use one of them.
 PORTS = (9, 7)
 
-#: Sent so often, so many seconds apart: three times within a second, as Wi-Fi loses broadcasts.
+#: Number of sends, and seconds between them: three in a second, as Wi-Fi loses broadcasts.
 _TIMES = 3
 _BETWEEN_S = 0.4
 
 _LOOK_S = 5.0
 
-#: The same machine is woken no sooner again, seconds.
+#: Least time between two wake-ups of one machine, seconds.
 _AGAIN_S = 10.0
 
 _NO_NETWORK = "no network interface with an address is up; plug in a cable or join a Wi-Fi network"
@@ -48,7 +48,7 @@ _ALL_NODES = "ff02::1"
 
 @dataclass(frozen=True, slots=True)
 class WakeInterface:
-    """One network interface, and how everybody behind it is reached.
+    """A network interface, and how all machines behind it are reached.
 
     Attributes:
         interface: Its name, such as ``eth0``.
@@ -64,10 +64,10 @@ class WakeInterface:
 
 
 def list_links() -> list[WakeInterface]:
-    """List the interfaces that are up and lead to other machines; blocks for a moment.
+    """Return the interfaces that are up and lead to other machines; blocks for a moment.
 
     Raises:
-        OSError: If the kernel does not tell.
+        OSError: If the kernel cannot list them.
     """
     return usable_links(ifaddr.get_adapters(), psutil.net_if_stats())
 
@@ -75,7 +75,7 @@ def list_links() -> list[WakeInterface]:
 def usable_links(
     adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats]
 ) -> list[WakeInterface]:
-    """Keep the interfaces on which a packet for everybody can be sent."""
+    """Return the interfaces on which a broadcast can be sent."""
     links = []
     for adapter in adapters:
         name = interface_name(adapter.name)
@@ -105,7 +105,7 @@ async def send_magic(
     links: Callable[[], Sequence[WakeInterface]] = list_links,
     ports: Sequence[int] = PORTS,
 ) -> int:
-    """Call a machine, three times within a second, on every interface and by IPv4 and IPv6.
+    """Send a machine's packet three times within a second, on all interfaces, by IPv4 and IPv6.
 
     Args:
         mac: Its card's address.
@@ -114,7 +114,7 @@ async def send_magic(
         ports: UDP ports to send to.
 
     Returns:
-        On how many interfaces it was sent; at least one. Nobody can tell whether it was heard.
+        The number of interfaces used; at least one. Whether it was received is unknown.
 
     Raises:
         StartupError: If there was none.
@@ -125,11 +125,11 @@ async def send_magic(
         async with asyncio.timeout(_LOOK_S):
             found = await asyncio.to_thread(links)
         with contextlib.ExitStack() as stack:
-            voices = [voice for link in found for voice in _voices(link, ports, stack)]
+            senders = [sender for link in found for sender in _senders(link, ports, stack)]
             for turn in range(_TIMES):
                 if turn:
                     await asyncio.sleep(_BETWEEN_S)
-                reached |= {voice.interface for voice in voices if voice.say(packet)}
+                reached |= {sender.interface for sender in senders if sender.send(packet)}
     except OSError as exc:
         why = exc.strerror or "the kernel does not list its networks"
         raise StartupError(f"no magic packet can be sent: {why}") from exc
@@ -140,24 +140,24 @@ async def send_magic(
 
 
 class WakeTargets:
-    """The machines of ``wake.targets``, for phones to have them woken."""
+    """Machines of ``wake.targets``, which phones may wake."""
 
     def __init__(
         self,
         settings: WakeSettings,
         send: Callable[[bytes, bytes | None], Awaitable[int]] = send_magic,
     ) -> None:
-        """Take the settings; ``send`` calls a machine by its address and password."""
+        """Take the settings; ``send`` wakes a machine by its address and password."""
         self._targets = {target.name.casefold(): target for target in settings.targets}
         self._send = send
         self._sent_at: dict[str, float] = {}
 
     async def wake(self, name: str) -> int:
-        """Call a machine by its name, in any case; returns on how many interfaces.
+        """Wake a machine by its name, in any case; returns the number of interfaces used.
 
         Raises:
             LookupError: If none has this name.
-            Problem: `Code.RATE_LIMITED` if it was called a moment ago.
+            Problem: `Code.RATE_LIMITED` if it was woken a moment ago.
             StartupError: If there is no network.
         """
         target = self._targets[name.casefold()]
@@ -172,45 +172,45 @@ class WakeTargets:
 
 
 @dataclass(frozen=True, slots=True)
-class _Voice:
-    """A socket on one interface, and where everybody hears it."""
+class _BroadcastSocket:
+    """A socket on one interface, and its broadcast address."""
 
     interface: str
     sock: socket.socket
     places: tuple[tuple[str, int] | tuple[str, int, int, int], ...]
 
-    def say(self, packet: bytes) -> bool:
-        """Send a packet; returns whether it went anywhere."""
+    def send(self, packet: bytes) -> bool:
+        """Send a packet; returns whether any send succeeded."""
         went = False
         for place in self.places:
             try:
                 self.sock.sendto(packet, place)
             except OSError as exc:
-                # One place of several: the cable may have been pulled, or a firewall objects.
+                # One address of several: the cable may have been pulled, or a firewall refuses.
                 log.debug("no magic packet to %s on %s: %s", place, self.interface, exc)
             else:
                 went = True
         return went
 
 
-def _voices(
+def _senders(
     link: WakeInterface, ports: Sequence[int], stack: contextlib.ExitStack
-) -> Iterator[_Voice]:
-    """Open what a link takes; ``stack`` closes it."""
+) -> Iterator[_BroadcastSocket]:
+    """Open the sockets of an interface; ``stack`` closes them."""
     for address, broadcast in link.ipv4:
         sock = stack.enter_context(_open(socket.AF_INET))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        # By the sender's address the kernel knows on which interface 255.255.255.255 is meant.
+        # By the sender's address the kernel selects the interface for 255.255.255.255.
         try:
             sock.bind((address, 0))
         except OSError:
             continue  # the address has gone since it was listed
         places = tuple((to, port) for to in (broadcast, _LIMITED_BROADCAST) for port in ports)
-        yield _Voice(link.interface, sock, places)
+        yield _BroadcastSocket(link.interface, sock, places)
     if link.has_ipv6:
         sock = stack.enter_context(_open(socket.AF_INET6))
         group = tuple((_ALL_NODES, port, 0, link.index) for port in ports)
-        yield _Voice(link.interface, sock, group)
+        yield _BroadcastSocket(link.interface, sock, group)
 
 
 def _open(family: socket.AddressFamily) -> socket.socket:
