@@ -1,1 +1,1 @@
-"""Makes the box findable on the local network."""
+"""mDNS on the local network: announcing this box, and finding boxes."""

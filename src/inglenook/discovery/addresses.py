@@ -1,4 +1,4 @@
-"""Which of the box's addresses to announce on which link, and from where to send. Kind: rules."""
+"""Addresses of the box by link: which to announce, and from which to send. Kind: rules."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ class InterfaceAddress:
         interface: Name of the interface, such as ``eth0``.
         index: The kernel's number of the interface.
         address: The address, without a zone.
-        prefix_length: How many bits of it are the network's.
+        prefix_length: Length of the network part, bits.
         is_ipv6: Whether it is an IPv6 address.
-        carrier_ups: How often the interface has found its cable or radio network so far; 0 where
-            the kernel does not count.
+        carrier_ups: The kernel's count of carrier gains of the interface; 0 if it has none.
     """
 
     interface: str
@@ -30,24 +29,24 @@ class InterfaceAddress:
 
     @property
     def is_link_local(self) -> bool:
-        """Whether it is good on its own link only (169.254.0.0/16, fe80::/10)."""
+        """Whether it is valid on its own link only (169.254.0.0/16, fe80::/10)."""
         return ipaddress.ip_address(self.address).is_link_local
 
     @property
     def network(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-        """The network that it lies in."""
+        """Its network."""
         return ipaddress.ip_network(f"{self.address}/{self.prefix_length}", strict=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One interface of the box, and what is good on the network behind it.
+    """An interface of the box, and the addresses valid on the network behind it.
 
     Attributes:
         interface: Its name.
         index: The kernel's number of it.
-        announced: What the host name resolves to there, IPv4 first.
-        sending: Where to send and listen, as zeroconf wants it.
+        announced: Addresses of the host name there, IPv4 first.
+        sending: Interfaces to send and listen on, in zeroconf's form.
         carrier_ups: As in `InterfaceAddress`.
     """
 
@@ -59,7 +58,7 @@ class Link:
 
 
 def links_of(addresses: Collection[InterfaceAddress]) -> dict[str, Link]:
-    """Sort the box's addresses by the links on which they are good; by name of the interface."""
+    """Return the box's links with their valid addresses, by name of the interface."""
     found: dict[str, Link] = {}
     for interface in sorted({entry.interface for entry in addresses}):
         own = [entry for entry in addresses if entry.interface == interface]
@@ -76,11 +75,11 @@ def links_of(addresses: Collection[InterfaceAddress]) -> dict[str, Link]:
 def _announced(
     own: Collection[InterfaceAddress], everywhere: Iterable[InterfaceAddress]
 ) -> list[str]:
-    """Choose what a link hears: its own addresses, then others of the box in the same networks.
+    """Return the addresses to announce on a link: its own, then others in the same networks.
 
-    The latter are those of a second interface in one LAN, such as Wi-Fi beside a cable. Both say
-    the same then; if each named only itself, phones would take the one for the other's end.
-    Link-local addresses count only in a family that has nothing else on this link.
+    The latter belong to a second interface in one LAN, such as Wi-Fi beside a cable. Both announce
+    the same then; if each announced only itself, phones would replace one by the other. Link-local
+    addresses count only in a family that has no others on this link.
     """
     announced: list[str] = []
     networks = [entry.network for entry in own if not entry.is_link_local]
@@ -97,10 +96,10 @@ def _announced(
 
 
 def sending_interfaces(addresses: Iterable[InterfaceAddress]) -> list[str | int]:
-    """Choose where to send and listen, as zeroconf wants it: IPv4 by address, IPv6 by interface.
+    """Return where to send and listen, in zeroconf's form: IPv4 by address, IPv6 by interface.
 
-    One of each family an interface, because that is how a multicast group is joined; of IPv4, one
-    that others on the link take for a neighbour's.
+    One of each family per interface, because a multicast group is joined that way; of IPv4, an
+    address in the network of the others on the link.
     """
     ipv4: dict[str, InterfaceAddress] = {}
     ipv6: dict[int, None] = {}

@@ -1,4 +1,4 @@
-"""What the box says about itself by mDNS, and under which names. Kind: rules."""
+"""The box's mDNS advertisement: TXT record, instance name, host name. Kind: rules."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ ONE_DOT_LEADER = "\u2024"
 # RFC 1035 section 2.3.4 allows 63 for a label; the rest is for `-ab12` and `-99`.
 _SLUG_LIMIT = 50
 _VERSION_LIMIT_BYTES = 24
-# Shorter than this a model's name says nothing, so the key is left out.
+# A model's name cut shorter than this is useless, so the key is left out.
 _MODEL_LEAST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Advert:
-    """What phones may know before they are paired: no secret, no address.
+    """Facts for phones that are not paired yet: no secret, no address.
 
     Attributes:
-        name: The box's name as people see it.
-        server_id: What clients recognise the box by: 8 lowercase hex digits.
+        name: The box's name for people.
+        server_id: The id by which clients recognise the box: 8 lowercase hex digits.
         version: Version of this program.
-        port: Where the box serves HTTP and WebSocket.
-        api: What can be spoken to the box: WebSocket, OpenAI, Ollama.
-        tls: Whether a TLS port is open too.
+        port: Port of HTTP and WebSocket.
+        api: Protocols served: WebSocket, OpenAI, Ollama.
+        tls: Whether a TLS port is open, too.
         fingerprint: First 16 base64url characters of the SHA-256 of the TLS key, or None.
         pairing_open: Whether a phone may pair now.
         models: Names of the models it serves, the one that answers by default first.
@@ -66,11 +66,11 @@ class Advert:
 
 
 def txt_record(advert: Advert) -> dict[str, str]:
-    """Write the TXT record, in the protocol's order and always under 200 bytes as encoded.
+    """Return the TXT record, in the protocol's order and always under 200 bytes as encoded.
 
-    ``models`` has the names of all models, separated by commas, and ``model`` the first. What does
-    not fit is given up in this order: names in ``models`` from the end, the end of the first name,
-    the whole of it, the MAC address, the fingerprint.
+    ``models`` has the names of all models, separated by commas, and ``model`` the first. If the
+    record is too long, these are left out in turn: names in ``models`` from the end, the end of the
+    first name, the whole of it, the MAC address, the fingerprint.
     """
     cut = (_cut(name.replace(",", " "), TXT_LIMIT_BYTES) for name in advert.models)
     names = list(filter(None, cut))
@@ -104,7 +104,7 @@ def txt_record(advert: Advert) -> dict[str, str]:
 
 
 def txt_bytes(txt: dict[str, str]) -> int:
-    """Count what a TXT record takes on the wire: a length byte and ``key=value`` for each pair."""
+    """Return a TXT record's size on the wire: a length byte and ``key=value`` for each pair."""
     return sum(1 + len(f"{key}={value}".encode()) for key, value in txt.items())
 
 
@@ -123,8 +123,8 @@ def host_name(name: str, server_id: str) -> str:
 def instance_name(name: str) -> str:
     """Make a name fit to be a DNS-SD instance: no control characters, 63 bytes with any suffix.
 
-    A full stop may stand in an instance name, but zeroconf (0.154) splits the name there and Avahi
-    then shows nothing; a character that looks the same and means the same (by NFKC) stands in.
+    A full stop is valid in an instance name, but zeroconf (0.154) splits the name there and Avahi
+    then shows nothing; a character that looks the same and is the same by NFKC replaces it.
     """
     return _cut(name.replace(".", ONE_DOT_LEADER), INSTANCE_LIMIT_BYTES) or "Inglenook"
 
@@ -138,5 +138,5 @@ def clean_text(text: str) -> str:
 
 
 def _cut(text: str, limit_bytes: int) -> str:
-    """Clean a text and keep what fits into ``limit_bytes`` of UTF-8, never half a character."""
+    """Clean a text and cut it to ``limit_bytes`` of UTF-8, never within a character."""
     return clean_text(text).encode()[:limit_bytes].decode("utf-8", "ignore").strip()

@@ -37,7 +37,7 @@ PUBLISH_S = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sent:
-    """What is announced, under which names, and since when (loop time)."""
+    """The present announcement, its names, and its time (loop time)."""
 
     advert: Advert
     names: Names
@@ -45,7 +45,7 @@ class _Sent:
 
 
 class Announcer:
-    """Announces one box; whatever the network does it never raises, but says so in ``state``."""
+    """Announces one box; errors of the network are in ``state``, and never raised."""
 
     def __init__(
         self,
@@ -57,15 +57,15 @@ class Announcer:
         addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
         renamed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; nothing is sent before ``run``.
+        """Send nothing before ``run``.
 
         Args:
-            settings: What the operator chose.
-            advert: What to say about the box at first.
-            run_id: Of this process, as ``/.well-known/inglenook`` says it.
-            last_names: What the box was called in its last life.
+            settings: The operator's settings.
+            advert: The first advertisement.
+            run_id: Id of this process, as in ``/.well-known/inglenook``.
+            last_names: The box's names before its restart.
             addresses: Lists the box's addresses; called in a thread.
-            renamed: Hears that the box has another name or host name.
+            renamed: Called when the box has another name or host name.
         """
         self._settings = settings
         self._wanted = self._allowed(advert)
@@ -81,12 +81,12 @@ class Announcer:
 
     @property
     def state(self) -> AnnounceState:
-        """How the announcement stands now."""
+        """The state of the announcement."""
         return self._state
 
     @property
     def names(self) -> Names:
-        """What the box is called on the network; worth keeping for ``last_names``."""
+        """The box's names on the network; to be stored for ``last_names``."""
         return self._claim.names
 
     @property
@@ -96,7 +96,7 @@ class Announcer:
 
     @property
     def name(self) -> str:
-        """The box's name as the network says it, for people; its own, if that says none."""
+        """The box's name for people, as on the network; its own before it is announced."""
         wanted = self._wanted
         return shown_name(wanted, self.names) if self._settings.enabled else wanted.name
 
@@ -147,7 +147,7 @@ class Announcer:
         """Register and keep that true, on all links.
 
         Raises:
-            OSError: If mDNS cannot be used, or no longer.
+            OSError: If mDNS cannot be used (any longer).
             zeroconf.Error: If the library could not start.
         """
         sent: _Sent | None = None
@@ -167,7 +167,7 @@ class Announcer:
             if sent is None or again or settled.defended or self._is_due(sent):
                 sent = await self._publish(self._wanted, links, links, settled)
             elif changed:
-                # Elsewhere nothing is new, or not to be said yet.
+                # On other links nothing has changed, or it is too early to announce it.
                 later = await self._publish(sent.advert, changed, links, settled)
                 sent = dataclasses.replace(later, at_s=sent.at_s)
             await self._news.wait_until(
@@ -181,7 +181,7 @@ class Announcer:
     async def _settle_names(
         self, own: frozenset[str], links: Links, fresh: Collection[OnLink]
     ) -> Settled:
-        """Make sure of the box's names, and tell of others."""
+        """Check the box's names, and report new ones."""
         before = self.names
         async with asyncio.timeout(CLAIM_S):
             settled = await self._claim.settle(self._wanted, own, [*links], fresh)
@@ -198,7 +198,7 @@ class Announcer:
     async def _publish(
         self, advert: Advert, on: Iterable[OnLink], links: Links, settled: Settled
     ) -> _Sent:
-        """Announce this on some of the links, under the names that the box has."""
+        """Announce this on some of the links, under the box's names."""
         names = self.names
         async with asyncio.timeout(PUBLISH_S):
             await asyncio.gather(

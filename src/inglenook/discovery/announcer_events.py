@@ -1,4 +1,4 @@
-"""What the announcer waits for: a time, or something new. Kind: hands."""
+"""Events that the announcer waits for: a time, or a change. Kind: hands."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 
 from inglenook.discovery.pacing import Burst
 
-# Netlink tells of changes at once; polling is for sandboxes without it.
+# Netlink reports changes at once; polling is for sandboxes without it.
 POLL_S = 30.0
 
 
 class AnnouncerEvents:
-    """Wakes whoever waits; remembers when the network is to be looked at."""
+    """Wakes the announcer; holds the time of its next look at the network."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
@@ -20,35 +20,35 @@ class AnnouncerEvents:
         self._looked_s = -math.inf
 
     def wake(self) -> None:
-        """Wake whoever waits."""
+        """Wake the announcer."""
         self._wake.set()
 
     def network_changed(self) -> None:
-        """Note that links or addresses are changing."""
+        """Record a change of links or addresses."""
         self._burst.heard(asyncio.get_running_loop().time())
         self._wake.set()
 
     def forget(self) -> None:
-        """Have the network looked at next, as if for the first time."""
+        """Make the next look due at once, as at the start."""
         self._looked_s = -math.inf
 
     def look_begun(self) -> None:
-        """Note that the network is looked at now."""
+        """Record a look at the network."""
         self._burst.clear()
         self._looked_s = asyncio.get_running_loop().time()
 
     @property
     def look_at_s(self) -> float:
-        """When the network is to be looked at (loop time): once it is quiet after a change."""
+        """Time of the next look at the network (loop time): once a change is over."""
         return min(self._looked_s + POLL_S, self._burst.over_at_s())
 
     @property
     def settled_at_s(self) -> float:
-        """When the network will have changed (loop time); infinity if nothing is going on."""
+        """Time when the present change will be over (loop time); infinity if there is none."""
         return self._burst.over_at_s()
 
     async def wait_until(self, at_s: float) -> None:
-        """Wait for that loop time, or for news."""
+        """Wait for that loop time, or to be woken."""
         try:
             async with asyncio.timeout_at(at_s):
                 await self._wake.wait()

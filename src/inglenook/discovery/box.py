@@ -1,4 +1,4 @@
-"""What is known of a box found on the network. Kind: rules."""
+"""A box found on the network, read from its mDNS records. Kind: rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inglenook.discovery.advert import (
     clean_text,
 )
 
-# Enough for any value of ours; what strangers send beyond it is cut.
+# Enough for any value of ours; longer ones, from strangers, are cut.
 _VALUE_LIMIT = 64
 
 #: Of one box; their names fit into one TXT record.
@@ -31,20 +31,20 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box as it announces itself; whoever needs certainty asks ``/.well-known/inglenook``.
+    """A box's own announcement; to verify it, ask ``/.well-known/inglenook``.
 
-    Everything a stranger could write is free of control characters. What is missing or malformed
-    is None, or False.
+    All texts are free of control characters, because strangers may write them. Missing and
+    malformed values are None, or False.
 
     Attributes:
-        name: Its name as people see it.
-        host_name: What resolves to its addresses, such as ``kitchen-ab12.local``.
-        server_id: What clients recognise it by: 8 lowercase hex digits.
-        addresses: Those in a network of the asker first; of each, IPv4 before IPv6; link-local
+        name: Its name for people.
+        host_name: Its host name, such as ``kitchen-ab12.local``.
+        server_id: The id by which clients recognise it: 8 lowercase hex digits.
+        addresses: Those in this machine's networks first; of each, IPv4 before IPv6; link-local
             IPv6, with its zone, last. At least one.
-        port: Where it serves HTTP and WebSocket.
+        port: Port of HTTP and WebSocket.
         version: The version of its program.
-        models: Names of its models, the one that answers by default first; as many as it said.
+        models: Names of its models, the default one first; as many as it announced.
         status: Whether an answer can start at once, and why not.
         pairing_open: Whether a phone may pair now.
         tls: Whether a TLS port is open too.
@@ -67,14 +67,14 @@ class Box:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where to try it, best first: ``http://192.168.1.20:8377``, ``http://[fd00::1]:8377``."""
+        """Its URLs, best first: ``http://192.168.1.20:8377``, ``http://[fd00::1]:8377``."""
         hosts = (f"[{address}]" if ":" in address else address for address in self.addresses)
         return tuple(f"http://{host}:{self.port}" for host in hosts)
 
 
 @dataclass(frozen=True, slots=True)
 class MdnsAnswer:
-    """What a box answered: its instance name, SRV record, addresses and TXT record."""
+    """A box's answer: its instance name, SRV record, addresses and TXT record."""
 
     name: str
     host_name: str
@@ -85,16 +85,15 @@ class MdnsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BoxHello:
-    """What a box says of itself to anybody, and anybody can say of themselves.
+    """A box's public facts, from ``/.well-known/inglenook``; not authenticated.
 
     Attributes:
-        server_id: What it is recognised by.
-        name: As people see it.
-        tls_port: Where it speaks TLS; 0 is nowhere.
+        server_id: The id by which it is recognised.
+        name: Its name for people.
+        tls_port: Its TLS port; 0 is none.
         spki_sha256: Fingerprint of its TLS key, 43 characters of base64url.
-        run_id: Of the process that answers, 8 hex digits: the same at all its addresses, and
-            another for each of two boxes that have one ``server_id``, as with a copied SD card.
-            None from a version that does not say it.
+        run_id: Id of the process, 8 hex digits: the same at all its addresses, and different for
+            two boxes with one ``server_id``, as after copying an SD card. None from older versions.
     """
 
     server_id: str
@@ -105,7 +104,7 @@ class BoxHello:
 
 
 def networks_of(addresses: Iterable[InterfaceAddress]) -> list[Network]:
-    """The networks that a machine with these addresses is in; link-local IPv6 says nothing."""
+    """Return the networks of a machine with these addresses, without link-local IPv6."""
     return [
         ipaddress.ip_interface(f"{entry.address}/{entry.prefix_length}").network
         for entry in addresses
@@ -114,12 +113,12 @@ def networks_of(addresses: Iterable[InterfaceAddress]) -> list[Network]:
 
 
 def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | None:
-    """Make sense of an answer; None if nobody could connect to what it describes.
+    """Read an answer; None if it has no address or port to connect to.
 
     Args:
-        answer: As it came.
-        own_networks: Of this machine: a box on two networks tells of addresses in both, and from
-            here there need not be a way to each (RFC 6762 section 6.2 asks it not to).
+        answer: As received.
+        own_networks: Networks of this machine: a box on two networks may announce addresses in
+            both, and some may not be reachable from here (RFC 6762 section 6.2 forbids it).
     """
     addresses = _usable(answer.addresses, own_networks)
     if not addresses or not 0 < answer.port < 65536:
@@ -131,7 +130,7 @@ def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | 
         txt.setdefault(key.decode("ascii", "replace").lower(), text)
     names = [name.strip() for name in txt.pop("models", "").split(",")][:_MODELS_MAX]
     txt = {key: text[:_VALUE_LIMIT] for key, text in txt.items()}
-    # A box of an earlier version, or one whose TXT record is full, says its first model only.
+    # Earlier versions, and boxes whose TXT record is full, announce their first model only.
     models = tuple(name[:_VALUE_LIMIT] for name in names if name) or (txt.get("model", ""),)
     server_id, fingerprint, mac = txt.get("id", ""), txt.get("fp", ""), txt.get("mac", "").lower()
     statuses: dict[str, Status] = {status: status for status in get_args(Status)}
@@ -152,7 +151,7 @@ def read_box(answer: MdnsAnswer, own_networks: Sequence[Network] = ()) -> Box | 
 
 
 def _usable(addresses: Sequence[str], own_networks: Sequence[Network]) -> tuple[str, ...]:
-    """Put the addresses in the order to try them, without those nobody can connect to."""
+    """Return the addresses in the order to try them, without unusable ones."""
     ranked: list[tuple[bool, int, str]] = []
     for text in dict.fromkeys(addresses):
         address = ipaddress.ip_address(text)

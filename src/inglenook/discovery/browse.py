@@ -28,19 +28,19 @@ from inglenook.discovery.interfaces import list_addresses
 from inglenook.discovery.responder import open_responder
 from inglenook.discovery.state import reason
 
-# A household has a few; beyond this somebody is flooding the network.
+# A household has a few boxes; beyond this the network is being flooded.
 MAX_ANSWERS = 256
 ASKED_AT_ONCE_MAX = 64
 LOOK_S = 5.0
 
-#: What was told by multicast within the last second is told again a second late (RFC 6762
-#: section 6): a search that ended sooner would find nothing just after somebody else's.
+#: Answers that were multicast within the last second are repeated a second late (RFC 6762
+#: section 6): a shorter search would find nothing just after another one.
 LISTEN_LEAST_S = 2.0
 
-#: How long a box may take to say who it is; it has some work to do besides.
+#: Longest wait for a box's ``/.well-known/inglenook``; the box may be busy.
 ANSWER_S = 2.0
 
-#: The next of a box's addresses is tried after so long, while the one before is still waited for.
+#: Delay before the next of a box's addresses is tried, while the one before is still pending.
 #: RFC 8305 section 5 has the same for connections.
 STAGGER_S = 0.25
 
@@ -60,12 +60,12 @@ async def find_boxes(
     """Ask the network for boxes, listen for ``timeout_s`` seconds, and ask each whether it is so.
 
     Args:
-        timeout_s: How long to listen, at least `LISTEN_LEAST_S`; that finds what is awake and near.
-            Whoever is found last has `ANSWER_S` more to answer.
-        until: Ends the search early, at the first box that answers and for which it is true. Others
-            may not have been asked then.
+        timeout_s: How long to listen, at least `LISTEN_LEAST_S`, which finds all awake boxes near.
+            The box found last has `ANSWER_S` more to answer.
+        until: Ends the search early, at the first answering box for which it is true. Others may
+            not have been asked then.
         addresses: Lists this machine's addresses; called in a thread.
-        ask: Asks who answers at an address.
+        ask: Asks for the facts of the box at an address.
 
     Returns:
         The boxes by name, each machine once; see `boxes_found`.
@@ -86,7 +86,7 @@ async def find_boxes(
 async def try_search(
     addresses: Callable[[], list[InterfaceAddress]] = list_addresses,
 ) -> None:
-    """Find out whether mDNS can be used here, without looking for anybody.
+    """Check that mDNS can be used here, without a search.
 
     Raises:
         StartupError: If it cannot.
@@ -108,10 +108,10 @@ def _unusable(exc: Exception) -> StartupError:
 
 
 class _Unwritable(zeroconf.RecordUpdateListener):
-    """Throws away pointers to services whose names cannot be written into a question.
+    """Removes pointers to services whose names cannot be encoded in a question.
 
-    Bytes that are no UTF-8 are longer once they were read. The library would name what it knows in
-    its next question, fail, and ask nothing more.
+    Bytes that are not UTF-8 are longer after decoding. The library would list such a name in its
+    next question, fail, and ask no more questions.
     """
 
     def __init__(self, cache: DNSCache) -> None:
@@ -121,12 +121,12 @@ class _Unwritable(zeroconf.RecordUpdateListener):
     def async_update_records(
         self, zc: Zeroconf, now: float, records: list[zeroconf.RecordUpdate]
     ) -> None:
-        """Hear a packet; the library calls this, and puts the records into its cache."""
+        """Collect a packet's unusable pointers; the library calls this, then caches its records."""
         pointers = [update.new for update in records if isinstance(update.new, DNSPointer)]
         self._heard += [pointer for pointer in pointers if not _is_writable(pointer.alias)]
 
     def async_update_records_complete(self) -> None:
-        """They are there by now."""
+        """Remove the records from the cache."""
         heard, self._heard = self._heard, []
         self._cache.async_remove_records(heard)
 
@@ -137,7 +137,7 @@ def _is_writable(name: str) -> bool:
 
 
 class _Search:
-    """What one search has heard so far, and who has answered."""
+    """The answers of one search so far."""
 
     def __init__(
         self,
@@ -157,11 +157,11 @@ class _Search:
         self._patience = asyncio.timeout(None)
 
     def found(self) -> list[FoundBox]:
-        """What there is by now."""
+        """Return the boxes found so far."""
         return boxes_found(self._announced.values(), self._answers)
 
     async def run(self, listen_s: float) -> None:
-        """Listen for so long; then wait for those who were asked."""
+        """Listen for so long; then wait for the boxes that were asked."""
         until_s = self._now() + listen_s
         self._patience = asyncio.timeout_at(until_s + ANSWER_S)
         try:
@@ -187,7 +187,7 @@ class _Search:
             await asyncio.sleep(until_s - self._now())
 
     async def _meet(self, service_name: str, until_s: float) -> None:
-        """Learn what a service is, and ask at each of its addresses who is there."""
+        """Resolve a service, and ask for the facts of the box at each of its addresses."""
         box = await self._resolve(service_name, until_s)
         if box is None:
             return
@@ -204,7 +204,7 @@ class _Search:
             async with self._asking, asyncio.timeout(ANSWER_S):
                 self._answers[url] = await self._ask(url, ANSWER_S)
                 if self._answers[url] is None and box.tls:
-                    # What is announced is the port for TLS, where there is no other.
+                    # The announced port is the TLS port if there is no other.
                     url = url.replace("http:", "https:", 1)
                     self._answers[url] = await self._ask(url, ANSWER_S)
         except TimeoutError:

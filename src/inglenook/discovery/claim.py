@@ -23,9 +23,9 @@ from inglenook.discovery.rivals import OwnRecords, Rival
 
 logger = logging.getLogger(__name__)
 
-#: Whoever is heard with one of the box's names is asked about at most so often.
+#: Least time between two checks of a rival that uses one of the box's names.
 ASK_EVERY_S = 2.0
-#: A rival to whom the box need not give way may be one that never does; then the box does.
+#: A rival that should give way may never do so; then the box does.
 PATIENCE_S = 15.0
 
 #: Of those on a link who call themselves by the box's id, so many are asked at a time; strangers
@@ -35,12 +35,12 @@ _ASKED_MAX = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """What came of looking at the names.
+    """Result of checking the names.
 
     Attributes:
-        yielded: Names that the box held belong to somebody else now.
-        defended: Somebody else used them, and has to give way, is silent by now, or is an echo:
-            they are to be announced again, as phones may have heard the other last.
+        yielded: Names that the box held belong to another device now.
+        defended: Another device used them, and has to give way, is silent by now, or is an echo:
+            they are to be announced again, because phones may have heard the other last.
     """
 
     yielded: bool = False
@@ -48,19 +48,19 @@ class Settled:
 
 
 class Claim:
-    """The names a box has, or is about to take.
+    """The names a box holds, or is about to claim.
 
     Attributes:
-        names: These. They stay until the owner calls the box otherwise, or they are lost.
+        names: The names. They stay until the owner renames the box, or they are lost.
     """
 
     def __init__(self, advert: Advert, last: PreviousNames, run_id: str) -> None:
-        """Begin with the names of the last life.
+        """Begin with the names before the restart.
 
         Args:
-            advert: Whose names.
-            last: What it was called.
-            run_id: Of this process.
+            advert: The box's advertisement.
+            last: Its previous names.
+            run_id: Id of this process.
         """
         self.names = first_names(advert, last)
         self._advert = advert
@@ -69,12 +69,12 @@ class Claim:
         self._clash_s = math.inf
 
     def begin(self) -> None:
-        """Hold nothing: the box has just come to its network, where others may be."""
+        """Hold no names: the box is new on its network, where others may have them."""
         self._held = None
         self._clash_s = math.inf
 
     def doubt_at_s(self, links: Iterable[OnLink], own: frozenset[str]) -> float:
-        """Say when to `settle` because somebody was heard with these names (loop time)."""
+        """Return when to `settle` because a rival was heard (loop time)."""
         return min(
             (link.asked_s + ASK_EVERY_S for link in links if self._is_doubtful(link, own)),
             default=math.inf,
@@ -87,13 +87,13 @@ class Claim:
         links: Collection[OnLink],
         fresh: Collection[OnLink],
     ) -> Settled:
-        """Make sure of the names, and take others where they belong to somebody else.
+        """Check the names, and claim others where they belong to another device.
 
         Args:
-            advert: Whose names; with another name in it, that is claimed.
+            advert: The box's advertisement; if its name has changed, that is claimed.
             own: All addresses of the box.
-            links: Where it is.
-            fresh: Where somebody else may have come, or the box itself.
+            links: Its links.
+            fresh: Links that are new, or where new devices may have come.
 
         Raises:
             OSError: If the network cannot be used.
@@ -115,7 +115,7 @@ class Claim:
             rivals = await self._ask(asked, own, names)
             lost = {rival.part for rival in rivals if not self._stands(rival, names, held)}
             if any(_has(held, names, part) for part in lost):
-                # One packet, of whomever, is no reason to give up a name that people use.
+                # A single packet is no reason to give up a name that people use.
                 await asyncio.sleep(SAME_AGAIN_S)
                 rivals = await self._ask(asked, own, names, anew=True)
                 lost = {rival.part for rival in rivals if not self._stands(rival, names, held)}
@@ -127,7 +127,7 @@ class Claim:
                 "another device has the name; trying %s (%s.local)", names.instance, names.host
             )
             tried.append(names)
-            # Who gives way in one gives way in both: else two boxes might share what both have.
+            # A box that gives way in one name gives way in both: else two boxes might share both.
             asked, held = {*links}, None
             for link in links:
                 link.fall_silent()
@@ -138,13 +138,13 @@ class Claim:
     async def _ask(
         self, asked: Collection[OnLink], own: frozenset[str], names: Names, *, anew: bool = False
     ) -> list[Rival]:
-        """Ask on these links who has these names; returns those who really are there.
+        """Probe these links for these names; returns the rivals that are real.
 
         Args:
             asked: The links.
             own: All addresses of the box.
-            names: Which.
-            anew: What was heard before does not count.
+            names: The names.
+            anew: Records heard before do not count.
         """
         found = await asyncio.gather(*(self._ask_on(link, own, names, anew=anew) for link in asked))
         return [rival for rivals in found for rival in rivals]

@@ -1,4 +1,4 @@
-"""Tells whether somebody is there, or only an echo of this box's life before. Kind: hands."""
+"""Tells a rival with this box's id from an echo of its own old records. Kind: hands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from inglenook.discovery.rivals import Rival
 
 #: A box on the same network answers within milliseconds; a busy Pi may take a second.
 ASK_S = 2.0
-#: A reflector repeats the dead for minutes; somebody else may have come to that address since.
+#: Time that an unanswered address is taken for an echo: reflectors repeat old records for minutes,
+#: and later a device may have that address.
 ECHO_S = 300.0
 
 #: Strangers can claim this box's id, and as many addresses as they like.
@@ -20,21 +21,21 @@ _Place = tuple[str, int]
 
 
 class EchoCheck:
-    """Asks whoever calls himself by this box's id, and remembers where nobody answered."""
+    """Asks at the addresses of rivals with this box's id, and remembers those without an answer."""
 
     def __init__(self, server_id: str, run_id: str) -> None:
-        """Take what this box answers itself.
+        """Take this box's own facts.
 
         Args:
-            server_id: Its id, which a copy of its SD card has as well.
-            run_id: Of this process, which nobody else has.
+            server_id: Its id, which a copy of its SD card has, too.
+            run_id: Id of this process, which no other has.
         """
         self._server_id = server_id
         self._run_id = run_id
         self._echoes: dict[_Place, float] = {}
 
     def may_be_real(self, rival: Rival, port: int) -> bool:
-        """Whether it is worth asking; not where nobody answered a while ago."""
+        """Return whether to ask; not at addresses without an answer a while ago."""
         if not rival.may_be_echo:
             return True
         now = asyncio.get_running_loop().time()
@@ -42,12 +43,12 @@ class EchoCheck:
         return not set(_places(rival, port)) <= self._echoes.keys()
 
     async def is_real(self, rival: Rival, interface: str, port: int) -> bool:
-        """Whether it is another machine.
+        """Return whether the rival is another machine.
 
         Args:
-            rival: Who.
-            interface: Where it was heard.
-            port: Where boxes serve if it did not say; this box's own.
+            rival: The rival.
+            interface: The interface on which it was heard.
+            port: Port to ask if its own is unknown; this box's.
         """
         if not rival.may_be_echo:
             return True
@@ -61,7 +62,7 @@ class EchoCheck:
         return any(answers)
 
     async def _answers(self, place: _Place, interface: str) -> bool:
-        """Whether another process with this box's id serves there."""
+        """Return whether another process with this box's id serves there."""
         address, port = place
         host = address
         if ":" in address:

@@ -1,6 +1,6 @@
-"""Asks the kernel for the box's network interfaces. Kind: hands.
+"""The box's network interfaces and addresses, from the kernel. Kind: hands.
 
-All of it blocks for a moment: call it in a thread.
+All functions block for a moment: call them in a thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psutil
 from inglenook.common.network_cards import MAC, InterfaceStats, flags_of, interface_name
 from inglenook.discovery.addresses import InterfaceAddress
 
-# Networks of containers, virtual machines and tunnels: no phone is there.
+# Interfaces of containers, virtual machines and tunnels, where there are no phones.
 _VIRTUAL = ("docker", "podman", "veth", "br-", "virbr", "vnet", "lxc", "lxd", "cni")
 _TUNNELS = ("tun", "tap", "wg", "tailscale", "zt")
 _NEEDED_FLAGS = {"up", "running", "multicast"}
@@ -27,7 +27,7 @@ _IFF_TUN = 0x1  # linux/if_tun.h: packets without Ethernet's head; a TAP has it,
 
 
 class LinkKind(StrEnum):
-    """What is at the other end of an interface."""
+    """Kind of network behind an interface."""
 
     LOCAL_NETWORK = "local network"
     CONTAINERS = "containers"
@@ -38,17 +38,17 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
-    """An address of the box, whatever it is good for."""
+    """An address of the box, and the kind of its network."""
 
     entry: InterfaceAddress
     kind: LinkKind
 
 
 def list_addresses() -> list[InterfaceAddress]:
-    """List the addresses to announce: by which the local network can reach this box, sorted.
+    """Return the addresses to announce: those reachable from the local network, sorted.
 
     Raises:
-        OSError: If the kernel does not tell.
+        OSError: If the kernel cannot list them.
     """
     found = usable_addresses(ifaddr.get_adapters(), psutil.net_if_stats())
     ups = {entry.interface: _carrier_ups(entry.interface) for entry in found}
@@ -56,13 +56,13 @@ def list_addresses() -> list[InterfaceAddress]:
 
 
 def list_own_addresses(root: Path = Path("/")) -> list[LocalAddress]:
-    """List every address of this box on interfaces that are up and connected, sorted.
+    """Return all addresses of this box on interfaces that are up and connected, sorted.
 
     Args:
-        root: Where ``sys`` stands; a folder in tests.
+        root: Folder of ``sys``; another in tests.
 
     Raises:
-        OSError: If the kernel does not tell.
+        OSError: If the kernel cannot list them.
     """
     return own_addresses(ifaddr.get_adapters(), psutil.net_if_stats(), root)
 
@@ -70,7 +70,7 @@ def list_own_addresses(root: Path = Path("/")) -> list[LocalAddress]:
 def usable_addresses(
     adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats]
 ) -> list[InterfaceAddress]:
-    """Keep the addresses of interfaces that are up, do multicast, and lead to people's devices."""
+    """Return the addresses of interfaces that are up, do multicast, and lead to phones."""
     usable: list[InterfaceAddress] = []
     for entry in _entries(adapters):
         name = entry.interface
@@ -87,7 +87,7 @@ def usable_addresses(
 def own_addresses(
     adapters: Iterable[ifaddr.Adapter], stats: Mapping[str, InterfaceStats], root: Path
 ) -> list[LocalAddress]:
-    """Say of every address on a connected interface where that leads."""
+    """Return all addresses of connected interfaces, each with the kind of its network."""
     kinds = {
         name: _kind(name, flags_of(stat), root / "sys/class/net" / name)
         for name, stat in stats.items()
@@ -120,7 +120,7 @@ def _kind(name: str, flags: frozenset[str], sysfs: Path) -> LinkKind:
 
 
 def _is_tunnel(sysfs: Path) -> bool:
-    """Whether a program or WireGuard is behind it, whatever it is called; a modem's is none."""
+    """Return whether it is a tunnel of a program or WireGuard, by any name; a modem's is none."""
     try:
         flags = int(_read(sysfs / "tun_flags") or "0", 16)
     except ValueError:
@@ -134,10 +134,10 @@ def _carrier_ups(interface: str) -> int:
 
 
 def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:
-    """List the MAC addresses that may wake this box: of its wired cards, those that are up first.
+    """Return the MAC addresses that may wake this box: of its wired cards, those up first.
 
     Args:
-        root: Where ``sys`` stands; a folder in tests.
+        root: Folder of ``sys``; another in tests.
 
     Returns:
         Lowercase with colons, each once.
@@ -154,15 +154,15 @@ def wired_macs(root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def wired_mac(root: Path = Path("/")) -> str | None:
-    """The first of `wired_macs`, for where there is room for one; None if there is none."""
+    """Return the first of `wired_macs`, or None."""
     return next(iter(wired_macs(root)), None)
 
 
 def own_macs(root: Path = Path("/")) -> tuple[str, ...]:
-    """List the MAC addresses others may know this box by, on Wi-Fi and in a container too.
+    """Return all MAC addresses of this box, also on Wi-Fi and in a container.
 
     Args:
-        root: Where ``sys`` stands; a folder in tests.
+        root: Folder of ``sys``; another in tests.
 
     Returns:
         Lowercase with colons, each once.
@@ -171,7 +171,7 @@ def own_macs(root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def _ethernet(root: Path) -> list[Path]:
-    """The interfaces with Ethernet's addresses, which Wi-Fi has too; those that are up first."""
+    """Return the interfaces with Ethernet addresses, including Wi-Fi; those up first."""
     found: list[tuple[bool, Path]] = []
     for card in (root / "sys/class/net").glob("*"):
         mac = _read(card / "address").lower()

@@ -1,4 +1,4 @@
-"""The box on one link: what it says there, and what it hears of its names. Kind: hands."""
+"""The box on one link: its announcement there, and records of its names. Kind: hands."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from inglenook.discovery.records import DNSAddress, DNSService, goodbye, ids_in,
 from inglenook.discovery.responder import close_responder, open_on_link, use_interfaces
 from inglenook.discovery.rivals import ObservedRecords, ServiceRecord
 
-#: RFC 6762 section 8.1: three questions, and as long again to hear an answer to the last; a random
-#: time before the first, as a power cut makes all boxes start at once.
+#: RFC 6762 section 8.1: three questions, and as long again for answers to the last; a random delay
+#: before the first, because a power cut makes all boxes start at once.
 PROBES, PROBE_S = 3, 0.25
-#: A goodbye that is lost leaves an old name or address in lists for minutes.
+#: A lost goodbye leaves an old name or address in phones' lists for minutes.
 GOODBYES, GOODBYE_EVERY_S = 3, 0.125
-#: The library takes no notice of a packet that it has seen less than a second ago.
+#: The library ignores a packet that it has received less than a second ago.
 SAME_AGAIN_S = 1.0
 
 _LOCAL = ".local."
 
 
 class OnLink(zeroconf.RecordUpdateListener):
-    """One link's sockets, and the box's service there.
+    """Sockets of one link, and the box's service there.
 
     Attributes:
-        link: As it was when last looked at.
-        hearsay: What was said there.
-        asked_s: When names were last asked for, loop time; minus infinity if never.
-        judged_s: What was heard before has been judged, loop time.
+        link: The link at the last look.
+        hearsay: Records received there.
+        asked_s: Time of the last probe, loop time; minus infinity if never.
+        judged_s: Records received before are checked, loop time.
     """
 
     def __init__(self, link: Link, responder: AsyncZeroconf, noticed: Callable[[], None]) -> None:
-        """Take an open responder; see `open`."""
+        """Take an open responder, as `open` makes it."""
         self.link = link
         self.hearsay = ObservedRecords()
         self.asked_s = self.judged_s = -float("inf")
@@ -57,8 +57,8 @@ class OnLink(zeroconf.RecordUpdateListener):
         """Open the sockets.
 
         Args:
-            link: Where.
-            noticed: Is called when somebody was heard with the names that the box has there.
+            link: The link.
+            noticed: Called when another device's records with the box's names were received.
 
         Raises:
             OSError: If mDNS cannot be used there.
@@ -69,7 +69,7 @@ class OnLink(zeroconf.RecordUpdateListener):
     async def close(self) -> None:
         """Say goodbye and close the sockets; takes two seconds at most.
 
-        A second time at once, should that fail unforeseen.
+        After an unexpected error a second call returns at once.
         """
         self._responder.zeroconf.async_remove_listener(self)
         with self._closing:
@@ -79,26 +79,26 @@ class OnLink(zeroconf.RecordUpdateListener):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of its addresses could be used."""
+        """Whether all of its addresses are in use."""
         return len(self._responder.zeroconf.engine.senders) == len(self.link.sending)
 
     async def move(self, link: Link) -> None:
-        """Use other addresses from now on; nothing is said before `say`.
+        """Use other addresses from now on; nothing is announced before `say`.
 
         Raises:
             OSError: If mDNS cannot be used there.
         """
-        # The library announces what is registered while it moves: from the new address the old one.
+        # While it moves, the library announces what is registered: the old, from the new address.
         self.fall_silent()
         self.link = link
         await use_interfaces(self._responder, link.sending)
 
     async def ask(self, names: Names) -> float:
-        """Ask who has these names, and wait for the answers.
+        """Probe these names, and wait for the answers.
 
         Returns:
-            What was heard since then counts (loop time): from a second before, as an answer that
-            says the same as one a moment ago is not told.
+            Time since which received records count (loop time): a second before, because the
+            library drops an answer equal to one a moment ago.
         """
         began_s = self.asked_s = asyncio.get_running_loop().time()
         await asyncio.sleep(random.uniform(0, PROBE_S))  # noqa: S311  # no secret
@@ -108,11 +108,11 @@ class OnLink(zeroconf.RecordUpdateListener):
         return began_s - SAME_AGAIN_S
 
     async def say(self, info: AsyncServiceInfo, *, yielding: bool) -> None:
-        """Announce this, after a goodbye for what was said before and is no longer so.
+        """Announce a service, after a goodbye for records that are no longer true.
 
         Args:
-            info: All of it, with what is good on this link.
-            yielding: The names before belong to somebody else now: no goodbye for those.
+            info: The service, with the addresses valid on this link.
+            yielding: The old names belong to another device now: no goodbye for those.
 
         Raises:
             OSError: If mDNS cannot be used any longer.
@@ -124,18 +124,18 @@ class OnLink(zeroconf.RecordUpdateListener):
                 self._responder.zeroconf.async_send(out)
                 await asyncio.sleep(GOODBYE_EVERY_S)
         self._said, self._said_s = info, asyncio.get_running_loop().time()
-        # "Cooperating": without the library's own question, which takes an echo for another box.
+        # "Cooperating": without the library's own probe, which takes an echo for another box.
         await (await self._responder.async_register_service(info, cooperating_responders=True))
 
     def hears_itself(self, names: Names) -> bool:
-        """Whether the announcement came back by multicast, which reaches the sender as well.
+        """Whether the announcement came back by multicast, which reaches the sender, too.
 
-        Where a firewall drops it here, it drops every phone's question too.
+        A firewall that drops it here also drops every phone's question.
         """
         return self.hearsay.heard(names, self._said_s - SAME_AGAIN_S)
 
     def fall_silent(self) -> AsyncServiceInfo | None:
-        """Answer nobody any longer, without a word; returns what was said before."""
+        """Stop answering, without a goodbye; returns the last announcement."""
         before = self._said
         if before is not None:
             self._responder.zeroconf.registry.async_remove(before)
@@ -144,7 +144,7 @@ class OnLink(zeroconf.RecordUpdateListener):
     def async_update_records(
         self, zc: zeroconf.Zeroconf, now: float, records: list[zeroconf.RecordUpdate]
     ) -> None:
-        """Hear a packet; the library calls this."""
+        """Take in a packet's records; the library calls this."""
         at_s = asyncio.get_running_loop().time()
         said = [update.new for update in records]
         ids = ids_in(said)

@@ -18,24 +18,24 @@ logger = logging.getLogger(__name__)
 
 
 class Links:
-    """A context that closes them all, with a goodbye on each."""
+    """Context of the open links; closes them all, with a goodbye on each."""
 
     def __init__(self, noticed: Callable[[], None]) -> None:
-        """Begin without any.
+        """Begin with none.
 
         Args:
-            noticed: Is called when somebody was heard with the names that the box has.
+            noticed: Called when another device's records with the box's names were received.
         """
         self._noticed = noticed
         self._open: dict[str, OnLink] = {}
         self._closing = Guard("closing mDNS")
 
     def __iter__(self) -> Iterator[OnLink]:
-        """Give those that are open, by name of the interface."""
+        """Return the open links, by name of the interface."""
         return iter([self._open[interface] for interface in sorted(self._open)])
 
     async def __aenter__(self) -> Links:
-        """Nothing is to be done."""
+        """Do nothing."""
         return self
 
     async def __aexit__(
@@ -44,16 +44,16 @@ class Links:
         _exc: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Close them; at the same time, as each takes a moment."""
+        """Close them all at the same time, because each takes a moment."""
         closing, self._open = list(self._open.values()), {}
         await asyncio.gather(*(self._close(link) for link in closing))
 
     async def settle(self, wanted: dict[str, Link]) -> tuple[list[OnLink], list[OnLink]]:
-        """Have these links open, and no others.
+        """Open these links, and close all others.
 
         Returns:
-            Those that are new or were down meanwhile, so that somebody else may have come to them;
-            and those on which the box is to be announced, with other addresses or anew.
+            Links that are new or were down meanwhile, so that other devices may have come; and
+            links on which the box is to be announced, with other addresses or again.
 
         Raises:
             OSError: If none is left.
@@ -79,7 +79,7 @@ class Links:
         return fresh, changed
 
     async def _close(self, link: OnLink) -> None:
-        """Have its sockets closed; a second time at once, should that fail unforeseen."""
+        """Close a link's sockets; after an unexpected error a second time, at once."""
         with self._closing:
             await link.close()
             return

@@ -1,4 +1,4 @@
-"""The two names of a box on the network, and which to try when they are taken. Kind: rules."""
+"""The two names of a box on the network, and alternatives when they are taken. Kind: rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Part = Literal["instance", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a box is called on the network.
+    """Names of a box on the network.
 
     Attributes:
         instance: Its service's name, such as ``Kitchen`` or ``Kitchen-2``.
@@ -27,7 +27,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class PreviousNames:
-    """What a box was called in its last life; None is not known, or of another name."""
+    """Names of a box before its restart; None if unknown, or if its own name has changed."""
 
     instance: str | None = None
     host: str | None = None
@@ -37,26 +37,26 @@ NO_PREVIOUS_NAMES = PreviousNames()
 
 
 def first_names(advert: Advert, last: PreviousNames) -> Names:
-    """Say what to try first: the names held last, or those that follow from the box's own."""
+    """Return the first names to try: the last ones, or those derived from the box's own name."""
     base = base_names(advert)
     return Names(last.instance or base.instance, last.host or base.host)
 
 
 def base_names(advert: Advert) -> Names:
-    """Say what a box is called where nobody else has its names."""
+    """Return a box's names if no other device has them."""
     return Names(instance_name(advert.name), host_name(advert.name, advert.server_id))
 
 
 def next_names(
     names: Names, base: Names, lost: Collection[Part], tried: Collection[Names]
 ) -> Names:
-    """Say what to try instead, where some of ``names`` belong to somebody else.
+    """Return the names to try next, where some of ``names`` belong to another device.
 
     Args:
-        names: What was tried last.
-        base: As by `base_names`.
-        lost: Which of the two somebody else has.
-        tried: Everything that was tried before, ``names`` too.
+        names: The last names tried.
+        base: Those of `base_names`.
+        lost: Which of the two another device has.
+        tried: All names tried before, including ``names``.
     """
     if "instance" in lost:
         taken = {other.instance for other in tried}
@@ -68,7 +68,7 @@ def next_names(
 
 
 def shown_name(advert: Advert, names: Names) -> str:
-    """Give a box's name for people: its own, or that with the number it has on the network."""
+    """Return a box's name for people: its own, with its number on the network, if any."""
     if names.instance == instance_name(advert.name):
         return advert.name
     return names.instance.replace(ONE_DOT_LEADER, ".")

@@ -1,4 +1,4 @@
-"""Hears from the kernel that links or addresses changed. Kind: hands."""
+"""Netlink socket for changes of links and addresses. Kind: hands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _READ_BYTES = 65536
 
 @contextlib.contextmanager
 def network_changes(changed: Callable[[], None]) -> Iterator[None]:
-    """Call ``changed`` on the running loop after each change, until left.
+    """Call ``changed`` on the running loop after each change, until the context is left.
 
-    Where a sandbox forbids netlink nothing is ever called: the caller polls as well.
+    Where a sandbox forbids netlink it is never called: the caller polls, too.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -41,7 +41,7 @@ def _listen(stack: contextlib.ExitStack, changed: Callable[[], None]) -> None:
     telling = Guard("news of the network")
 
     def read() -> None:
-        # What changed does not matter, nor that the kernel dropped some of it (ENOBUFS).
+        # The content of the change is ignored, and so are dropped messages (ENOBUFS).
         with contextlib.suppress(OSError):
             kernel.recv(_READ_BYTES)
         with telling:

@@ -1,4 +1,4 @@
-"""When a change is announced, so that nothing that flaps floods the network. Kind: rules."""
+"""When changes are announced, so that a flapping state does not flood the network. Kind: rules."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 
 from inglenook.discovery.advert import Advert
 
-# A phone waits for these two: somebody stands at the box, or it can answer again.
+# Changes of pairing and status, which a phone's user waits for.
 URGENT_S = 1.0
 ROUTINE_S = 10.0
-# A link that comes up gains its addresses one by one; a bad one comes and goes.
+# A new link gains its addresses one by one; a bad one flaps.
 QUIET_S = 2.0
 LONGEST_BURST_S = 10.0
 
 
 def publish_at_s(sent: Advert, wanted: Advert, sent_s: float) -> float:
-    """Say when ``wanted`` may replace what was sent at ``sent_s``; infinity if nothing is new."""
+    """Return when ``wanted`` may replace ``sent``, of ``sent_s``; infinity if they are equal."""
     if wanted == sent:
         return math.inf
     urgent = (wanted.pairing_open, wanted.status) != (sent.pairing_open, sent.status)
@@ -23,21 +23,21 @@ def publish_at_s(sent: Advert, wanted: Advert, sent_s: float) -> float:
 
 
 class Burst:
-    """Network changes that belong together: over once it is quiet, or after the longest wait."""
+    """Burst of network changes; over once it is quiet, or after the longest wait."""
 
     def __init__(self) -> None:
         self._first_s = math.inf
         self._last_s = math.inf
 
     def heard(self, now: float) -> None:
-        """Note a change at ``now``, seconds."""
+        """Record a change at ``now``, seconds."""
         self._first_s = min(self._first_s, now)
         self._last_s = now
 
     def over_at_s(self) -> float:
-        """Say when to look at the network; infinity if nothing changed."""
+        """Return when to look at the network; infinity if nothing changed."""
         return min(self._last_s + QUIET_S, self._first_s + LONGEST_BURST_S)
 
     def clear(self) -> None:
-        """Forget the changes: somebody has looked."""
+        """Forget the changes, after a look."""
         self._first_s = self._last_s = math.inf

@@ -1,4 +1,4 @@
-"""The DNS records by which the box asks, says goodbye and knows others. Kind: hands."""
+"""DNS messages of the box: probes and goodbyes; and ids in others' records. Kind: hands."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _A, _AAAA, _ANY_TYPE, _INTERNET = 1, 28, 255, 1
 
 
 def probe(names: Names) -> DNSOutgoing:
-    """Ask for all that is known of these names.
+    """Return a probe for all records of these names.
 
-    By multicast, as another program on this machine may get an answer by unicast. What we would say
-    stands along, which has others answer at once.
+    By multicast, because another program on this machine may get a unicast answer. Our own record
+    is included, which makes others answer at once.
     """
     fqdn, host = f"{names.instance}.{SERVICE_TYPE}", f"{names.host}.local."
     out = DNSOutgoing(_QUESTION)
-    # The plain library answers nothing to a question for any record of a host.
+    # The library does not answer a question for any record of a host.
     for name, kind in ((fqdn, _ANY_TYPE), (host, _A), (host, _AAAA)):
         out.add_question(DNSQuestion(name, kind, _INTERNET))
-    # The library takes no other kind there; what matters to those who answer is that one is.
+    # The library takes no other kind there; responders only check that there is one.
     out.add_authorative_answer(AsyncServiceInfo(SERVICE_TYPE, fqdn).dns_pointer())
     return out
 
@@ -44,12 +44,12 @@ def probe(names: Names) -> DNSOutgoing:
 def goodbye(
     before: AsyncServiceInfo, after: AsyncServiceInfo, *, yielding: bool
 ) -> DNSOutgoing | None:
-    """Take back what was said before and is no longer so; None if all of it still is.
+    """Return a goodbye for records that are no longer true; None if all still are.
 
     Args:
-        before: As it was announced.
-        after: As it is to be.
-        yielding: The names before belong to somebody else now, and are not to be taken back.
+        before: The old announcement.
+        after: The new one.
+        yielding: The old names belong to another device now, and get no goodbye.
     """
     gone = list(_gone(before, after, yielding=yielding))
     if not gone:
@@ -63,7 +63,7 @@ def goodbye(
 def _gone(
     before: AsyncServiceInfo, after: AsyncServiceInfo, *, yielding: bool
 ) -> Iterator[DNSRecord]:
-    """Give the records. Of an SRV or TXT record a new one takes the place by itself."""
+    """Return the records. New SRV and TXT records replace old ones without a goodbye."""
     stays = set(after.dns_addresses())
     goodbyes = before.dns_addresses(override_ttl=0)
     for record, gone in zip(before.dns_addresses(), goodbyes, strict=True):
@@ -76,7 +76,7 @@ def _gone(
 
 
 def ids_in(records: Sequence[DNSRecord]) -> dict[str, str]:
-    """The boxes' ids in a packet, by service; without those of which there are two."""
+    """Return the boxes' ids in a packet, by service; without services that have two."""
     found: dict[str, str] = {}
     twice: set[str] = set()
     for record in records:
@@ -91,7 +91,7 @@ def ids_in(records: Sequence[DNSRecord]) -> dict[str, str]:
 
 
 def _id_in(text: bytes) -> str:
-    """The id in a TXT record; empty if there is none."""
+    """Return the id in a TXT record, or an empty text."""
     while text:
         pair, text = text[1 : 1 + text[0]], text[1 + text[0] :]
         key, _, value = pair.partition(b"=")

@@ -26,11 +26,10 @@ GOODBYE_S = 2.0
 
 
 class _Speaker(zeroconf.Zeroconf):
-    """Leaves unsaid what cannot be written.
+    """Drops messages that cannot be encoded.
 
-    A question that is answered by unicast is repeated there, and strangers may ask for a name of
-    bytes that are no UTF-8, which is longer once it was read. The library would write a traceback
-    into the log for each such packet.
+    A unicast answer repeats its question, and strangers may ask for a name of bytes that are not
+    UTF-8, which is longer after decoding. The library would log a traceback for each such packet.
     """
 
     def async_send(
@@ -41,7 +40,7 @@ class _Speaker(zeroconf.Zeroconf):
         v6_flow_scope: tuple[()] | tuple[int, int] = (),
         transport: Any = None,
     ) -> None:
-        """Send; the library calls this, too."""
+        """Send a message; the library calls this, too."""
         try:
             super().async_send(out, addr, port, v6_flow_scope, transport)
         except zeroconf.NamePartTooLongException:
@@ -66,13 +65,13 @@ async def open_responder(addresses: Collection[InterfaceAddress]) -> AsyncIterat
 
 
 async def open_on_link(link: Link) -> AsyncZeroconf:
-    """Open the mDNS sockets on one link, to hear and speak there and nowhere else.
+    """Open the mDNS sockets on one link, to listen and send only there.
 
     Raises:
         OSError: If another program holds the port, or the link cannot do multicast.
     """
     # Of both families wherever there are both: IPv6 often comes seconds after IPv4, and the library
-    # would then open another socket to listen, which would hear all links.
+    # would then open another listening socket, which would receive from all links.
     responder = _make_responder(_widest_family())
     try:
         async with asyncio.timeout(OPEN_S):
@@ -87,7 +86,7 @@ async def open_on_link(link: Link) -> AsyncZeroconf:
 
 
 async def close_responder(responder: AsyncZeroconf) -> None:
-    """Say goodbye for what is registered, and close the sockets; takes two seconds at most."""
+    """Say goodbye for registered services, and close the sockets; takes two seconds at most."""
     try:
         async with asyncio.timeout(GOODBYE_S):
             await responder.async_close()
@@ -96,7 +95,7 @@ async def close_responder(responder: AsyncZeroconf) -> None:
 
 
 async def use_interfaces(responder: AsyncZeroconf, sending: Collection[str | int]) -> None:
-    """Send and listen there and nowhere else; what is registered is announced where that is new.
+    """Send and listen only there; registered services are announced on new interfaces.
 
     Raises:
         OSError: If no interface is left.
@@ -107,9 +106,9 @@ async def use_interfaces(responder: AsyncZeroconf, sending: Collection[str | int
 
 
 def _make_responder(family: socket.AddressFamily) -> AsyncZeroconf:
-    """Make one that is on no interface yet.
+    """Make a responder without interfaces.
 
-    So the library has taken charge of its sockets before anything can fail, and closes them.
+    So the library owns its sockets before anything can fail, and closes them.
     """
     _try_port(family)
     is_ipv6 = family == socket.AF_INET6
@@ -118,7 +117,7 @@ def _make_responder(family: socket.AddressFamily) -> AsyncZeroconf:
 
 
 def _widest_family() -> socket.AddressFamily:
-    """IPv6, whose sockets hear IPv4 as well, unless the kernel has none."""
+    """Return IPv6, whose sockets also receive IPv4, unless the kernel has none."""
     try:
         socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
     except OSError:
@@ -127,7 +126,7 @@ def _widest_family() -> socket.AddressFamily:
 
 
 def _listen_only_on(sock: socket.socket, interface: str) -> None:
-    """Keep what arrives on other interfaces away, which Linux would hand to every listener.
+    """Drop packets of other interfaces, which Linux would deliver to every listener.
 
     Raises:
         OSError: If the interface is gone.
@@ -135,14 +134,14 @@ def _listen_only_on(sock: socket.socket, interface: str) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
     except PermissionError:
-        # Kernels before 5.7 want a privilege for it. Then each link's questions are answered on
-        # the other links as well, by multicast there, which costs packets; and those that ask for
-        # an answer of their own may get another link's.
+        # Kernels before 5.7 want a privilege for it. Without it, each link's questions are also
+        # answered on the other links by multicast, which costs packets; and a unicast answer may be
+        # for another link.
         logger.debug("mDNS on %s hears the other links as well: the kernel is too old", interface)
 
 
 def _try_port(family: socket.AddressFamily) -> None:
-    """Find out whether the port can be shared, before the library logs about it in its own words.
+    """Check that the port can be shared, before the library logs its own message.
 
     Raises:
         OSError: If it cannot.

@@ -1,9 +1,9 @@
-"""Who else on a link goes by the box's names, from what is said there. Kind: rules.
+"""Rivals: other devices on a link with the box's names, by the records heard. Kind: rules.
 
-RFC 6762 sections 8.2 and 9. A box hears itself, too: by multicast, from a reflector that repeats on
-one link what its cache has of another, from Avahi, which speaks for a box that sleeps. These are no
-rivals. Such an echo may say what was true in the box's life before, and then only one thing tells
-it from a box with a copy of this one's SD card: nobody answers at the address that it names.
+RFC 6762 sections 8.2 and 9. A box receives its own records, too: by multicast, from a reflector
+that repeats one link's records on another, from Avahi, which announces a box that sleeps. These are
+no rivals. Such an echo may be from before a restart; it then differs from a box with a copy of this
+one's SD card only in that no process answers at its address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inglenook.discovery.names import Names, Part
 
 _K = TypeVar("_K")
 
-#: What is remembered of each kind; strangers can say as much as they like.
+#: Records stored of each kind; strangers can send any number.
 _HEARD_MAX = 256
 
 
@@ -27,9 +27,9 @@ class ServiceRecord:
     """An SRV record of the box's kind of service, without the types of names; in lower case.
 
     Attributes:
-        instance: Whose it is.
-        host: Where it is, without ``.local``.
-        port: At which port.
+        instance: Its instance name.
+        host: Its host name, without ``.local``.
+        port: Its port.
     """
 
     instance: str
@@ -39,14 +39,14 @@ class ServiceRecord:
 
 @dataclass(frozen=True, slots=True)
 class OwnRecords:
-    """What a box says of itself on one link.
+    """The box's own records on one link.
 
     Attributes:
-        names: What it is called.
-        server_id: What clients recognise it by.
-        port: Where it serves.
+        names: Its names.
+        server_id: The id by which clients recognise it.
+        port: Its port.
         announced: Its addresses there.
-        own: All its addresses, on whatever link.
+        own: All its addresses, on any link.
     """
 
     names: Names
@@ -58,14 +58,14 @@ class OwnRecords:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """Somebody who uses one of the box's names.
+    """Another device that uses one of the box's names.
 
     Attributes:
-        part: Which.
-        addresses: Where it says it is.
-        ports: Where it serves, as far as that is known.
-        may_be_echo: It calls itself by the box's own id, so it is a twin or an echo.
-        wins: If both have the name already, it is the rival's by RFC 6762 section 8.2.
+        part: Which name.
+        addresses: Its addresses, by its own records.
+        ports: Its ports, as far as known.
+        may_be_echo: It has the box's own id, so it is a twin or an echo.
+        wins: If both hold the name, it is the rival's by RFC 6762 section 8.2.
     """
 
     part: Part
@@ -76,36 +76,36 @@ class Rival:
 
 
 class ObservedRecords:
-    """What was said on one link, and when last, seconds."""
+    """Records received on one link, and the times they were last received, seconds."""
 
     def __init__(self) -> None:
-        # A box with another id may have the very same names, so the id is part of what was said.
+        # A box with another id may have the very same names, so the id is part of the key.
         self._services: dict[tuple[ServiceRecord, str | None], float] = {}
         self._addresses: dict[tuple[str, str], float] = {}
 
     def service(self, service: ServiceRecord, server_id: str | None, now: float) -> None:
-        """Note a service; its id is None where it was not said along."""
+        """Record a service; its id is None if its TXT record was not in the packet."""
         self._services.pop((service, server_id), None)
         self._services[service, server_id] = now
         _bound(self._services)
 
     def address(self, host: str, address: str, now: float) -> None:
-        """Note an address of a host, which is named without ``.local`` and in lower case."""
+        """Record an address of a host, named without ``.local`` and in lower case."""
         self._addresses.pop((host, address), None)
         self._addresses[host, address] = now
         _bound(self._addresses)
 
     def forget_service(self, service: ServiceRecord) -> None:
-        """Note a goodbye."""
+        """Record a goodbye."""
         for said in [said for said in self._services if said[0] == service]:
             del self._services[said]
 
     def forget_address(self, host: str, address: str) -> None:
-        """Note a goodbye."""
+        """Record a goodbye."""
         self._addresses.pop((host, address), None)
 
     def heard(self, names: Names, since_s: float) -> bool:
-        """Whether a service was heard by these very names: the box itself, if it holds them."""
+        """Return whether a service has these names: the box itself, if it holds them."""
         instance, host = names.instance.lower(), names.host.lower()
         return any(
             when >= since_s and (service.instance, service.host) == (instance, host)
@@ -113,7 +113,7 @@ class ObservedRecords:
         )
 
     def rivals(self, mine: OwnRecords, since_s: float) -> Iterator[Rival]:
-        """Give those who have used the box's names since then."""
+        """Return the devices that have used the box's names since then."""
         yield from self._of_instance(mine, since_s)
         if (rival := self._of_host(mine, since_s)) is not None:
             yield rival

@@ -1,4 +1,4 @@
-"""What the operator may set about being found. Kind: words."""
+"""Settings of the announcement. Kind: words."""
 
 from __future__ import annotations
 

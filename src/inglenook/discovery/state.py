@@ -1,4 +1,4 @@
-"""How the announcement stands, in words for people. Kind: rules."""
+"""State of the announcement, with a sentence for people. Kind: rules."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def announced(
     """Describe a box that phones can find.
 
     Args:
-        name: What it is called there.
-        host_name: Without ``.local``.
-        interfaces: Where it is announced.
-        silent: Of these, where its own announcement did not come back: there it will not hear
-            phones ask either.
+        name: Its name on the network.
+        host_name: Its host name, without ``.local``.
+        interfaces: Interfaces on which it is announced.
+        silent: Those where its own announcement did not come back, so that it does not receive
+            phones' questions either.
     """
     spoken = f'announced as "{name}" ({host_name}.local) on {", ".join(interfaces)}'
     if not silent:
@@ -68,12 +68,12 @@ def announced(
 
 
 def degraded(error: Exception) -> AnnounceState:
-    """Describe a box that phones have to be told the address of."""
+    """Describe a box whose address has to be typed into phones."""
     return AnnounceState("degraded", f"not announced: {reason(error)}")
 
 
 def reason(error: Exception) -> str:
-    """Say why mDNS cannot be used and what to do, without a full stop."""
+    """Return why mDNS cannot be used and what to do, without a full stop."""
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
     detail = "it took too long" if isinstance(error, TimeoutError) else error
