@@ -1,7 +1,7 @@
-"""What systemd hands to a service, and what it wants to hear from one. Kind: hands.
+"""systemd's service protocols: notifications, watchdog, sockets. Kind: hands.
 
-The formats are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). Everything that
-stood in the environment for us is taken out of it: the engine must not speak in our name.
+The formats are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). Their variables
+are removed from the environment: the engine must not notify in our name.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _FIRST_FD = 3
 
 
 class Notifier:
-    """Tells systemd how the service is; without systemd it does nothing. Never waits or raises.
+    """Notifies systemd of the service's state; without systemd a no-op. Never waits or raises.
 
     Attributes:
-        watchdog_s: systemd ends a service that it has not heard `watchdog` of for so long, seconds;
-            say it twice as often. None if nobody listens for it.
+        watchdog_s: systemd ends a service without a `watchdog` for this long, seconds; call it
+            twice as often. None without a watchdog.
     """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
-        """Take what is meant for us out of ``environ``."""
+        """Remove the service's variables from ``environ``."""
         self._address = _address(environ.pop("NOTIFY_SOCKET", ""))
         watchdog_us = environ.pop("WATCHDOG_USEC", "")
         watchdog_pid = environ.pop("WATCHDOG_PID", "")
@@ -38,28 +38,28 @@ class Notifier:
             self.watchdog_s = int(watchdog_us) / 1e6
 
     def ready(self) -> None:
-        """Say that the service serves, after a start or after a reload."""
+        """Notify that the service is ready, after a start or a reload."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """Give ``systemctl status`` one line to show."""
+        """Set the line that ``systemctl status`` shows."""
         self._send(f"STATUS={' '.join(text.split())}")
 
     def watchdog(self) -> None:
-        """Say that all is well."""
+        """Notify that all is well."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that the service is about to end."""
+        """Notify that the service is about to end."""
         self._send("STOPPING=1")
 
     def reloading(self) -> None:
-        """Say that settings are read anew; `ready` ends it."""
+        """Notify that settings are read again; `ready` ends it."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
 
     def extend_timeout_s(self, more_s: float) -> None:
-        """Ask for so many seconds from now on, for a start or stop that goes on but takes long."""
+        """Ask for this many more seconds, for a start or stop that takes long."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(more_s * 1e6)}")
 
     def _send(self, text: str) -> None:
@@ -67,7 +67,7 @@ class Notifier:
             return
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         try:
-            # A socket a message, as sd_notify(3) does: there are few, and none is left to close.
+            # One socket per message, as in sd_notify(3): there are few, and none is left to close.
             with socket.socket(socket.AF_UNIX, kind) as sock:
                 sock.sendto(text.encode(errors="replace"), self._address)
         except OSError as exc:
@@ -76,12 +76,12 @@ class Notifier:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """Sockets that systemd holds, and that go on when this process ends.
+    """Sockets that systemd holds, and that outlive this process.
 
     Attributes:
-        tcp: Listening ones, by port.
-        udp: The one for datagrams; None without.
-        names: What systemd calls them, in its order.
+        tcp: Listening sockets, by port.
+        udp: The datagram socket, or None.
+        names: systemd's names for them, in its order.
     """
 
     tcp: Mapping[int, tuple[socket.socket, ...]] = field(default_factory=dict)
@@ -92,16 +92,16 @@ class Inherited:
 def inherited_sockets(environ: MutableMapping[str, str]) -> Inherited:
     """Take over the sockets systemd has handed to this process; there are none without systemd.
 
-    Call it once: it goes by the numbers of files, which are ours from then on. What is of no use is
-    named in the log.
+    Call it once: it goes by file numbers, which this process may reuse later. Unusable sockets are
+    logged.
 
     Args:
-        environ: What says how many there are is taken out of it.
+        environ: systemd's variables are removed from it.
     """
     pid = environ.pop("LISTEN_PID", "")
     count = environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
-    # A shell between systemd and us would have left the variables and taken the files.
+    # A shell between systemd and us would have kept the variables and not the files.
     if pid != str(os.getpid()) or not count.isdecimal():
         return Inherited()
     tcp: dict[int, tuple[socket.socket, ...]] = {}
@@ -143,7 +143,7 @@ def _listens(sock: socket.socket) -> bool:
 
 
 def _address(text: str) -> str:
-    """Give the notification socket's address as Python wants it; empty if it is not a Unix one."""
+    """Return the notification socket's address in Python's form; empty if it is not a Unix one."""
     if text.startswith("@"):
         return f"\0{text[1:]}"  # an abstract one
     return text if text.startswith("/") else ""

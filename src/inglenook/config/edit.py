@@ -1,4 +1,4 @@
-"""Changes one setting in a file's text, and leaves its comments and all else alone. Kind: rules."""
+"""Changes one setting in a file's text, and nothing else of it. Kind: rules."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import yaml
 
 from inglenook.config.yamltext import Items, Node, Section, Text, read_yaml
 
-#: What needs no quotes, wherever it stands.
+#: Text that needs no quotes anywhere.
 _PLAIN = re.compile(r"[\w/][\w/.+-]*( [\w/.+-]+)*")
 
 _NULL = "null"
 
 
 def with_setting(text: str, key: str, value: str | None) -> str:
-    """Give the text of a settings file in which one setting is another.
+    """Return the text of a settings file with one setting changed.
 
     Args:
-        text: What the file holds now; it can be read.
+        text: The file's valid content.
         key: Dotted path of the setting, of one or two parts.
-        value: As it is to be read; None is null, which stands for the default.
+        value: Its new value; None is null, which stands for the default.
 
     Raises:
-        ValueError: If the file is written so that this cannot be done.
+        ValueError: If the file's form does not allow it.
     """
     wanted = {**_leaves(text), key: value}
     written = _NULL if value is None else _written(value)
@@ -80,13 +80,13 @@ def _value(mapping: yaml.MappingNode, name: str) -> yaml.Node | None:
 
 
 def _written(value: str) -> str:
-    """Write a text so that YAML reads it as it is; JSON's strings are YAML's, too."""
+    """Quote a text so that YAML reads it unchanged; JSON's strings are YAML's, too."""
     plain = _PLAIN.fullmatch(value) and value.lower() != _NULL
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _leaves(text: str) -> dict[str, object]:
-    """Every setting that says something, and what."""
+    """Return all settings that have a value, with it."""
     tree, findings = read_yaml(text)
     if findings:
         raise ValueError("it cannot be read")

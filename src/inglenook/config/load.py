@@ -1,4 +1,4 @@
-"""Finds the settings file and reads it, or says everything that is wrong with it. Kind: hands."""
+"""Finds and reads the settings file, with all its faults at once. Kind: hands."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from inglenook.config.schema import Config
 
 DEFAULT_PATH = Path("/etc/inglenook/config.yaml")
 
-#: Settings fill a page; a megabyte is some other file.
+#: Settings fill a page; a file of a megabyte is another.
 FILE_BYTES_MAX = 1 << 20
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Give the settings in force.
+    """Return the settings in force.
 
     Args:
-        path: The file; None takes what `settings_file` finds, and else every default.
-        environ: The environment, for where settings and state are kept.
+        path: The file; None takes that of `settings_file`, or else all defaults.
+        environ: The environment, for the folders of settings and state.
 
     Raises:
-        ConfigError: With every fault found.
+        ConfigError: With all faults.
     """
     source = path or settings_file(environ) or DEFAULT_PATH
     try:
@@ -42,9 +42,9 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def settings_file(environ: Mapping[str, str]) -> Path | None:
-    """Find the file that counts where none is named; None if there is none.
+    """Return the file to use if none is given; None if there is none.
 
-    The machine's comes before the user's: with it there is a service, which all commands are about.
+    The machine's comes before the user's: it means a service, which all commands then concern.
     """
     for path in (DEFAULT_PATH, user_settings_file(environ)):
         if path is not None and os.path.lexists(path):
@@ -53,7 +53,7 @@ def settings_file(environ: Mapping[str, str]) -> Path | None:
 
 
 def user_settings_file(environ: Mapping[str, str]) -> Path | None:
-    """Where a user's own settings belong, there or not; None without a home."""
+    """Return the path of a user's own settings, there or not; None without a home."""
     # The XDG base directory specification has relative paths ignored.
     if (config_home := environ.get("XDG_CONFIG_HOME", "")).startswith("/"):
         return Path(config_home) / "inglenook/config.yaml"

@@ -1,4 +1,4 @@
-"""What somebody may have meant by an unknown setting. Kind: rules."""
+"""Suggestions for unknown settings. Kind: rules."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LENGTH_MAX = 40
 
 
 def did_you_mean(section: str, name: str) -> str:
-    """Give a clause such as ``, did you mean 'port'?``; empty if nothing comes near.
+    """Return a clause such as ``, did you mean 'port'?``; empty if no setting is similar.
 
-    The same name in another section counts for more than a name like it in this one.
+    The same name in another section comes before a similar name in this one.
 
     Args:
-        section: Where it stands; empty is the top.
-        name: What was written.
+        section: Its section; empty is the top.
+        name: The unknown name.
     """
     if len(name) > _LENGTH_MAX:  # comparing takes the square of the length
         return ""

@@ -1,4 +1,4 @@
-"""The text of a settings file to a ``Config``, or to every fault in it. Kind: rules."""
+"""Parses the text of a settings file into a ``Config``, or all its faults. Kind: rules."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _SECTIONS = {setting.key.partition(".")[0] for setting in SETTINGS if "." in set
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a settings file means depends on where it stands.
+    """Surroundings of a settings file, for its relative and default values.
 
     Attributes:
-        folder: What relative paths in it start from.
-        environ: The environment, for where state is kept.
-        host_name: Of this machine.
+        folder: Base of relative paths.
+        environ: The environment, for the state folder.
+        host_name: This machine's.
     """
 
     folder: Path
@@ -44,11 +44,11 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
 
     Args:
         text: YAML.
-        source: What to call the file in faults.
-        around: What fills in the rest.
+        source: Name of the file in faults.
+        around: Its surroundings.
 
     Raises:
-        ConfigError: With every fault found, in the order of the file.
+        ConfigError: With all faults, in the order of the file.
     """
     tree, findings = read_yaml(text)
     found = _convert(tree, findings, around.folder)
@@ -82,7 +82,7 @@ def parse_config(text: str, source: str, around: Surroundings) -> Config:
 
 
 def _convert(tree: Section, findings: list[Finding], folder: Path) -> dict[str, Any]:
-    """Give the value of every setting in the file that has a sound one."""
+    """Return the values of all valid settings in the file."""
     found: dict[str, Any] = {}
     for key, node in _leaves(tree, findings):
         try:
@@ -115,13 +115,13 @@ def _known(
     if key in _BY_KEY and "." not in name:
         yield key, node
         return
-    # A file with so many faults is not a settings file, and guessing takes time.
+    # A file with this many faults is no settings file, and suggestions take time.
     hint = did_you_mean(section, name) if len(findings) < _HINTS_MAX else ""
     findings.append(Finding(node.line, dotted(section, name), f"unknown setting{hint}"))
 
 
 def _value(setting: Setting, node: Node) -> Any:
-    """Convert what the file says.
+    """Convert the file's text.
 
     Raises:
         ValueError: With a sentence that says what to write instead.
@@ -145,7 +145,7 @@ def _text(setting: Setting, node: Node) -> Any:
 
 
 def _of(room: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick a room's fields out of what the file set."""
+    """Return a package's fields among the file's settings."""
     fields = {key: _BY_KEY[key].field.partition(".") for key in found}
     return {field: found[key] for key, (owner, _, field) in fields.items() if owner == room}
 
@@ -163,7 +163,7 @@ def _port_findings(listen: ListenSettings, tree: Section) -> Iterable[Finding]:
 def _target_findings(wake: WakeSettings, tree: Section) -> Iterable[Finding]:
     section = tree.entries.get("wake")
     line = section.entries["targets"].line if isinstance(section, Section) and wake.targets else 0
-    # They are asked for in any case.
+    # Their names are compared regardless of case.
     for name, times in Counter(target.name.casefold() for target in wake.targets).items():
         if times > 1:
             what = f"two machines are called {name!r}; give each a name of its own"
@@ -189,6 +189,6 @@ def _default_state_dir(environ: Mapping[str, str]) -> Path | None:
 
 
 def _default_name(host_name: str) -> str:
-    """Make a name people like to see: ``kitchen-pi.home`` becomes ``Kitchen-Pi``."""
+    """Make a name for people: ``kitchen-pi.home`` becomes ``Kitchen-Pi``."""
     label = host_name.partition(".")[0]
     return ("inglenook" if label in ("", "localhost") else label).title()

@@ -1,4 +1,4 @@
-"""How settings about sleep and waking are written. Kind: rules."""
+"""Text form of the settings of sleep and waking. Kind: rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOURS = re.compile(rf"{_TIME}-{_TIME}")
 _MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 _TARGET = re.compile(rf"(.+)=({_MAC})(?:/({_MAC}))?")
 
-#: What stands for a password where settings are shown.
+#: Shown in place of a password.
 _MASKED = "**:**:**:**:**:**"
 
 

@@ -1,4 +1,4 @@
-"""Every setting there is, and what they come to. Kind: words."""
+"""All settings, and the ``Config`` they make. Kind: words."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from inglenook.serving.settings import ServingSettings
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the program runs with; each room is handed its own part.
+    """Configuration of the program; each package gets its own part.
 
     Attributes:
-        name: How phones see the box.
-        state_dir: Where it keeps what it must not lose.
+        name: The box's name for phones.
+        state_dir: Folder of its persistent state.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting.
+    """A setting.
 
     Attributes:
         key: Dotted path in the file.
         field: Dotted path in `Config`.
-        kind: How its value is written.
-        optional: It may be null, and then stands for what its comment in the example says.
+        kind: Text form of its value.
+        optional: It may be null; its comment in the example says what that means.
         many: It is a list of such values.
     """
 
@@ -107,7 +107,7 @@ SETTINGS = (
 
 
 def show(config: Config) -> str:
-    """Write what is in force as YAML that can be loaded again; there are no secrets in it."""
+    """Return the settings in force as YAML that can be loaded again, without secrets."""
     tree: dict[str, Any] = {}
     for setting in SETTINGS:
         value = attrgetter(setting.field)(config)
@@ -124,7 +124,7 @@ def show(config: Config) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes as our own reader reads: every scalar but null is the text that stands there."""
+    """Writes in the form of our own reader: all scalars except null are plain text."""
 
 
 _Dumper.yaml_implicit_resolvers = {}

@@ -1,4 +1,4 @@
-"""How settings are written: text to the values the program uses, and back. Kind: rules."""
+"""Text forms of settings: text to values, and back. Kind: rules."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One way of writing a value.
+    """A text form of values.
 
     Attributes:
-        expects: What is accepted, to follow "is not".
-        convert: Gives the value; raises ValueError or OverflowError.
-        write: Gives what `yaml` shall write for the value.
+        expects: The accepted forms, to follow "is not".
+        convert: Returns the value of a text; raises ValueError or OverflowError.
+        write: Returns what `yaml` writes for a value.
     """
 
     expects: str
@@ -37,7 +37,7 @@ class Kind:
     write: Callable[[Any], Any] = lambda value: value
 
     def read(self, text: str) -> Any:
-        """Give the value.
+        """Return the value of a text.
 
         Raises:
             ValueError: With a sentence that says what to write instead.
@@ -118,7 +118,7 @@ def _convert_name(text: str) -> str:
 
 
 def _convert_path(text: str) -> Path:
-    # "~" would be taken for a folder of that name.
+    # "~" would become a folder of that name.
     if not text or not text.isprintable() or text.startswith("~"):
         raise ValueError
     return Path(text)

@@ -1,8 +1,8 @@
-"""YAML text to a tree of strings with line numbers, without YAML's traps. Kind: rules.
+"""Parses YAML text into a tree of strings with line numbers. Kind: rules.
 
 YAML would read ``10:20:30:40:50:10`` as a number in base 60 and ``on`` as true, and let the last of
-two equal keys win. Here every scalar stays the text that was written, equal keys are a fault, and
-aliases, tags and deep nesting, which settings never need and bombs are made of, are refused.
+two equal keys win. Here all scalars stay text, equal keys are a fault, and aliases, tags and deep
+nesting are refused: settings never need them, and YAML bombs do.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import yaml
 _DEPTH_MAX = 8
 _SHOWN_MAX = 40
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
-#: What says that there is no value, unless it stands in quotes.
+#: Texts that mean null, unless quoted.
 NULLS = {"", "~", "null", "Null", "NULL"}
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One value, as written.
+    """A scalar value.
 
     Attributes:
         text: Without quotes and escapes.
-        quoted: It stood in quotes, so it means nothing but its text.
-        line: Where its setting stands, from 1.
+        quoted: It was in quotes, so it is only text.
+        line: Line of its setting, from 1.
     """
 
     text: str
@@ -35,7 +35,7 @@ class Text:
 
     @property
     def is_null(self) -> bool:
-        """It says that there is no value."""
+        """Whether it means null."""
         return not self.quoted and self.text in NULLS
 
 
@@ -63,8 +63,8 @@ class Finding:
     """Something wrong with the text.
 
     Attributes:
-        line: Where, from 1.
-        where: Dotted path of the setting; empty if it is not about one.
+        line: Its line, from 1.
+        where: Dotted path of the setting; empty if it concerns none.
         what: What is wrong and what to write instead.
     """
 
@@ -77,7 +77,7 @@ def read_yaml(text: str) -> tuple[Section, list[Finding]]:
     """Read a settings file.
 
     Returns:
-        What could be read, and what is wrong. After a fault in the syntax nothing is read.
+        The readable settings, and the faults. After a syntax error there are no settings.
     """
     empty = Section({}, 1)
     loader = None
@@ -108,12 +108,12 @@ def read_yaml(text: str) -> tuple[Section, list[Finding]]:
 
 
 def shown(text: str) -> str:
-    """Quote what somebody wrote, cut to what fits a sentence."""
+    """Quote a text of the file, cut to fit a sentence."""
     return repr(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")
 
 
 def dotted(section: str, name: str) -> str:
-    """Give the path of a setting for people; a name that could not be one is put in quotes."""
+    """Return the path of a setting for people; an impossible name is quoted."""
     name = name if name.isidentifier() and len(name) <= _SHOWN_MAX else shown(name)
     return f"{section}.{name}" if section else name
 

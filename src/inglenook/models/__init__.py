@@ -1,1 +1,1 @@
-"""Model files: whether they are sound, whether they fit, and where the first one comes from."""
+"""Model files: GGUF headers, memory preflight, loading, downloads."""

@@ -1,4 +1,4 @@
-"""Which board this is, as far as its speed depends on it. Kind: hands."""
+"""Identity of this board, for measurements of its speed. Kind: hands."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BoardIdentity:
-    """What makes measurements of one board worthless on another.
+    """Facts on which a board's speed depends.
 
     Attributes:
-        cpu: What the board, or else its processor, calls itself; empty if it does not say.
-        cores: How many this process may use.
+        cpu: Model of the board, or else of its processor; empty if unknown.
+        cores: Number of cores this process may use.
         max_khz: The highest clock of any of them; 0 if unknown, as in a virtual machine.
     """
 
@@ -23,10 +23,10 @@ class BoardIdentity:
 
 
 def read_board(root: Path = Path("/"), allowed: set[int] | None = None) -> BoardIdentity:
-    """Look at the board. Blocks for some reads of files the kernel makes up.
+    """Read the board's facts. Blocks for a few reads of ``/sys`` and ``/proc``.
 
     Args:
-        root: Where ``/sys`` and ``/proc`` stand.
+        root: Folder of ``/sys`` and ``/proc``.
         allowed: Core numbers that may be used; None asks the kernel.
     """
     allowed = os.sched_getaffinity(0) if allowed is None else allowed

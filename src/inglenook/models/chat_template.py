@@ -1,4 +1,4 @@
-"""Which chat template a model file has. Kind: rules."""
+"""Chat template of a model file. Kind: rules."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CHARACTERS_MAX: Final = 256 * 1024
 
 
 def chat_template(metadata: Mapping[str, Value]) -> str:
-    """The one for chats.
+    """Return the template for chats.
 
     Raises:
-        BadModelError: If there is none that can be used.
+        BadModelError: If there is no usable one.
     """
     template, default = metadata.get(_KEY), metadata.get(_DEFAULT)
     if not isinstance(template, str) and isinstance(default, str):

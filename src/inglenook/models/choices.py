@@ -1,4 +1,4 @@
-"""How much context ``auto`` is, and how many answers there may be at once. Kind: rules."""
+"""Size of the ``auto`` context, and number of answers at once. Kind: rules."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 from inglenook.models.footprint import Running, footprint
 from inglenook.models.info import ModelInfo
 
-#: The least that is any use.
+#: Least useful context.
 LEAST_AUTO_CELLS = 512
 
 #: One long conversation, some 3,000 words: goes before any cache.
 _ONE_TALK_CELLS = 4096
 
-#: `auto` wants this much even if the model was trained for less, since several share it.
+#: `auto` aims at this even if the model was trained for less, because sequences share it.
 _PLENTY_CELLS = 8192
 
 #: `auto` never takes more, however much was trained and is free: a household fills this seldom, and
@@ -31,13 +31,13 @@ _STATES_PART = 4
 def choose_sequences(
     info: ModelInfo, running: Running, cells: int | None, budget_bytes: int
 ) -> int:
-    """Choose how many answers there may be at once: as many as asked for, unless states forbid.
+    """Choose the number of answers at once: as requested, or fewer because of running states.
 
     Args:
         info: The model.
-        running: How it is to be run; its ``sequences`` are the most.
-        cells: The context asked for, which comes first; None is ``auto``.
-        budget_bytes: What the model may take in all.
+        running: How it is to be run; its ``sequences`` are the maximum.
+        cells: The requested context, which has priority; None is ``auto``.
+        budget_bytes: Memory for the model in all.
 
     Returns:
         At least 1, whether that fits or not.
@@ -59,7 +59,7 @@ def choose_sequences(
 
 
 def choose_context(info: ModelInfo, running: Running, budget_bytes: int) -> int:
-    """Choose what ``auto`` is: a multiple of 256, and not below 512, whether that fits or not.
+    """Choose the ``auto`` context: a multiple of 256, at least 512, whether that fits or not.
 
     The pool may have half of the memory left beside the model, or, up to 4,096 tokens, all of it.
     The other half is for the prefix cache and for the kernel's own caches: what the pool has no
@@ -68,7 +68,7 @@ def choose_context(info: ModelInfo, running: Running, budget_bytes: int) -> int:
     Args:
         info: The model.
         running: How it is to be run.
-        budget_bytes: What it may take in all.
+        budget_bytes: Memory for it in all.
     """
     trained_cells = info.context_length
     most_cells = min(
@@ -84,7 +84,7 @@ def choose_context(info: ModelInfo, running: Running, budget_bytes: int) -> int:
 
 
 def largest_context(info: ModelInfo, running: Running, most_cells: int, budget_bytes: int) -> int:
-    """Find the largest pool within a budget; 0 if there is none that is any use."""
+    """Return the largest pool within a budget; 0 if there is no useful one."""
     sizes = range(_GRAIN_CELLS, most_cells + 1, _GRAIN_CELLS)
 
     def total_bytes(cells: int) -> int:
@@ -96,5 +96,5 @@ def largest_context(info: ModelInfo, running: Running, most_cells: int, budget_b
 
 
 def modest_context(most_cells: int) -> int:
-    """Choose what ``auto`` is where nobody knows how much memory there is."""
+    """Choose the ``auto`` context if the size of the memory is unknown."""
     return max(LEAST_AUTO_CELLS, min(_PLENTY_CELLS, most_cells) // _GRAIN_CELLS * _GRAIN_CELLS)

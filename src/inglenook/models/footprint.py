@@ -1,6 +1,6 @@
-"""How much memory a model takes while it runs. Kind: rules.
+"""Memory of a running model. Kind: rules.
 
-Held against llama.cpp's own log lines, with llama-cpp-python 0.3.36, for the published shapes of 34
+Compared with the log lines of llama-cpp-python 0.3.36, for the published shapes of 34
 models of as many kinds. The pool and the running states are exact. The compute buffer is exact for
 most and 11 % too low to 23 % too high for others, so an eighth is added.
 """
@@ -51,14 +51,14 @@ _NODES_A_TOKEN, _NODES_A_TENSOR, _NODES_A_TENSOR_USUALLY = 40, 32, 8
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """How a model is run, as far as it takes memory.
+    """Settings of a running model that its memory depends on.
 
     Attributes:
-        sequences: How many answers may be written at once.
+        sequences: Number of answers that may run at once.
         kv_type: Type of the pool's cells.
-        ubatch_tokens: How many tokens the library computes in one pass through the weights.
-        flash_attention: Scores of attention are never written out.
-        speculate: Guesses are computed along, and each wants its scores.
+        ubatch_tokens: Tokens that the library computes in one pass through the weights.
+        flash_attention: Attention scores are never written out.
+        speculate: Drafts are computed, too, and each token of one has its logits.
     """
 
     sequences: int
@@ -70,14 +70,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a model takes.
+    """Memory of a model.
 
     Attributes:
-        weights_bytes: Mapped from the file, or copied out of it; it must stay in memory either way,
-            or every token would be read from the disk.
+        weights_bytes: Mapped from the file, or copied from it; it must stay in memory either way,
+            or each token would be read from the disk.
         kv_bytes: The pool.
         work_bytes: Everything else: compute buffers and the process itself.
-        states_bytes: Running states, of every sequence that there may be.
+        states_bytes: Running states, of all possible sequences.
     """
 
     weights_bytes: int
@@ -87,12 +87,12 @@ class Footprint:
 
     @property
     def total_bytes(self) -> int:
-        """All of it."""
+        """The sum."""
         return self.weights_bytes + self.kv_bytes + self.states_bytes + self.work_bytes
 
 
 def footprint(info: ModelInfo, running: Running, cells: int) -> Footprint:
-    """Say what a model takes with a pool of so many cells, one a token."""
+    """Return a model's memory with a pool of this number of cells, one per token."""
     tables_bytes = info.vocab_size * _TOKEN_BYTES + info.merges * _MERGE_BYTES
     kv_bytes = info.kv_bytes_per_token(running.kv_type, flash_attention=running.flash_attention)
     return Footprint(
@@ -107,7 +107,7 @@ def footprint(info: ModelInfo, running: Running, cells: int) -> Footprint:
 
 
 def compute_bytes(info: ModelInfo, running: Running, cells: int) -> int:
-    """Say how large llama.cpp's compute and output buffers are.
+    """Return the size of llama.cpp's compute and output buffers.
 
     The first is the most that is alive at any point of one pass: in the feed-forward part of a
     layer, in its attention if that writes its scores out, in a recurrent layer with the states that
@@ -134,7 +134,7 @@ def _sequences(info: ModelInfo, running: Running) -> int:
 
 
 def _rows(info: ModelInfo, running: Running, cells: int) -> tuple[int, ...]:
-    """Numbers that one token has alive at once, at the places where that may be most."""
+    """Return the numbers that one token has alive at once, at the places with most."""
     width, queries = info.embedding_length, info.query_length
     keys, values = map(max, zip((0, 0), *info.kept.kv_rows, strict=True))
     feed_forward = 3 * width + max(width, queries) + 3 * info.feed_forward_length
@@ -148,7 +148,7 @@ def _rows(info: ModelInfo, running: Running, cells: int) -> tuple[int, ...]:
 
 
 def _nodes(info: ModelInfo, running: Running) -> int:
-    """How many operations the library has room for in one pass (``graph_max_nodes``)."""
+    """Return the library's limit of operations in one pass (``graph_max_nodes``)."""
     if info.architecture in _MANY_NODES:
         tokens = running.ubatch_tokens * _NODES_A_TOKEN
         return max(tokens, info.tensor_count * _NODES_A_TENSOR)

@@ -1,4 +1,4 @@
-"""What the rest of the program knows about a model file, and how one can be bad. Kind: words."""
+"""Description of a model file, and its errors. Kind: words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _F32_BYTES = 4
 
 
 class BadModelError(InglenookError):
-    """What is wrong with a model file, said before anyone knows which file.
+    """A fault of a model file, raised where the file's path is unknown.
 
     Never leaves this room: ``inspect`` turns it into a ``ModelFileError``.
 
@@ -36,7 +36,7 @@ class BadModelError(InglenookError):
 
 
 def quoted(text: str) -> str:
-    """Show text from an untrusted file: control characters escaped, 64 characters at most."""
+    """Quote text from an untrusted file: control characters escaped, 64 characters at most."""
     return repr(text if len(text) <= 64 else text[:63] + "…")
 
 
@@ -61,13 +61,13 @@ class ModelFileError(StartupError):
 
 @dataclass(frozen=True, slots=True)
 class LayerState:
-    """What the layers keep.
+    """State of the layers: KV rows and running states.
 
     Attributes:
-        kv_rows: Elements of keys and of values that a token has, in each layer that has any.
+        kv_rows: Elements of a token's keys and values, in each layer that has any.
         state_numbers: Numbers in the running states of one sequence, in all layers together.
-        moved_numbers: Those of one layer, as often as they are copied while it is computed.
-        state_width: How many numbers a token has inside such a layer.
+        moved_numbers: Those of one layer, times the copies made while it is computed.
+        state_width: Numbers of a token inside such a layer.
         windows: Some layers see the latest tokens only.
     """
 
@@ -91,18 +91,18 @@ class ModelInfo:
         context_length: Tokens a sequence was trained to hold.
         block_count: Transformer layers.
         embedding_length: Width of the residual stream.
-        beside_length: What a token carries through all layers beside its row of that width.
-        feed_forward_length: Widest row inside a layer; all experts that see one token together.
-        experts_used: How many experts see one token; 0 where there are none.
-        head_count: Attention heads, in the layer that has most.
+        beside_length: Numbers of a token through all layers beside its row of that width.
+        feed_forward_length: Widest row inside a layer; of all experts of one token together.
+        experts_used: Experts per token; 0 if there are none.
+        head_count: Attention heads, in the layer with most.
         query_length: Elements of the queries of all heads of that layer.
-        kept: What its layers keep of a token and of a sequence.
+        kept: State of its layers per token and per sequence.
         vocab_size: Tokens in the vocabulary.
         merges: Pairs of tokens that become one; 0 for vocabularies of another kind.
         chat_template: The model's own Jinja template.
         tensor_count: Tensors of the file.
         parameter_count: Weights, all tensors together.
-        weights_bytes: What they take in memory, at most.
+        weights_bytes: Their memory, at most.
     """
 
     path: Path
@@ -127,7 +127,7 @@ class ModelInfo:
     weights_bytes: int
 
     def kv_bytes_per_token(self, kv_type: KvType, *, flash_attention: bool = True) -> int:
-        """Bytes of KV cache that one token takes, keys and values of every layer.
+        """Return the bytes of KV cache of one token, keys and values of all layers.
 
         Args:
             kv_type: Type of the cells.
@@ -141,5 +141,5 @@ class ModelInfo:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes that the running states of one sequence take; 0 if it has none."""
+        """Return the bytes of the running states of one sequence; 0 if it has none."""
         return self.kept.state_numbers * _F32_BYTES

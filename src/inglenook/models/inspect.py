@@ -15,7 +15,7 @@ from inglenook.models.starter import STARTER
 
 _CHECK_PATH = "check model.path, or fetch the starter model with `inglenook model pull starter`"
 
-#: Where the path was an argument.
+#: Remedy if the path was an argument.
 CHECK_ARGUMENT = "check the path, and that the disk it is on is mounted"
 
 
@@ -42,7 +42,7 @@ def inspect_model(path: Path, *, remedy: str = _CHECK_PATH) -> ModelInfo:
 
     Args:
         path: The file.
-        remedy: What to do if there is none: it may be named elsewhere than in the settings.
+        remedy: What to do if there is no file: its name may not be from the settings.
 
     Raises:
         ModelFileError: If llama.cpp could not load the file or it cannot chat, saying why and what
@@ -65,14 +65,14 @@ def inspect_model(path: Path, *, remedy: str = _CHECK_PATH) -> ModelInfo:
 
 
 def can_map(path: Path) -> bool:
-    """Whether the kernel maps this file into memory; tried, as no file system can be asked.
+    """Return whether the kernel maps this file into memory; tried, as file systems do not say.
 
     Some cannot: 9p, a few network mounts, and FUSE drivers that ask for direct I/O (``ENODEV``).
     llama.cpp maps by default, and does not load a model from there unless it is told to read it.
 
     Args:
-        path: A model that `inspect_model` has read. Of one that has gone meanwhile the loader tells
-            more than could be told here, so it counts as one that can be mapped.
+        path: A model that `inspect_model` has read. If it has gone meanwhile, it counts as one that
+            can be mapped, because the loader's error says more.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -88,7 +88,7 @@ def can_map(path: Path) -> bool:
 
 
 def list_models(models_dir: Path) -> list[ModelEntry]:
-    """Look into every ``*.gguf`` in a directory, by name; a missing directory has none.
+    """Inspect all ``*.gguf`` in a directory, sorted by name; a missing directory has none.
 
     Blocks on the file system; call it in a thread.
     """
@@ -96,12 +96,12 @@ def list_models(models_dir: Path) -> list[ModelEntry]:
 
 
 def resolve_model(configured: Path | None, models_dir: Path) -> Path:
-    """Say which file ``model.path`` means; None is the starter model, whether there or not."""
+    """Return the file of ``model.path``; None is the starter model, whether there or not."""
     return models_dir / STARTER.file_name if configured is None else configured
 
 
 def examine(path: Path) -> ModelEntry:
-    """Look into one file, whether it is there or not; blocks."""
+    """Inspect one file, whether it is there or not; blocks."""
     try:
         return ModelEntry(path, inspect_model(path), None)
     except ModelFileError as exc:

@@ -1,4 +1,4 @@
-"""What a GGUF file is if it is no model that can chat. Kind: rules."""
+"""Kinds of GGUF files that cannot chat. Kind: rules."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _NOT_MODELS = {
 }
 _LORA = "a LoRA adapter for another model"
 
-#: ``llama_pooling_type`` from which the words of a text become one row of numbers, and the one from
-#: which they become one number.
+#: First ``llama_pooling_type`` that makes one row of numbers of a text, and the one that makes one
+#: number.
 _POOLED, _RANKED = 1, 4
 
 
 def check_kind(metadata: Mapping[str, Value], n_tensors: int) -> str:
-    """Give the architecture of a model that can chat, as far as its metadata tell.
+    """Return the architecture of a model that can chat, as far as its metadata show.
 
     Raises:
-        BadModelError: If it is something else, saying what.
+        BadModelError: If it is something else, with what it is.
     """
     _check_split(metadata)
     architecture = metadata.get("general.architecture")
@@ -80,7 +80,7 @@ def _check_split(metadata: Mapping[str, Value]) -> None:
 
 
 def _what(metadata: Mapping[str, Value], architecture: str) -> str | None:
-    """What it is if it cannot chat; None if it may."""
+    """Return what the file is if it cannot chat; None if it may."""
     adapter, kind = metadata.get("adapter.type"), metadata.get("general.type")
     if adapter == "lora" or (adapter is None and kind == "adapter"):
         return _LORA

@@ -1,8 +1,8 @@
-"""What a model's layers keep: of every token, and of each sequence as a whole. Kind: rules.
+"""State of a model's layers: per token, and per sequence. Kind: rules.
 
-A layer of attention keeps a row of keys and one of values of every token. A recurrent layer (Mamba,
-gated delta nets, short convolutions) keeps a running state instead, in F32, of every sequence that
-there may be; Falcon-H1's layers keep both.
+An attention layer has a row of keys and one of values per token. A recurrent layer (Mamba, gated
+delta nets, short convolutions) has a running state instead, in F32, per possible sequence;
+Falcon-H1's layers have both.
 
 Source: ``llama_hparams``, the filters in ``llama_model::create_memory`` and ``load_arch_hparams``
 of each architecture, as of the llama.cpp that llama-cpp-python 0.3.36 ships; a test compares the
@@ -14,23 +14,23 @@ from __future__ import annotations
 from inglenook.models.info import LayerState
 from inglenook.models.metadata import MAX_HEADS, MAX_LAYERS, MAX_WIDTH, Keys
 
-#: Architectures of which no layer keeps keys and values.
+#: Architectures without keys and values.
 RECURRENT = frozenset({"arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"})
 
-#: Those that say which layers have attention by their distance.
+#: Architectures whose metadata give the distance of attention layers.
 _BY_INTERVAL = frozenset({"qwen3next", "qwen35", "qwen35moe", "qwen4exp"})
 _INTERVAL = 4
 
-#: Those whose layers are one thing each: a state, attention, or a feed-forward network.
+#: Architectures whose layers are one thing each: a state, attention, or a feed-forward network.
 _ONE_THING = frozenset({"nemotron_h", "nemotron_h_moe"})
 
-#: Those whose every layer has attention and a state.
+#: Architectures whose layers all have attention and a state.
 _BOTH = frozenset({"falcon-h1"})
 
-#: From which layer on Gemma 3n uses the keys and values of those before; no key says so.
+#: First layer of Gemma 3n that uses the keys and values of earlier ones; no key gives it.
 _GEMMA3N_OWN = 20
 
-#: By these it is known that there are running states, whatever the architecture is called.
+#: Keys that show running states, whatever the architecture's name.
 _STATE_KEYS = ("ssm.state_size", "shortconv.l_cache", "kda.head_dim", "wkv.head_size")
 
 _MAX_LOOPS = 64
@@ -38,19 +38,19 @@ _MAX_SMALL = 2**16
 
 
 def read_layer_state(keys: Keys, layers: int, heads: int) -> LayerState:
-    """Read what the layers of a model keep.
+    """Read the state of a model's layers.
 
     Args:
         keys: Its metadata.
-        layers: How many blocks the file has.
-        heads: Attention heads, in the layer that has most; 0 where there is no attention.
+        layers: Number of blocks in the file.
+        heads: Attention heads, in the layer with most; 0 without attention.
 
     Raises:
-        BadModelError: If a number cannot be.
+        BadModelError: If a number is impossible.
     """
     attention, recurrent = _kinds(keys, layers, heads)
     rows = _kv_rows(keys, attention, heads)
-    # A model that goes through its layers several times keeps as many rows.
+    # A model that runs its layers several times has that many rows.
     rows *= keys.number("num_loops", _MAX_LOOPS, default=1)
     numbers, width = _state(keys, heads) if any(recurrent) else (0, 0)
     copies = 2 if keys.architecture in _BY_INTERVAL else 1
@@ -64,11 +64,11 @@ def read_layer_state(keys: Keys, layers: int, heads: int) -> LayerState:
 
 
 def _kinds(keys: Keys, layers: int, heads: int) -> tuple[list[bool], list[bool]]:
-    """Which layers keep keys and values, and which a state."""
+    """Return which layers have keys and values, and which a state."""
     if keys.architecture in RECURRENT:
         return [False] * layers, [True] * layers
     heads_kv = keys.per_layer("attention.head_count_kv", layers, default=heads)
-    # Those at the end that guess several tokens ahead are not loaded.
+    # The last layers, for predicting several tokens, are not loaded.
     loaded = layers - keys.number("nextn_predict_layers", layers, least=0, default=0)
     within = [layer < loaded for layer in range(layers)]
     with_heads = [own and count > 0 for own, count in zip(within, heads_kv, strict=True)]
@@ -90,7 +90,7 @@ def _kinds(keys: Keys, layers: int, heads: int) -> tuple[list[bool], list[bool]]
     if not any(keys.has(name) for name in _STATE_KEYS):
         owning = _own_kv(keys, layers)
         return [own and layer < owning for layer, own in enumerate(with_heads)], [False] * layers
-    # Of an architecture nobody here knows, rather too much than too little.
+    # For an unknown architecture, rather too much than too little.
     return with_heads, without if any(without) else within
 
 
@@ -103,14 +103,14 @@ def _by_interval(keys: Keys, layers: int) -> tuple[bool, ...]:
 
 
 def _own_kv(keys: Keys, layers: int) -> int:
-    """How many layers have keys and values of their own; those behind them use theirs."""
+    """Return the number of layers with their own keys and values; later ones use theirs."""
     if keys.architecture == "gemma3n":
         return _GEMMA3N_OWN
     return layers - keys.number("attention.shared_kv_layers", layers, least=0, default=0)
 
 
 def _kv_rows(keys: Keys, attention: list[bool], heads: int) -> tuple[tuple[int, int], ...]:
-    """Elements of keys and of values, in each layer that keeps them."""
+    """Return the elements of keys and of values, in each layer that has them."""
     if not any(attention):
         return ()
     layers = len(attention)
@@ -126,7 +126,7 @@ def _kv_rows(keys: Keys, attention: list[bool], heads: int) -> tuple[tuple[int, 
     for layer in range(layers):
         if attention[layer]:
             if in_window is None:
-                # Which layers have a window is known to the library alone.
+                # Only the library knows which layers have a window.
                 key, value = max(full[0], windowed[0]), max(full[1], windowed[1])
             else:
                 key, value = windowed if in_window[layer] else full
@@ -135,7 +135,7 @@ def _kv_rows(keys: Keys, attention: list[bool], heads: int) -> tuple[tuple[int, 
 
 
 def _lengths(keys: Keys, kind: str, default: tuple[int, int]) -> tuple[int, int]:
-    """Elements of one head's key and value, in layers of one kind."""
+    """Return the elements of one head's key and value, in layers of one kind."""
     key, value = default
     return (
         keys.number(f"attention.key_length{kind}", MAX_WIDTH, least=0, default=key),
@@ -144,17 +144,17 @@ def _lengths(keys: Keys, kind: str, default: tuple[int, int]) -> tuple[int, int]
 
 
 def read_beside(keys: Keys, layers: int, width: int) -> int:
-    """Read what a token carries through all layers beside its row of the model's width.
+    """Read the numbers of a token through all layers beside its row of the model's width.
 
-    Gemma 3n and 4 give each layer an input of its own; and the former has four rows for one, and
-    one more in which they are mixed.
+    Gemma 3n and 4 give each layer an input of its own; the former has four rows instead of one, and
+    one more for mixing them.
     """
     own = keys.number("embedding_length_per_layer_input", MAX_WIDTH, least=0, default=0)
     return layers * own + (5 * width if keys.architecture == "gemma3n" else 0)
 
 
 def _state(keys: Keys, heads: int) -> tuple[int, int]:
-    """Numbers in the state of one recurrent layer, and those that a token has inside it."""
+    """Return the numbers in the state of one recurrent layer, and of a token inside it."""
 
     def small(name: str, default: int = 0) -> int:
         return keys.number(name, _MAX_SMALL, least=0, default=default)

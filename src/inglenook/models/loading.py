@@ -1,4 +1,4 @@
-"""How a model is loaded on this board: settings first, then what was measured. Kind: rules."""
+"""How a model is loaded on this board: by settings, then by measurements. Kind: rules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """What the owner has set; None is ``auto``.
+    """Settings of the owner; None is ``auto``.
 
     Attributes:
-        sequences: How many answers may be written at once.
+        sequences: Number of answers that may run at once.
         context_tokens: Cells of the pool that all sequences share, one a token.
         kv_type: Type of the cells.
         threads: Compute threads.
         cache_ram_bytes: Bound of the prefix cache's tier in memory.
-        speculate: Guesses are computed along.
+        speculate: Drafts are computed, too.
     """
 
     sequences: int
@@ -36,7 +36,7 @@ class LoadSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """How it is loaded; the fields are those of `engine.messages.Load` and `PrefixCache`."""
+    """How it is loaded; the fields are those of `engine.messages.LoadModel` and `PrefixCache`."""
 
     context_tokens: int
     kv_type: KvType
@@ -50,14 +50,14 @@ class LoadPlan:
 def plan_load(
     info: ModelInfo, settings: LoadSettings, tuning: Tuning | None, memory: Memory | None
 ) -> LoadPlan:
-    """Put together what was set, what was measured, and what fits.
+    """Combine settings, measurements, and what fits into memory.
 
     Args:
         info: The model.
-        settings: What the owner has set.
-        tuning: What ``inglenook tune`` found for this model on this board, if it has run. It was
-            found with its own number of threads, and says nothing about another.
-        memory: What the model may be given; None if unknown.
+        settings: The owner's settings.
+        tuning: Result of ``inglenook tune`` for this model on this board, if it has run. It is
+            valid only for its own number of threads.
+        memory: Memory for the model; None if unknown.
 
     Raises:
         ContextError: If the sequences could not use the context asked for.

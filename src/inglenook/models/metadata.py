@@ -1,4 +1,4 @@
-"""Reads the numbers of a model out of its file's metadata. Kind: rules."""
+"""A model's numbers in its file's metadata. Kind: rules."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ MAX_HEADS = 4096
 
 
 class Keys:
-    """What a file says of its model, by names that lack the architecture they begin with.
+    """A file's metadata of its model, by names without the architecture they begin with.
 
-    Every method raises a BadModelError for what cannot be.
+    All methods raise a BadModelError for impossible values.
     """
 
     def __init__(self, metadata: Mapping[str, Value], architecture: str) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         self.architecture = architecture
         self._metadata = metadata
 
     def has(self, name: str) -> bool:
-        """Whether the file says anything under this name."""
+        """Return whether the file has this name."""
         return f"{self.architecture}.{name}" in self._metadata
 
     def raw(self, name: str) -> Value | None:
-        """A value as it stands in the file."""
+        """Return a value as it is in the file."""
         return self._metadata.get(f"{self.architecture}.{name}")
 
     def number(self, name: str, most: int, *, least: int = 1, default: int | None = None) -> int:
-        """Read a number from ``least`` to ``most``; one without a default has to be there."""
+        """Read a number from ``least`` to ``most``; without a default it is required."""
         value = self.raw(name)
         if value is None:
             value = default

@@ -1,4 +1,4 @@
-"""Why pip failed, from what it printed. Kind: rules."""
+"""Reasons of pip's failures, from its output. Kind: rules."""
 
 from __future__ import annotations
 

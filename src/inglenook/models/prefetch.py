@@ -1,4 +1,4 @@
-"""Has the kernel read a model before anybody loads it. Kind: hands."""
+"""Reads a model into the kernel's cache before it is loaded. Kind: hands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-#: So much is read between two looks at whether to stop: a tenth of a second from a slow card.
+#: Bytes read between two checks of ``stop``: a tenth of a second from a slow card.
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -19,13 +19,13 @@ def prefetch(path: Path, *, free_bytes: int, stop: threading.Event) -> int:
     would be no way to stop. Blocks for as long as the disk takes: run it in a thread.
 
     Args:
-        path: The file. Of one that cannot be read nothing is said here; loading it will.
-        free_bytes: Memory nobody needs. A file that is larger is left alone: its beginning would
-            have gone by the time its end was there, and other programs' files with it.
+        path: The file. An unreadable one is no error here; loading it will report that.
+        free_bytes: Free memory. A larger file is left alone: its beginning would be evicted before
+            its end was read, and other programs' files with it.
         stop: Set it to end the reading.
 
     Returns:
-        How many bytes were read.
+        The number of bytes read.
     """
     read_bytes = 0
     piece = bytearray(_PIECE_BYTES)

@@ -1,6 +1,6 @@
-"""Whether a model fits into memory, and with how much context, before it is loaded. Kind: rules.
+"""Memory preflight: whether a model fits, and with how much context, before loading. Kind: rules.
 
-Linux promises memory it has not got and takes it back by killing, so asking it would not do.
+Linux overcommits memory and kills processes for it, so an allocation that succeeds proves nothing.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from inglenook.models.choices import (
 from inglenook.models.footprint import Footprint, Running, footprint
 from inglenook.models.info import ModelInfo
 
-#: The least that can be asked for.
+#: Least context that can be requested.
 LEAST_CELLS = 256
 
 _RESERVE_BYTES = 128 * 2**20
 _RESERVE_SHARE = 20
 
-#: Of the prefix cache's two tiers.
+#: Shares and limits of the prefix cache's two tiers.
 _RAM_SHARE, _RAM_BYTES_MAX = 4, 2**30
 _DISK_SHARE, _DISK_BYTES_MAX = 10, 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a model may be given.
+    """Memory for a model.
 
     Attributes:
-        available_bytes: Free, or could be made so without swapping.
-        total_bytes: All there is; None if unknown.
+        available_bytes: Free, or can be freed without swapping.
+        total_bytes: All memory; None if unknown.
     """
 
     available_bytes: int
@@ -43,18 +43,18 @@ class Memory:
 
     @property
     def reserve_bytes(self) -> int:
-        """What stays free for the kernel and for others: a twentieth, at least 128 MiB."""
+        """Memory left free for the kernel and other programs: a twentieth, at least 128 MiB."""
         return max(_RESERVE_BYTES, (self.total_bytes or 0) // _RESERVE_SHARE)
 
     @property
     def budget_bytes(self) -> int:
-        """What is left to take; below 0 if even the reserve is not free."""
+        """Memory left to take; below 0 if even the reserve is not free."""
         return self.available_bytes - self.reserve_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class FitRequest:
-    """What the settings ask for; None is ``auto``.
+    """Request of the settings; None is ``auto``.
 
     Attributes:
         context_tokens: Cells of the pool that all sequences share, one a token.
@@ -67,11 +67,11 @@ class FitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was decided; the first two numbers are meant as in `FitRequest`.
+    """Decision; the first two numbers are as in `FitRequest`.
 
     Attributes:
-        sequences: How many answers may be written at once: fewer than asked for where each takes
-            memory of its own, and there is not enough of it.
+        sequences: Number of answers that may run at once: fewer than requested if each takes memory
+            of its own, and there is too little.
     """
 
     context_tokens: int
@@ -83,8 +83,8 @@ class ContextError(StartupError):
     """``model.context`` asks for more or less than the model can hold.
 
     Attributes:
-        requested: Cells asked for.
-        most_cells: What all sequences together can use.
+        requested: Requested cells.
+        most_cells: Cells that all sequences together can use.
     """
 
     def __init__(self, requested: int, most_cells: int) -> None:
@@ -104,10 +104,10 @@ class NoRoomError(StartupError):
     """The model does not fit into memory as it is to be run.
 
     Attributes:
-        cells: The context it was to have.
-        need: What it would take with that.
-        cache_ram_bytes: What the settings give to the prefix cache besides.
-        memory: What there is.
+        cells: The requested context.
+        need: Its memory with that.
+        cache_ram_bytes: Memory of the prefix cache by the settings.
+        memory: The memory there is.
         largest_cells: The largest context that would fit; 0 if none does.
     """
 
@@ -151,13 +151,13 @@ class NoRoomError(StartupError):
 
 
 def fit_model(info: ModelInfo, running: Running, wanted: FitRequest, memory: Memory | None) -> Fit:
-    """Decide how large a context and a cache in memory the model is given, and how many answers.
+    """Decide on the size of the context and of the cache in memory, and the number of answers.
 
     Args:
         info: The model.
         running: How it is to be run.
-        wanted: What the settings say.
-        memory: None if unknown: then numbers are believed, and ``auto`` is modest.
+        wanted: The request of the settings.
+        memory: None if unknown: then numbers are taken as they are, and ``auto`` is modest.
 
     Raises:
         ContextError: If the sequences could not use the context asked for.
@@ -186,27 +186,26 @@ def fit_model(info: ModelInfo, running: Running, wanted: FitRequest, memory: Mem
 
 
 def auto_ram_bytes(spare_bytes: int) -> int:
-    """Give the bound of the tier in memory: a quarter of what is spare, at most 1 GiB.
+    """Return the limit of the RAM tier: a quarter of the spare memory, at most 1 GiB.
 
-    The other three quarters are for the files that the kernel caches and for whatever else the box
-    does. A GiB holds the state of some 37,000 tokens of a model of 1.5 B parameters.
+    The other three quarters are for files in the kernel's cache and for other programs. A GiB holds
+    the state of some 37,000 tokens of a model of 1.5 B parameters.
 
     Args:
-        spare_bytes: What is free once the model is loaded and the system has its reserve.
+        spare_bytes: Memory free beside the loaded model and the reserve.
     """
     return min(max(spare_bytes, 0) // _RAM_SHARE, _RAM_BYTES_MAX)
 
 
 def auto_disk_bytes(free_bytes: int, kept_bytes: int) -> int:
-    """Give the bound of the tier on disk: a tenth of what could be had, at most 4 GiB.
+    """Return the limit of the disk tier: a tenth of the free space, at most 4 GiB.
 
-    Boxes boot from SD cards, which wear by what is written to them, and whose owner did not buy
-    them for this: 4 GiB are the state of 150,000 tokens of a model of 1.5 B parameters, more than a
-    household says in a day.
+    Boxes boot from SD cards, which wear with each write: 4 GiB are the state of 150,000 tokens of a
+    model of 1.5 B parameters, more than a household's conversations of a day.
 
     Args:
         free_bytes: Free space of the file system.
-        kept_bytes: What the cache has there already; counted as free, or the bound would shrink
-            from start to start.
+        kept_bytes: Space the cache has already; counted as free, or the limit would shrink from
+            start to start.
     """
     return min((free_bytes + kept_bytes) // _DISK_SHARE, _DISK_BYTES_MAX)

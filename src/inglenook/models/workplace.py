@@ -1,4 +1,4 @@
-"""Where a pull works: one at a time, in a directory that does not outlive it. Kind: hands."""
+"""Lock and temporary directory of a model's download. Kind: hands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def only_pull(models_dir: Path, waiting: Callable[[], None]) -> AsyncItera
 
     Args:
         models_dir: The directory.
-        waiting: Called again and again while another holds it.
+        waiting: Called repeatedly while another process holds the lock.
 
     Raises:
         TimeoutError: If the other holds it for longer than a download may take.
@@ -69,8 +69,8 @@ async def in_thread(function: Callable[[], T], on_cancel: Callable[[], None] | N
     """Run a blocking function in a thread; when cancelled, wait until it lets go of its files.
 
     Args:
-        function: What to run.
-        on_cancel: Called when cancelled, to tell the function to be quick.
+        function: The function.
+        on_cancel: Called when cancelled, to make the function stop early.
     """
     running = asyncio.get_running_loop().run_in_executor(None, function)
     try:
@@ -79,6 +79,6 @@ async def in_thread(function: Callable[[], T], on_cancel: Callable[[], None] | N
         if on_cancel is not None:
             on_cancel()
         await asyncio.wait([running])
-        running.exception()  # asyncio would log one that nobody looked at
+        running.exception()  # asyncio would log one that was never retrieved
         raise
     return running.result()
