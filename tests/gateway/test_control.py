@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import stat
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from inglenook.auth.devices import Device
 from inglenook.common.errors import StartupError
 from inglenook.gateway.context import Access, BoxInfo
 from inglenook.gateway.control import (
@@ -102,6 +105,16 @@ def test_the_owners_door_does_not_open_to_the_network(box: Box, token: str) -> N
     assert box.http("GET", "/pair/wait", token=token).status == 404
     assert box.http("GET", "/state", token=token).status == 404
     assert box.http("POST", "/cache/purge", token=token).status == 404
+    assert box.http("POST", "/devices/revoke?device=x", token=token).status == 404
+
+
+def _control_app(purge: Callable[[], Awaitable[int]]) -> web.Application:
+    """The application, to ask for nothing but a purge."""
+
+    async def revoke(id_or_name: str) -> Device:
+        raise NotImplementedError(id_or_name)
+
+    return make_control_app(NO_BOX, NOBODY, purge, revoke)
 
 
 async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
@@ -110,7 +123,7 @@ async def test_a_cache_that_cannot_be_emptied_is_a_sentence() -> None:
     async def purge() -> int:
         raise PermissionError(13, "Permission denied", "/state/prefix/a.kv")
 
-    app = make_control_app(NO_BOX, NOBODY, purge)
+    app = _control_app(purge)
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 
@@ -127,7 +140,7 @@ async def test_an_error_nobody_foresaw_is_an_answer_without_a_trace(
     async def purge() -> int:
         raise ZeroDivisionError("the secret of the house")
 
-    app = make_control_app(NO_BOX, NOBODY, purge)
+    app = _control_app(purge)
     async with TestClient(TestServer(app)) as client, client.post("/cache/purge") as answer:
         body = await answer.json()
 

@@ -248,8 +248,13 @@ class InnerBox:
             await self.post("/pair", {"code": "WRONG", "device_name": "Thief"})
 
     async def own(self) -> None:
-        """The owner looks at the state, and empties the cache."""
+        """The owner looks at the state, lets a device in and out again, and empties the cache."""
         await self.control("GET", "/state")
+        added = await self.control("POST", "/devices/add?name=Owned&scopes=chat&thinking=auto")
+        device = f"device={added['device_id']}"
+        await self.control("POST", f"/devices/rename?{device}&name=Of {added['device_id']}")
+        await self.control("POST", f"/devices/thinking?{device}&thinking=off")
+        await self.control("POST", f"/devices/revoke?{device}")
         await self.control("POST", "/cache/purge")
 
     async def revoke(self) -> None:

@@ -15,12 +15,17 @@ from inglenook.gateway.control import SOCKET_NAME, control_path
 from inglenook.power.settings import ASLEEP_NAME
 
 
+class NotReachedError(StartupError):
+    """No daemon was asked: none is running, or it cannot be connected to."""
+
+
 @contextlib.asynccontextmanager
 async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a session whose requests all go to the daemon that uses ``state_dir``.
 
     Raises:
-        StartupError: If none is running there, it does not answer, or it belongs to somebody else.
+        NotReachedError: If none is running there, it does not answer, or it is another user's.
+        StartupError: If it ends in the middle.
     """
     path = control_path(state_dir)
     connector = aiohttp.UnixConnector(os.fspath(path))
@@ -31,7 +36,7 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
             yield session
         except aiohttp.ClientConnectorError as exc:
             text = await asyncio.to_thread(_why_unreachable, state_dir, exc.os_error)
-            raise StartupError(text) from exc
+            raise NotReachedError(text) from exc
         except aiohttp.ClientError as exc:
             raise StartupError("the daemon went away in the middle of this") from exc
 

@@ -109,7 +109,7 @@ class Daemon:
         )
         self._governing = GovernorBridge(config, self._supervisor, self._desk, self._news.set, pace)
         self._phones = PhoneConnections(self._knocked)
-        self._revoking = Revocation(self._allowlist, self._phones, self._desk)
+        self._revoking = Revocation(self._allowlist, self._phones, self._desk, config.state_dir)
         self.door = PairingDoor(self._allowlist, self._changed)
         self._resting = SleepBridge(
             config,
@@ -202,12 +202,14 @@ class Daemon:
         async with AsyncExitStack() as doors:
             async with AsyncExitStack() as until_live:
                 until_live.push_async_callback(self._recorder.close)
-                await self._desk.restore(self._revoking.is_known)
+                await self._desk.restore(self._revoking.is_admitted)
                 # Before the doors open: who comes in at once must find that this counts.
                 self._resting.begin(ways)
                 door = front_door(found, self._gateway, self._phones, self._tls)
                 doorman = await doors.enter_async_context(door)
-                await doors.enter_async_context(control_door(found, self._gateway, self._purge))
+                await doors.enter_async_context(
+                    control_door(found, self._gateway, self._purge, self._revoking.revoke)
+                )
                 await asyncio.to_thread(forget_sleep, self._config.state_dir)
                 until_live.pop_all()  # from here on the desk closes its own journal
             self.ready.set()

@@ -13,6 +13,7 @@ from inglenook.daemon.start import Resources
 from inglenook.daemon.tls_port import TlsPort
 from inglenook.gateway.context import GatewayContext
 from inglenook.gateway.control import make_control_app
+from inglenook.gateway.control_devices import Revoke
 from inglenook.gateway.http.app import make_app
 from inglenook.gateway.listen import IdleConnectionReaper, serve
 from inglenook.gateway.ws.connections import PhoneConnections
@@ -38,10 +39,13 @@ async def front_door(
 
 @asynccontextmanager
 async def control_door(
-    found: Resources, gateway: GatewayContext, purge: Callable[[], Awaitable[int]]
+    found: Resources,
+    gateway: GatewayContext,
+    purge: Callable[[], Awaitable[int]],
+    revoke: Revoke,
 ) -> AsyncIterator[None]:
     """Answer the owner's command line, until the end of the block."""
-    app = make_control_app(gateway.box, gateway.access, purge)
+    app = make_control_app(gateway.box, gateway.access, purge, revoke)
     runner = await serve(app, [found.control], [], None)
     try:
         yield

@@ -17,6 +17,7 @@ from inglenook.auth.devices import clean_name
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.common.guarded import counts
 from inglenook.gateway.context import ACCESS, BOX, Access, BoxInfo
+from inglenook.gateway.control_devices import Revoke, add_device_routes
 from inglenook.gateway.http.app import urls
 from inglenook.gateway.http.completing import complete
 from inglenook.gateway.http.errors import problem_response, speak_plainly
@@ -30,7 +31,7 @@ _PATH_BYTES_MAX = 107
 
 
 def make_control_app(
-    box: BoxInfo, access: Access, purge: Callable[[], Awaitable[int]]
+    box: BoxInfo, access: Access, purge: Callable[[], Awaitable[int]], revoke: Revoke
 ) -> web.Application:
     """Build the application behind the socket.
 
@@ -38,6 +39,7 @@ def make_control_app(
         box: Its identity and state.
         access: Pairs new devices.
         purge: Empties the prefix cache and returns how many bytes of files it had.
+        revoke: Removes a device from the list and shuts it out.
     """
     app = web.Application(middlewares=[speak_plainly])
     app[BOX] = box
@@ -47,6 +49,7 @@ def make_control_app(
     app.router.add_post("/pair/open", _open_pairing)
     app.router.add_get("/pair/wait", _wait_for_pairing)
     app.router.add_post("/cache/purge", _purge_cache)
+    add_device_routes(app, access.allowlist, revoke)
     return app
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from inglenook.auth.devices import Scope
+from inglenook.auth.devices import Device, Scope
 from inglenook.common.private_files import locked
 from inglenook.gateway.context import ACCESS, BOX, CHAT, GatewayContext
 from inglenook.gateway.control import make_control_app
@@ -126,17 +126,22 @@ async def test_a_phone_that_hangs_up_while_it_is_let_in_is_let_in(home: Home) ->
     assert device in access.allowlist.devices
 
 
-@pytest.mark.parametrize("path", ["/v1/wake", "/cache/purge"])
-async def test_a_call_or_a_purge_is_made_whole(home: Home, path: str) -> None:
-    """A machine called with one packet of three, a cache emptied on disk and not in memory."""
+@pytest.mark.parametrize("path", ["/v1/wake", "/cache/purge", "/devices/revoke?device=Remote"])
+async def test_a_call_a_purge_or_a_revocation_is_made_whole(home: Home, path: str) -> None:
+    """One packet of three, a cache emptied on disk alone, a device off the list but connected."""
     work = Work()
+
+    async def revoke(id_or_name: str) -> Device:
+        await work()
+        return device
+
     parts = home.runner.app
     context = GatewayContext(parts[BOX], parts[ACCESS], parts[CHAT], bytes, work)
-    _device, token = await asyncio.to_thread(parts[ACCESS].allowlist.add, "Remote", (Scope.WAKE,))
+    device, token = await asyncio.to_thread(parts[ACCESS].allowlist.add, "Remote", (Scope.WAKE,))
     if path == "/v1/wake":
         app = make_app(context, PhoneConnections(lambda: None), {})
     else:
-        app = make_control_app(context.box, context.access, work)
+        app = make_control_app(context.box, context.access, work, revoke)
     door = socket.create_server(("127.0.0.1", 0))
     runner = await serve(app, [door], [], None)
     try:
