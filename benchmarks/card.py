@@ -8,9 +8,10 @@ from pathlib import Path
 
 from inglenook.chat.thinking import Channel
 from inglenook.engine.orders import ChatMessage, Sampling, StartJob
-from inglenook.serving.journal.journal import Journal, ResponseOpening
+from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import LOG_STEP_BYTES, SYNC_EVERY_S
+from inglenook.serving.journal.saved import ResponseOpening
 from inglenook.serving.response_parts import Change, Ending, Outcome, Status, TextPiece
 from inglenook.serving.settings import ServingSettings
 

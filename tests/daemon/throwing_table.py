@@ -150,6 +150,7 @@ AT: dict[str, tuple[str, ...]] = {
         "serving.job:Job.can_go_on_with",
         "serving.journal.moments:read_moment",
         "serving.publisher:Publisher.publish",
+        "serving.journal.access:JournalAccess.due",
         "serving.journal.recorder:Recorder.due",
         "serving.journal.restorer:Restorer.add",
         "common.wholefile:folder_owner",
@@ -371,6 +372,10 @@ AT: dict[str, tuple[str, ...]] = {
 
 #: Called by what happens, of the journal, which then begins anew.
 JOURNAL: dict[str, str] = {
+    "serving.journal.access:JournalAccess.write": "look",
+    "serving.journal.access:JournalAccess.write(work)": "look",
+    "serving.journal.access:JournalAccess.aside": "ask",
+    "serving.journal.access:JournalAccess.aside(work)": "ask",
     "serving.journal.journal:Journal.write": "look",
     "serving.journal.journal:Journal.sync": "ask",
     "serving.journal.journal:Journal.checkpoint": "ask",
@@ -397,6 +402,8 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "serving.publisher:Publisher.run",
         "daemon.reload:Reload.run",
         "serving.journal.tables:make_tables",
+        "serving.journal.database:last_changed_s",
+        "serving.journal.access:JournalAccess.retry",
         "serving.date_store:DateStore.load",
     ),
     (
@@ -407,6 +414,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "governor.sensors.zones:find_coolers",
         "power.sleep_controller:SleepController.run",
         "serving.journal.recorder:Recorder.run",
+        "serving.journal.database:open_database",
         "serving.date_store:DateStore.run",
         "daemon.tls_port:TlsPort.run",
     ),
@@ -419,7 +427,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "governor.sensors.zones:find_sensors",
         "power.suspend_test:last_test",
         "systemd:Notifier.extend_timeout_s",
-        "serving.journal.write_ahead_log:connect",
+        "serving.journal.database:connect",
     ),
     (
         "daemon.box:Daemon.mdns_state",
@@ -430,6 +438,7 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "power.suspend_test:read_suspend_test",
         "governor.clocks:ClockCaps.take",
         "serving.journal.rows:read_all",
+        "serving.journal.database:check",
     ),
     (
         "discovery.announcer:Announcer.wait_first_state",
@@ -466,6 +475,7 @@ ENDING: tuple[tuple[str, ...], ...] = (
         "serving.dispatcher:Dispatcher.stop",
         "serving.date_store:DateStore.write",
         "serving.journal.write_ahead_log:WriteAheadLog.close",
+        "serving.journal.access:JournalAccess.shut_down",
     ),
     (
         "discovery.responder:close_responder",
@@ -490,6 +500,26 @@ AFTER: dict[str, tuple[str, str]] = {
         "serving.journal.journal:Journal.write",
     ),
     "serving.publisher:Publisher.wake": ("ask", "serving.journal.journal:Journal.write"),
+    "serving.journal.access:JournalAccess.__init__(on_change)": (
+        "ask",
+        "serving.journal.journal:Journal.write",
+    ),
+    "serving.journal.access:JournalAccess.revive": (
+        "ask",
+        "serving.journal.journal:Journal.write",
+    ),
+    "serving.journal.access:JournalAccess.revive(everything)": (
+        "ask",
+        "serving.journal.journal:Journal.write",
+    ),
+    "serving.journal.access:JournalAccess.retry(on_due)": (
+        "ask",
+        "serving.journal.journal:Journal.write",
+    ),
+    "serving.journal.access:JournalAccess.distrust": (
+        "ask",
+        "serving.journal.recorder:Recorder.write",
+    ),
     "serving.journal.recorder:Recorder.__init__(on_change)": (
         "ask",
         "serving.journal.journal:Journal.write",
@@ -555,6 +585,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "power.sleep_controller:SleepController.begin",
         "serving.dispatcher:Dispatcher.restore",
         "serving.dispatcher:Dispatcher.restore(is_welcome)",
+        "serving.journal.access:JournalAccess.load",
         "serving.journal.recorder:Recorder.load",
         "systemd:inherited_sockets",
         "config.load:settings_file",
@@ -682,6 +713,9 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "daemon.sleep_bridge:SleepBridge.__init__(stop)",
         "engine.child:_LastWords.pipe_data_received",
         "gateway.ws.phone_socket:PhoneSocket.drop",
+        "serving.journal.access:JournalAccess.delete",
+        "serving.journal.database:database_files",
+        "serving.journal.database:tells_of_damage",
         "serving.journal.journal:Journal.delete",
         "gateway.transports:ClientTransport.drop",
         "gateway.transports:ClientTransports.make_room",

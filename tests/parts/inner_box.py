@@ -83,10 +83,10 @@ _QUICK: dict[str, object] = {
     "common.restarting._LONGEST_S": 0.05,
     "common.restarting._WINDOW_S": 1.0,
     "serving.dispatcher._TIDY_S": 0.02,
-    "serving.journal.recorder.RETRY_EVERY_S": 0.05,
+    "serving.journal.access.RETRY_EVERY_S": 0.05,
     "serving.journal.recorder.SYNC_EVERY_S": 0.02,
     "serving.journal.recorder._NOTE_EVERY_S": 0.02,
-    "serving.journal.recorder._RETRY_ASKED_S": 0.0,
+    "serving.journal.access._RETRY_ASKED_S": 0.0,
 }
 
 _MAC = "aa:bb:cc:dd:ee:ff"

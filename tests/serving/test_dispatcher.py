@@ -22,7 +22,7 @@ from inglenook.serving import dispatcher as desk_module
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.dispatcher import Dispatcher
-from inglenook.serving.journal import recorder as recorder_module
+from inglenook.serving.journal import access as access_module
 from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
@@ -1258,7 +1258,7 @@ async def test_a_request_that_a_bug_kept_out_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked again with the same key it is answered, and a journal that failed comes back."""
-    monkeypatch.setattr(recorder_module, "_RETRY_ASKED_S", 0.0)
+    monkeypatch.setattr(access_module, "_RETRY_ASKED_S", 0.0)
     engine = FakeEngine()
     async with open_desk(engine, tmp_path) as desk:
         with monkeypatch.context() as patch:

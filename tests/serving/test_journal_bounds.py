@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from inglenook.engine.orders import ChatMessage, Sampling, StartJob
-from inglenook.serving.journal.journal import Journal, ResponseOpening
+from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
+from inglenook.serving.journal.saved import ResponseOpening
 from inglenook.serving.response_parts import Change, Ending, Outcome, Status
 
 SECRET = "what the phone asked, " * 1000

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from inglenook.common.errors import Code, Problem
 from inglenook.serving.job import Job
-from inglenook.serving.journal.journal import Journal, ResponseOpening, SavedResponse
+from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.recorder import Recorder
+from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
 from inglenook.serving.publisher import Publisher
 from inglenook.serving.response import Response
 from inglenook.serving.response_parts import Change, Status

@@ -22,10 +22,10 @@ from inglenook.serving.admission import check_queue, check_request, raise_if, sh
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.engine_request import prepare_order, start_order
 from inglenook.serving.job import Job
-from inglenook.serving.journal.journal import ResponseOpening, SavedResponse
 from inglenook.serving.journal.moments import Moment, read_moment
 from inglenook.serving.journal.recorder import Recorder
 from inglenook.serving.journal.restorer import Restorer
+from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.prefill_ahead import PendingPrefill, SpeculativePrefill
 from inglenook.serving.publisher import Publisher

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from inglenook.common.guarded import Guard
 from inglenook.common.restarting import TaskGuard
 from inglenook.serving.job import Job, broken_problem
-from inglenook.serving.journal.journal import ResponseOpening, SavedResponse
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
+from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
 from inglenook.serving.response_parts import Change, Ending, Outcome, Status
 from inglenook.serving.response_store import ResponseStore
 

@@ -15,8 +15,9 @@ import pytest
 from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
 from inglenook.engine.orders import ChatMessage, Sampling, StartJob
-from inglenook.serving.journal.journal import Journal, ResponseOpening, SavedResponse
+from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
+from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
 from inglenook.serving.response_parts import Change, Ending, Outcome, Status, TextPiece
 
 ANSWER, THINKING = Channel.ANSWER, Channel.THINKING

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from inglenook.chat.thinking import Channel
+from inglenook.serving.journal import access as access_module
 from inglenook.serving.journal import recorder as recorder_module
-from inglenook.serving.journal.journal import Journal, SavedResponse
+from inglenook.serving.journal.journal import Journal
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.recorder import Recorder
+from inglenook.serving.journal.saved import SavedResponse
 from inglenook.serving.response_parts import Change, TextPiece
 from tests.serving.journal.test_journal import change, files, opened, opening, raw
 
@@ -310,7 +312,7 @@ async def test_a_journal_that_failed_is_tried_again_though_nobody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers that run for long are to be safe, too."""
-    monkeypatch.setattr(recorder_module, "RETRY_EVERY_S", 0.01)
+    monkeypatch.setattr(access_module, "RETRY_EVERY_S", 0.01)
     due = asyncio.Event()
     async with recorder_in(tmp_path) as recorder, at_work(recorder, on_due=due.set):
         with full_disk():

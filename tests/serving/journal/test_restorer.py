@@ -13,6 +13,7 @@ import pytest
 
 from inglenook.serving import dispatcher as desk_module
 from inglenook.serving.dispatcher import Dispatcher
+from inglenook.serving.journal import access as access_module
 from inglenook.serving.journal import recorder as recorder_module
 from inglenook.serving.journal.moments import Moment, read_moment
 from inglenook.serving.response import Response
@@ -40,7 +41,7 @@ YEAR_S = 3.2e7
 @pytest.fixture(autouse=True)
 def tried_at_each_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that failed is tried again at once when somebody asks."""
-    monkeypatch.setattr(recorder_module, "_RETRY_ASKED_S", 0.0)
+    monkeypatch.setattr(access_module, "_RETRY_ASKED_S", 0.0)
 
 
 async def opened_response(desk: Dispatcher, device: str, key: str, **fields: Any) -> Response:
@@ -111,7 +112,7 @@ async def test_a_minute_after_the_disk_has_room_again_answers_are_kept_though_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long answer is safe again before its end."""
-    monkeypatch.setattr(recorder_module, "RETRY_EVERY_S", 0.02)
+    monkeypatch.setattr(access_module, "RETRY_EVERY_S", 0.02)
     engine = FakeEngine()
     async with open_desk(engine, tmp_path) as desk:
         response = await opened_response(desk, "ada", "key")

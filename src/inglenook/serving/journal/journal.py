@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,35 +22,24 @@ from pathlib import Path
 
 import msgspec
 
+from inglenook.serving.journal.database import (
+    check,
+    database_files,
+    last_changed_s,
+    open_database,
+    tells_of_damage,
+)
 from inglenook.serving.journal.moments import Moment
 from inglenook.serving.journal.rows import append, insert, note_written, read_all, read_written
 from inglenook.serving.journal.saved import ResponseOpening, SavedResponse
-from inglenook.serving.journal.tables import VERSION, make_tables
-from inglenook.serving.journal.write_ahead_log import WriteAheadLog, connect
+from inglenook.serving.journal.tables import VERSION
+from inglenook.serving.journal.write_ahead_log import WriteAheadLog
 from inglenook.serving.response_parts import Change
-
-__all__ = ["Journal", "ResponseOpening", "SavedResponse"]
 
 log = logging.getLogger(__name__)
 
-#: Each write costs a page of this size at least, and SD cards wear out by writing. 1 KiB holds a
-#: frame's text and tokens with room to spare; SQLite's usual 4 KiB would quadruple the wear.
-_PAGE_BYTES = 1024
-
 #: How exactly the journal knows when it was last written, seconds: to note it costs a page.
 _NOTED_EVERY_S = 5.0
-
-#: SQLite's words for trouble with the disk, the folder or another program: no reason to throw away
-#: a file that may be whole. All its other errors are about what stands in the file.
-_NO_DAMAGE = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-)
 
 
 class Journal:
@@ -76,13 +64,13 @@ class Journal:
         Raises:
             OSError, sqlite3.Error: If no journal can be kept there at all.
         """
-        written_at = self._written_at()
+        written_at = last_changed_s(self._path)
         # What an earlier try has left open, if whoever made it did not come to an end.
         self.close()
         try:
             return self._open_and_read(written_at)
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as exc:
-            if isinstance(exc, sqlite3.Error) and not _tells_of_damage(exc):
+            if isinstance(exc, sqlite3.Error) and not tells_of_damage(exc):
                 raise
             log.warning("%s is damaged (%s); it is started afresh", self._path, exc)
             self.delete()
@@ -208,7 +196,7 @@ class Journal:
         """
         with contextlib.suppress(sqlite3.Error):
             self.close()
-        for path in self._files():
+        for path in database_files(self._path):
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -242,19 +230,8 @@ class Journal:
             self._writes += 1
 
     def _open_and_read(self, written_at: float) -> tuple[list[SavedResponse], Moment]:
-        # The log and the index that SQLite puts beside it take their permissions from this file.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._path.chmod(0o600)
-        database = self._writer = connect(self._path)
-        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA secure_delete = ON")
-        # Or `forget` would leave a copy of everything among the temporary files.
-        database.execute("PRAGMA temp_store = MEMORY")
-        make_tables(database)
-        [verdict] = database.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise ValueError(str(verdict))
+        database = self._writer = open_database(self._path)
+        check(database)
         saved, self._numbers = read_all(database)
         last = read_written(database) or Moment(written_at)
         # A file that damage made read-only shows it only when it is written.
@@ -267,18 +244,3 @@ class Journal:
     def _opened(self) -> sqlite3.Connection:
         assert self._writer is not None
         return self._writer
-
-    def _files(self) -> list[Path]:
-        return [self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm")]
-
-    def _written_at(self) -> float:
-        moments = [0.0]
-        for path in self._files()[:2]:
-            with contextlib.suppress(FileNotFoundError):
-                moments.append(path.stat().st_mtime)
-        return max(moments)
-
-
-def _tells_of_damage(exc: sqlite3.Error) -> bool:
-    # Errors that Python's module finds by itself, such as text that is not UTF-8, have no code.
-    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _NO_DAMAGE

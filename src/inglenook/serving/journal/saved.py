@@ -1,4 +1,4 @@
-"""Responses as the journal stores and returns them. Kind: hands."""
+"""Responses as the journal stores and returns them. Kind: words."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
 
+from inglenook.serving.journal.database import connect
+
 
 class WriteAheadLog:
     """The log of one open journal.
@@ -100,21 +102,6 @@ class WriteAheadLog:
             closing.callback(self._copier.close)
             closing.callback(self._reader.close)
             closing.callback(os.close, self._file)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection to the file, which leaves its log as it is; syncs where that is needed.
-
-    It may be used in any thread, but in no two at once.
-
-    Raises:
-        sqlite3.Error: If it cannot be opened.
-    """
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA wal_autocheckpoint = 0")
-    # In WAL mode this syncs where it keeps the file whole, and not at every commit.
-    database.execute("PRAGMA synchronous = NORMAL")
-    return database
 
 
 def _end_reading(reader: sqlite3.Connection) -> None:
