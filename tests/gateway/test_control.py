@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -27,7 +28,7 @@ from tests.parts.prefix_folder import fill
 
 #: Not used by what is tried with them.
 NO_BOX = cast(BoxInfo, None)
-NOBODY = cast(Access, None)
+NOBODY = cast(Access, SimpleNamespace(allowlist=None))
 
 
 def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
