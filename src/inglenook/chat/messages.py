@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -26,8 +25,21 @@ _ROLES: Final = {
 }
 _TOOL: Final = "tool"
 
-#: As OpenAI has it.
-_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_CallId = Annotated[str, msgspec.Meta(min_length=1, max_length=CALL_ID_CHARACTERS_MAX)]
+
+
+class _Function(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
+    arguments: str
+
+
+class _Call(msgspec.Struct):
+    id: _CallId
+    function: _Function
+    type: Literal["function"] = "function"
+
+
+_Calls = Annotated[list[_Call], msgspec.Meta(max_length=TOOL_CALLS_MAX)]
 
 _decode_arguments = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -118,7 +130,9 @@ def _message(item: Any, index: int, *, tools: bool) -> Message:
     if not isinstance(role, str) or role not in roles:
         raise _bad(f"'{where}.role' must be one of {', '.join(roles)}")
     if role == _TOOL:
-        call_id = _call_id(item.get("tool_call_id"), f"{where}.tool_call_id")
+        call_id = item.get("tool_call_id")
+        # `_check_results` refuses what is no call's id.
+        call_id = call_id if isinstance(call_id, str) else ""
         return Message(role, _content(content, where), tool_call_id=call_id)
     calls = item.get("tool_calls") if tools and role == "assistant" else None
     if calls:
@@ -145,38 +159,17 @@ def _content(value: Any, where: str) -> str | tuple[TextPart, ...]:
 
 
 def _tool_calls(value: Any, where: str) -> tuple[ToolCall, ...]:
-    if not isinstance(value, list) or len(value) > TOOL_CALLS_MAX:
-        raise _bad(f"'{where}' must be a list of at most {TOOL_CALLS_MAX} calls")
-    calls = tuple(_tool_call(item, f"{where}[{index}]") for index, item in enumerate(value))
-    if len({call.call_id for call in calls}) < len(calls):
-        raise _bad(f"'{where}' has two calls with one 'id'")
-    return calls
-
-
-def _tool_call(item: Any, where: str) -> ToolCall:
-    function = item.get("function") if isinstance(item, Mapping) else None
-    if not isinstance(function, Mapping) or item.get("type", "function") != "function":
-        raise _bad(f"'{where}' must be an object with 'id' and 'function'")
-    name, arguments = function.get("name"), function.get("arguments")
-    if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
-        raise _bad(f"'{where}.function.name' must have 1 to 64 of letters, digits, '_', '.', '-'")
-    if not isinstance(arguments, str) or not _is_object(arguments):
-        raise _bad(f"'{where}.function.arguments' must be a JSON object as a string")
-    return ToolCall(_call_id(item.get("id"), f"{where}.id"), name, arguments)
-
-
-def _is_object(text: str) -> bool:
     try:
-        _decode_arguments(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        return False
-    return True
-
-
-def _call_id(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= CALL_ID_CHARACTERS_MAX:
-        raise _bad(f"'{where}' must have 1 to {CALL_ID_CHARACTERS_MAX} characters")
-    return value
+        given = msgspec.convert(value, _Calls)
+        for call in given:
+            _decode_arguments(call.function.arguments)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as exc:
+        raise _bad(
+            f"'{where}' must be calls of functions with JSON objects for arguments: {exc}"
+        ) from exc
+    if len({call.id for call in given}) < len(given):
+        raise _bad(f"'{where}' has two calls with one 'id'")
+    return tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in given)
 
 
 def _check_results(messages: tuple[Message, ...]) -> list[str]:
