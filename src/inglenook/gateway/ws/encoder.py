@@ -58,7 +58,7 @@ class ResponseReader:
                 )
             case TextPiece():
                 return Delta(response_id, event.seq, event.channel, event.offset, event.text)
-            case Outcome():
+            case _:
                 return done(self.response, event)
 
 
