@@ -1,4 +1,4 @@
-"""Responses as the journal stores and returns them. Kind: words."""
+"""Responses as the journal stores and returns them. Kind: hands."""
 
 from __future__ import annotations
 
