@@ -64,11 +64,10 @@ class Bed:
         self.engine.on_change = self._engine_changed
         self.desk = Dispatcher(
             config.serving,
-            self.engine.supervisor,
             Recorder(None),
-            max_active=2,
             on_change=self._changed,
         )
+        self.desk.engines.add(self.engine.supervisor, max_active=2)
         # For the law a second passes from look to look; a box at rest has minutes to wait for it.
         pace = SampleIntervals(clock=map(float, itertools.count()).__next__, sleep=_for_a_moment)
         self.governing = GovernorBridge(

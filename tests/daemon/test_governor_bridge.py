@@ -50,7 +50,8 @@ async def test_a_pause_lasts_until_it_is_said_to_be_over(tmp_path: Path) -> None
     supervisor = Told()
     root = virtual_machine(tmp_path / "board").root
     config = Config("Kitchen", tmp_path, governor=GovernorSettings(root=root))
-    desk = Dispatcher(config.serving, supervisor, Recorder(None), max_active=8, on_change=nothing)
+    desk = Dispatcher(config.serving, Recorder(None), on_change=nothing)
+    desk.engines.add(supervisor, max_active=8)
     governing = GovernorBridge(config, supervisor, desk, nothing, SampleIntervals(every_s=0.01))
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(governing.run(), name="governor")
@@ -70,8 +71,10 @@ async def test_answers_are_as_many_as_the_model_was_loaded_for(tmp_path: Path) -
     news = asyncio.Event()
     root = virtual_machine(tmp_path / "board").root
     config = Config("Kitchen", tmp_path, governor=GovernorSettings(root=root))
-    desk = Dispatcher(config.serving, Told(), Recorder(None), max_active=8, on_change=nothing)
-    governing = GovernorBridge(config, Told(), desk, news.set, SampleIntervals(every_s=0.01))
+    engine = Told()
+    desk = Dispatcher(config.serving, Recorder(None), on_change=nothing)
+    desk.engines.add(engine, max_active=8)
+    governing = GovernorBridge(config, engine, desk, news.set, SampleIntervals(every_s=0.01))
 
     async def until_at_once(answers: int) -> None:
         async with asyncio.timeout(_DEADLINE_S):

@@ -28,9 +28,8 @@ class Forgetful(Dispatcher):
     """
 
     def __init__(self) -> None:
-        engine = FakeEngine()
-        settings = ServingSettings()
-        super().__init__(settings, engine, Recorder(None), max_active=1, on_change=lambda: None)
+        super().__init__(ServingSettings(), Recorder(None), on_change=lambda: None)
+        self.engines.add(FakeEngine(), max_active=1)
         self.forgotten: list[str] = []
         self.fails = 0
 
@@ -68,9 +67,8 @@ def _revocation(tmp_path: Path) -> tuple[Allowlist, FakeEngine, Revocation]:
     allowlist = Allowlist(tmp_path / "devices.json")
     allowlist.load()
     engine = FakeEngine()
-    desk = Dispatcher(
-        ServingSettings(), engine, Recorder(None), max_active=1, on_change=lambda: None
-    )
+    desk = Dispatcher(ServingSettings(), Recorder(None), on_change=lambda: None)
+    desk.engines.add(engine, max_active=1)
     return allowlist, engine, Revocation(allowlist, PhoneConnections(lambda: None), desk, tmp_path)
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.auth.network import AddressScope, OwnAddress
+from inglenook.engine.interface import Engine
 from inglenook.gateway.context import (
     Access,
     Addresses,
@@ -76,7 +77,7 @@ async def nobody(name: str) -> int:
 
 
 def gateway(
-    engine: FakeEngine,
+    engine: Engine,
     desk: Dispatcher,
     allowlist: Allowlist,
     *,
@@ -133,9 +134,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 async def open_desk() -> AsyncIterator[tuple[Dispatcher, FakeEngine]]:
     """A desk at work with four places."""
     engine = FakeEngine()
-    desk = Dispatcher(
-        ServingSettings(), engine, Recorder(None), max_active=4, on_change=lambda: None
-    )
+    desk = Dispatcher(ServingSettings(), Recorder(None), on_change=lambda: None)
+    desk.engines.add(engine, max_active=4)
     engine.on_change = desk.engine_changed
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")

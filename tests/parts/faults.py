@@ -72,7 +72,8 @@ async def engine_room(
         patience=patience or Timeouts(),
     )
     recorder = Recorder(Journal(folder / "journal.db"))
-    desk = Dispatcher(ServingSettings(), engine, recorder, max_active=4, on_change=lambda: None)
+    desk = Dispatcher(ServingSettings(), recorder, on_change=lambda: None)
+    desk.engines.add(engine, max_active=4)
     await desk.restore(lambda _device_id: True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(desk.run(), name="desk")

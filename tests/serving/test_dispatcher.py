@@ -18,7 +18,7 @@ from inglenook.chat.thinking import Channel
 from inglenook.common.errors import Code, Problem
 from inglenook.engine.interface import EnginePhase, PrefillSink, Sink
 from inglenook.engine.orders import Prefill, StartJob, Thinking
-from inglenook.serving import dispatcher as desk_module
+from inglenook.serving import response_lifecycle as lifecycle_module
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.dispatcher import Dispatcher
@@ -66,13 +66,12 @@ async def open_desk(
         journal = Journal(folder / "journal.db")
     desk = Dispatcher(
         settings or ServingSettings(),
-        engine,
         Recorder(journal),
-        max_active=max_active,
         on_change=lambda: None,
         on_over=over,
         dating=dating,
     )
+    desk.engines.add(engine, max_active=max_active)
     engine.on_change = desk.engine_changed
     await desk.restore(lambda _device_id: True)
     async with asyncio.TaskGroup() as tasks:
@@ -315,7 +314,7 @@ async def test_who_had_made_way_is_charged_for_what_it_got_and_no_more() -> None
         newcomer = desk.submit("ben", ask(max_tokens=5))
         engine.step(30)
         # Now, as the desk forgets devices that are idle.
-        assert desk._places._queue._times["ada"] == pytest.approx(2 * (10 + 5))
+        assert desk.engines.clock.times["ada"] == pytest.approx(2 * (10 + 5))
         await until_over(first, second, newcomer)
     assert answer(second) == "abcde"
 
@@ -1127,13 +1126,9 @@ async def test_the_engine_forgets_when_a_device_was_shut_out_while_the_box_was_o
         response = desk.submit("ada", ask())
         await until(response, lambda: response.opened)
     engine = FakeEngine()
-    desk = Dispatcher(
-        ServingSettings(),
-        engine,
-        Recorder(Journal(tmp_path / "journal.db")),
-        max_active=4,
-        on_change=lambda: None,
-    )
+    recorder = Recorder(Journal(tmp_path / "journal.db"))
+    desk = Dispatcher(ServingSettings(), recorder, on_change=lambda: None)
+    desk.engines.add(engine, max_active=4)
     await desk.restore(lambda _device_id: False)
     desk.stop()
     await desk.run()
@@ -1213,7 +1208,7 @@ async def test_a_box_that_takes_nothing_more_says_so_but_knows_what_it_took() ->
 @pytest.fixture
 def quick_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for old and unread answers all the time."""
-    monkeypatch.setattr(desk_module, "_TIDY_S", 0.001)
+    monkeypatch.setattr(lifecycle_module, "_TIDY_S", 0.001)
 
 
 @pytest.mark.usefixtures("quick_tidying")
@@ -1232,7 +1227,7 @@ async def test_an_answer_that_nobody_reads_is_cancelled_after_its_grace(
         read, unread = desk.submit("ada", ask()), desk.submit("ada", ask())
         read.subscribe(lambda: None)
         await eventually(lambda: any(job.cancelled for job in engine.running.values()))
-        desk._places.forget_idle = count  # type: ignore[method-assign]
+        desk.engines.forget_idle = count  # type: ignore[method-assign]
         await eventually(lambda: looks > 5)
         assert len(engine.cancels) == 1
         engine.step(27)
@@ -1262,7 +1257,8 @@ async def test_a_request_that_a_bug_kept_out_leaves_nothing(
     engine = FakeEngine()
     async with open_desk(engine, tmp_path) as desk:
         with monkeypatch.context() as patch:
-            patch.setattr(desk._ahead, "asked", fault)
+            [handle] = desk.engines
+            patch.setattr(handle.prefill, "asked", fault)
             with pytest.raises(RuntimeError):
                 desk.submit("ada", ask(), "key")
         with full_disk():

@@ -67,7 +67,7 @@ def test_a_device_pays_for_long_answers_with_its_next_turn() -> None:
         queue.put("long", f"long{number}")
         queue.put("short", f"short{number}")
     assert queue.take(COST) == "long0"
-    queue.charge("long", 300.0 - COST)
+    queue.clock.charge("long", 300.0 - COST)
 
     assert drain(queue)[:4] == ["short0", "short1", "short2", "long1"]
 
@@ -158,9 +158,9 @@ def test_an_idle_device_is_forgotten_but_not_one_that_is_ahead_or_being_served()
     for _ in range(5):
         queue.take(COST)
     # The others have passed it by: by its charge in advance alone it would be forgotten.
-    queue.forget_idle({"long"})
-    queue.charge("long", 900.0)
-    queue.forget_idle(())
+    queue.clock.forget_idle({"long"})
+    queue.clock.charge("long", 900.0)
+    queue.clock.forget_idle(())
     queue.put("long", "late")
     queue.put("busy", "first")
 
@@ -176,10 +176,10 @@ def test_who_is_forgotten_begins_again_where_the_others_are() -> None:
     queue.put("ben", "c")
     queue.take(COST)
     queue.take(COST)
-    queue.forget_idle(())
+    queue.clock.forget_idle(())
 
-    assert queue._times.keys() == {"ben"}
-    queue.charge("ada", 5.0)
+    assert queue.clock.times.keys() == {"ben"}
+    queue.clock.charge("ada", 5.0)
     queue.put("ada", "d")
     queue.put("ben", "e")
     assert drain(queue) == ["d", "e"]
@@ -205,7 +205,7 @@ def test_everybody_is_served_once_and_each_in_their_own_order(
     served = []
     while (item := queue.take(COST)) is not None:
         served.append(item)
-        queue.charge(item[0], asked[item[1]][1] - COST)
+        queue.clock.charge(item[0], asked[item[1]][1] - COST)
     assert sorted(number for _device, number in served) == list(range(len(asked)))
     for device_id in "abcd":
         own = [number for device, number in served if device == device_id]
@@ -232,7 +232,7 @@ def test_while_all_wait_nobody_gets_more_than_one_answer_ahead(
         taken = queue.take(COST)
         assert taken is not None
         got[turn] += costs[turn][taken]
-        queue.charge(turn, costs[turn][taken] - COST)
+        queue.clock.charge(turn, costs[turn][taken] - COST)
         assert max(got.values()) - min(got.values()) <= longest + 1e-6
 
 
@@ -259,8 +259,8 @@ def test_service_over_a_long_run_is_fair(slots: int) -> None:
             queue.put(turn, turn)
         serving.sort()
         now, device_id, tokens, advance = serving.pop(0)
-        queue.charge(device_id, tokens - advance)
-        queue.forget_idle({device for _end, device, _tokens, _advance in serving})
+        queue.clock.charge(device_id, tokens - advance)
+        queue.clock.forget_idle({*queue.devices, *(device for _end, device, *_costs in serving)})
         got[device_id] += tokens
         guess += 0.2 * (tokens - guess)
 

@@ -100,13 +100,12 @@ class Daemon:
         self._recorder = Recorder(journal, self._changed)
         self._desk = Dispatcher(
             config.serving,
-            self._supervisor,
             self._recorder,
-            max_active=config.engine.max_sequences,
             on_change=self._changed,
             on_over=self._metrics.answered,
             dating=open_dating(config, clock),
         )
+        self._desk.engines.add(self._supervisor, max_active=config.engine.max_sequences)
         self._governing = GovernorBridge(config, self._supervisor, self._desk, self._news.set, pace)
         self._phones = PhoneConnections(self._knocked)
         self._revoking = Revocation(self._allowlist, self._phones, self._desk, config.state_dir)

@@ -56,13 +56,20 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do besides answering a conversation.
+    """What an engine can do besides answering a conversation; by default what a local one can.
 
     Attributes:
         tools: It takes calls of tools and their results among a conversation's messages.
+        resumes: It goes on with an answer by its tokens, see `StartJob.produced`. Without, answers
+            are not preempted, and end with the engine.
+        schemas: Answers keep to `StartJob.schema`.
+        prefill: `Engine.prepare` pays.
     """
 
     tools: bool = False
+    resumes: bool = True
+    schemas: bool = True
+    prefill: bool = True
 
 
 class Sink(Protocol):
@@ -144,8 +151,22 @@ class Engine(Protocol):
         Unknown jobs are ignored.
         """
 
+    def purge(self) -> None:
+        """Forget what was kept of conversations, as far as no running job needs it."""
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine that takes this box's memory, time and heat."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if one is running."""
+
     def limit(self, limits: Limits) -> None:
         """Work no harder than that from now on, in engines yet to be started too."""
 
-    def purge(self) -> None:
-        """Forget what was kept of conversations, as far as no running job needs it."""
+    def unload(self) -> None:
+        """Give all memory back soon, until `load`; its jobs hear `Sink.unloaded`."""
+
+    def load(self) -> None:
+        """Have the model in memory again."""

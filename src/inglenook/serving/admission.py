@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inglenook.chat.request import ChatRequest
 from inglenook.common.errors import Code, Problem
-from inglenook.engine.interface import EnginePhase, EngineState
-from inglenook.serving.scheduler import Scheduler
+from inglenook.engine.interface import Capabilities, EnginePhase, EngineState
 
 #: One device's share of the queue: a family of four can fill it, one phone cannot.
 WAITING_PER_DEVICE_MAX = 16
@@ -14,8 +15,18 @@ WAITING_PER_DEVICE_MAX = 16
 _WORTH_WAITING_S = 10.0
 
 
-def check_request(request: ChatRequest, state: EngineState) -> None:
+def model_name(model: str | None) -> str:
+    """A model's name as clients write it, to compare it with others."""
+    return (model or "").removesuffix(":latest").lower()
+
+
+def check_request(request: ChatRequest, state: EngineState, models: Sequence[str] = ()) -> None:
     """Check that the engine's state lets it answer this request before long.
+
+    Args:
+        request: What is asked.
+        state: Of the engine it goes to.
+        models: Names of the models of all engines.
 
     Raises:
         Problem: If it runs another model, or none.
@@ -24,22 +35,43 @@ def check_request(request: ChatRequest, state: EngineState) -> None:
         state.phase is EnginePhase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
     ):
         raise problem_of(state)
-    wanted = (request.model or "").removesuffix(":latest").lower()
+    wanted = model_name(request.model)
     if wanted and state.model and wanted != state.model.lower():
-        text = f"This box runs '{state.model}'; leave 'model' out or name that."
+        names = " and ".join(f"'{model}'" for model in models or (state.model,))
+        text = (
+            f"This box runs {names}; leave 'model' out or name {'one' if models[1:] else 'that'}."
+        )
         raise Problem(Code.MODEL_MISSING, text)
 
 
-def check_queue(places: Scheduler, device_id: str, queue: int) -> None:
-    """Check that there is room for one more question; ``queue`` may wait in all.
+def check_capabilities(request: ChatRequest, capabilities: Capabilities) -> None:
+    """Check that the engine can do what the request needs.
+
+    Raises:
+        Problem: If it cannot.
+    """
+    tools = any(message.tool_calls or message.tool_call_id for message in request.messages)
+    if tools and not capabilities.tools:
+        raise Problem(Code.BAD_REQUEST, "This model takes no calls of tools.")
+    if request.schema is not None and not capabilities.schemas:
+        raise Problem(Code.BAD_REQUEST, "This model cannot keep to a JSON schema.")
+
+
+def check_queue(queued: int, of_device: int, queue: int, retry_after_s: float) -> None:
+    """Check that there is room for one more request.
+
+    Args:
+        queued: Requests that wait, for all engines.
+        of_device: How many of them are of the device that asks.
+        queue: Requests that may wait in all.
+        retry_after_s: When there is likely to be room, seconds.
 
     Raises:
         Problem: If too many wait.
     """
-    full = places.load.queued >= queue
-    if full or places.waiting(device_id) >= WAITING_PER_DEVICE_MAX:
+    if queued >= queue or of_device >= WAITING_PER_DEVICE_MAX:
         text = "Too many questions are waiting already. Please try again later."
-        raise Problem(Code.BUSY, text, retry_after_s=places.retry_after_s)
+        raise Problem(Code.BUSY, text, retry_after_s=retry_after_s)
 
 
 def problem_of(state: EngineState) -> Problem:

@@ -94,6 +94,11 @@ class Job:
         return len(self._produced) - len(self.start.produced)
 
     @property
+    def has_tokens(self) -> bool:
+        """Whether an engine has to go on after tokens of one before."""
+        return bool(self._produced)
+
+    @property
     def proving(self) -> bool:
         """Whether it has come back and got no token yet: it is to blame if its engine dies now."""
         return self.returning and not self.gained

@@ -84,6 +84,10 @@ class PendingPrefill:
         """See `PrepareSink.broken`. If it was over, that may not have come to its end."""
         self.end()
 
+    def stop(self) -> None:
+        """See `SpeculativePrefill.stop`."""
+        self._ahead.stop(self)
+
     def end(self) -> None:
         """Nothing more is done for it."""
         self.over = True

@@ -17,14 +17,60 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
-    """What waits, one line a device."""
+class FairClock:
+    """Virtual time of every device, one for all queues: service by one engine counts at the others.
+
+    Attributes:
+        times: By device; grows by the service it gets, in tokens, over its weight.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[T]] = {}
+        self.times: dict[str, float] = {}
         self._weights: dict[str, float] = {}
-        self._times: dict[str, float] = {}
-        self._clock = 0.0
+        self._now = 0.0
+
+    def arrive(self, device_id: str, weight: float | None, *, idle: bool) -> None:
+        """A device has one more item in a queue; ``idle`` if that queue had none of it."""
+        if idle:
+            # A line that is new, or was empty for a while, begins where the others are now.
+            self.times[device_id] = max(self.times.get(device_id, 0.0), self._now)
+        self.times.setdefault(device_id, self._now)
+        if weight is not None:
+            self._weights[device_id] = weight
+        self._weights.setdefault(device_id, 1.0)
+
+    def serve(self, device_id: str, cost: float) -> None:
+        """A device's turn has come; charge it ``cost`` in advance."""
+        self._now = max(self._now, self.times[device_id])
+        self.charge(device_id, cost)
+
+    def charge(self, device_id: str, cost: float) -> None:
+        """Count ``cost`` tokens of service; below zero gives back what was charged too much."""
+        if device_id in self.times:
+            self.times[device_id] += self.share(device_id, cost)
+
+    def share(self, device_id: str, cost: float) -> float:
+        """By how much ``cost`` tokens move a device's time."""
+        return cost / self._weights[device_id]
+
+    def forget_idle(self, busy: Collection[str]) -> None:
+        """Drop devices that are not ahead of the others.
+
+        Args:
+            busy: Devices to keep all the same: they wait, or their service is yet to be charged.
+        """
+        for device_id in [d for d in self.times if d not in busy]:
+            if self.times[device_id] <= self._now:
+                del self.times[device_id], self._weights[device_id]
+
+
+class FairQueue(Generic[T]):
+    """Items that wait, one line a device."""
+
+    def __init__(self, clock: FairClock | None = None) -> None:
+        """Order devices by ``clock``, which queues of other engines may share."""
+        self.clock = clock or FairClock()
+        self._lines: dict[str, deque[T]] = {}
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._lines.values())
@@ -41,12 +87,8 @@ class FairQueue(Generic[T]):
             item: What waits.
             weight: A device of weight 2 gets twice the service of one of weight 1.
         """
-        if device_id not in self._lines:
-            self._lines[device_id] = deque()
-            # A line that is new, or was empty for a while, begins where the others are now.
-            self._times[device_id] = max(self._times.get(device_id, 0.0), self._clock)
-        self._weights[device_id] = weight
-        self._lines[device_id].append(item)
+        self.clock.arrive(device_id, weight, idle=device_id not in self._lines)
+        self._lines.setdefault(device_id, deque()).append(item)
 
     def put_back(self, device_id: str, item: T, *, age: Callable[[T], float]) -> None:
         """Put an item that was taken into its line again; it stays charged.
@@ -57,18 +99,17 @@ class FairQueue(Generic[T]):
             age: Items of a line that are less by this stay before it.
         """
         insort(self._lines.setdefault(device_id, deque()), item, key=age)
-        self._times.setdefault(device_id, self._clock)
-        self._weights.setdefault(device_id, 1.0)
+        self.clock.arrive(device_id, None, idle=False)
 
     def next_device(self) -> str | None:
         """Whose turn it is; None if nobody waits."""
-        return min(self._lines, key=self._times.__getitem__, default=None)
+        return min(self._lines, key=self.clock.times.__getitem__, default=None)
 
     def take(self, cost: float) -> T | None:
         """Take the next item, and charge its device ``cost`` in advance.
 
         Args:
-            cost: What serving it is expected to take, in tokens; `charge` corrects it later.
+            cost: What serving it is expected to take, in tokens; `FairClock.charge` corrects it.
 
         Returns:
             None if nobody waits.
@@ -76,15 +117,8 @@ class FairQueue(Generic[T]):
         device_id = self.next_device()
         if device_id is None:
             return None
-        self._clock = max(self._clock, self._times[device_id])
-        item = self._pop(device_id)
-        self.charge(device_id, cost)
-        return item
-
-    def charge(self, device_id: str, cost: float) -> None:
-        """Count ``cost`` tokens of service; below zero gives back what was charged too much."""
-        if device_id in self._times:
-            self._times[device_id] += cost / self._weights[device_id]
+        self.clock.serve(device_id, cost)
+        return self._pop(device_id)
 
     def remove(self, device_id: str, item: T) -> bool:
         """Take ``item`` out, wherever it stands; say whether it was there."""
@@ -102,25 +136,20 @@ class FairQueue(Generic[T]):
         self._lines.clear()
         return items
 
-    def forget_idle(self, served: Collection[str]) -> None:
-        """Drop what is known of devices that neither wait nor are ahead of the others.
-
-        Args:
-            served: Devices to keep all the same: their service is yet to be charged in full.
-        """
-        for device_id in [d for d in self._times if d not in self._lines and d not in served]:
-            if self._times[device_id] <= self._clock:
-                del self._times[device_id], self._weights[device_id]
+    @property
+    def devices(self) -> Collection[str]:
+        """Devices that have something waiting."""
+        return self._lines.keys()
 
     def in_order(self, cost: float) -> Iterator[T]:
         """Everything that waits, in the order it would be taken if each took ``cost`` tokens."""
-        times = dict(self._times)
+        times = dict(self.clock.times)
         lines = {device_id: iter(line) for device_id, line in self._lines.items()}
         left = {device_id: len(line) for device_id, line in self._lines.items()}
         while left:
             device_id = min(left, key=times.__getitem__)
             yield next(lines[device_id])
-            times[device_id] += cost / self._weights[device_id]
+            times[device_id] += self.clock.share(device_id, cost)
             left[device_id] -= 1
             if not left[device_id]:
                 del left[device_id]

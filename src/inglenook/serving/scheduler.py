@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inglenook.serving.limits import ServingLimits
-from inglenook.serving.queue import FairQueue
+from inglenook.serving.queue import FairClock, FairQueue
 from inglenook.serving.response_parts import QueuePosition, WaitReason
 from inglenook.serving.service_time import ServiceTime
 
@@ -38,13 +38,18 @@ class Scheduler:
         active: Those with the engine, by response; who began last is last.
     """
 
-    def __init__(self, max_active: int) -> None:
-        """Take how many may be with the engine until somebody sets other `limits`."""
+    def __init__(self, max_active: int, clock: FairClock | None = None) -> None:
+        """Take how many may be with the engine until somebody sets other `limits`.
+
+        Args:
+            max_active: That number.
+            clock: Orders the devices; schedulers of several engines share it.
+        """
         self.limits = ServingLimits(max_active)
         self.active: dict[str, Job] = {}
         # Half of the places: who reads along must never wait for who might ask.
         self._ahead_max = max(max_active // 2, 1)
-        self._queue: FairQueue[Job] = FairQueue()
+        self._queue: FairQueue[Job] = FairQueue(clock)
         self._returning: deque[Job] = deque()
         self._pace = ServiceTime()
 
@@ -87,7 +92,7 @@ class Scheduler:
         self.active.pop(job.response.response_id, None)
         if job.begun_at is None:
             return
-        self._queue.charge(job.response.device_id, job.tokens - job.advance_tokens)
+        self._queue.clock.charge(job.response.device_id, job.tokens - job.advance_tokens)
         if job.gained:
             self._pace.learn(now - job.begun_at, job.tokens)
 
@@ -125,24 +130,32 @@ class Scheduler:
             job.advance_tokens += self._pace.answer_tokens
         return job
 
-    def too_many(self) -> list[Job]:
-        """Who has to stand aside now; they go on later, after their own tokens.
+    @property
+    def next_time(self) -> float | None:
+        """Virtual time of the job that `next` would give; None if it would give none.
 
-        Of all answers the newest, if the limit has fallen. And one device may have all places only
-        while nobody else wants them: then its newest makes way for a device that has nothing.
+        Jobs that an engine died under are before all others.
         """
-        staying = [job for job in self.active.values() if not job.makes_way]
-        if len(staying) > self.limits.max_active:
-            return staying[self.limits.max_active :]
-        counts = Counter(job.response.device_id for job in staying)
-        newcomer = self._queue.next_device()
-        if newcomer is None or newcomer in counts or not staying:
-            return []
-        if self._returning or len(staying) < self.limits.max_active:
-            return []
-        [(most, count)] = counts.most_common(1)
-        newest = [job for job in staying if job.response.device_id == most][-1]
-        return [newest] if count > 1 else []
+        if len(self.active) >= self.limits.max_active or self._proving:
+            return None
+        if self._returning:
+            return -math.inf
+        device_id = self._queue.next_device()
+        return None if device_id is None else self._queue.clock.times[device_id]
+
+    @property
+    def newcomer(self) -> str | None:
+        """The device whose turn is next, unless jobs go first that an engine died under."""
+        return None if self._returning else self._queue.next_device()
+
+    @property
+    def staying(self) -> list[Job]:
+        """Active jobs that were not asked to stand aside, oldest first."""
+        return [job for job in self.active.values() if not job.makes_way]
+
+    def too_many(self) -> list[Job]:
+        """Jobs that have to stand aside now, see `to_preempt`; they go on after their tokens."""
+        return to_preempt(self.staying, self.limits.max_active, self.newcomer)
 
     def room_ahead(self) -> int:
         """For how many devices prompts may be read ahead: places nobody has or wants, up to half.
@@ -162,14 +175,36 @@ class Scheduler:
             eta_s = self._pace.eta_s(position, self.limits.max_active)
             job.response.wait_at(QueuePosition(position, eta_s, reason))
 
-    def forget_idle(self) -> None:
-        """Drop what need not be known of devices; see `FairQueue.forget_idle`."""
+    @property
+    def devices(self) -> set[str]:
+        """Devices that have a job here."""
         jobs = (*self.active.values(), *self._returning)
-        self._queue.forget_idle({job.response.device_id for job in jobs})
+        return {job.response.device_id for job in jobs} | set(self._queue.devices)
 
     @property
     def _proving(self) -> bool:
         return any(job.proving for job in self.active.values())
+
+
+def to_preempt(staying: list[Job], max_active: int, newcomer: str | None) -> list[Job]:
+    """Jobs that have to stand aside for a limit, or for a device that has nothing.
+
+    Of all answers the newest, if the limit has fallen. And one device may have all places only
+    while nobody else wants them: then its newest makes way for a device that has nothing.
+
+    Args:
+        staying: Active jobs, oldest first.
+        max_active: Answers that may be written at once.
+        newcomer: The device whose turn is next.
+    """
+    if len(staying) > max_active:
+        return staying[max_active:]
+    counts = Counter(job.response.device_id for job in staying)
+    if newcomer is None or newcomer in counts or not staying or len(staying) < max_active:
+        return []
+    [(most, count)] = counts.most_common(1)
+    newest = [job for job in staying if job.response.device_id == most][-1]
+    return [newest] if count > 1 else []
 
 
 def _age(job: Job) -> float:

@@ -65,9 +65,8 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     for scope in Scope:
         home.tokens[scope] = (await asyncio.to_thread(allowlist.add, scope, (scope,)))[1]
     engine = FakeEngine()
-    desk = Dispatcher(
-        ServingSettings(), engine, Recorder(None), max_active=1, on_change=lambda: None
-    )
+    desk = Dispatcher(ServingSettings(), Recorder(None), on_change=lambda: None)
+    desk.engines.add(engine, max_active=1)
     context = gateway(engine, desk, allowlist, wake=WakeTargets(SETTINGS, home.send).wake)
     async with TestServer(make_app(context, PhoneConnections(lambda: None), {})) as server:
         home.url = str(server.make_url("")).rstrip("/")

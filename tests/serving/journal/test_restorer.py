@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inglenook.serving import dispatcher as desk_module
+from inglenook.serving import response_lifecycle as lifecycle_module
 from inglenook.serving.dispatcher import Dispatcher
 from inglenook.serving.journal import access as access_module
 from inglenook.serving.journal import recorder as recorder_module
@@ -189,7 +189,7 @@ async def test_a_clock_that_jumps_between_two_lives_ages_no_answer(
         engine.step(3)
         await until_over(finished)
         await until_shown(unfinished, "abc")
-    for module in (desk_module, recorder_module):
+    for module in (lifecycle_module, recorder_module):
         monkeypatch.setattr(module, "read_moment", partial(jumped, jump_s))
     engine = FakeEngine()
     async with open_desk(engine, tmp_path) as desk:
@@ -215,7 +215,7 @@ async def test_what_is_old_by_the_clock_that_did_not_jump_is_dropped(
     """Though the date says that it has just been."""
     async with open_desk(FakeEngine(), tmp_path) as desk:
         unfinished = await opened_response(desk, "ada", "unfinished")
-    for module in (desk_module, recorder_module):
+    for module in (lifecycle_module, recorder_module):
         monkeypatch.setattr(module, "read_moment", partial(jumped, -700.0, later_s=700.0))
     async with open_desk(FakeEngine(), tmp_path, ServingSettings(resume_ttl_s=600.0)) as desk:
         assert desk.find("ada", unfinished.response_id) is None

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from inglenook.common.guarded import Guard
-from inglenook.serving.job import Job, JobOwner
+from inglenook.serving.engine_registry import EngineRegistry
+from inglenook.serving.job import Job
 from inglenook.serving.journal.moments import Moment, age_s
 from inglenook.serving.journal.saved import NO_START, ResponseOpening, SavedResponse
 from inglenook.serving.response import Response
@@ -42,11 +43,15 @@ class Restorer:
     """Turns responses into what a journal keeps, and back."""
 
     def __init__(
-        self, shelf: ResponseStore, owner: JobOwner, now: Callable[[], float], resume_ttl_s: float
+        self,
+        shelf: ResponseStore,
+        engines: EngineRegistry,
+        now: Callable[[], float],
+        resume_ttl_s: float,
     ) -> None:
-        """Look after the responses on ``shelf``; jobs brought back report to ``owner``."""
+        """Look after the responses on ``shelf``; their jobs go back to ``engines``."""
         self._shelf = shelf
-        self._owner = owner
+        self._engines = engines
         self._now = now
         self._resume_ttl_s = resume_ttl_s
         self._jobs: dict[str, Job] = {}
@@ -123,9 +128,8 @@ class Restorer:
             skipped = _SKIPPED_SEQS_MAX // 2 + secrets.randbelow(_SKIPPED_SEQS_MAX // 2)
             response.skip_to(response.next_seq + skipped)
             start = msgspec.structs.replace(opening.start, produced=item.tokens)
-            job = Job(
-                start, response, self._now, self._owner, returning=True, model_id=item.model_id
-            )
+            owner = self._engines.find(opening.model)
+            job = Job(start, response, self._now, owner, returning=True, model_id=item.model_id)
             self.add(job)
             restored.jobs.append(job)
         self._shelf.add(response, opening.idempotency_key)

@@ -1,0 +1,177 @@
+"""One engine with its scheduler, what it prefills ahead, and its jobs. Kind: hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from inglenook.common.errors import Code, Problem
+from inglenook.common.guarded import Guard
+from inglenook.engine.interface import Engine, EnginePhase, EngineState
+from inglenook.serving.job import Job
+from inglenook.serving.prefill_ahead import SpeculativePrefill
+from inglenook.serving.queue import FairClock
+from inglenook.serving.scheduler import Scheduler
+
+
+class HandleOwner(Protocol):
+    """Called with what happens to the jobs of any engine; calls are synchronous."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing is begun any more."""
+
+    def pump(self) -> None:
+        """Some engine may have room, or something to do."""
+
+    def news(self, job: Job) -> None:
+        """See `JobOwner.news`."""
+
+    def changed(self) -> None:
+        """The load may have changed."""
+
+    def over(self, job: Job) -> None:
+        """A job has ended; its engine has it no more."""
+
+
+class EngineHandle:
+    """An engine and its jobs; the `JobOwner` of these.
+
+    Attributes:
+        engine: Writes the answers.
+        scheduler: Its jobs, waiting and active.
+        prefill: What it prefills ahead.
+        held_bytes: Memory that its model takes, or is about to take; 0 if none is loaded.
+        last_used_s: When it last was given a job or ended one, of the event loop's time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        max_active: int,
+        owner: HandleOwner,
+        clock: FairClock,
+        numbers: Iterator[int],
+    ) -> None:
+        """See `EngineRegistry.add`; jobs of all engines are numbered from ``numbers``."""
+        self.engine = engine
+        self.scheduler = Scheduler(max_active, clock)
+        self.prefill = SpeculativePrefill(engine, numbers)
+        self.held_bytes = 0
+        self.last_used_s = 0.0
+        self._owner = owner
+        self._numbers = numbers
+        self._giving = Guard("giving an answer to the engine")
+
+    @property
+    def state(self) -> EngineState:
+        """The engine's latest state."""
+        return self.engine.state
+
+    @property
+    def references(self) -> int:
+        """Jobs and prompts to prefill that need this engine."""
+        load = self.scheduler.load
+        return load.active + load.queued + len(self.prefill.devices)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be given jobs."""
+        return self.state.phase is EnginePhase.READY and not self._owner.closed
+
+    @property
+    def next_time(self) -> float | None:
+        """See `Scheduler.next_time`; None also if no job may be begun."""
+        return self.scheduler.next_time if self.ready else None
+
+    def begin_next(self) -> None:
+        """Give the engine its next job."""
+        job = self.scheduler.next()
+        if job is not None:
+            self._begin(job)
+
+    def preempt(self, job: Job) -> None:
+        """Have a job stand aside, on engines where it can go on later."""
+        if self.engine.capabilities.resumes:
+            job.makes_way = True
+            self.engine.cancel(job.start.job)
+
+    def allow_prefill(self, free: int) -> None:
+        """Prefill ahead where there is room, for at most ``free`` devices."""
+        hopeless = self.state.phase in (EnginePhase.MISSING, EnginePhase.RESTARTING)
+        if hopeless or self._owner.closed or not self.engine.capabilities.prefill:
+            self.prefill.allow(0)
+        else:
+            self.prefill.allow(max(0, min(free, self.scheduler.room_ahead())))
+
+    def tell_places(self) -> None:
+        """Tell the jobs that wait where they stand."""
+        # Unloaded with a reason to be, it stays so until that is over; else it is loaded for them.
+        unloaded = self.state.phase is EnginePhase.UNLOADED
+        held = unloaded and self.scheduler.limits.max_active == 0
+        loading = self.state.phase is not EnginePhase.READY and not held
+        self.scheduler.tell_places(loading=loading)
+
+    def put_right(self) -> None:
+        """See to what would stand still if news of it got lost in an error nobody foresaw."""
+        for job in [job for job in self.scheduler.active.values() if job.over]:
+            self.over(job)
+        if self.scheduler.load.queued and self.ready:
+            self._owner.pump()
+
+    def give_up(self, job: Job) -> None:
+        """Have the engine end a job that cannot be shown any further."""
+        with self._giving:
+            self.engine.cancel(job.start.job)
+
+    # What jobs tell; see `JobOwner`.
+
+    def news(self, job: Job) -> None:
+        """See `JobOwner.news`."""
+        self._owner.news(job)
+
+    def progressed(self, job: Job) -> None:
+        """See `JobOwner.progressed`."""
+        self._owner.pump()
+
+    def lost(self, job: Job) -> None:
+        """See `JobOwner.lost`."""
+        self.scheduler.returns(job)
+        self._owner.changed()
+
+    def stood_aside(self, job: Job) -> None:
+        """See `JobOwner.stood_aside`."""
+        self.scheduler.stood_aside(job)
+        self._owner.pump()
+
+    def over(self, job: Job) -> None:
+        """See `JobOwner.over`."""
+        self.last_used_s = asyncio.get_running_loop().time()
+        self.scheduler.over(job, self.last_used_s)
+        self._owner.over(job)
+        self._owner.news(job)
+        self._owner.pump()
+
+    def _begin(self, job: Job) -> None:
+        response, model = job.response, self.state.model
+        response.model = response.model or model
+        model_id = self.state.model_id
+        if response.model != model:
+            text = f"The box now runs '{model}', which cannot go on with this answer."
+            job.fail(Problem(Code.MODEL_MISSING, text))
+            return
+        if not job.can_go_on_with(model_id):
+            text = f"The file of '{model}' was replaced; the new one cannot go on with this answer."
+            job.fail(Problem(Code.MODEL_MISSING, text))
+            return
+        if job.has_tokens and not self.engine.capabilities.resumes:
+            text = "The model stopped, and cannot go on with an answer it has begun."
+            job.fail(Problem(Code.ENGINE_FAILED, text))
+            return
+        self.last_used_s = asyncio.get_running_loop().time()
+        self.scheduler.active[response.response_id] = job
+        with self._giving:
+            self.engine.start(job.attempt(next(self._numbers), model_id), job)
+            return
+        job.broken()
