@@ -70,7 +70,7 @@ def grammar(bench: Bench) -> Result:
         measured: dict[str, float] = json.loads(child.stdout)
         ledger.note("a token", _FREE, "ms", measured["free_s"] * 1000)
         ledger.note("a token", _KEPT, "ms", measured["kept_s"] * 1000)
-        ledger.note("chosen again", _KEPT, "%", 100 * measured["redrawn"])
+        ledger.note("chosen again", _KEPT, "%", 100 * measured["resampled"])
     ledger.claim("a token: of a free one", ("a token", _KEPT), ("a token", _FREE), at_most=1.1)
     return ledger.result("grammar", bench.setting)
 
@@ -93,24 +93,24 @@ def main() -> int:
     messages = [ChatMessage(m["role"], m["content"] + " As JSON.") for m in question.messages]
     prompt, _thinking = maker.tokens(messages)
     sampling = Sampling(0.7, 40, 0.95, 0.05, 1.0, 0.0, 0.0, 64, question.seed)
-    guide = _guide(model, thoughts)
+    grammar = _grammar(model, thoughts)
     free_s = kept_s = 0.0
-    redrawn = 0
+    resampled = 0
     for kept in (True, False) if number % 2 else (False, True):
         start = StartJob(int(kept), (), sampling, tokens, (), not kept)
-        batcher.submit(start, list(prompt), thoughts.parser(""), guide=guide if kept else None)
+        batcher.submit(start, list(prompt), thoughts.parser(""), grammar=grammar if kept else None)
         (sequence,) = batcher._scheduler  # noqa: SLF001 its counter is nobody else's business
         assert sequence.answer is not None
         if kept:
             kept_s = _steps_s(batcher)
-            redrawn = getattr(sequence.answer.sampler, "redrawn", 0)
+            resampled = getattr(sequence.answer.sampler, "resampled", 0)
         else:
             free_s = _steps_s(batcher)
-    print(json.dumps({"free_s": free_s, "kept_s": kept_s, "redrawn": redrawn / tokens}))
+    print(json.dumps({"free_s": free_s, "kept_s": kept_s, "resampled": resampled / tokens}))
     return 0
 
 
-def _guide(model: Model, thoughts: ThinkFormat) -> GrammarState:
+def _grammar(model: Model, thoughts: ThinkFormat) -> GrammarState:
     from inglenook.engine.worker.structured.grammar import compile_schema
     from inglenook.engine.worker.structured.grammar_state import GrammarState
     from inglenook.engine.worker.structured.vocabulary import TokenTrie

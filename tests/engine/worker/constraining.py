@@ -89,7 +89,7 @@ def vocabulary_of(model: Model) -> TokenTrie:
     return vocabulary
 
 
-def guide_of(model: Model, schema: Any, *, thinking: bool = False) -> GrammarState:
+def grammar_of(model: Model, schema: Any, *, thinking: bool = False) -> GrammarState:
     """A fresh guide."""
     vocabulary = vocabulary_of(model)
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(schema))
@@ -113,9 +113,9 @@ def submit(
     """Hand in a job that has to keep to a schema; its number is the seed."""
     how = sampling(temperature=temperature, seed=job)
     start = order(job, max_tokens, how=how, ignore_eos=False, produced=produced)
-    guide = guide_of(writer.batcher._model, schema, thinking=thinking)
+    grammar = grammar_of(writer.batcher._model, schema, thinking=thinking)
     parser = parser_of(writer.batcher._thoughts, thinking=thinking)
-    started, *more = writer.batcher.submit(start, list(prompt), parser, guide=guide)
+    started, *more = writer.batcher.submit(start, list(prompt), parser, grammar=grammar)
     assert isinstance(started, JobStarted)
     writer.answers[job] = Answer()
     for event in more:

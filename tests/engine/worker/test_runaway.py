@@ -7,7 +7,7 @@ import pytest
 from inglenook.engine.events import Finish, JobStarted
 from inglenook.engine.worker.decode.repetition import RULE, RepetitionDetector
 from inglenook.engine.worker.llama import Model
-from tests.engine.worker.constraining import guide_of
+from tests.engine.worker.constraining import grammar_of
 from tests.engine.worker.writing import Answer, alone, order, parser_of, sampling, writing
 
 #: What was said often is the likelier to be said again: any model is in a loop before long.
@@ -105,9 +105,9 @@ def test_an_answer_with_a_schema_or_its_thoughts_may_be_a_runaway_too(
     endless = {"type": "array", "items": {"const": 0}, "minItems": 1000}
     with writing(toy, cells=2048) as writer:
         start = order(1, _MAX_TOKENS, how=LOOPING, ignore_eos=False, repetition_detection=True)
-        guide = guide_of(toy, endless, thinking=thinking)
+        grammar = grammar_of(toy, endless, thinking=thinking)
         parser = parser_of(writer.batcher._thoughts, thinking=thinking)
-        writer.batcher.submit(start, PROMPT, parser, guide=guide)
+        writer.batcher.submit(start, PROMPT, parser, grammar=grammar)
         writer.answers[1] = Answer()
         answer = writer.finish()[1]
 

@@ -75,9 +75,9 @@ class EngineLoop:
         self._held: list[Output] = []
         self._sent_at = 0.0
         self._computing = False
-        pipe.attend(prompting, prompting.poll)
+        pipe.watch(prompting, prompting.poll)
         if store is not None:
-            pipe.attend(store, store.poll)
+            pipe.watch(store, store.poll)
 
     def run(self) -> None:
         """Work until the daemon closes the pipe.
@@ -88,7 +88,7 @@ class EngineLoop:
         while True:
             self._orders.extend(self._pipe.orders(self._wait_s()))
             while self._orders:
-                self._take(self._orders.popleft())
+                self._handle(self._orders.popleft())
             for start in self._grammars.advance():
                 self._prompting.add(start)
             if (made := self._prompting.take()) is not None:  # one a step, as others read
@@ -125,7 +125,7 @@ class EngineLoop:
             self._note_computing(False)
         if self._batcher.busy:
             # A sign of life while nothing is computed; cancelled jobs end.
-            self._tell(*self._batcher.take_ended())
+            self._send_step(*self._batcher.take_ended())
         if self._batcher.pool.transfer.unsaved:
             self._batcher.pool.transfer.save_block()
 
@@ -139,10 +139,10 @@ class EngineLoop:
             return 0.0 if self._batcher.pool.transfer.unsaved else _SLEEP_S
         return 0.0 if self._batcher.pool.transfer.unsaved else None
 
-    def _take(self, order: Order) -> None:
+    def _handle(self, order: Order) -> None:
         match order:
             case StartJob(schema=str()):
-                self._grammars.ask(order)
+                self._grammars.add(order)
             case StartJob() | Prefill():
                 self._prompting.add(order)
             case CancelJob():
@@ -157,7 +157,7 @@ class EngineLoop:
                 self._grammars.purge()
                 self._prompting.forget()
                 if ended:
-                    self._tell(*ended)
+                    self._send_step(*ended)
             case LoadModel():
                 raise ParentGone
 
@@ -185,9 +185,9 @@ class EngineLoop:
             prompt = made.prompt.result()
             if isinstance(request, StartJob):
                 assert prompt.parser is not None
-                guide = self._grammars.guide(request, prompt.parser)
+                grammar = self._grammars.make_grammar(request, prompt.parser)
                 begun = self._batcher.submit(
-                    request, prompt.tokens, prompt.parser, guide=guide, marks=prompt.marks
+                    request, prompt.tokens, prompt.parser, grammar=grammar, marks=prompt.marks
                 )
                 return [_adjusted(event, prompt.adjustments) for event in begun]
         except TemplateRefused as exc:
@@ -216,7 +216,7 @@ class EngineLoop:
         due = now - self._sent_at + self._step_s / 2 > _SEND_EVERY_S
         if ended or due or not self._batcher.steady or self._prompting.pressing:
             # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
-            self._tell(*ended)
+            self._send_step(*ended)
         if ended and not self._batcher.busy:
             self._note_computing(False)
 
@@ -225,7 +225,7 @@ class EngineLoop:
         if self._store is not None:
             self._store.computing(computing)
 
-    def _tell(self, *ended: JobEnded | PrefillDone) -> None:
+    def _send_step(self, *ended: JobEnded | PrefillDone) -> None:
         self._pipe.send(StepDone(joined_by_job(self._held)), *ended)
         self._held.clear()
         self._sent_at = time.perf_counter()
@@ -239,8 +239,8 @@ def _adjusted(
     return event
 
 
-def _never_begun(newcomer: StartJob | Prefill) -> JobEnded | PrefillDone:
-    if isinstance(newcomer, Prefill):
-        return PrefillDone(newcomer.job, 0, 0)
-    produced = len(newcomer.produced)
-    return JobEnded(newcomer.job, Finish.CANCELLED, "", produced, 0, 0.0, 0.0)
+def _never_begun(request: StartJob | Prefill) -> JobEnded | PrefillDone:
+    if isinstance(request, Prefill):
+        return PrefillDone(request.job, 0, 0)
+    produced = len(request.produced)
+    return JobEnded(request.job, Finish.CANCELLED, "", produced, 0, 0.0, 0.0)

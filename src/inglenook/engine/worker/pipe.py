@@ -20,7 +20,7 @@ from inglenook.engine.messages import NOT_A_MESSAGE, Event, Order, decode_order,
 _READ_BYTES = 65536
 
 
-class Awaitable(Protocol):
+class Watched(Protocol):
     """Something whose file number becomes readable when it has news."""
 
     def fileno(self) -> int:
@@ -44,12 +44,12 @@ class Pipe:
         self._others: dict[int, Callable[[], None]] = {}
         self._untaken: list[Order] = []
 
-    def attend(self, other: Awaitable, on_news: Callable[[], None]) -> None:
+    def watch(self, other: Watched, on_readable: Callable[[], None]) -> None:
         """While taking orders, call ``on_news`` whenever ``other`` is readable; it must read it."""
         self._poll.register(other, select.POLLIN)
-        self._others[other.fileno()] = on_news
+        self._others[other.fileno()] = on_readable
 
-    def ignore(self, other: Awaitable) -> None:
+    def unwatch(self, other: Watched) -> None:
         """Attend to it no more; it must still be open."""
         self._poll.unregister(other)
         del self._others[other.fileno()]

@@ -142,11 +142,11 @@ def test_the_json_of_an_answer_begins_where_its_thought_was_closed(
     thoughts = room.prompts.template.thoughts
     vocabulary = vocabulary_of(room.model)
     matcher = compile_schema(vocabulary.tokenizer, '{"enum": ["red", "blue"]}')
-    guide = GrammarState(room.model, vocabulary, matcher, thoughts, prompt.parser.copy())
+    grammar = GrammarState(room.model, vocabulary, matcher, thoughts, prompt.parser.copy())
     start = order(1, 400, how=sampling(temperature=1.0), ignore_eos=False)
     start = msgspec.structs.replace(start, thinking=thinking)
     with writing(room.model, thoughts=thoughts) as writer:
-        writer.batcher.submit(start, prompt.tokens, prompt.parser, guide=guide)
+        writer.batcher.submit(start, prompt.tokens, prompt.parser, grammar=grammar)
         writer.answers[1] = Answer()
         answer = writer.finish()[1]
     assert answer.whole in ('"red"', '"blue"')

@@ -12,7 +12,7 @@ from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import PromptMaker
 from inglenook.engine.worker.structured.constrained import ConstrainedSampler
-from tests.engine.worker.constraining import SCHEMAS, guide_of, keeps_to, submit
+from tests.engine.worker.constraining import SCHEMAS, grammar_of, keeps_to, submit
 from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
 from tests.engine.worker.writing import (
     Answer,
@@ -161,9 +161,9 @@ def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
         assert answer.ended.finish is Finish.LENGTH
         assert len(answer.tokens) == 400
     # Were all tokens as likely, it would have been one in 259 of 3,200.
-    redrawn = [each.redrawn for each in samplers if isinstance(each, ConstrainedSampler)]
-    assert len(redrawn) == 8
-    assert sum(redrawn) > 0
+    resampled = [each.resampled for each in samplers if isinstance(each, ConstrainedSampler)]
+    assert len(resampled) == 8
+    assert sum(resampled) > 0
 
 
 def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
@@ -178,11 +178,11 @@ def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
         good = [not set(starter.piece(token)) & set(b'"\\\n') for token in free.tokens]
         until = [*good, False].index(False)
         with writing(starter, sequences=1, budget=FixedBudget(512)) as writer:
-            guide = guide_of(starter, {"type": "string"})
-            assert guide.follow(quote)
+            grammar = grammar_of(starter, {"type": "string"})
+            assert grammar.follow(quote)
             start = order(1, 8, how=how, ignore_eos=False)
             parser = parser_of(writer.batcher._thoughts)
-            assert writer.batcher.submit(start, list(tokens), parser, guide=guide)
+            assert writer.batcher.submit(start, list(tokens), parser, grammar=grammar)
             writer.answers[1] = Answer()
             written = writer.finish()[1].tokens
         assert written[:until] == free.tokens[:until]
@@ -202,7 +202,7 @@ def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
         assert isinstance(sampler, ConstrainedSampler)
         answer = writer.finish()[1]
     assert len(answer.tokens) > 4
-    assert sampler.redrawn < len(answer.tokens) / 2
+    assert sampler.resampled < len(answer.tokens) / 2
 
 
 def test_a_grammar_that_is_too_much_ends_its_answer_and_no_other(toy: Model) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.structured.grammar_state import GrammarState
-from tests.engine.worker.constraining import guide_of, vocabulary_of
+from tests.engine.worker.constraining import grammar_of, vocabulary_of
 from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS, write_toy_model
 
 END = 2
@@ -28,22 +28,22 @@ def spelled(text: str | bytes) -> list[int]:
     return [FIRST_BYTE + byte for byte in data]
 
 
-def allowed(guide: GrammarState) -> bytes:
+def allowed(grammar: GrammarState) -> bytes:
     """All bytes that may come next; the end as 0xFF, which is never part of text."""
-    return bytes(0xFF if token == END else token - FIRST_BYTE for token in guide.allowed())
+    return bytes(0xFF if token == END else token - FIRST_BYTE for token in grammar.allowed())
 
 
 def test_a_token_is_taken_if_it_may_come(toy: Model) -> None:
     """And else nothing has happened."""
-    guide = guide_of(toy, OBJECT)
+    grammar = grammar_of(toy, OBJECT)
     for byte in b'{"a":':
-        assert not guide.take(FIRST_BYTE + ord("x"))
-        assert not guide.take(END)
-        assert guide.take(FIRST_BYTE + byte)
-    assert guide.take(FIRST_BYTE + ord("7"))
-    assert not guide.complete
-    assert guide.take(FIRST_BYTE + ord("}"))
-    assert guide.complete
+        assert not grammar.take(FIRST_BYTE + ord("x"))
+        assert not grammar.take(END)
+        assert grammar.take(FIRST_BYTE + byte)
+    assert grammar.take(FIRST_BYTE + ord("7"))
+    assert not grammar.complete
+    assert grammar.take(FIRST_BYTE + ord("}"))
+    assert grammar.complete
 
 
 @pytest.mark.parametrize(
@@ -65,49 +65,49 @@ def test_all_that_may_come_is_known(
     toy: Model, schema: Any, written: str | bytes, next_bytes: bytes
 ) -> None:
     """The end too, where the JSON may be whole; and just these are taken."""
-    guide = guide_of(toy, schema)
-    assert guide.follow(spelled(written))
+    grammar = grammar_of(toy, schema)
+    assert grammar.follow(spelled(written))
 
-    assert allowed(guide) == next_bytes
-    may = set(guide.allowed())
+    assert allowed(grammar) == next_bytes
+    may = set(grammar.allowed())
     for token in set(range(VOCAB_TOKENS)) - may:
-        assert not guide.take(token)
-    assert allowed(guide) == next_bytes
+        assert not grammar.take(token)
+    assert allowed(grammar) == next_bytes
 
 
 @pytest.mark.parametrize("written", ["5", "55", "0"])
 def test_the_end_may_come_where_the_json_is_whole(toy: Model, written: str) -> None:
     """It leaves everything as it is."""
-    guide = guide_of(toy, INTEGER)
-    assert not guide.take(END)
-    assert guide.follow(spelled(written))
-    assert guide.take(END)
+    grammar = grammar_of(toy, INTEGER)
+    assert not grammar.take(END)
+    assert grammar.follow(spelled(written))
+    assert grammar.take(END)
 
 
 @pytest.mark.parametrize(("written", "complete"), [("5", False), ("0", True), ("55", True)])
 def test_it_is_complete_where_nothing_can_follow(toy: Model, written: str, complete: bool) -> None:
     """Then nobody has to wait for the model to say so."""
-    guide = guide_of(toy, INTEGER)
-    assert guide.follow(spelled(written))
-    assert guide.complete == complete
+    grammar = grammar_of(toy, INTEGER)
+    assert grammar.follow(spelled(written))
+    assert grammar.complete == complete
 
 
 @pytest.mark.parametrize("produced", ["x", '{"b"', '{"a":1}x', ' {"a"'])
 def test_what_was_written_otherwise_cannot_be_followed(toy: Model, produced: str) -> None:
     """An engine that kept to another schema wrote it."""
-    assert not guide_of(toy, OBJECT).follow(spelled(produced))
+    assert not grammar_of(toy, OBJECT).follow(spelled(produced))
 
 
 def test_thinking_is_free(toy: Model) -> None:
     """Any token but the end; the JSON begins after the tag."""
-    guide = guide_of(toy, OBJECT, thinking=True)
-    assert guide.follow(spelled('Hm {"b": </thi, </ think>\n\xff'))
-    assert not guide.take(END)
-    assert guide.follow(spelled("</think>"))
-    assert not guide.take(FIRST_BYTE + ord("x"))
-    assert allowed(guide) == b"{"
-    assert guide.follow(spelled('{"a":5}'))
-    assert guide.complete
+    grammar = grammar_of(toy, OBJECT, thinking=True)
+    assert grammar.follow(spelled('Hm {"b": </thi, </ think>\n\xff'))
+    assert not grammar.take(END)
+    assert grammar.follow(spelled("</think>"))
+    assert not grammar.take(FIRST_BYTE + ord("x"))
+    assert allowed(grammar) == b"{"
+    assert grammar.follow(spelled('{"a":5}'))
+    assert grammar.complete
 
 
 @pytest.mark.parametrize(
@@ -115,23 +115,23 @@ def test_thinking_is_free(toy: Model) -> None:
 )
 def test_thinking_is_ended_by_its_tag_alone(toy: Model, thought: str, goes_on: bytes) -> None:
     """A model that would rather end altogether is made to close it, and then to answer."""
-    guide = guide_of(toy, OBJECT, thinking=True)
-    assert guide.follow(spelled(thought))
-    assert not guide.take(END)
-    assert allowed(guide) == goes_on
+    grammar = grammar_of(toy, OBJECT, thinking=True)
+    assert grammar.follow(spelled(thought))
+    assert not grammar.take(END)
+    assert allowed(grammar) == goes_on
 
 
 def test_one_token_of_space_may_stand_after_the_tag(toy: Model) -> None:
     """Models write a line break there; but they could go on for ever."""
-    guide = guide_of(toy, OBJECT, thinking=True)
-    assert guide.follow(spelled("</think>\n"))
-    assert not guide.take(FIRST_BYTE + ord("\n"))
-    assert guide.take(FIRST_BYTE + ord("{"))
+    grammar = grammar_of(toy, OBJECT, thinking=True)
+    assert grammar.follow(spelled("</think>\n"))
+    assert not grammar.take(FIRST_BYTE + ord("\n"))
+    assert grammar.take(FIRST_BYTE + ord("{"))
 
 
 def test_without_thinking_there_is_no_space_before_the_answer(toy: Model) -> None:
     """It would be part of it."""
-    assert not guide_of(toy, OBJECT).take(FIRST_BYTE + ord("\n"))
+    assert not grammar_of(toy, OBJECT).take(FIRST_BYTE + ord("\n"))
 
 
 def of_piece(model: Model, piece: bytes) -> int:
@@ -141,29 +141,29 @@ def of_piece(model: Model, piece: bytes) -> int:
 
 def test_a_tag_may_end_within_a_token_that_goes_on(starter: Model) -> None:
     """What goes on has to be the answer's beginning; if it is not, nothing has happened."""
-    guide = guide_of(starter, {"const": "a"}, thinking=True)
-    assert guide.follow(vocabulary_of(starter).tokens_of(b"hm</think"))
+    grammar = grammar_of(starter, {"const": "a"}, thinking=True)
+    assert grammar.follow(vocabulary_of(starter).tokens_of(b"hm</think"))
     for piece in (b'>",', b"></", b">>"):
-        assert not guide.take(of_piece(starter, piece))
-    assert [starter.piece(token) for token in guide.allowed()] == [b">"]
-    assert guide.take(of_piece(starter, b'>"'))
-    assert not guide.take(of_piece(starter, b"\n"))
-    assert guide.take(of_piece(starter, b"a"))
-    assert guide.take(of_piece(starter, b'"'))
-    assert guide.complete
+        assert not grammar.take(of_piece(starter, piece))
+    assert [starter.piece(token) for token in grammar.allowed()] == [b">"]
+    assert grammar.take(of_piece(starter, b'>"'))
+    assert not grammar.take(of_piece(starter, b"\n"))
+    assert grammar.take(of_piece(starter, b"a"))
+    assert grammar.take(of_piece(starter, b'"'))
+    assert grammar.complete
 
 
 def test_a_model_may_begin_to_think_by_itself(thinker: Model) -> None:
     """Where its tag is one token, and the very first; then all is as if the prompt had begun it."""
     opens, closes = (of_piece(thinker, tag) for tag in (b"<think>", b"</think>"))
-    guide = guide_of(thinker, OBJECT)
-    assert guide.take(opens)
-    assert not guide.take(END)
-    assert list(guide.allowed()) == [closes]
-    assert guide.follow([*spelled("hm"), opens, closes, *spelled("\n{")])
-    assert not guide.take(opens)
+    grammar = grammar_of(thinker, OBJECT)
+    assert grammar.take(opens)
+    assert not grammar.take(END)
+    assert list(grammar.allowed()) == [closes]
+    assert grammar.follow([*spelled("hm"), opens, closes, *spelled("\n{")])
+    assert not grammar.take(opens)
 
-    after_space = guide_of(thinker, OBJECT)
+    after_space = grammar_of(thinker, OBJECT)
     assert after_space.take(FIRST_BYTE + ord("{"))
     assert not after_space.take(opens)
 

@@ -37,8 +37,8 @@ class Bench:
     thoughts: ThinkFormat
     pipe: Pipe
 
-    def guide(self, start: StartJob) -> GrammarState | None:
-        return self.grammars.guide(start, self.thoughts.parser(""))
+    def make_grammar(self, start: StartJob) -> GrammarState | None:
+        return self.grammars.make_grammar(start, self.thoughts.parser(""))
 
     def settle(self, count: int) -> list[int]:
         """Do what the engine's loop does, until so many can begin or not; returns their jobs."""
@@ -46,7 +46,7 @@ class Bench:
         while len(settled) < count:
             settled += [start.job for start in self.grammars.advance()]
             if self.grammars.waiting and not self.grammars.pressing:
-                assert self.grammars._proof is not None, "it waits for nothing"
+                assert self.grammars._trial is not None, "it waits for nothing"
                 self.pipe.orders(_DEADLINE_S)
         return settled
 
@@ -68,35 +68,35 @@ def asking(job: int, schema: str | None) -> StartJob:
     return msgspec.structs.replace(order(job, 10), schema=schema)
 
 
-def test_a_good_schema_has_a_guide(bench: Bench) -> None:
+def test_a_good_schema_has_a_grammar(bench: Bench) -> None:
     """A fresh one for each answer."""
     first, second = asking(1, GOOD), asking(2, GOOD)
-    bench.grammars.ask(first)
-    bench.grammars.ask(second)
+    bench.grammars.add(first)
+    bench.grammars.add(second)
     assert bench.settle(2) == [1, 2]
 
-    guides = [bench.guide(start) for start in (first, second)]
-    assert guides[0] is not None
-    assert guides[1] is not None
+    grammars = [bench.make_grammar(start) for start in (first, second)]
+    assert grammars[0] is not None
+    assert grammars[1] is not None
     five = 3 + ord("5")
-    assert guides[0].take(five)
-    assert five in guides[1].allowed()
-    assert 2 in guides[0].allowed()
-    assert 2 not in guides[1].allowed()
+    assert grammars[0].take(five)
+    assert five in grammars[1].allowed()
+    assert 2 in grammars[0].allowed()
+    assert 2 not in grammars[1].allowed()
 
 
 def test_a_bad_schema_has_none(bench: Bench) -> None:
     """But the place and the reason."""
     start = asking(1, BAD)
-    bench.grammars.ask(start)
+    bench.grammars.add(start)
     assert bench.settle(1) == [1]
     with pytest.raises(SchemaRefused, match=r"'#' cannot be kept to: minimum \(5\)"):
-        bench.guide(start)
+        bench.make_grammar(start)
 
 
 def test_without_a_schema_there_is_nothing_to_keep_to(bench: Bench) -> None:
     """Nor anything to be read."""
-    assert bench.guide(asking(1, None)) is None
+    assert bench.make_grammar(asking(1, None)) is None
     assert bench.grammars.advance() == []
     assert bench.grammars._vocabulary is None
 
@@ -104,24 +104,24 @@ def test_without_a_schema_there_is_nothing_to_keep_to(bench: Bench) -> None:
 def test_they_are_tried_one_after_the_other(bench: Bench) -> None:
     """In the order in which they came; never two processes."""
     for job, schema in enumerate((GOOD, BAD, OTHER), start=1):
-        bench.grammars.ask(asking(job, schema))
+        bench.grammars.add(asking(job, schema))
     assert bench.settle(3) == [1, 2, 3]
     assert list(bench.grammars._faults) == [GOOD, BAD, OTHER]
 
 
 def test_what_came_of_a_schema_is_remembered(bench: Bench) -> None:
     """The second time it costs no process."""
-    bench.grammars.ask(asking(1, GOOD))
+    bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
-    bench.grammars.ask(asking(2, GOOD))
+    bench.grammars.add(asking(2, GOOD))
     assert [start.job for start in bench.grammars.advance()] == [2]
-    assert bench.grammars._proof is None
+    assert bench.grammars._trial is None
 
 
 def test_not_of_any_number_of_schemas(bench: Bench) -> None:
     """The oldest is forgotten, which means that it is tried again."""
     bench.grammars._faults.update((str(number), "") for number in range(_KNOWN_MAX))
-    bench.grammars.ask(asking(1, GOOD))
+    bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
     assert len(bench.grammars._faults) == _KNOWN_MAX
     assert "0" not in bench.grammars._faults
@@ -131,13 +131,13 @@ def test_not_of_any_number_of_schemas(bench: Bench) -> None:
 def test_it_presses_only_while_there_is_something_to_do(bench: Bench) -> None:
     """Else the engine's loop would turn round and round while a schema is tried."""
     assert not bench.grammars.pressing
-    bench.grammars.ask(asking(1, GOOD))
+    bench.grammars.add(asking(1, GOOD))
     parts = 0
     while bench.grammars.pressing:
         assert bench.grammars.advance() == []
         parts += 1
     assert 2 <= parts < 10
-    assert bench.grammars._proof is not None
+    assert bench.grammars._trial is not None
     assert bench.settle(1) == [1]
     assert not bench.grammars.pressing
 
@@ -145,7 +145,7 @@ def test_it_presses_only_while_there_is_something_to_do(bench: Bench) -> None:
 def test_an_answer_that_is_cancelled_is_given_back(bench: Bench) -> None:
     """While its schema is tried, too; the next one's turn comes."""
     for job, schema in enumerate((BAD, GOOD), start=1):
-        bench.grammars.ask(asking(job, schema))
+        bench.grammars.add(asking(job, schema))
     bench.grammars.advance()
     bench.grammars.advance()
     forgotten = bench.grammars.forget(1)
@@ -157,10 +157,10 @@ def test_an_answer_that_is_cancelled_is_given_back(bench: Bench) -> None:
 
 def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
     """For want of files here; the engine goes on."""
-    bench.grammars.ask(asking(1, GOOD))
+    bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
     start = asking(2, OTHER)
-    bench.grammars.ask(start)
+    bench.grammars.add(start)
     lowest_free = os.open("/dev/null", os.O_RDONLY)
     os.close(lowest_free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -171,61 +171,61 @@ def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert bench.settle(1) == [2]
     with pytest.raises(SchemaUntried, match="Too many open files"):
-        bench.guide(start)
+        bench.make_grammar(start)
 
-    bench.grammars.ask(start)
+    bench.grammars.add(start)
     assert bench.settle(1) == [2]
-    assert bench.guide(start) is not None
+    assert bench.make_grammar(start) is not None
 
 
 def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
     """All who wait for that schema are told; the next who asks has it tried again."""
     killed, same, other = asking(1, GOOD), asking(2, GOOD), asking(3, OTHER)
     for start in (killed, same, other):
-        bench.grammars.ask(start)
-    while bench.grammars._proof is None:
+        bench.grammars.add(start)
+    while bench.grammars._trial is None:
         bench.grammars.advance()
-    os.kill(bench.grammars._proof._process.pid, signal.SIGKILL)
+    os.kill(bench.grammars._trial._process.pid, signal.SIGKILL)
     assert bench.settle(3) == [1, 2, 3]
     for start in (killed, same):
         with pytest.raises(SchemaUntried, match="was ended"):
-            bench.guide(start)
-    assert bench.guide(other) is not None
+            bench.make_grammar(start)
+    assert bench.make_grammar(other) is not None
 
-    bench.grammars.ask(killed)
+    bench.grammars.add(killed)
     assert bench.settle(1) == [1]
-    assert bench.guide(killed) is not None
+    assert bench.make_grammar(killed) is not None
 
 
 def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
     """More answers may be settled before they begin than schemas are remembered."""
     good, bad = asking(1, GOOD), asking(2, BAD)
-    bench.grammars.ask(good)
-    bench.grammars.ask(bad)
+    bench.grammars.add(good)
+    bench.grammars.add(bad)
     bench.settle(2)
     bench.grammars.purge()
-    assert bench.guide(good) is not None
+    assert bench.make_grammar(good) is not None
     with pytest.raises(SchemaRefused, match="minimum"):
-        bench.guide(bad)
+        bench.make_grammar(bad)
     assert not bench.grammars._settled
 
 
 def test_schemas_are_forgotten_when_everything_is(bench: Bench) -> None:
     """One that is being tried for nobody, too; one that somebody waits for is not."""
-    bench.grammars.ask(asking(1, BAD))
+    bench.grammars.add(asking(1, BAD))
     bench.settle(1)
     bench.grammars.forget(1)
     for job in (2, 3):
-        bench.grammars.ask(asking(job, GOOD))
+        bench.grammars.add(asking(job, GOOD))
     bench.grammars.advance()
     bench.grammars.purge()
     assert not bench.grammars._faults
-    assert bench.grammars._proof is not None
+    assert bench.grammars._trial is not None
 
     bench.grammars.forget(2)
     bench.grammars.forget(3)
     bench.grammars.purge()
-    assert bench.grammars._proof is None
+    assert bench.grammars._trial is None
     assert not any(schema in repr(vars(bench.grammars)) for schema in (BAD, GOOD))
 
 
@@ -233,16 +233,16 @@ def test_what_was_too_much_is_tried_again(bench: Bench) -> None:
     """It may have been the box's fault; a schema's own faults stay."""
     slow, bad = asking(1, '{"type": "integer", "multipleOf": 1000003}'), asking(2, BAD)
     for _ in range(2):
-        bench.grammars.ask(slow)
-        bench.grammars.ask(bad)
+        bench.grammars.add(slow)
+        bench.grammars.add(bad)
         assert bench.settle(2) == [1, 2]
         with pytest.raises(SchemaRefused, match="too much time or memory"):
-            bench.guide(slow)
-    bench.grammars.ask(bad)
+            bench.make_grammar(slow)
+    bench.grammars.add(bad)
     assert [start.job for start in bench.grammars.advance()] == [2]
-    bench.grammars.ask(slow)
+    bench.grammars.add(slow)
     assert bench.grammars.advance() == []
-    assert bench.grammars._proof is not None
+    assert bench.grammars._trial is not None
 
 
 def test_an_engine_that_keeps_to_no_schema_does_not_read_the_library() -> None:

@@ -23,7 +23,7 @@ from inglenook.engine.worker.decode.output_reader import OutputReader, joined
 from inglenook.engine.worker.decode.repetition import RepetitionDetector
 from inglenook.engine.worker.decode.sampler import Sampler
 from inglenook.engine.worker.decode.sequence import Generation, Sequence
-from inglenook.engine.worker.decode.think_budget import TokenSampler, closing_in_time
+from inglenook.engine.worker.decode.think_budget import TokenSampler, with_think_budget
 from inglenook.engine.worker.decode.think_format import ThinkFormat
 from inglenook.engine.worker.kv.pool import Pool
 from inglenook.engine.worker.llama import Model
@@ -103,7 +103,7 @@ class Batcher:
         start: StartJob,
         prompt: list[int],
         parser: Parser,
-        guide: GrammarState | None = None,
+        grammar: GrammarState | None = None,
         marks: StatePositions = NO_MARKS,
     ) -> list[JobStarted | JobRefused | StepDone]:
         """Take a job whose prompt is in tokens already; it is computed from the next step on.
@@ -112,7 +112,7 @@ class Batcher:
             start: The order.
             prompt: Its conversation.
             parser: Of its answer, which has heard nothing yet.
-            guide: Keeps the answer to its schema, if it has one.
+            grammar: Keeps the answer to its schema, if it has one.
             marks: Where in the prompt states are to be saved, if they cannot be cut.
 
         Returns:
@@ -130,10 +130,10 @@ class Batcher:
         if start.max_tokens is not None:
             tokens_max = min(len(prompt) + start.max_tokens, tokens_max)
         reader = OutputReader(parser, self._thoughts.signs, start.stop)
-        chooser: TokenSampler = sampler if guide is None else ConstrainedSampler(sampler, guide)
-        chooser = closing_in_time(chooser, reader, self._thoughts, start.thinking)
+        chooser: TokenSampler = sampler if grammar is None else ConstrainedSampler(sampler, grammar)
+        chooser = with_think_budget(chooser, reader, self._thoughts, start.thinking)
         repetition = RepetitionDetector() if start.repetition_detection else None
-        answer = Generation(start, chooser, reader, tokens_max, guide, repetition)
+        answer = Generation(start, chooser, reader, tokens_max, grammar, repetition)
         sequence = Sequence(
             start.job, tokens, len(prompt), answer, start.namespace, goes_on=marks.goes_on
         )
@@ -142,8 +142,8 @@ class Batcher:
         if not start.produced:
             return [started]
         said = [answer.add(token, self._model.piece(token)) for token in start.produced]
-        may_be = guide is None or guide.follow(start.produced)
-        sequence.note_end()
+        may_be = grammar is None or grammar.follow(start.produced)
+        sequence.check_end()
         if not may_be:
             # An engine of another release wrote it, which kept to schemas otherwise.
             sequence.finish = Finish.FAILED
@@ -200,7 +200,7 @@ class Batcher:
         for sequence in self._scheduler.take_finished():
             if sequence.answer is not None:
                 sequence.answer.sampler.close()
-            ended.append(sequence.over())
+            ended.append(sequence.end_event())
             self._runner.steady = False
         return ended
 

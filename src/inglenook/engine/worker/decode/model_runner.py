@@ -96,7 +96,7 @@ class ModelRunner:
 
     def _plan(self, room: int | None) -> list[ScheduledTokens]:
         """What to compute in the next step; ``room`` bounds its prompt tokens below the budget."""
-        wanting = [
+        candidates = [
             Candidate(
                 number,
                 sequence.due,
@@ -107,12 +107,12 @@ class ModelRunner:
             for number, sequence in self._scheduler.active.items()
             if sequence.finish is None and sequence.fetch is None
         ]
-        decoding = decoding_tokens(wanting)
+        decoding = decoding_tokens(candidates)
         if room is None:
             most = self._context.batch_tokens - decoding
-            idle = all(want.idle for want in wanting)
+            idle = all(want.idle for want in candidates)
             room = self._budget.prefill_tokens(decoding=decoding, most=most, idle=idle)
-        return plan_step(wanting, room)
+        return plan_step(candidates, room)
 
     def _draft(self, shares: list[ScheduledTokens], drafting: Drafting) -> None:
         """Add guesses to a step in which everybody writes."""
@@ -154,7 +154,7 @@ class ModelRunner:
                 outputs += self._complete(share.sequence, sequence, row)
         step_s = time.perf_counter() - started_s
         for sequence, _share, _row in self._placed:
-            sequence.took(step_s)
+            sequence.add_step_time(step_s)
         prefill = prefill_tokens(shares)
         # Drafts have been cut off again by now, but their rows took their time.
         decoding = self._context.batch_rows - prefill
@@ -237,5 +237,5 @@ class ModelRunner:
             return Output(sequence.job, "", ())
         sequence.tokens.append(token)
         said = answer.add(token, self._model.piece(token))
-        sequence.note_end()
+        sequence.check_end()
         return Output(sequence.job, said.answer, (token,), said.thinking)

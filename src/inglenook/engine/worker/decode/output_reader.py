@@ -55,12 +55,12 @@ class OutputReader:
         parts = self._parser.push(text) if text else []
         if self._parser.thinking:
             self.thought_tokens += 1
-        return _said(parts)
+        return _joined_parts(parts)
 
     def finish(self) -> OutputText:
         """Return what was held back, now that nothing more comes."""
         parts = self._parser.push(self._text.finish())
-        return _said([*parts, *self._parser.finish()])
+        return _joined_parts([*parts, *self._parser.finish()])
 
 
 def joined(outputs: Sequence[Output]) -> Output:
@@ -73,7 +73,7 @@ def joined(outputs: Sequence[Output]) -> Output:
     )
 
 
-def _said(parts: list[Part]) -> OutputText:
+def _joined_parts(parts: list[Part]) -> OutputText:
     if not parts:
         return _NOTHING
     answer = "".join(part.text for part in parts if not part.thought)

@@ -29,7 +29,7 @@ class Generation:
         guide: The state of its grammar, if it has a schema.
         repetition: Detects endless repetition; None if that is allowed.
         runaway: Endless repetition was detected.
-        writing: It has its first token here.
+        decoding: It has its first token here.
         prefill_s: Time of its steps before the first token here.
         decode_s: Time of its steps after that, prefill after a preemption included.
     """
@@ -38,10 +38,10 @@ class Generation:
     sampler: TokenSampler
     reader: OutputReader
     tokens_max: int
-    guide: GrammarState | None = None
+    grammar: GrammarState | None = None
     repetition: RepetitionDetector | None = None
     runaway: bool = False
-    writing: bool = False
+    decoding: bool = False
     prefill_s: float = 0.0
     decode_s: float = 0.0
 
@@ -134,30 +134,30 @@ class Sequence:
         self.marks = [mark for mark in self.marks if mark > self.computed]
         return reached
 
-    def took(self, step_s: float) -> None:
+    def add_step_time(self, step_s: float) -> None:
         """It was part of a step that is over."""
         self.begun = True
         answer = self.answer
         if answer is None:
             return
-        if answer.writing:
+        if answer.decoding:
             answer.decode_s += step_s
         else:
             answer.prefill_s += step_s
-            answer.writing = self.written > 0
+            answer.decoding = self.written > 0
 
-    def note_end(self) -> None:
+    def check_end(self) -> None:
         """See whether the newest token was the last."""
         answer = self.answer
         assert answer is not None
-        if answer.reader.stopped or (answer.guide is not None and answer.guide.complete):
+        if answer.reader.stopped or (answer.grammar is not None and answer.grammar.complete):
             self.finish = Finish.STOP
         elif len(self.tokens) >= answer.tokens_max:
             self.finish = Finish.LENGTH
         elif answer.runaway:
             self.finish = Finish.REPETITION
 
-    def over(self) -> JobEnded | PrefillDone:
+    def end_event(self) -> JobEnded | PrefillDone:
         """The event that tells of its end."""
         if self.answer is None:
             return PrefillDone(self.job, self.prompt_tokens, self.computed)

@@ -27,14 +27,14 @@ class TokenSampler(Protocol):
         """Give everything back."""
 
 
-def closing_in_time(
-    chooser: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, thinking: Thinking
+def with_think_budget(
+    sampler: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, thinking: Thinking
 ) -> TokenSampler:
     """Have a chooser keep to what was asked for, if that is any bound."""
     budget_tokens = 0 if thinking.mode == "off" else thinking.budget_tokens
     if budget_tokens is None:
-        return chooser
-    return ThinkBudgetSampler(chooser, reader, thoughts, budget_tokens)
+        return sampler
+    return ThinkBudgetSampler(sampler, reader, thoughts, budget_tokens)
 
 
 class ThinkBudgetSampler:
@@ -45,10 +45,10 @@ class ThinkBudgetSampler:
     """
 
     def __init__(
-        self, chooser: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, budget_tokens: int
+        self, sampler: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, budget_tokens: int
     ) -> None:
         """Choose as ``chooser`` does, but for that; ``reader`` hears every token written."""
-        self._chooser = chooser
+        self._sampler = sampler
         self._reader = reader
         self._thoughts = thoughts
         self._budget_tokens = budget_tokens
@@ -58,18 +58,18 @@ class ThinkBudgetSampler:
         reader = self._reader
         if reader.thinking and reader.thought_tokens >= self._budget_tokens:
             token = self._thoughts.first_token(reader.closing)
-            if token is not None and self._chooser.take(token):
+            if token is not None and self._sampler.take(token):
                 return token
-        return self._chooser.sample(context, index)
+        return self._sampler.sample(context, index)
 
     def take(self, token: int) -> bool:
         """See `TokenSampler.take`."""
-        return self._chooser.take(token)
+        return self._sampler.take(token)
 
     def remember(self, tokens: Sequence[int]) -> None:
         """See `TokenSampler.remember`."""
-        self._chooser.remember(tokens)
+        self._sampler.remember(tokens)
 
     def close(self) -> None:
         """See `TokenSampler.close`."""
-        self._chooser.close()
+        self._sampler.close()

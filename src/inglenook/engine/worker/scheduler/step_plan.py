@@ -47,7 +47,7 @@ class ScheduledTokens:
     decoding: bool
 
 
-def plan_step(wanting: Sequence[Candidate], prefill_tokens: int) -> list[ScheduledTokens]:
+def plan_step(candidates: Sequence[Candidate], prefill_tokens: int) -> list[ScheduledTokens]:
     """Share one step out: those who write first, then newcomers' prompts, then what is read ahead.
 
     The newcomer with the least left to read takes all the room it can use, then the next: nobody's
@@ -67,23 +67,23 @@ def plan_step(wanting: Sequence[Candidate], prefill_tokens: int) -> list[Schedul
         Shares in batch order. What is read ahead has one only if nobody else has.
     """
     shares = [
-        ScheduledTokens(w.sequence, w.tokens, decoding=True) for w in wanting if w.comes_first
+        ScheduledTokens(w.sequence, w.tokens, decoding=True) for w in candidates if w.comes_first
     ]
-    newcomers = [w for w in wanting if not w.comes_first and not w.idle]
-    if not shares and not newcomers:
-        newcomers = [w for w in wanting if w.idle]
+    prefilling = [w for w in candidates if not w.comes_first and not w.idle]
+    if not shares and not prefilling:
+        prefilling = [w for w in candidates if w.idle]
     room = prefill_tokens
-    for newcomer in _in_turn(newcomers):
-        part = min(newcomer.tokens, room)
+    for candidate in _in_turn(prefilling):
+        part = min(candidate.tokens, room)
         if part:
-            shares.append(ScheduledTokens(newcomer.sequence, part, decoding=False))
+            shares.append(ScheduledTokens(candidate.sequence, part, decoding=False))
             room -= part
     return shares
 
 
-def decoding_tokens(wanting: Iterable[Candidate]) -> int:
+def decoding_tokens(candidates: Iterable[Candidate]) -> int:
     """How many rows the next step has before any prompt token."""
-    return sum(w.tokens for w in wanting if w.comes_first)
+    return sum(w.tokens for w in candidates if w.comes_first)
 
 
 def prefill_tokens(shares: Iterable[ScheduledTokens]) -> int:
@@ -91,7 +91,7 @@ def prefill_tokens(shares: Iterable[ScheduledTokens]) -> int:
     return sum(share.tokens for share in shares if not share.decoding)
 
 
-def _in_turn(newcomers: Sequence[Candidate]) -> list[Candidate]:
-    oldest = max(newcomers, key=lambda newcomer: newcomer.steps_waited, default=None)
+def _in_turn(prefilling: Sequence[Candidate]) -> list[Candidate]:
+    oldest = max(prefilling, key=lambda candidate: candidate.steps_waited, default=None)
     favoured = oldest if oldest is not None and oldest.steps_waited % _OLDEST_EVERY == 0 else None
-    return sorted(newcomers, key=lambda newcomer: (newcomer is not favoured, newcomer.tokens))
+    return sorted(prefilling, key=lambda candidate: (candidate is not favoured, candidate.tokens))

@@ -23,11 +23,11 @@ class ConstrainedSampler:
         redrawn: How often that was.
     """
 
-    def __init__(self, sampler: Sampler, guide: GrammarState) -> None:
+    def __init__(self, sampler: Sampler, grammar: GrammarState) -> None:
         """Take both over."""
-        self.redrawn = 0
+        self.resampled = 0
         self._sampler = sampler
-        self._guide = guide
+        self._grammar = grammar
 
     def sample(self, context: Context, index: int) -> int:
         """Choose the token that follows batch place ``index``, and remember it.
@@ -36,20 +36,20 @@ class ConstrainedSampler:
             Astray: If nothing may follow.
         """
         token = self._sampler.look(context, index)
-        if not self._guide.take(token):
-            self.redrawn += 1
-            allowed = self._guide.allowed()
+        if not self._grammar.take(token):
+            self.resampled += 1
+            allowed = self._grammar.allowed()
             if not len(allowed):
                 raise GrammarDeadEnd("nothing may follow")
             token = self._sampler.choose(context.candidates(index, allowed))
-            if not self._guide.take(token):
+            if not self._grammar.take(token):
                 raise GrammarDeadEnd(f"token {token} was allowed and is not")
         self._sampler.remember((token,))
         return token
 
     def take(self, token: int) -> bool:
         """Remember a token that was chosen elsewhere, if it may come next."""
-        may_come = self._guide.take(token)
+        may_come = self._grammar.take(token)
         if may_come:
             self._sampler.remember((token,))
         return may_come

@@ -41,9 +41,9 @@ class Grammars:
         self._vocabulary: TokenTrie | None = None
         self._parts: Iterator[None] = iter(())
         self._ready = False
-        self._proof: SchemaTrial | None = None
+        self._trial: SchemaTrial | None = None
         #: The schema that it tries.
-        self._on_trial = ""
+        self._trial_schema = ""
         #: What came of a schema: nothing if it is good.
         self._faults: dict[str | None, str] = {}
         #: By job, what its guide will be refused for; the schema may be forgotten before.
@@ -54,7 +54,7 @@ class Grammars:
         """Whether `advance` has something to do now, and not only when a schema has been tried."""
         return bool(self.waiting) and (not self._ready or self._tried)
 
-    def ask(self, start: StartJob) -> None:
+    def add(self, start: StartJob) -> None:
         """Take an answer that has to keep to a schema."""
         self.waiting.append(start)
 
@@ -70,14 +70,14 @@ class Grammars:
     def purge(self) -> None:
         """Forget what came of schemas: their names are somebody's words."""
         self._faults.clear()
-        if self._proof is not None and not self._wanting(self._on_trial):
+        if self._trial is not None and not self._wanting(self._trial_schema):
             self.close()
 
     def advance(self) -> list[StartJob]:
         """Do one part of what is to be done.
 
         Returns:
-            Answers that can begin, or are to be refused; `guide` says which.
+            Answers that can begin, or are to be refused; `make_grammar` says which.
         """
         if not self.waiting:
             return []
@@ -90,11 +90,11 @@ class Grammars:
                 fault = self._faults[start.schema]
                 self._settled[start.job] = SchemaRefused(fault) if fault else None
             settled.append(start)
-        if self.waiting and self._proof is None and not self._tried:
+        if self.waiting and self._trial is None and not self._tried:
             self._try(self.waiting[0].schema or "")
         return settled
 
-    def guide(self, start: StartJob, parser: Parser) -> GrammarState | None:
+    def make_grammar(self, start: StartJob, parser: Parser) -> GrammarState | None:
         """Make the grammar for an answer that `advance` gave back.
 
         Args:
@@ -119,11 +119,11 @@ class Grammars:
 
     def close(self) -> None:
         """End what is being tried."""
-        if self._proof is not None:
-            self._pipe.ignore(self._proof)
-            self._proof.close()
-            self._proof = None
-            self._on_trial = ""
+        if self._trial is not None:
+            self._pipe.unwatch(self._trial)
+            self._trial.close()
+            self._trial = None
+            self._trial_schema = ""
 
     @property
     def _tried(self) -> bool:
@@ -147,15 +147,15 @@ class Grammars:
         from inglenook.engine.worker.structured.schema_trial import TOO_MUCH, SchemaTrial
 
         try:
-            self._proof = proof = SchemaTrial(schema)
+            self._trial = trial = SchemaTrial(schema)
         except OSError as exc:
             self._settle(schema, SchemaUntried, exc.strerror or "it failed")
             return
-        self._on_trial = schema
+        self._trial_schema = schema
 
-        def hear() -> None:
+        def on_result() -> None:
             try:
-                fault = proof.read()
+                fault = trial.read()
             except SchemaUntried as exc:
                 self.close()
                 self._settle(schema, SchemaUntried, exc.why)
@@ -169,7 +169,7 @@ class Grammars:
             else:
                 self._know(schema, fault)
 
-        self._pipe.attend(proof, hear)
+        self._pipe.watch(trial, on_result)
 
     def _settle(self, schema: str, refusal: type[SchemaRefused | SchemaUntried], why: str) -> None:
         """Refuse those who wait now; who comes later has it tried again."""

@@ -71,7 +71,7 @@ class SchemaTrial:
         # From here it has one core, on which a thread computes. If it is over already, well.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(self._process.pid, allowed_cores())
-        self._said = b""
+        self._output = b""
 
     def fileno(self) -> int:
         """The file number that is readable when there is something to `read`."""
@@ -89,9 +89,9 @@ class SchemaTrial:
         """
         data = os.read(self.fileno(), _READ_BYTES)
         if data:
-            self._said += data
+            self._output += data
             return None
-        whole_lines = self._said.split(b"\n")[:-1]
+        whole_lines = self._output.split(b"\n")[:-1]
         if whole_lines:
             return str(json.loads(whole_lines[-1]))
         if self._process.wait() in _TOO_MUCH_SIGNALS:
@@ -117,16 +117,16 @@ def main() -> int:
     try:
         compile_schema(tokenizer, schema)
     except SchemaRefused as exc:
-        print(_said("", exc.why), flush=True)  # noqa: T201 the answer to the engine
+        print(_message("", exc.why), flush=True)  # noqa: T201 the answer to the engine
         signal.setitimer(signal.ITIMER_PROF, _PLACE_S)
         place, why = _innermost(tokenizer, schema, exc.why)
-        print(_said(place, why), flush=True)  # noqa: T201 the answer to the engine
+        print(_message(place, why), flush=True)  # noqa: T201 the answer to the engine
     else:
         print(json.dumps(""), flush=True)  # noqa: T201 the answer to the engine
     return 0
 
 
-def _said(place: str, why: str) -> str:
+def _message(place: str, why: str) -> str:
     # In JSON for what names may have in them: line breaks, and letters a locale does not know.
     shown = json.dumps(place, ensure_ascii=False)[1:-1]
     if len(shown) > _PLACE_CHARACTERS_MAX:
