@@ -1,1 +1,1 @@
-"""Which sequences are in the pool, and which tokens a step computes."""
+"""Admission and preemption of sequences, and the plan of each step."""

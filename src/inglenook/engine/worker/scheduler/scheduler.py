@@ -1,4 +1,4 @@
-"""Which sequences are in the pool, and which wait to be admitted. Kind: hands."""
+"""Admits waiting sequences to the KV pool and preempts active ones. Kind: hands."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: Seconds for copying blocks in before a step that others wait for. At least one is copied: 3 MB
-#: of a model with 1.5B parameters.
+#: Seconds for copying blocks in before a step that other sequences wait for. At least one block is
+#: copied: 3 MB of a model with 1.5B parameters.
 _COPYING_S = 0.02
 
-#: Tokens that another is about to prefill of a new prompt, for the new one to wait for it.
+#: A sequence waits if an active one is prefilling at least this many of its uncached tokens.
 _WORTH_WAITING_TOKENS = 32
 
-#: Cells left for each active sequence at an admission: in a pool packed to the last cell one would
-#: be preempted in the very next step.
+#: Free cells left for each active sequence at an admission: in a pool without free cells the next
+#: step would have to preempt one.
 _SPARE_TOKENS = 32
 
 
 class SequenceScheduler:
-    """Waiting and active sequences of the pool."""
+    """The waiting and the active sequences of one engine."""
 
     def __init__(self, pool: Pool, store: Store | None, *, sequences: int) -> None:
-        """Take the pool over; ``sequences`` answers at most are active."""
+        """Take over the pool; at most ``sequences`` answers are active at once."""
         self._pool = pool
         self._store = store
         self._sequences = sequences
@@ -47,12 +47,12 @@ class SequenceScheduler:
 
     @property
     def busy(self) -> bool:
-        """Whether any job is unfinished, or its end not yet reported."""
+        """Whether a job is unfinished, or its end not yet reported."""
         return bool(self.active or self._waiting or self._finished)
 
     @property
     def blocked(self) -> bool:
-        """Whether there are sequences, and all wait for the store."""
+        """Whether there are sequences and all of them wait for the prefix store."""
         fetching = all(
             sequence.fetch is not None and not sequence.fetch.ready and sequence.finish is None
             for sequence in self
@@ -60,11 +60,11 @@ class SequenceScheduler:
         return len(self) > 0 and not self._finished and fetching
 
     def join(self, sequence: Sequence) -> None:
-        """Add a sequence to the waiting ones."""
+        """Add a sequence to those that wait."""
         self._waiting.append(sequence)
 
     def admit(self) -> None:
-        """Admit the next waiting sequences, and copy in the blocks that the store has read."""
+        """Admit the next waiting sequences, and copy blocks from the store into the pool."""
         admitted = False
         for sequence in self._in_turn():
             if not self._has_place(sequence):
@@ -73,32 +73,32 @@ class SequenceScheduler:
                 continue
             self._check_store(sequence)
             if sequence.fetch is not None and not sequence.fetch.ready:
-                # Others need not wait for the disk.
+                # Sequences behind it need not wait for the disk.
                 continue
             if not self._try_admit(sequence):
-                # Cells that it could share may be gone when there is room.
+                # By the time there is room, cells that it could share may have been evicted.
                 sequence.cache_checked = sequence.fetch is not None
                 break
             admitted = True
             if not self._pool.trimmable:
-                # One admitted along with it may share its cells, and not its state.
+                # A sequence admitted in the same step can share its cells, but not its state.
                 self._copy_in(sequence)
         if admitted:
-            # Not before: one admitted along with others may begin like an evictee.
+            # Only after all admissions: each may share its prefix with an evictee.
             self._pool.evict_stored()
         for sequence in self.active.values():
             self._copy_in(sequence)
 
     def make_room(self) -> None:
-        """The pool is full without retained sequences: end a speculative prefill, or preempt.
+        """End a speculative prefill, else preempt the newest answer, which is admitted again later.
 
-        The newest answer is preempted; it is admitted again later.
+        Called when the pool is full and has no retained sequences.
         """
         if self._end_prefill():
             return
         newest = list(self.active.values())[-1]
         if len(self.active) == 1:
-            # Alone and still no room: the pool is as long as an answer here can get.
+            # It has the whole pool: no answer can be longer.
             newest.finish = Finish.LENGTH
             return
         self._drop_fetch(newest)
@@ -107,14 +107,14 @@ class SequenceScheduler:
         newest.computed, newest.cache_checked = 0, False
 
     def take_finished(self) -> list[Sequence]:
-        """Take out finished sequences; their computed tokens are retained."""
+        """Remove and return finished sequences; the pool retains their computed tokens."""
         for sequence in [sequence for sequence in self if sequence.finish is not None]:
             self._end(sequence)
         finished, self._finished = self._finished, []
         return finished
 
     def _in_turn(self) -> list[Sequence]:
-        """Candidates for admission: answers in their order; speculative prefills if none waits."""
+        """Candidates for admission: answers in order; speculative prefills if no answer waits."""
         answers = [sequence for sequence in self._waiting if sequence.answer is not None]
         return answers or list(self._waiting)
 
@@ -125,46 +125,46 @@ class SequenceScheduler:
         return answers < self._sequences
 
     def _is_being_prefilled(self, sequence: Sequence) -> bool:
-        """Whether an active sequence is just prefilling what a waiting one begins with as well.
+        """Whether an active sequence is just prefilling the beginning of a waiting one's prompt.
 
-        The latter then waits and shares the cells: four phones with one system prompt, at once.
+        The latter then waits and shares the cells: four requests at once with one system prompt.
         """
-        reading = [
+        shareable = [
             self._will_share(sequence, other)
             for other in self.active.values()
             if other.pending > 1
             and other.namespace == sequence.namespace
             and (other.answer is not None or sequence.answer is None)
         ]
-        if not reading:
+        if not shareable:
             return False
-        there = self._pool.common(sequence.tokens, sequence.namespace)
+        cached = self._pool.common(sequence.tokens, sequence.namespace)
         if not self._pool.trimmable and self._store is not None:
-            there = max(there, self._store.match(sequence.tokens[:-1], sequence.namespace))
-        return max(reading) >= there + _WORTH_WAITING_TOKENS
+            cached = max(cached, self._store.match(sequence.tokens[:-1], sequence.namespace))
+        return max(shareable) >= cached + _WORTH_WAITING_TOKENS
 
     def _will_share(self, sequence: Sequence, other: Sequence) -> int:
-        """How much of a prompt will be in the pool once another has been prefilled."""
+        """How many tokens of a prompt will be in the pool once another has been prefilled."""
         common = common_tokens(sequence.tokens, other.tokens)
         marks = (mark for mark in other.marks if mark <= common)
         return common if self._pool.trimmable else max(marks, default=0)
 
     def _check_store(self, sequence: Sequence) -> None:
-        """Check once whether the store has more of a sequence than the pool."""
+        """Query the store once; start a fetch if it has enough more tokens than the pool."""
         if self._store is None or sequence.cache_checked:
             return
         sequence.cache_checked = True
-        # One token must be left to compute, for its scores.
+        # The last token must be computed, because its scores are needed.
         wanted = sequence.tokens[: len(sequence.tokens) - 1]
         found = self._store.match(wanted, sequence.namespace)
-        at_hand = self._store.in_memory(wanted[:found], sequence.namespace)
-        worth = WORTH_KEEPING_TOKENS if at_hand else WORTH_FETCHING_TOKENS
+        in_memory = self._store.in_memory(wanted[:found], sequence.namespace)
+        worth = WORTH_KEEPING_TOKENS if in_memory else WORTH_FETCHING_TOKENS
         if found >= self._pool.common(sequence.tokens, sequence.namespace) + worth:
             sequence.fetch = self._store.fetch(wanted, sequence.namespace)
 
     def _try_admit(self, sequence: Sequence) -> bool:
         if not self._pool.trimmable and sequence.fetch and not sequence.fetch.state_at:
-            # The disk has lost the state that one could continue with.
+            # The disk no longer has a state to continue from.
             self._drop_fetch(sequence)
         number = self._admit(sequence)
         while number is None and sequence.answer is not None and self._end_prefill():
@@ -185,7 +185,7 @@ class SequenceScheduler:
         return self._pool.admit(tokens, namespace, spare_cells=spare, state_at=at)
 
     def _copy_in(self, sequence: Sequence) -> None:
-        """Copy blocks that the store has read into the pool; beside others, a few a step."""
+        """Copy fetched blocks into the pool; only a few per step if other sequences are active."""
         fetch = sequence.fetch
         if fetch is None:
             return
@@ -209,17 +209,17 @@ class SequenceScheduler:
         self._drop_fetch(sequence)
 
     def _may_copy_more(self, began_s: float) -> bool:
-        """Whether other sequences can wait for another block, and have room left."""
+        """Whether there are time and cells for one more block beside other sequences."""
         spare = BLOCK_TOKENS + _SPARE_TOKENS * len(self.active)
         return time.perf_counter() - began_s < _COPYING_S and self._pool.free_cells >= spare
 
     def _note_cached(self, sequence: Sequence) -> None:
-        """Count cached tokens at the first admission, not at one after a preemption."""
+        """Count cached tokens at the first admission, not after a preemption."""
         if not sequence.begun:
             sequence.cached_tokens = min(sequence.computed, sequence.prompt_tokens)
 
     def _end_prefill(self) -> bool:
-        """End the newest speculative prefill, if there is one; its tokens are retained."""
+        """End the newest speculative prefill, if any; the pool retains its tokens."""
         idle = [sequence for sequence in self.active.values() if sequence.answer is None]
         if idle:
             idle[-1].finish = Finish.STOP
@@ -234,7 +234,7 @@ class SequenceScheduler:
         elif sequence.finish is Finish.FAILED:
             self._pool.evict(self._take_out(sequence))
         else:
-            # A question that was never sent is not written to a disk.
+            # A speculative prefill is not written to disk: its question was never sent.
             save = sequence.answer is not None
             self._pool.retain(self._take_out(sequence), save=save, whole=sequence.begins_another)
 

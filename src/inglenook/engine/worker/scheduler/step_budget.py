@@ -1,4 +1,4 @@
-"""What a step costs on this board, and how many prompt tokens fit into one. Kind: rules."""
+"""Step cost on this board, and how many prompt tokens fit into one step. Kind: rules."""
 
 from __future__ import annotations
 
@@ -7,82 +7,82 @@ from itertools import product
 from math import copysign, sqrt
 from typing import Final, TypeAlias
 
-#: What a step has: one fixed part, decoding rows, prompt tokens.
+#: Contents of a step: 1 for its fixed part, decoding rows, prompt tokens.
 _Counts: TypeAlias = tuple[int, int, int]
 
 _PAIRS: Final = tuple(product(range(3), repeat=2))
 
-#: Steps that read a prompt have a multiple of so many rows. On a 1.5B model in Q4_0, on two x86
-#: cores, 8 rows take 139 ms, 12 take 189, 16 no more than 204, and 20 then 262: what does not fill
-#: the kernels' tiles costs nearly what would. Sixteen are also cheap enough to be in every step:
-#: six times what decoding alone takes there.
+#: Steps with prefill have a multiple of this number of rows. On a 1.5B model in Q4_0, on two x86
+#: cores, 8 rows take 139 ms, 12 take 189, 16 take 204, and 20 take 262: a partly filled kernel tile
+#: costs nearly as much as a full one. Sixteen are also cheap enough for every step: six times the
+#: time of decoding alone there.
 #:
-#: A prompt cut otherwise can get an answer in other words: sums are rounded otherwise where
-#: llama.cpp takes another kernel for more rows, as attention over f16 does from 64 on.
+#: A prompt that is cut elsewhere can get a different answer: llama.cpp uses other kernels, which
+#: round sums differently, for more rows, as attention over f16 does from 64 on.
 UNIT_TOKENS: Final = 16
 
-#: A newcomer never gets less of a step than this.
+#: Least prompt tokens of a step with prefill.
 _LEAST_TOKENS: Final = 4
 
-#: Without a reader nobody feels a long step, but cancel, throttle and shutdown wait for its end.
+#: Longest step without decoding rows: no stream stalls, but cancel, throttle and shutdown wait.
 ALONE_STEP_S: Final = 0.8
 
-#: From so many rows on, llama.cpp's flash attention reads keys and values once for all of them
-#: (GGML_FA_TILE_Q in its ggml-cpu/common.h), and not once for each. With 1,000 tokens read, 64 rows
-#: take hardly longer than 48 there, so a step alone may be a little longer for that.
+#: From this number of rows on, llama.cpp's flash attention loads keys and values once for all of
+#: them (GGML_FA_TILE_Q in its ggml-cpu/common.h), not once for each. After 1,000 tokens, 64 rows
+#: take hardly longer than 48, so a step without decoding rows may be a little longer to have 64.
 TILE_TOKENS: Final = 64
 TILED_STEP_S: Final = 0.95
 
-#: A step that reads a prompt may take so many times as long as one that only decodes. Of S such
-#: times one is the readers' and S - 1 are the newcomer's, who waits S / (S - 1) times as long as
-#: on a box that lets everybody else freeze. Seven is 1.17, where 1.3 is to be kept, and is below
-#: eight of the readers' usual gaps.
+#: A step with prefill may take this many times as long as one that only decodes. Of S such times
+#: one is for decoding and S - 1 are for prefill, which takes S / (S - 1) times as long as on a box
+#: that stops all decoding for it. Seven gives 1.17, where the bound is 1.3, and keeps the gap
+#: between two tokens below eight usual ones.
 STRETCH: Final = 7
 
-#: The first prompt's first step, before it is known what a prompt token costs, with a reader and
-#: alone. A slow board does 128 tokens in some three seconds, once.
+#: Prompt tokens of the first step with prefill, when their cost is not known yet, with decoding
+#: rows and without. A slow board takes some three seconds for 128, once.
 _FIRST_TOKENS: Final = 32
 _FIRST_ALONE_TOKENS: Final = 128
 
-#: A guess at what fixed part, decoding row and prompt token cost in relation, from boards whose
-#: memory or whose processor is the limit. The first step measured gives the scale.
+#: Initial relative costs of fixed part, decoding row and prompt token, from boards limited by
+#: memory or by the processor. The first measured step gives the scale.
 _FIRST_COSTS: Final = (2.0, 1.0, 1.0)
 
-#: Steps of one kind differ by some 10 % for no reason.
+#: Relative standard deviation of the time of equal steps.
 _NOISE: Final = 0.1
 
-#: So long, in seconds, are steps of one kind put together, and their mean learned from, as long as
-#: nobody asks: where a step takes some milliseconds, learning is a good part of what Python does.
+#: Equal steps are averaged over this time, in seconds, before the filter learns from them, unless
+#: a prediction is asked for: for steps of a few milliseconds, learning is much of Python's work.
 _TOGETHER_S: Final = 0.03
 
-#: By how much the clock, and with it all that a step has, may have changed since the last; as a
-#: relative variance. With the noise, the newest step counts for a fifth: throttling is followed
-#: within some ten steps.
+#: Relative variance, per step, of the processor clock, which all costs share. Together with the
+#: noise, the newest step has a weight of a fifth: throttling is followed within some ten steps.
 _CLOCK: Final = 5e-4
 
-#: The same for each cost by itself, as contexts grow longer.
+#: The same for each cost alone, because contexts grow longer.
 _OWN: Final = 2e-5
 
-#: What has not been seen for long may be wrong by a fifth: the first step that tells counts much.
+#: Bound of the relative variance of a cost that has not occurred for long (a fifth, squared): the
+#: first step that has it again has a large weight.
 _UNSEEN: Final = 0.04
 
-#: A step further off than three standard deviations was disturbed: it counts as if it were just
-#: that far off. If the next one is off too, the change is real, and twice as much counts.
+#: Surprises are clipped to three standard deviations, as the step was probably disturbed. If the
+#: next step is beyond the bound too, the change is real, and the bound doubles.
 _BELIEVED: Final = 3.0
 
 
 class StepBudget:
-    """Learns what a step costs, and says how many prompt tokens the next one may take."""
+    """Learns the cost of a step, and tells how many prompt tokens the next one may have."""
 
     def __init__(self, step_budget_s: float) -> None:
-        """Take how long a step may last while somebody reads along, in seconds.
+        """Set the longest step with decoding rows, in seconds; it may be changed at any time.
 
-        It may be changed at any time. Where already decoding takes long, `STRETCH` allows more.
+        Where decoding alone takes long, `STRETCH` allows more.
         """
         self.step_budget_s = step_budget_s
         self._costs = _Costs()
         self._prefill_known = False
-        # Steps of one kind that are yet to be learned from.
+        # Equal steps that the filter has not learned from yet.
         self._counts: _Counts = (0, 0, 0)
         self._steps = 0
         self._steps_s = 0.0
@@ -91,9 +91,9 @@ class StepBudget:
         """Learn from one finished step.
 
         Args:
-            decoding: Its rows of sequences that are writing, drafted ones included.
+            decoding: Its decoding rows, drafted ones included.
             prefill: Its prompt tokens.
-            step_s: How long it took.
+            step_s: Its duration.
         """
         counts = (1, decoding, prefill)
         if counts != self._counts or self._steps_s > _TOGETHER_S:
@@ -104,24 +104,24 @@ class StepBudget:
         self._prefill_known |= prefill > 0
 
     def predict_s(self, *, decoding: int, prefill: int) -> float | None:
-        """How long such a step would take; None before the first was measured."""
+        """Predicted duration of a step; None before the first was measured."""
         self._learn()
         if not self._costs.known:
             return None
         return self._costs.predict_s((1, decoding, prefill))
 
     def prefill_tokens(self, *, decoding: int, most: int, idle: bool = False) -> int:
-        """Say how many prompt tokens the next step may take.
+        """Tell how many prompt tokens the next step may have.
 
         Args:
-            decoding: Rows of sequences that are writing, which have their places already.
-            most: Room left in the batch.
-            idle: Nobody has asked for what is read. Whoever asks next waits for the step's end, so
-                it is as short as if somebody read along.
+            decoding: Decoding rows, which are in the batch already.
+            most: Rows left in the batch.
+            idle: All prefill is speculative. A request that arrives waits for the step's end, so
+                the step is as short as one with decoding rows.
 
         Returns:
             With the decoding rows a multiple of `UNIT_TOKENS`, if there is room for that. The first
-            multiple is granted even if it takes too long: a newcomer must get on too.
+            multiple is granted even if it takes too long, so that every prefill makes progress.
         """
         self._learn()
         want = min(self._fitting(decoding, most, idle=idle), most)
@@ -134,7 +134,7 @@ class StepBudget:
         return min(max(want, least), most)
 
     def _learn(self) -> None:
-        """Take what was measured into account, before anybody asks."""
+        """Update the filter with the mean of the collected steps."""
         if self._steps:
             self._costs.learn(self._counts, self._steps_s / self._steps)
             self._steps, self._steps_s = 0, 0.0
@@ -154,18 +154,18 @@ class StepBudget:
     def _longest_s(self, decoding: int, base_s: float) -> float:
         if not decoding:
             return ALONE_STEP_S
-        # Where many decode on a slow board, cancel and throttle would wait for seconds; there
-        # readers and newcomers get half of the time each.
+        # With many decoding sequences on a slow board, cancel and throttle would wait for seconds;
+        # there decoding and prefill get half of the time each.
         bearable_s = max(ALONE_STEP_S, 2 * base_s)
         return max(self.step_budget_s, min(STRETCH * base_s, bearable_s))
 
 
 class _Costs:
-    """What a step's fixed part, a decoding row and a prompt token cost, and how sure that is.
+    """Costs of a step's fixed part, a decoding row and a prompt token, with their covariance.
 
-    A Kalman filter: of what a step lasted longer than predicted, each cost takes a part by how
-    unsure it is, and if all are as sure, by its size, as when the clock changed. What a step has
-    none of is never changed by it, however long it does not occur; it only gets less sure.
+    A Kalman filter: the error of a prediction is distributed over the costs by their variance, and
+    at equal relative variance by their size, as when the clock changed. A step never changes the
+    cost of a part that it does not have; only that part's variance grows.
     """
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class _Costs:
         self._believed = _BELIEVED
 
     def predict_s(self, counts: _Counts) -> float:
-        """How long a step lasts that has so many of each."""
+        """Predicted duration of a step with these counts."""
         return _dot(self._costs_s, counts)
 
     def learn(self, counts: _Counts, step_s: float) -> None:
@@ -183,13 +183,13 @@ class _Costs:
         if not self.known:
             self._begin(counts, step_s)
         expected_s = self.predict_s(counts)
-        # How each cost varies together with the step's.
+        # Covariance of each cost with the step's duration.
         shared = [_dot(row, counts) for row in self._covariance]
         variance = _dot(shared, counts) + (_NOISE * expected_s) ** 2
         surprise_s = self._clip(step_s - expected_s, sqrt(variance))
         gains = [own / variance if n else 0.0 for own, n in zip(shared, counts, strict=True)]
         for i, gain in enumerate(gains):
-            # A cost that became nothing could never become something again.
+            # A cost of zero could never grow again, because its variance is relative.
             self._costs_s[i] = max(self._costs_s[i] + gain * surprise_s, self._costs_s[i] / 10)
         for i, j in _PAIRS:
             self._covariance[i][j] += (
@@ -206,7 +206,7 @@ class _Costs:
         self.known = True
 
     def _doubt(self, counts: _Counts) -> None:
-        """Be less sure of everything by the next step, but never less than at first."""
+        """Add each cost's process noise; no variance exceeds its initial value."""
         costs_s, covariance = self._costs_s, self._covariance
         for i, j in _PAIRS:
             if counts[i] and counts[j]:
@@ -223,7 +223,7 @@ class _Costs:
                     covariance[j][i] *= shrink
 
     def _clip(self, surprise_s: float, deviation_s: float) -> float:
-        """Cut a surprise down to what is believed of it."""
+        """Clip a surprise to the current bound."""
         limit_s = self._believed * deviation_s
         if abs(surprise_s) <= limit_s:
             self._believed = _BELIEVED

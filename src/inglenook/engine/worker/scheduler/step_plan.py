@@ -1,4 +1,4 @@
-"""Which sequence gets how many tokens in the next step. Kind: rules."""
+"""How many tokens of each sequence the next step computes. Kind: rules."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: In every fourth step the newcomer that came first goes first, however long its prompt is.
+#: In every fourth step the oldest prefill goes first, however long its prompt is.
 _OLDEST_EVERY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sequence that has something to compute.
+    """A sequence with tokens to compute.
 
     Attributes:
         sequence: Its number.
-        tokens: How many tokens are pending; of one that is writing, its newest and the drafted.
-        decoding: It is writing, and somebody reads along.
-        idle: It is read ahead, for a question that may never be asked.
-        steps_waited: Steps since it came in.
+        tokens: Number of pending tokens, up to the next saved state.
+        decoding: It is an answer with one pending token.
+        idle: It is a speculative prefill.
+        steps_waited: Steps since it was admitted.
     """
 
     sequence: int
@@ -30,7 +30,7 @@ class Candidate:
 
     @property
     def comes_first(self) -> bool:
-        """Whether it is in every step: as it is writing, or one cheap token away from that."""
+        """Whether it is in every step: it decodes, or will after one token."""
         return self.decoding or (self.tokens == 1 and not self.idle)
 
 
@@ -39,7 +39,7 @@ class ScheduledTokens:
     """Part of a step: the next ``tokens`` tokens of one sequence.
 
     Attributes:
-        decoding: Whether they cost what decoding costs, or what prompts do.
+        decoding: They have the cost of decoding, not that of prefill.
     """
 
     sequence: int
@@ -48,23 +48,23 @@ class ScheduledTokens:
 
 
 def plan_step(candidates: Sequence[Candidate], prefill_tokens: int) -> list[ScheduledTokens]:
-    """Share one step out: those who write first, then newcomers' prompts, then what is read ahead.
+    """Divide a step: decoding sequences first, then prefills, speculative ones only if alone.
 
-    The newcomer with the least left to read takes all the room it can use, then the next: nobody's
-    first token comes sooner if two prompts are read side by side. But in every fourth step the one
-    that came first goes first, so no stream of short prompts holds a long one back: in steps with
-    room for ``r`` tokens, a prompt of ``n`` is read after ``4 x ceil(n / r)`` steps at most, and as
-    many for each prompt that was there before it; those that come later do not count.
+    The prompt with the fewest tokens left takes all the room it can use, then the next one: two
+    prompts prefilled side by side make no first token come sooner. But in every fourth step the
+    oldest goes first, so short prompts cannot starve a long one: in steps with room for ``r``
+    tokens, a prompt of ``n`` is prefilled after at most ``4 x ceil(n / r)`` steps, and as many for
+    each older prompt; younger ones do not count.
 
-    Priority that grows with waiting would do that too, but once it is the highest, short prompts
-    would wait for all of a long one.
+    Priority that grows with waiting would do that too, but short prompts would then wait for all of
+    a long one.
 
     Args:
-        wanting: Each sequence once, in order of arrival.
-        prefill_tokens: Prompt tokens this step may hold in all, from the step budget.
+        candidates: Each sequence once, in order of arrival.
+        prefill_tokens: Prompt tokens that this step may have, from the step budget.
 
     Returns:
-        Shares in batch order. What is read ahead has one only if nobody else has.
+        Shares in batch order.
     """
     shares = [
         ScheduledTokens(w.sequence, w.tokens, decoding=True) for w in candidates if w.comes_first
@@ -82,12 +82,12 @@ def plan_step(candidates: Sequence[Candidate], prefill_tokens: int) -> list[Sche
 
 
 def decoding_tokens(candidates: Iterable[Candidate]) -> int:
-    """How many rows the next step has before any prompt token."""
+    """Number of decoding rows of the next step."""
     return sum(w.tokens for w in candidates if w.comes_first)
 
 
 def prefill_tokens(shares: Iterable[ScheduledTokens]) -> int:
-    """How many of a step's tokens are prefill."""
+    """Number of a step's tokens that are prefill."""
     return sum(share.tokens for share in shares if not share.decoding)
 
 
