@@ -1,4 +1,4 @@
-"""The library's batch: tokens, their places, and whose scores are wanted. Kind: hands."""
+"""The library's batch: tokens, positions, and output flags. Kind: hands."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Any, Literal, TypeAlias
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-#: Of which tokens in a run the scores are wanted.
+#: The tokens of a run whose scores are computed.
 Output: TypeAlias = Literal["none", "last", "all"]
 
 
 class Batch:
-    """One ``llama_batch``, filled as arrays: token by token through ctypes takes far longer.
+    """One ``llama_batch``, filled by numpy: token by token through ctypes takes far longer.
 
-    It checks nothing; `Context.add` does.
+    Arguments are not checked; `Context.add` does that.
 
     Attributes:
-        handle: The library's own, to be decoded.
+        handle: The ``llama_batch``, for ``llama_decode``.
     """
 
     def __init__(self, size: int) -> None:
-        """Make room for ``size`` tokens, each of one sequence."""
+        """Allocate ``size`` rows, each of one sequence; all arrays have shape (size,)."""
         self.handle: Any = lib.llama_batch_init(size, 0, 1)
         self._size = size
         self._tokens = np.ctypeslib.as_array(self.handle.token, (size,))
         self._positions = np.ctypeslib.as_array(self.handle.pos, (size,))
         self._outputs = np.ctypeslib.as_array(self.handle.logits, (size,))
-        # The same, for one or a few.
+        # The same memory, quicker for a few tokens.
         self._each_token, self._each_position = self.handle.token, self.handle.pos
         np.ctypeslib.as_array(self.handle.n_seq_id, (size,))[:] = 1
-        # The library has a list of sequences for each token; these are all one long, so let them
-        # lie side by side in an array of ours. Its own are put back before it frees them.
+        # The library has a list of sequences for each token. All have one entry here, so they point
+        # into one array, int32 of shape (size,). The library's lists are restored before it frees
+        # them.
         self._sequences = np.zeros(size, np.int32)
         lists = self.handle.seq_id
         self._theirs = [ctypes.addressof(lists[index].contents) for index in range(size)]
@@ -42,20 +43,20 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many tokens it has."""
+        """Number of tokens in the batch."""
         return int(self.handle.n_tokens)
 
     @property
     def room(self) -> int:
-        """How many tokens more it takes."""
+        """Number of free rows."""
         return self._size - self.rows
 
     def clear(self) -> None:
-        """Begin a new one."""
+        """Remove all tokens."""
         self.handle.n_tokens = 0
 
     def add(self, sequence: int, position: int, tokens: Sequence[int], output: Output) -> int:
-        """Put a run of tokens in; see `Context.add`."""
+        """Add a run of tokens of one sequence; return the row of the last."""
         start = int(self.handle.n_tokens)
         stop = start + len(tokens)
         self._tokens[start:stop] = tokens
@@ -68,13 +69,13 @@ class Batch:
         return stop - 1
 
     def go_on(self, tokens: Sequence[int]) -> None:
-        """Put another token in the place of each, which follows it; see `Context.go_on`."""
+        """Replace each row's token by the one that follows it in its sequence."""
         for row, token in enumerate(tokens):
             self._each_token[row] = token
             self._each_position[row] += 1
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._point(self._theirs)
         lib.llama_batch_free(self.handle)
 

@@ -1,4 +1,4 @@
-"""Continuous batching: many answers, one ``llama_decode`` a step. Kind: hands."""
+"""Continuous batching: one ``llama_decode`` a step for many answers. Kind: hands."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """Writes as many answers at once as it may; the rest wait their turn."""
+    """Jobs of one engine: submitted, computed step by step, and ended."""
 
     def __init__(
         self,
@@ -58,16 +58,16 @@ class Batcher:
         """Take over a fresh context; nothing else may use it.
 
         Args:
-            model: What the context computes.
-            context: One of its sequences moves blocks; what it has beyond ``sequences`` and that
-                one keeps prompts for later.
-            thoughts: How the model writes them down.
-            sequences: How many answers may be written at once.
-            budget: Says how much of a prompt fits into a step.
-            store: Keeps what leaves the pool.
-            durable: Give the store everything soon, as it has a disk.
-            speculate: Compute guesses along, where that pays; the context must have room for
-                the scores of `DRAFT_TOKENS_MAX` more tokens a sequence.
+            model: The model of the context.
+            context: One of its sequences is for moving blocks; those beyond ``sequences`` and that
+                one hold retained tokens.
+            thoughts: The model's format of thinking.
+            sequences: Most answers generated at once.
+            budget: Bounds the prefill of a step.
+            store: The prefix store, for blocks that are evicted from the pool.
+            durable: Save blocks to the store soon, because it has a disk.
+            speculate: Verify drafts where that pays; the context must have room for the scores of
+                `DRAFT_TOKENS_MAX` more tokens per sequence.
         """
         self._model = model
         self._context = context
@@ -85,17 +85,17 @@ class Batcher:
 
     @property
     def busy(self) -> bool:
-        """Whether any job is unfinished."""
+        """Whether a job is unfinished, or its end not yet reported."""
         return self._scheduler.busy
 
     @property
     def steady(self) -> bool:
-        """Whether the next step is like the last; see `ModelRunner.steady`."""
+        """Whether the next step is like the last: all sequences decode, nothing else happens."""
         return self._runner.steady
 
     @property
     def blocked(self) -> bool:
-        """Whether no job can get on before the store has brought something."""
+        """Whether all jobs wait for the prefix store."""
         return not self.steady and self._scheduler.blocked
 
     def submit(
@@ -106,25 +106,25 @@ class Batcher:
         grammar: GrammarState | None = None,
         marks: StatePositions = NO_MARKS,
     ) -> list[JobStarted | JobRefused | StepDone]:
-        """Take a job whose prompt is in tokens already; it is computed from the next step on.
+        """Add a job with a tokenized prompt; it is computed from the next step on.
 
         Args:
             start: The order.
-            prompt: Its conversation.
-            parser: Of its answer, which has heard nothing yet.
-            grammar: Keeps the answer to its schema, if it has one.
-            marks: Where in the prompt states are to be saved, if they cannot be cut.
+            prompt: Token ids of its conversation.
+            parser: A fresh parser for its answer.
+            grammar: The state of its grammar, if it has a schema.
+            marks: Positions where the state is saved, for models whose state cannot be cut.
 
         Returns:
-            What to tell the daemon. An answer that goes on after another engine's death begins with
-            all its text so far: held-back characters and stop strings are then where they were.
+            Events for the daemon. An answer that is resumed after another engine's death begins
+            with all its text so far: this restores held-back characters and stop strings.
         """
         if not 0 < len(prompt) < self.request_tokens_max:
             return [self._too_long(start.job, len(prompt))]
         tokens = [*prompt, *start.produced]
         sampler = Sampler(self._model, start.sampling)
-        # Not the prompt, which has the question's words and the end of every turn: an answer that
-        # may not say those is no shorter, and wrong.
+        # Without the prompt, which has the question's words and the end of each turn: an answer
+        # penalised for those is wrong, and no shorter.
         sampler.remember(start.produced)
         tokens_max = self.request_tokens_max
         if start.max_tokens is not None:
@@ -141,13 +141,13 @@ class Batcher:
         started = JobStarted(start.job, len(prompt))
         if not start.produced:
             return [started]
-        said = [answer.add(token, self._model.piece(token)) for token in start.produced]
-        may_be = grammar is None or grammar.follow(start.produced)
+        texts = [answer.add(token, self._model.piece(token)) for token in start.produced]
+        valid = grammar is None or grammar.follow(start.produced)
         sequence.check_end()
-        if not may_be:
-            # An engine of another release wrote it, which kept to schemas otherwise.
+        if not valid:
+            # An engine of another release generated it, with another grammar for the schema.
             sequence.finish = Finish.FAILED
-        outputs = [Output(start.job, answered, (), thought) for answered, thought in said]
+        outputs = [Output(start.job, answered, (), thought) for answered, thought in texts]
         return [started, StepDone((joined(outputs),))]
 
     def prefill(
@@ -158,16 +158,16 @@ class Batcher:
         *,
         marks: StatePositions = NO_MARKS,
     ) -> JobRefused | None:
-        """Compute the beginning of a prompt that may come, while no answer waits.
+        """Add a speculative prefill; it is computed while no answer waits.
 
         Args:
             prefill: The order; `step` reports its end.
-            tokens: What can be relied on of it.
-            prompt_tokens: How long the whole prompt would be now.
-            marks: As `submit`.
+            tokens: The part of the prompt that later typing will not change.
+            prompt_tokens: Length of the whole prompt now.
+            marks: As for `submit`.
 
         Returns:
-            None, or that it could never be answered.
+            None, or the refusal if the prompt is too long to be answered.
         """
         if not 0 < prompt_tokens < self.request_tokens_max:
             return self._too_long(prefill.job, prompt_tokens)
@@ -182,7 +182,7 @@ class Batcher:
                 self._runner.steady = False
 
     def step(self) -> tuple[list[Output], list[JobEnded | PrefillDone]]:
-        """Compute one token of every answer under way and some of the newcomers' prompts."""
+        """Compute one token of each decoding answer and some prefill; return texts and ends."""
         ended: list[JobEnded | PrefillDone] = []
         if not self.steady:
             ended = self.take_ended()
@@ -195,7 +195,7 @@ class Batcher:
         return outputs, ended + self.take_ended()
 
     def take_ended(self) -> list[JobEnded | PrefillDone]:
-        """Take out what is over, and tell of it; `step` does it too."""
+        """Remove finished jobs and return their ends; `step` does it too."""
         ended = []
         for sequence in self._scheduler.take_finished():
             if sequence.answer is not None:
@@ -205,7 +205,7 @@ class Batcher:
         return ended
 
     def close(self) -> None:
-        """End every job; what the pool has of answers stays there, to be saved."""
+        """End every job; the pool retains their tokens, which can still be saved."""
         for sequence in self._scheduler:
             sequence.interrupted = sequence.finish is None
             sequence.finish = sequence.finish or Finish.CANCELLED

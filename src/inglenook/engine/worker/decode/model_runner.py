@@ -1,4 +1,4 @@
-"""Computes one batch for the sequences in the pool, and samples what follows. Kind: hands."""
+"""Computes one batch for the active sequences, and samples their next tokens. Kind: hands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from inglenook.engine.worker.structured.grammar_state import GrammarDeadEnd
 
 log = logging.getLogger(__name__)
 
-#: What ``llama_decode`` returns.
+#: Return values of ``llama_decode``.
 _DONE = 0
 _NO_ROOM = 1
 _ABORTED = 2
@@ -35,7 +35,7 @@ _INVALID = -1
 
 
 class _Placed(NamedTuple):
-    """A share in the batch; ``row`` is where its last token's scores will be."""
+    """A share in the batch; ``row`` is the row of its last token, and of its scores."""
 
     sequence: Sequence
     share: ScheduledTokens
@@ -43,7 +43,7 @@ class _Placed(NamedTuple):
 
 
 class ModelRunner:
-    """Runs batches of one context.
+    """Plans and runs the batches of one context.
 
     Attributes:
         steady: The next batch is like the last: all sequences decode, and nothing else happens.
@@ -68,9 +68,9 @@ class ModelRunner:
         self._placed: list[_Placed] = []
 
     def step(self) -> list[Output]:
-        """Compute the best batch the library will take.
+        """Compute the largest planned batch for which the pool has room.
 
-        Every round either ends this or asks for less: fewer prompt tokens, or one sequence fewer.
+        Each round either ends the loop or plans less: fewer prompt tokens, or one sequence fewer.
         """
         room: int | None = None
         shares = [placed.share for placed in self._placed] if self.steady else self._plan(room)
@@ -95,7 +95,7 @@ class ModelRunner:
         return []
 
     def _plan(self, room: int | None) -> list[ScheduledTokens]:
-        """What to compute in the next step; ``room`` bounds its prompt tokens below the budget."""
+        """Plan the next step; ``room`` bounds its prompt tokens instead of the step budget."""
         candidates = [
             Candidate(
                 number,
@@ -115,27 +115,27 @@ class ModelRunner:
         return plan_step(candidates, room)
 
     def _draft(self, shares: list[ScheduledTokens], drafting: Drafting) -> None:
-        """Add guesses to a step in which everybody writes."""
+        """Add drafts to a step in which all sequences decode."""
         self._undraft()
         if not all(share.decoding for share in shares):
             return
-        writing = {share.sequence: self._scheduler.active[share.sequence] for share in shares}
-        for number, tokens in drafting.drafts(writing).items():
-            writing[number].draft = tokens
+        decoding = {share.sequence: self._scheduler.active[share.sequence] for share in shares}
+        for number, tokens in drafting.drafts(decoding).items():
+            decoding[number].draft = tokens
             self.steady = False
 
     def _undraft(self) -> bool:
-        """Take all guesses back; say whether there were any."""
+        """Remove all drafts; return whether there were any."""
         drafted = [sequence for sequence in self._scheduler.active.values() if sequence.draft]
         for sequence in drafted:
             sequence.draft = ()
         return bool(drafted)
 
     def _run(self, shares: list[ScheduledTokens]) -> tuple[int, list[Output]]:
-        """Compute one batch and choose what follows, while its scores live: until the next batch.
+        """Compute one batch, and sample before the next one overwrites its scores.
 
         Returns:
-            The library's code; and unless it is `_DONE`, nothing: then all is as it was before.
+            The library's code, and the outputs: none unless the code is `_DONE`.
         """
         started_s = time.perf_counter()
         self._fill_batch(shares)
@@ -144,26 +144,26 @@ class ModelRunner:
             self.steady = False
             return code, []
         outputs: list[Output] = []
-        writing = True
+        all_decode = True
         for sequence, share, row in self._placed:
             sequence.computed += share.tokens
             self._pool.grew(share.sequence, share.tokens + len(sequence.draft))
             if sequence.pending:
-                writing = False
+                all_decode = False
             else:
                 outputs += self._complete(share.sequence, sequence, row)
         step_s = time.perf_counter() - started_s
         for sequence, _share, _row in self._placed:
             sequence.add_step_time(step_s)
         prefill = prefill_tokens(shares)
-        # Drafts have been cut off again by now, but their rows took their time.
+        # Rejected drafts are already cut from the pool, but their rows took time.
         decoding = self._context.batch_rows - prefill
         self._budget.measured(decoding=decoding, prefill=prefill, step_s=step_s)
-        self.steady = writing and not prefill and decoding == len(shares) == len(self._scheduler)
+        self.steady = all_decode and not prefill and decoding == len(shares) == len(self._scheduler)
         return code, outputs
 
     def _fill_batch(self, shares: list[ScheduledTokens]) -> None:
-        """Put all shares into the batch, and note who has which."""
+        """Put all shares into the batch, and note their rows."""
         if self.steady:
             self._context.go_on([placed.sequence.tokens[-1] for placed in self._placed])
             return
@@ -174,7 +174,7 @@ class ModelRunner:
         ]
 
     def _place(self, share: ScheduledTokens) -> int:
-        """Put a share into the batch; return under which index its last token's scores will be."""
+        """Put a share into the batch; return the row of its last token."""
         sequence = self._scheduler.active[share.sequence]
         tokens = sequence.tokens[sequence.computed : sequence.computed + share.tokens]
         if sequence.draft:
@@ -186,7 +186,7 @@ class ModelRunner:
         )
 
     def _run_singly(self, shares: list[ScheduledTokens]) -> list[Output]:
-        """After a failed batch: find whom it failed for, so that the others need not suffer."""
+        """Run each share of a failed batch alone, and fail only sequences that fail alone."""
         outputs: list[Output] = []
         for share in shares:
             code, made = self._run([share])
@@ -194,13 +194,13 @@ class ModelRunner:
             self._resynchronise(code)
             if code == _ABORTED:
                 break
-            # Without room it is left for the next step.
+            # Without room it waits for the next step.
             if code not in (_DONE, _NO_ROOM):
                 self._scheduler.active[share.sequence].finish = Finish.FAILED
         return outputs
 
     def _resynchronise(self, code: int) -> None:
-        """After a batch that may have been computed in part: see how far each sequence has come."""
+        """Read the sequences' lengths from the pool, after a batch that may be partly computed."""
         if code in (_DONE, _NO_ROOM, _INVALID):
             return
         self._pool.resynchronise()
@@ -208,7 +208,7 @@ class ModelRunner:
             sequence.computed = self._pool.length(number)
 
     def _complete(self, number: int, sequence: Sequence, index: int) -> Iterable[Output]:
-        """A sequence is computed to its end: choose what follows."""
+        """Sample the next tokens of a sequence without pending ones, and verify its draft."""
         answer = sequence.answer
         if answer is None:
             sequence.finish = Finish.STOP
@@ -229,13 +229,13 @@ class ModelRunner:
         try:
             token = answer.sampler.sample(self._context, index)
         except GrammarDeadEnd as exc:
-            log.warning("an answer with a schema cannot go on: %s", exc)
+            log.warning("an answer with a schema ended: no token is allowed next: %s", exc)
             sequence.finish = Finish.FAILED
             return Output(sequence.job, "", ())
         if not answer.start.ignore_eos and self._model.ends_generation(token):
             sequence.finish = Finish.STOP
             return Output(sequence.job, "", ())
         sequence.tokens.append(token)
-        said = answer.add(token, self._model.piece(token))
+        text = answer.add(token, self._model.piece(token))
         sequence.check_end()
-        return Output(sequence.job, said.answer, (token,), said.thinking)
+        return Output(sequence.job, text.answer, (token,), text.thinking)

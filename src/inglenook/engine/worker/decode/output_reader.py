@@ -1,4 +1,4 @@
-"""An answer's tokens, as text that is told apart into thought and answer. Kind: rules."""
+"""The tokens of an answer to text, split into thinking and answer. Kind: rules."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from inglenook.engine.worker.decode.text import TextAssembler
 
 
 class OutputText(NamedTuple):
-    """What came of a token, or of several."""
+    """Text of one or several tokens."""
 
     answer: str
     thinking: str
 
 
 class OutputReader:
-    """Reads one answer token by token.
+    """Detokenizes one answer and splits it into thinking and answer.
 
     Attributes:
-        thought_tokens: How many tokens the thought has so far, and what stands around it.
+        thought_tokens: Number of tokens of thinking so far, its tags included.
     """
 
     def __init__(self, parser: Parser, signs: Signs, stop: tuple[str, ...]) -> None:
-        """Begin with a fresh parser, and the strings that end an answer."""
+        """Take a fresh parser, and the strings that end an answer."""
         self.thought_tokens = 0
         self._parser = parser
         self._signs = signs
-        # A string may have a tag in it, or be one.
+        # A stop string may contain a tag.
         self._text = TextAssembler(tuple(map(signs.encode, stop)))
 
     @property
     def stopped(self) -> bool:
-        """A stop string was met; no more text comes."""
+        """Whether a stop string was reached; no more text follows."""
         return self._text.stopped
 
     @property
@@ -49,7 +49,7 @@ class OutputReader:
         return self._parser.closing
 
     def push(self, token: int, piece: bytes) -> OutputText:
-        """Take the next token, and the bytes it stands for; return what can be shown now."""
+        """Add the next token and its bytes; return the text that can be shown now."""
         sign = self._signs.by_token.get(token)
         text = self._text.push(piece) if sign is None else self._text.push_sign(sign)
         parts = self._parser.push(text) if text else []
@@ -58,13 +58,13 @@ class OutputReader:
         return _joined_parts(parts)
 
     def finish(self) -> OutputText:
-        """Return what was held back, now that nothing more comes."""
+        """Return the held-back text, at the end of the answer."""
         parts = self._parser.push(self._text.finish())
         return _joined_parts([*parts, *self._parser.finish()])
 
 
 def joined(outputs: Sequence[Output]) -> Output:
-    """One output of a job: all that several have."""
+    """Join several outputs of one job."""
     return Output(
         outputs[0].job,
         "".join(output.text for output in outputs),
@@ -84,7 +84,7 @@ _NOTHING = OutputText("", "")
 
 
 def joined_by_job(outputs: Iterable[Output]) -> tuple[Output, ...]:
-    """One output a job, of all that several steps made for it."""
+    """Join the outputs of several steps to one per job."""
     jobs: dict[int, list[Output]] = {}
     for output in outputs:
         jobs.setdefault(output.job, []).append(output)

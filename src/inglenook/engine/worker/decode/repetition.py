@@ -1,17 +1,17 @@
-"""Detection of an answer that repeats itself without end. Kind: rules.
+"""Detection of endless repetition in an answer. Kind: rules.
 
-Two conditions, each on the answer's own tokens, thinking included and the prompt left out:
+Two conditions on the answer's tokens, including thinking and without the prompt:
 
-- exact: its end is one run of tokens, repeated without a change at least ``rounds`` times and over
-  at least ``exact_tokens`` tokens;
-- near: of its last ``near_tokens`` tokens at most ``novel`` are not a copy of what stands at most
-  ``near_distance`` tokens before them, as in a list whose items differ in a number alone.
+- exact: it ends with one run of tokens, repeated unchanged at least ``rounds`` times and over at
+  least ``exact_tokens`` tokens;
+- near: of its last ``near_tokens`` tokens at most ``novel`` are not a copy of tokens at most
+  ``near_distance`` before them, as in a list whose items differ only in a number.
 
 The names are those of `RepetitionRule`.
 
-The run that is repeated is found as by a Lempel-Ziv compressor: the last four tokens are looked up
-among those before, and from there on both places are compared token by token. So the cost of a
-token depends neither on the length of the answer nor on that of the run.
+The repeated run is found as by a Lempel-Ziv compressor: the last four tokens are looked up among
+the earlier ones, and from there on both places are compared token by token. So the cost per token
+depends neither on the length of the answer nor on that of the run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 
 class RepetitionRule(NamedTuple):
-    """Bounds of the two conditions, in tokens, but for ``rounds``."""
+    """Bounds of the two conditions, in tokens except ``rounds``."""
 
     rounds: int
     exact_tokens: int
@@ -31,54 +31,54 @@ class RepetitionRule(NamedTuple):
     novel: int
 
 
-#: Text that was asked for stays below it: a letter 200 times, one in each line, is 400 tokens, a
+#: Wanted repetition stays below these bounds: a letter 200 times, one per line, is 400 tokens, a
 #: table of 10 by 10 zeros 313. Of 13.8 million tokens of source code, documentation, tables and
-#: Chinese text in pieces of 4,096, seven would have been ended, of four files: a table of equal
-#: numbers, one of test cases, two mails to masked addresses (2026-11, the starter's tokens).
+#: Chinese text in pieces of 4,096, seven pieces of four files would have been ended: a table of
+#: equal numbers, one of test cases, two mails to masked addresses (2026-11, the starter's tokens).
 RULE: Final = RepetitionRule(
     rounds=4, exact_tokens=512, near_tokens=1024, near_distance=256, novel=51
 )
 
-#: How many tokens have to be alike before a place counts as the one that is copied.
+#: Number of equal tokens before a place counts as copied.
 _KEY_TOKENS: Final = 4
 
-#: Slots for the last place of each four tokens; 16 KiB an answer. A newer place takes an older
-#: one's slot; whether the tokens there are the same is looked at.
+#: Slots of the hash table of places by their last four tokens; 16 KiB per answer. A newer place
+#: overwrites an older one; the tokens there are compared on each lookup.
 _SLOTS: Final = 4096
 
-#: So many tokens may differ from what is nearly copied, before it no longer is.
+#: Misses in a row after which a place no longer counts as nearly copied.
 _MISSES_MAX: Final = 4
 
 
 class RepetitionDetector:
-    """Takes an answer token by token and says when it has become a runaway.
+    """Detector of endless repetition in one answer, fed token by token.
 
     Attributes:
-        distance: How far back the tokens are that are being copied; 0 if none are.
-        copied: How many tokens in a row were the same as those.
+        distance: Distance in tokens to the copied place; 0 if nothing is copied.
+        copied: Number of tokens in a row equal to those at that distance.
     """
 
     def __init__(self, rule: RepetitionRule = RULE) -> None:
-        """Begin an answer."""
+        """Start with an empty answer."""
         self.distance = 0
         self.copied = 0
         self._rule = rule
         self._tokens: list[int] = []
         self._places = array("i", (-1,)) * _SLOTS
-        # The same as `distance` and `copied`, but a token that differs changes only `_misses`.
+        # As `distance` and `copied`, but a token that differs only increments `_misses`.
         self._near_distance = 0
         self._near_copied = 0
         self._misses = 0
-        #: Places of the newest tokens that were no copy; one more than there may be.
+        #: Positions of the newest tokens that were no copy; one more than the rule allows.
         self._novel = deque((-1,) * (rule.novel + 1), rule.novel + 1)
 
     @property
     def span(self) -> int:
-        """How many tokens at the end are one run, repeated without a change."""
+        """Number of tokens at the end that are repetitions of one run."""
         return self.copied + self.distance
 
     def add(self, token: int) -> bool:
-        """Take the next token; return whether one of the conditions holds with it."""
+        """Add the next token; return whether one of the conditions now holds."""
         tokens, rule = self._tokens, self._rule
         place = len(tokens)
         tokens.append(token)
@@ -100,7 +100,7 @@ class RepetitionDetector:
         return place - self._novel[0] > rule.near_tokens
 
     def _find(self, place: int) -> int:
-        """How far back the last four tokens stood before; 0 if they did not, as far as is known."""
+        """Distance to the last known occurrence of the last four tokens; 0 if there is none."""
         if place < _KEY_TOKENS - 1:
             return 0
         key = self._tokens[-_KEY_TOKENS:]
@@ -111,8 +111,8 @@ class RepetitionDetector:
         return place - found if same else 0
 
     def _miss(self, found: int) -> None:
-        """A token differs from what was nearly copied; ``found`` is where to look instead."""
-        # A few that are the same are no sign that it goes on.
+        """Count a token that differs from the near copy; ``found`` is the distance to try next."""
+        # Fewer equal tokens than a key do not end a row of misses.
         self._misses = 1 if self._near_copied >= _KEY_TOKENS else self._misses + 1
         self._near_copied = 0
         if 0 < found <= self._rule.near_distance:

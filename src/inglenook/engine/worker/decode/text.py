@@ -1,4 +1,4 @@
-"""Token pieces to text that is safe to show. Kind: rules."""
+"""Bytes of tokens to text that is safe to show. Kind: rules."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from inglenook.engine.thinking.signs import foreign
 
 
 class TextAssembler:
-    """Joins the bytes of tokens into text, never half a character and never part of a stop string.
+    """Incremental UTF-8 decoder that never returns half a character or part of a stop string.
 
-    Among them may be tokens that are tags, see `Signs`.
+    Tokens that are tags are added as one character each, see `Signs`.
 
-    Work per token depends on the length of the piece and of the stop strings, not of the answer;
-    and the text does not depend on where one token ends and the next begins.
+    The cost per token depends on the length of the piece and of the stop strings, not on that of
+    the answer; the text does not depend on token boundaries.
 
     Attributes:
-        stopped: A stop string was met; no more text comes.
+        stopped: A stop string was reached; no more text follows.
     """
 
     def __init__(self, stop: tuple[str, ...]) -> None:
-        """Take the stop strings; none may be empty."""
+        """Set the stop strings; none may be empty."""
         self.stopped = False
         self._stop = stop
         self._held = ""
-        #: What has come of a character that is not whole yet.
+        #: First bytes of a character that is not complete yet.
         self._bytes = b""
 
     def push(self, piece: bytes) -> str:
-        """Take one token's bytes; return what can be shown now, often but not always that token."""
+        """Add one token's bytes; return the text that can be shown now, usually that token's."""
         data = self._bytes + piece
-        # Bytes that are no text (models do write such) become U+FFFD instead of an error.
+        # Invalid bytes, which models do generate, become U+FFFD instead of an error.
         text, used = codecs.utf_8_decode(data, "replace")
         self._bytes = data[used:]
         text = foreign(text)
         return self._release(text) if self._stop else text
 
     def push_sign(self, sign: str) -> str:
-        """Take a token that is a tag, as the character that stands for it; as `push`."""
+        """Add a token that is a tag, as the character that stands for it; returns as `push`."""
         text = "\ufffd" + sign if self._bytes else sign
         self._bytes = b""
         return self._release(text) if self._stop else text
 
     def finish(self) -> str:
-        """Return what was held back, now that nothing more comes; half a character is dropped."""
+        """Return the held-back text, at the end; an incomplete character is dropped."""
         text, self._held = self._held, ""
         return text
 
@@ -52,7 +52,7 @@ class TextAssembler:
             return ""
         text = self._held + text
         self._held = ""
-        # The first to be whole counts: another that began before it would have to be waited for.
+        # The stop string that is complete first counts, even if another one began before it.
         met = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
         if met:
             self.stopped = True
@@ -65,7 +65,7 @@ class TextAssembler:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` with which ``stop`` begins."""
+    """Length of the longest suffix of ``text`` that is a proper prefix of ``stop``."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:length]):
             return length

@@ -1,4 +1,4 @@
-"""Ending a thought that has had its tokens. Kind: hands."""
+"""Bound on the tokens of thinking. Kind: hands."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from inglenook.engine.worker.decode.think_format import ThinkFormat
 
 
 class TokenSampler(Protocol):
-    """What chooses an answer's tokens."""
+    """Sampler of one answer's tokens."""
 
     def sample(self, context: Context, index: int) -> int:
-        """Choose the token that follows batch place ``index``, and remember it."""
+        """Sample the token after batch row ``index``, and remember it."""
 
     def take(self, token: int) -> bool:
-        """Remember a token that was chosen elsewhere, if it may come next."""
+        """Remember a token that was not sampled here, if it may come next; return whether."""
 
     def remember(self, tokens: Sequence[int]) -> None:
-        """Take tokens as said, so that penalties count them."""
+        """Add tokens to those that the penalties count."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Free the library's memory."""
 
 
 def with_think_budget(
     sampler: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, thinking: Thinking
 ) -> TokenSampler:
-    """Have a chooser keep to what was asked for, if that is any bound."""
+    """Wrap a sampler so that it keeps to the request's thinking budget, if there is one."""
     budget_tokens = 0 if thinking.mode == "off" else thinking.budget_tokens
     if budget_tokens is None:
         return sampler
@@ -38,23 +38,22 @@ def with_think_budget(
 
 
 class ThinkBudgetSampler:
-    """A `TokenSampler` that writes the end of a thought itself once its budget is used up.
+    """A `TokenSampler` that ends thinking with the closing tag once the budget is used up.
 
-    Whether it is can be told from what was written alone, so it is the same after an engine's
-    death.
+    That depends only on the generated tokens, so a resumed answer has the same bound.
     """
 
     def __init__(
         self, sampler: TokenSampler, reader: OutputReader, thoughts: ThinkFormat, budget_tokens: int
     ) -> None:
-        """Choose as ``chooser`` does, but for that; ``reader`` hears every token written."""
+        """Wrap ``sampler``; ``reader`` must be called with each generated token."""
         self._sampler = sampler
         self._reader = reader
         self._thoughts = thoughts
         self._budget_tokens = budget_tokens
 
     def sample(self, context: Context, index: int) -> int:
-        """See `TokenSampler.sample`."""
+        """Sample the next token, or take the closing tag's."""
         reader = self._reader
         if reader.thinking and reader.thought_tokens >= self._budget_tokens:
             token = self._thoughts.first_token(reader.closing)
@@ -63,13 +62,13 @@ class ThinkBudgetSampler:
         return self._sampler.sample(context, index)
 
     def take(self, token: int) -> bool:
-        """See `TokenSampler.take`."""
+        """Remember a token that was not sampled here, if it may come next; return whether."""
         return self._sampler.take(token)
 
     def remember(self, tokens: Sequence[int]) -> None:
-        """See `TokenSampler.remember`."""
+        """Add tokens to those that the penalties count."""
         self._sampler.remember(tokens)
 
     def close(self) -> None:
-        """See `TokenSampler.close`."""
+        """Free the library's memory."""
         self._sampler.close()

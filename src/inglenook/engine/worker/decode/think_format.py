@@ -1,4 +1,4 @@
-"""How the loaded model writes down what it thinks. Kind: hands."""
+"""The format of the loaded model's thinking. Kind: hands."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from inglenook.engine.worker.llama import Model
 
 _OPENING, _CLOSING = frozenset("<["), frozenset(">]")
 
-#: So much of a prompt's end is looked at; a header and a tag are shorter.
+#: Length of the prompt's end that is searched; a header and a tag are shorter.
 _END_CHARACTERS = 400
 
 
 class ThinkFormat:
-    """The form of a model's thoughts, in its own tokens.
+    """The format of a model's thinking, in its own tokens.
 
     Attributes:
-        form: As its family has it.
-        signs: Which of its tags are tokens.
-        known: The template or the vocabulary has one of its tags; else it is what any model may
-            have been taught.
+        form: The format of its model family.
+        signs: The tags that are single tokens.
+        known: The template or the vocabulary contains one of the tags; else the form is a default
+            that any model may have been trained on.
     """
 
     def __init__(self, model: Model, template: str) -> None:
-        """Find it, by the file's metadata, its template and its vocabulary."""
+        """Find the format by the file's metadata, its template and its vocabulary."""
         special = model.tokenizer.special_tokens
         self._model = model
         tokens = {token.text for token in special}
@@ -36,27 +36,27 @@ class ThinkFormat:
         self.known = any(tag in template or tag in tokens for tag in around)
         self.signs = Signs(self.form.texts, special)
         self._written = self.form.mapped(self.signs.encode)
-        #: Those that a template may look for in earlier answers, to take the thoughts out.
-        #: Not beginnings of headers: their last letter would count as a bracket.
+        #: Tags that a template may search for in earlier answers, to remove thinking.
+        #: Without beginnings of headers, whose last letter would count as a bracket.
         self.tags = [tag for tag in around if tag[0] in _OPENING and tag[-1] in _CLOSING]
 
     def parser(self, prompt: str) -> Parser:
-        """Make a parser for the answer to a prompt, of which only the template's words may act."""
+        """Make a parser for the answer to a prompt; only the template's own words are parsed."""
         end = self.signs.encode(prompt[-_END_CHARACTERS:])
         if isinstance(self._written, Tags):
             return TagParser(self._written, self.signs, end)
         return ChannelParser(self._written, self.signs, end)
 
     def spell(self, token: int) -> str:
-        """What a parser is told of a token; half a character is not known to be one."""
+        """Text of a token for a parser; incomplete characters become U+FFFD."""
         sign = self.signs.by_token.get(token)
         return sign or self._model.piece(token).decode(errors="replace")
 
     def first_token(self, text: str) -> int | None:
-        """The token with which a model begins to write what `Parser.closing` wants.
+        """First token of ``text``, which is that of `Parser.closing`.
 
         Returns:
-            None if there is none that says just that.
+            None if no token is exactly the beginning of that text.
         """
         sign = text[:1]
         if sign in self.signs.tokens:
