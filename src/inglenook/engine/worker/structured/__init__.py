@@ -1,1 +1,1 @@
-"""Answers that follow a JSON schema."""
+"""Structured output: answers that follow a JSON schema."""

@@ -1,4 +1,4 @@
-"""Choosing tokens where an answer has to keep to a schema. Kind: hands."""
+"""Sampling of answers with a schema. Kind: hands."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ if TYPE_CHECKING:
 
 
 class ConstrainedSampler:
-    """A `Sampler` whose choices a `GrammarState` agrees with.
+    """A `Sampler` that only returns tokens which a `GrammarState` allows.
 
-    Most tokens are right without being told. So each is chosen as ever, and only it is looked at;
-    if it will not do, another is chosen, of those that will.
+    Most tokens are valid without a mask. So a token is sampled from all, and only it is checked; if
+    it is invalid, another is sampled from the valid ones.
 
     Attributes:
-        redrawn: How often that was.
+        resampled: Number of tokens that were sampled twice.
     """
 
     def __init__(self, sampler: Sampler, grammar: GrammarState) -> None:
-        """Take both over."""
+        """Take over the sampler and the grammar's state."""
         self.resampled = 0
         self._sampler = sampler
         self._grammar = grammar
 
     def sample(self, context: Context, index: int) -> int:
-        """Choose the token that follows batch place ``index``, and remember it.
+        """Sample the token after batch row ``index``, and remember it.
 
         Raises:
-            Astray: If nothing may follow.
+            GrammarDeadEnd: If no token may follow.
         """
         token = self._sampler.look(context, index)
         if not self._grammar.take(token):
             self.resampled += 1
             allowed = self._grammar.allowed()
             if not len(allowed):
-                raise GrammarDeadEnd("nothing may follow")
+                raise GrammarDeadEnd("no token may follow")
             token = self._sampler.choose(context.candidates(index, allowed))
             if not self._grammar.take(token):
-                raise GrammarDeadEnd(f"token {token} was allowed and is not")
+                raise GrammarDeadEnd(f"token {token} is in the mask, but was refused")
         self._sampler.remember((token,))
         return token
 
     def take(self, token: int) -> bool:
-        """Remember a token that was chosen elsewhere, if it may come next."""
+        """Remember a token that was not sampled here, if it may come next; return whether."""
         may_come = self._grammar.take(token)
         if may_come:
             self._sampler.remember((token,))
         return may_come
 
     def remember(self, tokens: Sequence[int]) -> None:
-        """See `Sampler.remember`."""
+        """Add tokens to those that the penalties count."""
         self._sampler.remember(tokens)
 
     def close(self) -> None:
-        """Give the chain back."""
+        """Free the sampler."""
         self._sampler.close()

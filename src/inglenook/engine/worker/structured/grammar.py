@@ -1,6 +1,6 @@
-"""JSON schemas as grammars, by llguidance. Kind: hands.
+"""Compilation of JSON schemas to grammars, by llguidance. Kind: hands.
 
-Imported when the first answer has to keep to a schema: most engines never need it.
+Imported with the first answer that has a schema: most engines never need it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from inglenook.engine.worker.structured.refusal import SchemaRefused
 
-#: Between two parts of JSON: nothing, a space, or a line break with some indentation. Where any
-#: white space may follow any other, small models write it until they have used up their tokens.
+#: White space between two parts of JSON: none, a space, or a line break with some indentation. If
+#: any amount is allowed, small models generate it until they have used up their tokens.
 _WHITE_SPACE: Final = r" |\n[ \t]{0,24}"
 
-#: The library's own numbers but for these. With 500,000 symbols, as it would allow, the first mask
-#: takes seconds; with 10,000 up to 0.2 s. States take some 200 bytes each; it would allow for
-#: 250,000. Looking ahead for large expressions takes longer the more words a vocabulary has, which
-#: makes what a schema costs hard to foresee.
+#: The library's defaults except these. With its 500,000 symbols the first mask takes seconds; with
+#: 10,000 up to 0.2 s. States take some 200 bytes each; its default is 250,000. Precomputing large
+#: expressions takes longer for larger vocabularies, so that the trial's time would not predict the
+#: engine's.
 _LIMITS: Final = LLParserLimits(
     max_grammar_size=5_000,
     max_lexer_states=100_000,
@@ -26,15 +26,15 @@ _LIMITS: Final = LLParserLimits(
     verbose_errors=False,
 )
 
-#: Of what the library says, so much is passed on: it may quote the schema.
+#: Longest part of the library's message that is passed on: it may quote the schema.
 _WHY_CHARACTERS_MAX: Final = 200
 
 
 def compile_schema(tokenizer: LLTokenizer, schema: str) -> LLMatcher:
-    """Make a grammar of a schema; `SchemaTrial` has to have gone well, or this may take for ever.
+    """Compile a schema; only after a `SchemaTrial` without a fault, as this may take for ever.
 
     Raises:
-        SchemaRefused: If the library will not.
+        SchemaRefused: If the library refuses it.
     """
     try:
         grammar = LLMatcher.grammar_from_json_schema(
@@ -49,7 +49,7 @@ def compile_schema(tokenizer: LLTokenizer, schema: str) -> LLMatcher:
 
 
 def _refused(said: str) -> SchemaRefused:
-    """Pick the sentence: the library may show a regular expression before it, and itself after."""
+    """Pick the sentence of the library's message from the expressions and dumps around it."""
     lines = [line.strip() for line in said.splitlines()] or [""]
     why = next((line for line in lines if line.startswith("error: ")), lines[0])
     for label in ("error: ", "Unsatisfiable schema: "):

@@ -1,4 +1,4 @@
-"""What one answer may go on with, where it has to keep to a schema. Kind: hands."""
+"""The grammar's state in one answer with a schema. Kind: hands."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class GrammarDeadEnd(EngineError):
-    """The grammar knows no way on: the schema takes too much time or memory at this place."""
+    """The grammar allows no next token: the schema needs too much time or memory here."""
 
 
 class GrammarState:
-    """Follows an answer token by token.
+    """A matcher that follows one answer token by token.
 
-    Thinking is free, whether the prompt has begun it or the model does, before anything else. The
-    grammar begins where it ends.
+    Thinking is unconstrained, whether the prompt begins it or the model does, as its first tokens.
+    The grammar begins where thinking ends.
 
     Attributes:
-        complete: The answer is all there is, and nothing can follow.
+        complete: The JSON is complete, and no token can follow.
     """
 
     def __init__(
@@ -41,26 +41,26 @@ class GrammarState:
         thoughts: ThinkFormat,
         parser: Parser,
     ) -> None:
-        """Take a fresh matcher, and a parser of its own that has heard nothing of the answer."""
+        """Take a fresh matcher, and a fresh parser that nothing else uses."""
         self.complete = False
         self._model = model
         self._vocabulary = vocabulary
         self._matcher = matcher
         self._thoughts = thoughts
         self._parser = parser
-        #: Something of the JSON is there; the parser is of no use any more.
+        #: The JSON has begun; the parser is no longer used.
         self._answering = False
-        #: Nothing of it is, and a tag came last.
+        #: It has not, and the last token was a tag.
         self._may_space = False
 
     def follow(self, tokens: Iterable[int]) -> bool:
-        """Take what was written before, by another engine; says whether it may be so."""
+        """Take the tokens that another engine generated; return whether all are valid."""
         return all(self.take(token) for token in tokens)
 
     def take(self, token: int) -> bool:
-        """Go on with a token, if it may come next; else nothing changes.
+        """Advance by a token, if it may come next; else nothing changes.
 
-        The end of the answer may come where the JSON is whole.
+        The end of the answer may come where the JSON is complete.
         """
         ends = self._model.ends_generation(token)
         if not self._answering and (self._parser.thinking or self._parser.doubtful):
@@ -73,13 +73,13 @@ class GrammarState:
         return not self._answering and self._read(token)
 
     def allowed(self) -> npt.NDArray[np.int32]:
-        """Find every token that may come next.
+        """Token ids that may come next, int32 of shape (n,).
 
         Raises:
-            Astray: If the grammar is too much for the library here.
+            GrammarDeadEnd: If the library exceeds its limits here.
         """
         if not self._answering and (self._parser.thinking or self._parser.doubtful):
-            # It wanted to end within its thinking, or to begin with something else.
+            # The sampled token would end the answer within thinking, or cannot begin it.
             token = self._thoughts.first_token(self._parser.closing)
             return np.array([] if token is None else [token], np.int32)
         mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
@@ -89,12 +89,12 @@ class GrammarState:
         return np.flatnonzero(bits).astype(np.int32)
 
     def _read(self, token: int) -> bool:
-        """Before the JSON: what the model thinks, its tags, and some space after one."""
+        """Take a token before the JSON: thinking, its tags, and white space after a tag."""
         parser = self._parser.copy()
         text = self._thoughts.spell(token)
         answer = _answer(parser.push(text))
         if answer.strip():
-            # A tag may end within a token that goes on with the answer.
+            # A token may contain the end of a tag and the beginning of the JSON.
             if not self._begin_with(answer + _answer(parser.finish())):
                 return False
         elif not (parser.thinking or parser.doubtful):
@@ -103,13 +103,13 @@ class GrammarState:
                 return False
             self._may_space = not blank
         elif parser.doubtful and not (parser.thinking or self._thoughts.known):
-            # What it begins may be anything but JSON.
+            # It begins a tag that this model may not have, and cannot begin JSON.
             return False
         self._parser = parser
         return True
 
     def _begin_with(self, answer: str) -> bool:
-        """Begin with some of the JSON, if it may be so."""
+        """Begin the JSON with some of its text, if that is valid."""
         tokens = self._vocabulary.tokens_of(answer.lstrip().encode())
         taken = self._matcher.try_consume_tokens(tokens)
         if taken < len(tokens):

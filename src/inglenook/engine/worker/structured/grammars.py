@@ -1,4 +1,4 @@
-"""Answers that have to keep to a schema, until they can begin. Kind: hands."""
+"""Answers with a schema that wait for its trial and grammar. Kind: hands."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from inglenook.engine.worker.structured.schema_trial import SchemaTrial
     from inglenook.engine.worker.structured.vocabulary import TokenTrie
 
-#: Of so many schemas it is remembered what came of them; each has 64 KiB at most.
+#: Number of schemas whose results are remembered; each has at most 64 KiB.
 _KNOWN_MAX: Final = 32
 
 
 class Grammars:
-    """Tries their schemas and makes their grammars.
+    """Trials of schemas, and the compiled grammars of answers.
 
-    What it takes is imported and read when the first such answer is asked for, part by part: the
-    library, and the model's vocabulary in its form. Until then it costs nothing.
+    The library and the model's vocabulary in its form are loaded part by part when the first
+    request with a schema arrives; before, they cost nothing.
 
     Attributes:
-        waiting: Answers whose schema is not known to be good or bad yet.
+        waiting: Answers whose schema has not been tried yet.
     """
 
     def __init__(self, model: Model, thoughts: ThinkFormat, pipe: Pipe) -> None:
-        """Take the pipe, which looks after the trying process between two steps."""
+        """Take the pipe, which watches the trial's process between two steps."""
         self.waiting: deque[StartJob] = deque()
         self._model = model
         self._thoughts = thoughts
@@ -42,24 +42,24 @@ class Grammars:
         self._parts: Iterator[None] = iter(())
         self._ready = False
         self._trial: SchemaTrial | None = None
-        #: The schema that it tries.
+        #: The schema on trial.
         self._trial_schema = ""
-        #: What came of a schema: nothing if it is good.
+        #: Result of the trial by schema: an empty string if it compiled.
         self._faults: dict[str | None, str] = {}
-        #: By job, what its guide will be refused for; the schema may be forgotten before.
+        #: Result by job; kept separately, as the schema's result may be evicted before.
         self._settled: dict[int, SchemaRefused | SchemaUntried | None] = {}
 
     @property
     def pressing(self) -> bool:
-        """Whether `advance` has something to do now, and not only when a schema has been tried."""
+        """Whether `advance` has work now, without waiting for a trial's result."""
         return bool(self.waiting) and (not self._ready or self._tried)
 
     def add(self, start: StartJob) -> None:
-        """Take an answer that has to keep to a schema."""
+        """Add an answer with a schema."""
         self.waiting.append(start)
 
     def forget(self, job: int) -> StartJob | None:
-        """Give back an answer that is still waiting, if it is; of a settled one nothing is kept."""
+        """Remove a job; return its order if it was still waiting for its trial."""
         self._settled.pop(job, None)
         for start in self.waiting:
             if start.job == job:
@@ -68,16 +68,16 @@ class Grammars:
         return None
 
     def purge(self) -> None:
-        """Forget what came of schemas: their names are somebody's words."""
+        """Forget all results: schemas contain a user's names."""
         self._faults.clear()
         if self._trial is not None and not self._wanting(self._trial_schema):
             self.close()
 
     def advance(self) -> list[StartJob]:
-        """Do one part of what is to be done.
+        """Load one part, settle the answers whose schema was tried, and start the next trial.
 
         Returns:
-            Answers that can begin, or are to be refused; `make_grammar` says which.
+            Answers that can begin, or will be refused by `make_grammar`.
         """
         if not self.waiting:
             return []
@@ -98,12 +98,12 @@ class Grammars:
         """Make the grammar for an answer that `advance` gave back.
 
         Args:
-            start: The order; one without a schema needs no guide.
-            parser: Of the answer, which has heard nothing yet; it is copied.
+            start: The order; None is returned if it has no schema.
+            parser: A fresh parser for the answer; it is copied.
 
         Raises:
-            SchemaRefused: If it cannot be had.
-            SchemaUntried: If that could not be found out just now.
+            SchemaRefused: If the schema is invalid or too expensive.
+            SchemaUntried: If the trial itself failed; another one may succeed.
         """
         if start.schema is None:
             return None
@@ -118,7 +118,7 @@ class Grammars:
         return GrammarState(self._model, self._vocabulary, matcher, self._thoughts, parser.copy())
 
     def close(self) -> None:
-        """End what is being tried."""
+        """End the trial in progress, if any."""
         if self._trial is not None:
             self._pipe.unwatch(self._trial)
             self._trial.close()
@@ -127,7 +127,7 @@ class Grammars:
 
     @property
     def _tried(self) -> bool:
-        """Whether it is known of the next one what comes of it."""
+        """Whether the first waiting answer has a result."""
         start = self.waiting[0]
         return start.job in self._settled or start.schema in self._faults
 
@@ -164,7 +164,7 @@ class Grammars:
                 return
             self.close()
             if fault == TOO_MUCH:
-                # Another time it may be less: a core that is held back takes longer.
+                # Not remembered: a later trial may be quicker, as on a core that is not throttled.
                 self._settle(schema, SchemaRefused, fault)
             else:
                 self._know(schema, fault)
@@ -172,7 +172,7 @@ class Grammars:
         self._pipe.watch(trial, on_result)
 
     def _settle(self, schema: str, refusal: type[SchemaRefused | SchemaUntried], why: str) -> None:
-        """Refuse those who wait now; who comes later has it tried again."""
+        """Refuse the answers that wait now; later ones have the schema tried again."""
         for start in self._wanting(schema):
             self._settled[start.job] = refusal(why)
 

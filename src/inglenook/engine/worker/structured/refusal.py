@@ -1,4 +1,4 @@
-"""Why an engine does not begin an answer that has to keep to a schema. Kind: words."""
+"""Reasons for not beginning an answer with a schema. Kind: words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class _NotBegun(EngineError):
 
 
 class SchemaRefused(_NotBegun):
-    """There is no JSON as the schema wants it, or no way to keep to it; ``why`` says which."""
+    """The schema is invalid, unsatisfiable or too expensive; ``why`` says which."""
 
 
 class SchemaUntried(_NotBegun):
-    """What is wrong is not the schema, and may soon be over; ``why`` says what it is."""
+    """The trial failed for a reason other than the schema, perhaps a temporary one: ``why``."""

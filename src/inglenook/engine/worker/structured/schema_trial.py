@@ -1,8 +1,8 @@
-"""Tries to make a grammar of a schema, in a process that may be killed for it. Kind: hands.
+"""Trial compilation of a schema, in a process that may be killed. Kind: hands.
 
-Most schemas take a millisecond. But a line of text can ask for what takes minutes or all memory,
-and nothing short of trying tells which does. Run as a module
-it is the process that tries what stands on its standard input.
+Most schemas take a millisecond. But one line of text can take minutes or all memory, and only a
+trial shows which does. Run as a module it is the trial's process, and tries the schema on its
+standard input.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from inglenook.engine.cores import allowed_cores
 from inglenook.engine.worker.structured.grammar import compile_schema
 from inglenook.engine.worker.structured.refusal import SchemaRefused, SchemaUntried
 
-#: What a schema may take of a core; the engine then takes as long, in the middle of a step.
+#: Processor time a schema may take; the engine then needs the same time between two steps.
 COMPILE_S: Final = 0.2
 
-#: What may be spent on finding where in the schema the fault is.
+#: Processor time for locating the fault within the schema.
 _PLACE_S: Final = 1.0
 
-#: Address space of the trying process: ten times what it has without a schema.
+#: Address space of the trial's process: ten times what it has without a schema.
 _MEMORY_BYTES: Final = 2**30
 
-#: After this the kernel ends it, whatever it does, seconds: a board that swaps needs some to begin.
+#: The kernel ends the process after this time, seconds: a board that swaps needs some to start it.
 _DEADLINE_S: Final = 30
 
 _READ_BYTES: Final = 4096
 
-#: Of a place, so much is said: it has names that somebody else chose.
+#: Longest place in a message: its names are chosen by the client.
 _PLACE_CHARACTERS_MAX: Final = 200
 
-#: What the process dies of at its bounds: of time by the kernel, of memory by llguidance itself,
-#: which aborts where it gets none.
+#: Signals that end the process at its bounds: of time by the kernel, of memory by llguidance
+#: itself, which aborts if an allocation fails.
 _TOO_MUCH_SIGNALS: Final = (-signal.SIGPROF, -signal.SIGABRT)
 
 TOO_MUCH: Final = "the schema takes too much time or memory to prepare; make it simpler"
 
 
 class SchemaTrial:
-    """A schema that is being tried."""
+    """One trial in progress."""
 
     def __init__(self, schema: str) -> None:
-        """Start trying.
+        """Start the process.
 
         Raises:
             OSError: If no process can be started.
         """
-        # A pipe would have to be written to while the process begins to read.
+        # Not a pipe, which would have to be written to while the process starts to read.
         with os.fdopen(os.memfd_create("schema"), "w+b") as file:
             file.write(schema.encode())
             file.seek(0)
@@ -68,24 +68,24 @@ class SchemaTrial:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        # From here it has one core, on which a thread computes. If it is over already, well.
+        # It has inherited one core, on which a thread computes; it may have exited already.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(self._process.pid, allowed_cores())
         self._output = b""
 
     def fileno(self) -> int:
-        """The file number that is readable when there is something to `read`."""
+        """File number that is readable when `read` has something to read."""
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
     def read(self) -> str | None:
-        """Take in what was found.
+        """Read the result.
 
         Returns:
-            None before the end; nothing if the schema is good; else where and why it is not.
+            None before the end; an empty string if the schema compiled; else the fault and place.
 
         Raises:
-            SchemaUntried: If the process ended before it could say, and not at its bounds.
+            SchemaUntried: If the process ended without a result, and not at its bounds.
         """
         data = os.read(self.fileno(), _READ_BYTES)
         if data:
@@ -99,7 +99,7 @@ class SchemaTrial:
         raise SchemaUntried("the process that tries it was ended")
 
     def close(self) -> None:
-        """End it, if it has not ended."""
+        """Kill the process, if it has not ended."""
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
@@ -107,7 +107,7 @@ class SchemaTrial:
 
 
 def main() -> int:
-    """Try the schema on standard input; each line says better than the one before what is wrong."""
+    """Try the schema on standard input; each printed line is more precise than the one before."""
     # The default action of both timers' signals is to end the process.
     signal.alarm(_DEADLINE_S)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
@@ -127,7 +127,7 @@ def main() -> int:
 
 
 def _message(place: str, why: str) -> str:
-    # In JSON for what names may have in them: line breaks, and letters a locale does not know.
+    # In JSON, as names may contain line breaks, and letters that the locale cannot encode.
     shown = json.dumps(place, ensure_ascii=False)[1:-1]
     if len(shown) > _PLACE_CHARACTERS_MAX:
         shown = shown[:_PLACE_CHARACTERS_MAX] + "…"
@@ -135,9 +135,9 @@ def _message(place: str, why: str) -> str:
 
 
 def _innermost(tokenizer: LLTokenizer, schema: str, why: str) -> tuple[str, str]:
-    """Find the innermost schema that the whole is refused for, and why it is itself."""
+    """Find the innermost schema that causes the refusal, and the reason for its own refusal."""
     schema_within: Any = json.loads(schema)
-    # Put under a name, so that any place in it can be referred to as if it were all there is.
+    # Under a name, so that a reference to any place in it can be compiled alone.
     whole = json.dumps(schema_within).replace('"$ref": "#', '"$ref": "#/$defs/whole')
     place = ""
     while True:
@@ -155,9 +155,9 @@ def _innermost(tokenizer: LLTokenizer, schema: str, why: str) -> tuple[str, str]
 
 
 def _refused_for(schema: dict[str, Any], why: str, step: str, why_inner: str) -> bool:
-    """Whether a schema is refused for one right in it: in the same words, or as it requires it.
+    """Whether a direct subschema causes a refusal: by the same message, or as a required one.
 
-    Others may be refused by themselves, and have their good reasons where they stand.
+    Others may be refused alone, and be valid where they stand.
     """
     if why.startswith("required property"):
         names = schema.get("required")
@@ -169,7 +169,7 @@ def _refused_for(schema: dict[str, Any], why: str, step: str, why_inner: str) ->
 
 
 def _schemas_in(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The schemas right in another, with the way to each as a JSON pointer."""
+    """Direct subschemas, each with its JSON pointer."""
     for keyword, value in schema.items():
         if keyword in ONE_SCHEMA:
             found = [(f"/{keyword}", value)]
@@ -179,7 +179,7 @@ def _schemas_in(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             found = [(f"/{keyword}/{escaped(name)}", item) for name, item in value.items()]
         else:
             continue
-        # `false` is refused by itself, and has its good reasons where it stands.
+        # `false` is refused alone, and is valid where it stands.
         yield from ((step, inner) for step, inner in found if isinstance(inner, dict))
 
 

@@ -1,4 +1,4 @@
-"""A model's tokens, in the form in which a grammar looks through all of them. Kind: hands."""
+"""A model's tokens as a trie, from which grammars compute masks. Kind: hands."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from llguidance import LLTokenizer, TokenizerWrapper
 if TYPE_CHECKING:
     from inglenook.engine.worker.llama import Model
 
-#: Read in one part: some ten milliseconds' worth on a small board.
+#: Tokens per part: some ten milliseconds on a small board.
 _PART_TOKENS = 4000
 
 
 class TokenTrie:
-    """What each token of a model says, as a tree of bytes."""
+    """The bytes of each token of a model, as a trie."""
 
     def __init__(self, model: Model) -> None:
-        """Nothing is read before `parts`."""
+        """Read nothing yet; `parts` does."""
         self._model = model
         self._tokenizer: LLTokenizer | None = None
 
     @property
     def tokenizer(self) -> LLTokenizer:
-        """The library's own; only after the last of `parts`."""
+        """The library's tokenizer; only after the last of `parts`."""
         assert self._tokenizer is not None
         return self._tokenizer
 
     def parts(self) -> Iterator[None]:
-        """Read it, in parts: all at once would stop every stream."""
+        """Build the trie in parts: all at once would stall every stream."""
         pieces: list[bytes] = []
         ends: list[int] = []
         for first in range(0, self._model.vocab_tokens, _PART_TOKENS):
@@ -38,31 +38,31 @@ class TokenTrie:
                 stops = self._model.is_end(token)
                 if stops:
                     ends.append(token)
-                # By its mark, the library knows what says nothing, and is no part of any text.
+                # With this prefix the library knows tokens without text.
                 pieces.append(b"\xff[%d]" % token if stops or not piece else piece)
             yield
         source = _Source(self, pieces, ends)
-        # Without "slices", which make masks quicker that are seldom needed, and this twice as slow.
+        # Without "slices": they speed up masks, which are rarely needed, and double the time here.
         wrapper = TokenizerWrapper(source)
         self._tokenizer = LLTokenizer(wrapper, eos_token=ends or None, slices=[])
-        # The library has its own copy now, and keeps the wrapper for as long.
+        # The library has its own copy now, but keeps the wrapper alive.
         pieces.clear()
 
     def tokens_of(self, data: bytes) -> list[int]:
-        """Write bytes in tokens that say just that; of text, those the model would be given."""
+        """Tokenize bytes exactly; for text the result is the model's own tokenization."""
         return self.tokenizer.tokenize_bytes(data)
 
     def tokens_of_text(self, text: bytes) -> list[int]:
-        """What the library asks for: as `tokens_of`, of whole characters."""
+        """Tokenize UTF-8 text exactly; called by the library."""
         tokens = self._model.tokenize(text.decode())
         if b"".join(self._model.piece(token) for token in tokens) == text:
             return tokens
-        # A space put before the first word, or the name of a special token in somebody's text.
+        # The tokenizer has added a space, or the text contains the name of a special token.
         return [] if self._tokenizer is None else self._tokenizer.greedy_tokenize(text.decode())
 
 
 class _Source:
-    """What `TokenizerWrapper` takes a vocabulary from."""
+    """Vocabulary in the form that `TokenizerWrapper` takes."""
 
     def __init__(self, vocabulary: TokenTrie, tokens: list[bytes], ends: list[int]) -> None:
         self.tokens = tokens
