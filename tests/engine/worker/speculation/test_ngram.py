@@ -58,12 +58,12 @@ def test_the_table_finds_what_a_search_would(tokens: list[int]) -> None:
 
 @given(TEXTS, st.lists(st.integers(1, 5), max_size=60), st.integers(0, 60))
 def test_when_it_looks_makes_no_difference(
-    tokens: list[int], looks: list[int], written_from: int
+    tokens: list[int], looks: list[int], answer_start: int
 ) -> None:
     """A sequence is followed as it grows, in whatever pieces."""
-    at_once = PromptLookup(tokens, written_from)
+    at_once = PromptLookup(tokens, answer_start)
     growing: list[int] = []
-    followed = PromptLookup(growing, written_from)
+    followed = PromptLookup(growing, answer_start)
     for look in looks:
         growing += tokens[len(growing) : len(growing) + look]
         followed.propose(3)
@@ -82,13 +82,13 @@ def test_proposing_changes_nothing() -> None:
     assert tokens == [1, 2, 3, 1, 2, 3]
 
 
-def acceptance(tokens: list[int], written_from: int = 0) -> float:
-    return PromptLookup(tokens, written_from).acceptance
+def acceptance(tokens: list[int], answer_start: int = 0) -> float:
+    return PromptLookup(tokens, answer_start).acceptance
 
 
 def test_a_text_that_repeats_itself_is_believed_more_and_more() -> None:
     """Half after some six right guesses, and never surer than fifteen of them can make."""
-    by_length = [acceptance([1, 2, 3, 4, 5] * 10, written_from) for written_from in range(50)]
+    by_length = [acceptance([1, 2, 3, 4, 5] * 10, answer_start) for answer_start in range(50)]
 
     assert by_length == sorted(by_length, reverse=True)
     assert by_length[44] == pytest.approx(0.52, abs=0.01)

@@ -1,4 +1,4 @@
-"""How many guessed tokens are worth computing along. Kind: rules."""
+"""Draft lengths: how many guessed tokens are worth verifying. Kind: rules."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Rows go through repacked weights four at a time, and what is left over one by one: three rows
-#: cost more than four do.
+#: Rows are multiplied with repacked weights four at a time, the rest one by one: three rows cost
+#: more than four.
 _ROWS_TOGETHER: Final = 4
 
-#: Longest draft of one sequence. Guesses further on are rarely right, and no cheaper.
+#: Longest draft of one sequence. Later guesses are rarely right, and no cheaper.
 DRAFT_TOKENS_MAX: Final = 7
 
-#: What drafting must bring at least, of the tokens per second without; less is within the error.
+#: Least relative gain in tokens per second; less is within the error of prediction.
 _MARGIN: Final = 0.05
 
-#: After so many steps without a draft, its price is doubted for so many drafts; without success,
-#: after twice as many steps again.
+#: After this number of steps without a draft, this number of drafts is tried at half the predicted
+#: price; without success, again after twice as many steps.
 _DOUBT_STEPS: Final = 256
 _DOUBT_DRAFTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What there is to draft for one sequence.
+    """A proposed draft of one sequence.
 
     Attributes:
-        tokens: How many were proposed.
-        acceptance: How likely each of them is right if those before it are, 0 to 1.
+        tokens: Number of proposed tokens.
+        acceptance: Probability that a token is accepted if those before it are, 0 to 1.
     """
 
     tokens: int
@@ -36,36 +36,36 @@ class Draft:
 
 
 class DraftPrice:
-    """Weighs what drafts may bring against what they cost, for all sequences of a step together.
+    """Expected gain of drafts against their cost, for all sequences of a step together.
 
-    A drafted token is one more row to compute. Where the weights' way through memory is what a step
-    takes, rows are nearly free; where the processor is the limit, four rows take twice as long as
-    one, and only near certainty pays.
+    A drafted token is one more row to compute. Where memory bandwidth is the limit, rows are nearly
+    free; where the processor is the limit, four rows take twice as long as one, and only nearly
+    certain drafts pay.
 
-    What drafts bring needs no trying out: guesses are judged undrafted too. What they cost does,
-    where there is only ever one reader: a price learned in a bad moment would never be corrected.
-    So drafts that would pay at half the price are made now and then, ever more rarely.
+    The gain is known without drafting, because guesses are compared with undrafted tokens too. The
+    cost is not, where one sequence decodes alone: a wrong estimate would never be corrected. So
+    drafts that would pay at half the predicted price are tried, at growing intervals.
     """
 
     def __init__(self, predict_s: Callable[[int], float | None]) -> None:
-        """Take what says how long a step of so many rows and no prompt lasts, if it is known."""
+        """Take a function that predicts the duration of a step by its decoding rows, or None."""
         self._predict_s = predict_s
         self._steps = 0
         self._doubt_steps = _DOUBT_STEPS
         self._doubted = 0
 
     def lengths(self, drafts: Sequence[Draft], decoding: int) -> list[int]:
-        """Say how much of each draft to compute, for most tokens per second.
+        """Choose the draft lengths with the most expected tokens per second.
 
         Args:
-            drafts: Of the step's sequences, those for which something was proposed.
-            decoding: How many sequences decode in this step, those included.
+            drafts: One for each sequence that has a proposal.
+            decoding: Number of sequences that decode in this step, with or without a proposal.
 
         Returns:
-            How many tokens of each draft; all 0 if none is worth it.
+            Number of tokens to verify of each draft; all 0 if drafting does not pay.
         """
         self._steps += 1
-        # Every guess of every draft, the likeliest first; in each draft they grow less likely.
+        # All guesses, the most probable first; within a draft the probability falls.
         guesses = sorted(
             (
                 (draft.acceptance**length, index)
@@ -88,7 +88,7 @@ class DraftPrice:
         return lengths
 
     def _worth(self, chances: Sequence[float], decoding: int, price: float) -> int:
-        """How many of the guesses make most tokens per second, at so much of the known price."""
+        """Best number of guesses, if rows cost ``price`` times the prediction."""
         plain_s = self._predict_s(decoding)
         if not plain_s:
             return 0

@@ -1,8 +1,8 @@
-"""Speculation by prompt lookup: which tokens to compute along before they are chosen. Kind: rules.
+"""Speculative decoding by prompt lookup: the drafts of a step. Kind: rules.
 
-A draft costs rows of a step and is checked by the step itself: what the sampler chooses at each
-place either is the guess, and then the next place counts too, or ends it. So the text is the same
-as without, but for the rounding of a batch with more rows.
+A draft costs rows of a step, which also verifies it: if the token sampled at a row equals the
+guess, the next row counts too; else the draft ends. So the text is the same as without drafts,
+except for the rounding of a batch with more rows.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from inglenook.engine.worker.speculation.ngram import PromptLookup
 
 
 class Drafting:
-    """Guesses for the sequences that are being written, as far as they pay."""
+    """Drafts for decoding sequences, as far as they pay."""
 
     def __init__(self, predict_s: Callable[[int], float | None]) -> None:
-        """Take what says how long a step of so many rows would take, if it is known."""
+        """Take a function that predicts the duration of a step by its decoding rows, or None."""
         self._price = DraftPrice(predict_s)
         self._lookups: dict[int, PromptLookup] = {}
 
-    def drafts(self, writing: Mapping[int, Sequence]) -> dict[int, list[int]]:
-        """Say what to compute along.
+    def drafts(self, decoding: Mapping[int, Sequence]) -> dict[int, list[int]]:
+        """Choose the drafts of the next step, by sequence number.
 
         Args:
-            writing: All sequences of the next step, by number; each has one token to compute.
+            decoding: All sequences of the step, by number; each has one pending token.
         """
-        jobs = {sequence.job for sequence in writing.values()}
+        jobs = {sequence.job for sequence in decoding.values()}
         self._lookups = {job: known for job, known in self._lookups.items() if job in jobs}
         guesses = {}
-        for number, sequence in writing.items():
+        for number, sequence in decoding.items():
             lookup = self._lookups.get(sequence.job)
             if lookup is None:
                 lookup = PromptLookup(sequence.tokens, sequence.prompt_tokens)
@@ -40,7 +40,7 @@ class Drafting:
             if tokens:
                 guesses[number] = (tokens, Draft(len(tokens), lookup.acceptance))
         offered = [draft for _tokens, draft in guesses.values()]
-        lengths = self._price.lengths(offered, len(writing))
+        lengths = self._price.lengths(offered, len(decoding))
         return {
             number: tokens[:length]
             for (number, (tokens, _draft)), length in zip(guesses.items(), lengths, strict=True)
@@ -49,6 +49,6 @@ class Drafting:
 
 
 def _room(sequence: Sequence) -> int:
-    """How many guesses can be of use before the answer has all its tokens."""
+    """Longest useful draft: the tokens left of the answer, without the sampled one."""
     assert sequence.answer is not None
     return max(min(DRAFT_TOKENS_MAX, sequence.answer.tokens_max - len(sequence.tokens) - 1), 0)
