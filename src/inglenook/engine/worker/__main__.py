@@ -1,6 +1,6 @@
 """Entry of the engine process: ``python -m inglenook.engine.worker FD PARENT``. Kind: hands.
 
-It is meant to be the first to die: of its parent's death, and of the kernel's when memory is short.
+It is meant to die first: with its parent, and by the kernel when memory is short.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
-#: Any number above the daemon's own makes the kernel take this process first; 1000 is most.
+#: Any value above the daemon's own makes the kernel kill this process first; the maximum is 1000.
 _OOM_SCORE_ADJ = 800
 
-#: The library's recursion while it makes tokens takes up to 4 MB, see `prompting`. Only what is
-#: used of it is ever memory; and threads go by what the limit was when this process began.
+#: The library's recursion while it tokenizes takes up to 4 MB, see `prompt_queue`. Only the used
+#: part is ever memory; threads have the limit that this process started with.
 _STACK_BYTES = 64 * 2**20
 
 
 def _die_with(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have gone before the call.
+    # The parent may have exited before the call.
     if os.getppid() != parent_pid:
         sys.exit(1)
 
@@ -35,14 +35,14 @@ def _die_with(parent_pid: int) -> None:
 def _die_first() -> None:
     score = Path("/proc/self/oom_score_adj")
     try:
-        # Some containers begin above that already.
+        # In some containers the value is higher already.
         score.write_text(str(max(_OOM_SCORE_ADJ, int(score.read_text()))))
     except OSError as exc:
-        logging.getLogger(__name__).warning("oom_score_adj stays as it is: %s", exc)
+        logging.getLogger(__name__).warning("oom_score_adj could not be raised: %s", exc)
 
 
 def _raise_stack() -> None:
-    """Let the stack grow as far as the administrator's own limit allows."""
+    """Raise the stack limit as far as the administrator's own limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     wanted = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(_STACK_BYTES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -60,12 +60,12 @@ def main() -> int:
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
 
-    # Late, for the library takes its time: whoever starts us must not outlive its parent meanwhile.
+    # Late, because the library takes its time, and this process must die with its parent meanwhile.
     from inglenook.engine.cores import allowed_cores
     from inglenook.engine.worker.startup import serve
 
-    # What was imported stays. To look through all of it takes 20 ms, on small boards more, and the
-    # garbage collector would do so in the middle of a step.
+    # Imported objects stay. Scanning all of them takes the garbage collector 20 ms, on small boards
+    # more, in the middle of a step.
     gc.freeze()
     serve(sock, allowed_cores())
     # The library's own tear-down takes time and can assert; the kernel's is enough.

@@ -1,4 +1,4 @@
-"""The engine's one loop: take orders, compute a step, send what it made. Kind: hands."""
+"""The engine's main loop: take orders, compute a step, send its outputs. Kind: hands."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from inglenook.engine.worker.structured.refusal import SchemaRefused, SchemaUntr
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: Seconds between two messages to the daemon. Each wakes it, which takes time from the compute
-#: threads: at 120 steps a second a twentieth.
+#: Seconds between two messages to the daemon. Each wakes it, which takes processor time from the
+#: compute threads: a twentieth at 120 steps a second.
 _SEND_EVERY_S = 0.1
 
-#: The longest sleep between two steps, and between two signs of life where none are computed.
+#: Longest sleep between two steps, and between two signs of life without steps.
 _SLEEP_S = 1.0
 
 
 class EngineLoop:
-    """The loop of one engine, once its model is loaded."""
+    """The main loop of one engine with a loaded model."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class EngineLoop:
         load: LoadModel,
         threads: int,
     ) -> None:
-        """Take everything over; ``load`` and ``threads`` are what it was loaded with."""
+        """Take over all parts; ``load`` and ``threads`` are those the model was loaded with."""
         self._pipe = pipe
         self._batcher = batcher
         self._prompting = prompting
@@ -80,10 +80,10 @@ class EngineLoop:
             pipe.watch(store, store.poll)
 
     def run(self) -> None:
-        """Work until the daemon closes the pipe.
+        """Run until the daemon closes the pipe.
 
         Raises:
-            ParentGone: When it has.
+            ParentGone: When the pipe is closed.
         """
         while True:
             self._orders.extend(self._pipe.orders(self._wait_s()))
@@ -91,12 +91,12 @@ class EngineLoop:
                 self._handle(self._orders.popleft())
             for start in self._grammars.advance():
                 self._prompting.add(start)
-            if (made := self._prompting.take()) is not None:  # one a step, as others read
+            if (made := self._prompting.take()) is not None:  # one a step, to stall no stream
                 self._pipe.send(*self._begin(made))
             self._advance()
 
     def close(self, deadline_s: float) -> None:
-        """End all jobs, and save what the pool has, as far as time allows.
+        """End all jobs, and save the pool's tokens as far as time allows.
 
         The next engine then need not prefill them again: neither unfinished answers, which it
         resumes, nor ones that have just ended.
@@ -109,7 +109,7 @@ class EngineLoop:
         if any(
             isinstance(order, PurgeCache) for order in (*self._orders, *self._pipe.last_orders())
         ):
-            # The daemon went before that was done: revoked conversations may be among them.
+            # The daemon exited before this purge: revoked conversations may be among the tokens.
             self._batcher.pool.purge()
         if self._store is not None:
             while self._batcher.pool.transfer.unsaved and time.perf_counter() < until_s:
@@ -117,7 +117,7 @@ class EngineLoop:
             self._store.close(max(until_s - time.perf_counter(), 0.0))
 
     def _advance(self) -> None:
-        """Compute a step, or save a block meanwhile."""
+        """Compute a step, or save a block if no step is due."""
         if self._batcher.busy and self._duty and not self._batcher.blocked:
             self._step()
             return
@@ -130,7 +130,7 @@ class EngineLoop:
             self._batcher.pool.transfer.save_block()
 
     def _wait_s(self) -> float | None:
-        """How long to wait for orders before the next step; None is until there are some."""
+        """Seconds to wait for orders before the next step; None waits without end."""
         if self._prompting.pressing or self._grammars.pressing:
             return 0.0
         if self._batcher.busy:
@@ -150,8 +150,8 @@ class EngineLoop:
             case Limits():
                 self._limit(order)
             case PurgeCache():
-                # Jobs cancelled before end first, or they would be retained after all; and if
-                # the daemon goes now, it is not there to ask again.
+                # Cancelled jobs must end first, or the pool would retain their tokens after the
+                # purge. If the daemon exits now, it will not repeat the order.
                 ended = self._batcher.take_ended()
                 self._batcher.pool.purge()
                 self._grammars.purge()
@@ -212,10 +212,10 @@ class EngineLoop:
         now = time.perf_counter()
         self._step_s = now - started_at
         self._held += outputs
-        # Whether that is nearer now than after another step like this.
+        # Whether the time to send is nearer now than after another step like this one.
         due = now - self._sent_at + self._step_s / 2 > _SEND_EVERY_S
         if ended or due or not self._batcher.steady or self._prompting.pressing:
-            # Sent even when empty: a long prompt makes no text for a while, but must not look dead.
+            # Sent even if empty: during a long prefill the daemon needs a sign of life.
             self._send_step(*ended)
         if ended and not self._batcher.busy:
             self._note_computing(False)

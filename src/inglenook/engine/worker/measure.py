@@ -1,7 +1,7 @@
-"""Measures how fast the library is with given settings. Kind: hands.
+"""Measures the library's speed with given settings. Kind: hands.
 
-``python -m inglenook.engine.worker.measure MODEL [--no-mmap]`` takes one `Trial` a line on its
-standard input, answers each with a line, and goes when that ends.
+``python -m inglenook.engine.worker.measure MODEL [--no-mmap]`` reads one `Trial` per line from its
+standard input, answers each with a line, and exits at end of input.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from inglenook.engine.worker.llama import BATCH_TOKENS, Model, ModelRefused
 
 _PROGRESS_STEP = 0.02
 
-#: A run of tokens at a place of a sequence.
+#: Sequence number, position, and the tokens from there on.
 _Run = tuple[int, int, Sequence[int]]
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     # Ctrl-C goes to the whole terminal group; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What the library prints must not come between our lines.
+    # Output of the library must not get between our lines.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
@@ -64,7 +64,7 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
     allowed = allowed_cores()
     cores = compute_cores(allowed=allowed)
     if os.sched_getaffinity(0) == allowed:
-        # OpenMP was told to leave the threads to the kernel: they inherit the mask.
+        # OpenMP leaves its threads to the kernel: they inherit the mask.
         pin_to(cores)
     told = 0.0
 
@@ -76,7 +76,7 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
         return True
 
     model = Model(path, on_progress, use_mmap=use_mmap)
-    # Read the weights in: mapped files come from the card page by page at first use.
+    # Load the weights into memory: mapped files are read page by page at first use.
     measure(model, TrialSetting(len(cores)), Workload(read_tokens=1, reads=1, writes=2))
     tell(Loaded(len(cores)))
     for line in sys.stdin.buffer:
@@ -89,10 +89,10 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
 
 
 def measure(model: Model, setting: TrialSetting, workload: Workload) -> Speed:
-    """Compute a workload in a context of its own, and say how fast that was.
+    """Compute a workload in a context of its own, and return its speed.
 
     Raises:
-        ModelRefused: If the library does not take the setting, or cannot compute with it.
+        ModelRefused: If the library refuses the setting, or cannot compute with it.
     """
     many_writes = workload.writes // 2
     context = Context(
@@ -127,9 +127,9 @@ def _others(position: int) -> list[_Run]:
 
 
 def _read_s(context: Context, model: Model, count: int) -> float:
-    """Read a prompt into an empty first sequence; the time it took, in seconds."""
+    """Prefill a prompt into the empty first sequence; return the time it took, in seconds."""
     context.forget(0)
-    # Any tokens will do, but not the same again: a mixture of experts would ask the same few.
+    # Different tokens, because a mixture of experts would use the same few for equal ones.
     prompt = [number * 7919 % model.vocab_tokens for number in range(count)]
     return sum(
         _step_s(context, [(0, start, prompt[start : start + BATCH_TOKENS])])
@@ -138,7 +138,7 @@ def _read_s(context: Context, model: Model, count: int) -> float:
 
 
 def _step_s(context: Context, runs: Sequence[_Run]) -> float:
-    """Compute one batch; the time it took, in seconds."""
+    """Compute one batch; return the time it took, in seconds."""
     began_s = time.perf_counter()
     context.clear_batch()
     for sequence, position, tokens in runs:

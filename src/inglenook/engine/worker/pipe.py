@@ -21,24 +21,24 @@ _READ_BYTES = 65536
 
 
 class Watched(Protocol):
-    """Something whose file number becomes readable when it has news."""
+    """An object whose file number becomes readable when there is something to handle."""
 
     def fileno(self) -> int:
         """The file number."""
 
 
 class ParentGone(Exception):
-    """The daemon closed its end or died; there is nobody left to work for."""
+    """The daemon closed its end of the pipe, or died."""
 
 
 class Pipe:
-    """The engine's end of the socket pair."""
+    """Orders from the daemon, events to it, and other files that are watched meanwhile."""
 
     def __init__(self, sock: socket.socket) -> None:
-        """Take the connected socket over."""
+        """Take over the connected socket."""
         self._sock = sock
         self._reader = FrameReader(ORDER_BYTES_MAX)
-        # Told once whom to look at: there is a look before every step.
+        # Registered once, because it is polled before every step.
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._others: dict[int, Callable[[], None]] = {}
@@ -50,15 +50,15 @@ class Pipe:
         self._others[other.fileno()] = on_readable
 
     def unwatch(self, other: Watched) -> None:
-        """Attend to it no more; it must still be open."""
+        """Stop watching ``other``, which must still be open."""
         self._poll.unregister(other)
         del self._others[other.fileno()]
 
     def send(self, *events: Event) -> None:
-        """Send events, in one write; waits while the daemon does not read.
+        """Send events in one write; blocks while the daemon does not read.
 
         Raises:
-            ParentGone: If nobody is there.
+            ParentGone: If the daemon has closed its end.
         """
         data = b"".join(frame(encode(event), EVENT_BYTES_MAX) for event in events)
         try:
@@ -67,13 +67,13 @@ class Pipe:
             raise ParentGone from exc
 
     def orders(self, wait_s: float | None) -> list[Order]:
-        """Take what has come in; wait first, for that or for what is attended to as well.
+        """Return the received orders; wait first for one, or for a watched file.
 
         Args:
-            wait_s: How long to wait at most, seconds; None is without end.
+            wait_s: Longest wait, seconds; None is without end.
 
         Raises:
-            ParentGone: If the daemon closed its end, or sent what is no order of ours.
+            ParentGone: If the daemon closed its end, or sent something that is not an order.
         """
         orders: list[Order] = []
         wait_ms = None if wait_s is None else wait_s * 1000
@@ -91,7 +91,7 @@ class Pipe:
         return orders
 
     def last_orders(self) -> list[Order]:
-        """What the daemon said before it went, and `orders` has not given."""
+        """Return the orders received before the daemon exited that `orders` has not returned."""
         orders, self._untaken = self._untaken, []
         with contextlib.suppress(ParentGone, BlockingIOError):
             while True:

@@ -1,4 +1,4 @@
-"""From the order to load a model to the end of the daemon. Kind: hands."""
+"""Loads the model that the daemon orders, and starts the engine's loop. Kind: hands."""
 
 from __future__ import annotations
 
@@ -29,78 +29,78 @@ from inglenook.engine.worker.scheduler.step_budget import StepBudget
 from inglenook.engine.worker.speculation.draft import DRAFT_TOKENS_MAX
 from inglenook.engine.worker.structured.grammars import Grammars
 
-#: A loading bar needs no more; each is a system call on both sides.
+#: Least increase of progress that is sent; each is a system call on both sides.
 _PROGRESS_STEP = 0.02
 
-#: Steps at the start: one that reads everything in, some that decode, one that reads a prompt; a
-#: small board does them in two seconds.
+#: Tokens of the warm-up steps: one that loads all weights into memory, some that decode, one that
+#: prefills; two seconds on a small board.
 _WARM_UP_TOKENS = (2, 1, 1, 1, 16)
 
-#: How long saving may take when the daemon ends or unloads the model in order, seconds; with the
-#: step before it, less than the daemon's own patience.
+#: Longest time for saving when the daemon exits or unloads the model, seconds; together with the
+#: step before it, less than the daemon's own timeout.
 _LAST_WRITES_S = 1.0
 
 
 def serve(sock: socket.socket, allowed: set[int]) -> None:
-    """Load the model the daemon names, then write answers until the daemon goes away.
+    """Load the model the daemon orders, then generate answers until the daemon closes the pipe.
 
     Args:
-        sock: The daemon's other end.
-        allowed: Cores this process may use; its mask may tell less, see `allowed_cores`.
+        sock: The engine's end of the socket pair.
+        allowed: Cores this process may use; its mask may have fewer, see `allowed_cores`.
     """
     pipe = Pipe(sock)
     try:
         pipe.send(WorkerHello(PIPE_VERSION))
         orders: list[Order] = []
         while not orders:
-            # A long template comes in several pieces.
+            # An order with a long template arrives in several pieces.
             orders = pipe.orders(None)
         [load, *early] = orders
         if not isinstance(load, LoadModel) or early:
             return
         try:
-            work = _load(pipe, load, allowed)
+            loop = _load(pipe, load, allowed)
         except (ModelRefused, TemplateRefused) as exc:
             pipe.send(LoadFailed(str(exc)))
             return
     except ParentGone:
         return
     try:
-        work.run()
+        loop.run()
     except ParentGone:
-        work.close(_LAST_WRITES_S)
+        loop.close(_LAST_WRITES_S)
 
 
 def _load(pipe: Pipe, load: LoadModel, allowed: set[int]) -> EngineLoop:
     started_s = time.perf_counter()
     cores = compute_cores(allowed=allowed)
     threads = load.threads or len(cores)
-    told = 0.0
+    sent = 0.0
 
-    def tell(fraction: float) -> bool:
-        nonlocal told
-        if fraction - told >= _PROGRESS_STEP:
-            told = fraction
+    def on_progress(fraction: float) -> bool:
+        nonlocal sent
+        if fraction - sent >= _PROGRESS_STEP:
+            sent = fraction
             try:
                 pipe.send(Progress(min(fraction, 1.0)))
             except ParentGone:
-                # Raised here, it would be lost in the library; the next `send` raises it again.
+                # The library would swallow the exception; the next `send` raises it again.
                 return False
         return True
 
     model_id = _read_model_id(load.path)
-    model = Model(load.path, tell, use_mmap=load.use_mmap)
+    model = Model(load.path, on_progress, use_mmap=load.use_mmap)
     prompts = PromptMaker(model, load.chat_template)
     prefix = load.prefix
     own = os.sched_getaffinity(0)
-    # The store's thread inherits the mask, and does as well on a slow core.
+    # The store's thread inherits the mask; a slow core is enough for it.
     pin_to(allowed)
     store = _open_store(load, prefix, states=not model.trimmable) if prefix else None
     if threads > 1 and own != allowed:
-        # OpenMP has chosen it, and has others for the threads it will start.
+        # OpenMP chose this mask, and has others for the threads it will start.
         pin_to(own)
     elif threads <= len(cores):
-        # Before the context exists, whose threads inherit the mask.
+        # Before the context is made, whose threads inherit the mask.
         pin_to(cores)
     context = _make_context(model, load, threads)
     budget = StepBudget(load.step_budget_s)
@@ -130,7 +130,7 @@ def _load(pipe: Pipe, load: LoadModel, allowed: set[int]) -> EngineLoop:
     return EngineLoop(
         pipe,
         batcher,
-        # Slow cores do as well, and nothing computes there.
+        # Slow cores are enough for it, and have no compute threads.
         PromptQueue(prompts, (allowed - cores) or allowed, marks=not model.trimmable),
         context=context,
         budget=budget,
@@ -142,7 +142,7 @@ def _load(pipe: Pipe, load: LoadModel, allowed: set[int]) -> EngineLoop:
 
 
 def _read_model_id(path: str) -> str:
-    """Tell the file from others; before it is loaded, which brings most of it into memory."""
+    """Identify the file, before it is loaded, which reads most of it into memory."""
     try:
         return file_id(Path(path)).hex()
     except OSError as exc:
@@ -165,7 +165,7 @@ def _make_context(model: Model, load: LoadModel, threads: int) -> Context:
 def _open_store(load: LoadModel, prefix: PrefixCache, *, states: bool) -> Store:
     return Store(
         folder=Path(prefix.folder),
-        # All that the bytes of a state depend on; another build may lay them out otherwise.
+        # Everything that a state's bytes depend on; another build may have another layout.
         fingerprint=fingerprint(
             Path(load.path),
             kv_type=load.kv_type,
@@ -180,9 +180,9 @@ def _open_store(load: LoadModel, prefix: PrefixCache, *, states: bool) -> Store:
 
 
 def _warm_up(context: Context, budget: StepBudget) -> None:
-    """Read the weights in now, and see what steps cost: the first prompt must not stop a stream.
+    """Load the weights into memory and measure steps, so that the first prompt stalls no stream.
 
-    Mapped files come from the card page by page at first use, so the first step says nothing.
+    Mapped files are read from the card page by page at first use, so the first step does not count.
     """
     for tokens in _WARM_UP_TOKENS:
         context.clear_batch()
