@@ -1,4 +1,4 @@
-"""Many answers at once, each as it would be alone; and what comes of the library's every answer."""
+"""Continuous batching: each answer is as it would be alone, whatever the library returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_TOKEN = VOCAB_TOKENS + 1000
 
 
 def prompt(tokens: int, seed: int = 0) -> list[int]:
-    """Some prompt of that length."""
+    """A prompt of that length."""
     rng = random.Random(seed)
     return [rng.randrange(FIRST_BYTE, VOCAB_TOKENS) for _ in range(tokens)]
 
@@ -55,14 +55,14 @@ def test_the_same_question_twice_has_the_same_answer(toy: Model, tokens: int) ->
 def test_an_answer_does_not_depend_on_how_its_prompt_was_cut(
     either_toy: Model, grants: tuple[int, ...]
 ) -> None:
-    """A step's size is a matter of the clock; what is said is not."""
+    """Step sizes depend on timing; the answer does not."""
     with writing(either_toy, budget=FixedBudget(*grants)) as writer:
         writer.submit(order(1, 12), prompt(700))
         assert follow(either_toy, prompt(700), writer.finish()[1].tokens)
 
 
 def test_eight_at_once_each_answer_as_if_it_were_alone(either_toy: Model) -> None:
-    """And nobody waits for another to finish: from its first token on, each is in every step."""
+    """No answer waits for another to finish: from its first token on, each is in every step."""
     prompts = {job: prompt(10 + 20 * job, job) for job in range(8)}
     with writing(either_toy, sequences=8, cells=2048) as writer:
         for job, text in prompts.items():
@@ -76,7 +76,7 @@ def test_eight_at_once_each_answer_as_if_it_were_alone(either_toy: Model) -> Non
 
 
 def test_a_long_prompt_stops_nobody(toy: Model) -> None:
-    """While 800 tokens are read in 25 steps, the answer under way gets a token in each."""
+    """While 800 tokens are prefilled in 25 steps, the decoding answer gets a token in each."""
     with writing(toy, budget=FixedBudget(32)) as writer:
         writer.submit(order(1, 60), prompt(10))
         writer.step()
@@ -88,7 +88,7 @@ def test_a_long_prompt_stops_nobody(toy: Model) -> None:
 
 
 def test_a_short_prompt_does_not_wait_for_a_long_one(toy: Model) -> None:
-    """It came later and is answered first."""
+    """It arrives later and is answered first."""
     with writing(toy, budget=FixedBudget(64)) as writer:
         writer.submit(order(1, 5), prompt(900))
         writer.submit(order(2, 5), prompt(20, 2))
@@ -99,7 +99,7 @@ def test_a_short_prompt_does_not_wait_for_a_long_one(toy: Model) -> None:
 
 
 def test_who_finds_no_place_waits_and_is_next(toy: Model) -> None:
-    """Two sequences, five jobs: in the order they came, the next begins when one has ended."""
+    """Two sequences, five jobs: in order of arrival, the next begins when one has ended."""
     with writing(toy, sequences=2) as writer:
         for job in range(5):
             assert isinstance(writer.submit(order(job, 10), prompt(8, job)), JobStarted)
@@ -111,7 +111,7 @@ def test_who_finds_no_place_waits_and_is_next(toy: Model) -> None:
 
 
 def test_steps_are_alike_while_nobody_comes_or_goes(toy: Model) -> None:
-    """Then what is planned is planned once; whatever happens, the next step is planned anew."""
+    """One plan serves many steps, until a job is added, ends or is cancelled."""
     with writing(toy, sequences=2) as writer:
 
         def steady(steps: int) -> list[bool]:
@@ -140,7 +140,7 @@ def test_steps_are_alike_while_nobody_comes_or_goes(toy: Model) -> None:
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 50])
 def test_max_tokens_is_exact(toy: Model, max_tokens: int) -> None:
-    """Neither one more nor one less, and the reason is told."""
+    """Not one token more or less, and the finish reason is right."""
     answer = alone(toy, order(1, max_tokens), prompt(10))
 
     assert len(answer.tokens) == max_tokens
@@ -152,7 +152,7 @@ def test_max_tokens_is_exact(toy: Model, max_tokens: int) -> None:
 def test_an_answer_without_a_limit_ends_with_the_context(
     toy: Model, cells: int, limit: int
 ) -> None:
-    """At the pool's size, or where the model's training ended."""
+    """At the pool's size, or at the model's training context."""
     with writing(toy, cells=cells, sequences=1, budget=FixedBudget(512)) as writer:
         writer.submit(order(1, None), prompt(limit - 20))
         answer = writer.finish()[1]
@@ -165,7 +165,7 @@ def test_an_answer_without_a_limit_ends_with_the_context(
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(
     toy: Model, tokens: int, fits: bool
 ) -> None:
-    """With both numbers, so that the phone can say by how much."""
+    """With both numbers, so that the client can show by how much."""
     with writing(toy, cells=256, budget=FixedBudget(256)) as writer:
         reply = writer.submit(order(1, None), prompt(tokens))
         assert writer.batcher.busy == fits
@@ -179,7 +179,7 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 12])
 def test_a_cancelled_job_ends_with_the_next_step(either_toy: Model, steps: int) -> None:
-    """Before it begins, while its prompt is read, while it writes; and others do not notice."""
+    """Before it begins, during prefill, during decoding; other answers do not change."""
     with writing(either_toy, budget=FixedBudget(32)) as writer:
         writer.submit(order(1, 30), prompt(5))
         writer.submit(order(2, 100), prompt(200, 2))
@@ -201,7 +201,7 @@ def test_a_cancelled_job_ends_with_the_next_step(either_toy: Model, steps: int) 
 
 
 def test_a_job_cancelled_while_it_waits_never_gets_a_place(toy: Model) -> None:
-    """The one after it does."""
+    """The next job does."""
     with writing(toy, sequences=1) as writer:
         for job in (1, 2, 3):
             writer.submit(order(job, 5), prompt(5, job))
@@ -216,7 +216,7 @@ def test_a_job_cancelled_while_it_waits_never_gets_a_place(toy: Model) -> None:
 
 
 def test_a_pool_too_small_for_all_parks_the_newest_and_loses_nothing(toy: Model) -> None:
-    """512 cells, four answers of 260 tokens: each is what it would be with the pool to itself."""
+    """512 cells, four answers of 260 tokens: each is as it would be alone in the pool."""
     prompts = {job: prompt(60, job) for job in range(4)}
     with writing(toy, cells=512, budget=FixedBudget(32)) as writer:
         for job, text in prompts.items():
@@ -233,7 +233,7 @@ def test_a_pool_too_small_for_all_parks_the_newest_and_loses_nothing(toy: Model)
 
 
 def test_who_was_parked_comes_back_before_who_only_waited(toy: Model) -> None:
-    """It has been told that it is being written."""
+    """Its client has already been sent text."""
     with writing(toy, cells=512, budget=FixedBudget(512)) as writer:
         for job in range(4):
             writer.submit(order(job, 150), prompt(60, job))
@@ -246,7 +246,7 @@ def test_who_was_parked_comes_back_before_who_only_waited(toy: Model) -> None:
 
 
 def test_two_prompts_that_do_not_fit_together_are_read_one_after_the_other(toy: Model) -> None:
-    """Reading both, to throw one away again, would be work for nothing."""
+    """One of two prefills would be thrown away again."""
     with writing(toy, cells=512, budget=FixedBudget(64)) as writer:
         writer.submit(order(1, 20), prompt(300, 1))
         writer.submit(order(2, 20), prompt(300, 2))
@@ -261,7 +261,7 @@ def test_two_prompts_that_do_not_fit_together_are_read_one_after_the_other(toy: 
 def test_a_batch_the_library_refuses_fails_only_whom_it_failed_for(
     either_toy: Model, bad_jobs: tuple[int, ...], bad_place: int
 ) -> None:
-    """A token that is none, early or late in a prompt, whoever else is in the batch."""
+    """An invalid token, early or late in a prompt, beside other sequences in the batch."""
     prompts = {job: prompt(100 if job in bad_jobs else 20 + 20 * job, job) for job in range(5)}
     for job in bad_jobs:
         prompts[job][bad_place] = NO_TOKEN
@@ -282,7 +282,7 @@ def test_a_batch_the_library_refuses_fails_only_whom_it_failed_for(
 
 
 def test_answers_under_way_go_on_when_a_newcomer_fails(toy: Model) -> None:
-    """In the very step it fails in, each of them gets its token."""
+    """Each gets its token in the very step in which that one fails."""
     with writing(toy, sequences=4) as writer:
         for job in (1, 2, 3):
             writer.submit(order(job, 20), prompt(10, job))
@@ -302,7 +302,7 @@ def test_answers_under_way_go_on_when_a_newcomer_fails(toy: Model) -> None:
 
 @pytest.mark.parametrize("aborted", [(0,), (1, 2), (4,), (9, 10, 11), tuple(range(0, 30, 2))])
 def test_an_aborted_step_is_computed_again(either_toy: Model, aborted: tuple[int, ...]) -> None:
-    """While prompts are read, or answers written: the answers are what they would have been."""
+    """During prefill or decoding: the answers are as they would have been."""
     prompts = {job: prompt(40 + 60 * job, job) for job in range(3)}
     with writing(either_toy, budget=FixedBudget(64)) as writer:
         switch = AbortSwitch(writer.context)
@@ -322,7 +322,7 @@ def test_an_aborted_step_is_computed_again(either_toy: Model, aborted: tuple[int
 
 @pytest.mark.parametrize("produced", [1, 5, 29])
 def test_an_answer_goes_on_where_an_engine_had_to_stop(either_toy: Model, produced: int) -> None:
-    """Its text so far is told first, then what follows; together they are one answer."""
+    """Its text so far is sent first, then the rest; together they are one answer."""
     before = alone(either_toy, order(1, 30), prompt(50)).tokens[:produced]
 
     continued = alone(either_toy, order(1, 30, produced=before), prompt(50))
@@ -334,7 +334,7 @@ def test_an_answer_goes_on_where_an_engine_had_to_stop(either_toy: Model, produc
 
 
 def test_an_answer_that_was_complete_already_only_ends(toy: Model) -> None:
-    """The engine before died between the last token and the end."""
+    """The previous engine died between the last token and the end."""
     unbroken = alone(toy, order(1, 30), prompt(50))
 
     again = alone(toy, order(1, 30, produced=unbroken.tokens), prompt(50))
@@ -346,7 +346,7 @@ def test_an_answer_that_was_complete_already_only_ends(toy: Model) -> None:
 
 
 def test_a_stop_string_is_found_across_the_engines_death(toy: Model) -> None:
-    """Some of it was written before, the rest comes now; nothing of it is shown."""
+    """Its first part was generated before, the rest now; none of it is shown."""
     # No two tokens of this answer are so much as a tenth from being as likely as each other.
     asked = prompt(50, 58)
     tokens = alone(toy, order(1, 30), asked).tokens
@@ -362,7 +362,7 @@ def test_a_stop_string_is_found_across_the_engines_death(toy: Model) -> None:
 
 
 def test_tokens_from_another_model_fail_that_job_alone(toy: Model) -> None:
-    """A journal can outlive the model it was written with."""
+    """A journal can be older than the model file."""
     with writing(toy) as writer:
         writer.submit(order(1, 10, produced=[5, NO_TOKEN, -7]), prompt(10))
         writer.submit(order(2, 10), prompt(10, 2))
@@ -391,7 +391,7 @@ def test_every_computed_step_is_measured_once_as_what_it_was(toy: Model) -> None
 
 
 def test_time_is_told_as_before_and_after_the_first_token(toy: Model) -> None:
-    """Both in seconds of steps it took part in; a parked answer's second reading is the latter."""
+    """In seconds of its steps; a preempted answer's second prefill counts as decoding."""
     with writing(toy, cells=512, budget=FixedBudget(64)) as writer:
         for job in range(4):
             writer.submit(order(job, 100), prompt(60, job))
@@ -433,7 +433,7 @@ def test_whatever_happens_every_answer_is_whole_and_its_own(
     grants: list[int],
     aborted: set[int],
 ) -> None:
-    """Jobs come and go, fail and are cancelled, steps are aborted, and 256 cells are too few.
+    """Jobs arrive, end, fail and are cancelled, steps are aborted, and 256 cells are too few.
 
     Every job ends exactly once; every token follows from those before it and from nothing else.
     """

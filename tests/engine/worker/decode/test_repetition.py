@@ -1,4 +1,4 @@
-"""What counts as an answer that repeats itself without end, and what does not."""
+"""Detection of endless repetition, and texts that are not detected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOKENS_MAX = 4000
 
 
 def ended_after(tokens: Iterable[int]) -> int | None:
-    """After how many tokens an answer would be ended; None if it would not be."""
+    """Number of tokens after which an answer is ended; None if it is not."""
     detector = RepetitionDetector()
     for count, token in enumerate(itertools.islice(tokens, _TOKENS_MAX), 1):
         if detector.add(token):
@@ -27,7 +27,7 @@ def ended_after(tokens: Iterable[int]) -> int | None:
 
 
 def fresh(count: int, seed: int = 0) -> list[int]:
-    """So many tokens, no two alike, and unlike those of another seed."""
+    """That many tokens, all different, also from those of another seed."""
     return [1000 * seed + 100_000 + place for place in range(count)]
 
 
@@ -39,7 +39,7 @@ def fresh(count: int, seed: int = 0) -> list[int]:
 def test_a_run_that_comes_again_and_again_ends_the_answer(
     period: int, expected: int, before: int
 ) -> None:
-    """After four rounds and 512 tokens, whichever is more, wherever it began."""
+    """After four rounds and 512 tokens, whichever is more, wherever it begins."""
     answer = [*fresh(before), *fresh(period, 1) * _TOKENS_MAX]
 
     assert ended_after(answer) == before + expected
@@ -47,20 +47,20 @@ def test_a_run_that_comes_again_and_again_ends_the_answer(
 
 @pytest.mark.parametrize("period", [1, 3, 40, 500])
 def test_a_run_that_stops_in_time_ends_nothing(period: int) -> None:
-    """One token less than it takes, then something else; and the count begins anew."""
+    """One token below the bound, then another token: the count starts again."""
     rounds = [*fresh(period, 1) * 600][: max(RULE.exact_tokens, 4 * period) - 1]
 
     assert ended_after([*rounds, *fresh(60), *rounds]) is None
 
 
 def _numbered(words: int) -> list[int]:
-    """Items alike but for one token, their number."""
+    """Items that differ in one token, their number."""
     return [token for number in range(300) for token in (500_000 + number, *fresh(words - 1, 1))]
 
 
 @pytest.mark.parametrize("words", [32, 60, 200])
 def test_items_that_differ_in_their_number_alone_end_the_answer(words: int) -> None:
-    """Nearly nothing new in 1,024 tokens, though it never is the same twice in a row."""
+    """Nearly nothing is new in 1,024 tokens, although no two items are equal."""
     ended = ended_after(_numbered(words))
 
     assert ended is not None
@@ -68,12 +68,12 @@ def test_items_that_differ_in_their_number_alone_end_the_answer(words: int) -> N
 
 
 def test_short_items_with_a_number_are_a_list() -> None:
-    """One token in ten is new: so may a table be, or the days of a year."""
+    """One token in ten is new, as in a table or the days of a year."""
     assert ended_after(_numbered(10)) is None
 
 
 def test_a_number_that_grows_by_a_digit_hides_nothing() -> None:
-    """What is copied then lies one token further back."""
+    """The copied place is then one token further back."""
     words = fresh(40, 1)
     answer = [
         token
@@ -85,7 +85,7 @@ def test_a_number_that_grows_by_a_digit_hides_nothing() -> None:
 
 
 def test_a_long_text_told_once_more_is_no_runaway() -> None:
-    """A program with one line changed, or a letter put right: a copy, and copied from afar."""
+    """A program with one line changed, or a corrected letter: a copy from a large distance."""
     text = fresh(900)
     corrected = [*text[:300], *fresh(5, 1), *text[300:]]
 
@@ -98,7 +98,7 @@ def test_a_long_text_told_once_more_is_no_runaway() -> None:
     st.integers(0, 2**32 - 1),
 )
 def test_no_runaway_escapes(period: int, before: list[int], seed: int) -> None:
-    """Whatever run of few different tokens it is: ended within one round of where it has to be."""
+    """Any run of few different tokens is ended within one round of the bound."""
     rng = random.Random(seed)
     run = [rng.randrange(4) for _ in range(period)]
     ended = ended_after([*before, *run * _TOKENS_MAX])
@@ -109,7 +109,7 @@ def test_no_runaway_escapes(period: int, before: list[int], seed: int) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 50_000))
 def test_chance_is_no_runaway(seed: int, vocabulary: int) -> None:
-    """Tokens drawn at random, also from only two."""
+    """Random tokens, also from a vocabulary of two."""
     rng = random.Random(seed)
 
     assert ended_after(rng.randrange(vocabulary) for _ in range(1500)) is None
@@ -154,7 +154,7 @@ _LEGITIMATE: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("what", _LEGITIMATE)
 def test_text_that_was_asked_for_is_left_alone(starter: Model, what: str) -> None:
-    """It repeats itself, for a while or in part, and is what somebody wanted."""
+    """Wanted texts that repeat themselves for a while or in part."""
     tokens = starter.tokenize(_LEGITIMATE[what]())
 
     assert len(tokens) >= 80
@@ -184,7 +184,7 @@ def test_what_models_do_when_they_run_away_is_ended(starter: Model, what: str) -
 
 
 def test_what_was_written_before_counts() -> None:
-    """A detector that is told the first half of a run in one go ends the second as early."""
+    """A detector that gets the first half of a run at once ends the second half as early."""
     run = [*range(5)] * 200
     whole = RepetitionDetector()
     ended = next(count for count, token in enumerate(run, 1) if whole.add(token))

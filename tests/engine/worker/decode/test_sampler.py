@@ -1,4 +1,4 @@
-"""How a token is chosen is what the request says, to the seed."""
+"""Sampling follows the request's parameters, seed included."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def choose(
 
 
 def test_temperature_0_takes_the_likeliest(toy: Model, context: Context) -> None:
-    """Always, whatever the other knobs say."""
+    """Whatever the other parameters are."""
     (likeliest,) = set(choose(toy, context, sampling()))
     assert set(choose(toy, context, sampling(top_k=40, top_p=0.1, min_p=0.5, seed=9))) == {
         likeliest
@@ -58,13 +58,13 @@ def test_temperature_0_takes_the_likeliest(toy: Model, context: Context) -> None
     ],
 )
 def test_what_leaves_one_choice_is_greedy(toy: Model, context: Context, how: Sampling) -> None:
-    """By every road."""
+    """Whichever parameter leaves it."""
     assert set(choose(toy, context, how)) == set(choose(toy, context, sampling()))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 2, 2**32 - 1])
 def test_a_seed_fixes_the_choices(toy: Model, context: Context, seed: int) -> None:
-    """Every one there is, also the one that means "any" to the library."""
+    """Each seed, also the one that means "random" to the library."""
     how = sampling(temperature=1.5, seed=seed)
     assert choose(toy, context, how) == choose(toy, context, how)
 
@@ -79,7 +79,7 @@ def test_seeds_differ(toy: Model, context: Context) -> None:
 def test_top_k_is_how_many_there_are_to_choose_from(
     toy: Model, context: Context, top_k: int, most: int
 ) -> None:
-    """0 means all of them."""
+    """0 means all tokens."""
     how = sampling(temperature=5.0, top_k=top_k, seed=1)
     assert most // 3 < len(set(choose(toy, context, how, times=300))) <= most
 
@@ -95,14 +95,14 @@ def test_top_k_is_how_many_there_are_to_choose_from(
 def test_penalties_keep_from_saying_the_same_again(
     toy: Model, context: Context, how: Sampling
 ) -> None:
-    """What was just chosen is less likely next time, each in its way."""
+    """Each penalty makes the token just sampled less likely."""
     first, second, *_rest = choose(toy, context, how)
     assert first == choose(toy, context, sampling())[0]
     assert second != first
 
 
 def test_penalties_count_what_was_seen_before(toy: Model, context: Context) -> None:
-    """What was said by another engine, for one."""
+    """For example tokens that another engine generated."""
     (likeliest,) = set(choose(toy, context, sampling()))
     how = sampling(presence_penalty=2.0)
     assert choose(toy, context, how, 1, seen=(likeliest,)) != [likeliest]
@@ -178,7 +178,7 @@ def test_a_choice_from_some_tokens_is_one_of_them(toy: Model, context: Context, 
     ],
 )
 def test_a_look_is_not_remembered(toy: Model, context: Context, how: Sampling) -> None:
-    """What was looked at and not taken is as likely the next time."""
+    """A token that was looked at and not taken is as likely the next time."""
     place = len(PROMPT) - 1
     looker, chooser = Sampler(toy, how), Sampler(toy, how)
     looks = [looker.look(context, place) for _ in range(20)]
@@ -190,7 +190,7 @@ def test_a_look_is_not_remembered(toy: Model, context: Context, how: Sampling) -
 
 
 def test_choosing_leaves_the_scores_as_they_are(toy: Model, context: Context) -> None:
-    """What will not do is chosen again, from the same."""
+    """A second sample is taken from the same scores."""
     place = len(PROMPT) - 1
     before = context.candidates(place)["score"].copy()
     sampler = Sampler(toy, sampling(temperature=0.5, repeat_penalty=3.0, top_k=5, seed=1))

@@ -1,4 +1,4 @@
-"""Text comes out whole: no half characters, no part of a stop string, nothing lost."""
+"""Detokenization: no half characters, no part of a stop string, nothing lost."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ STOPS = st.lists(st.text("ab\U0001f525é", min_size=1, max_size=5), max_size=3).
 
 
 def feed(pieces: list[bytes], stop: tuple[str, ...] = ()) -> tuple[list[str], str, bool]:
-    """Push all pieces; return what each showed, what the end showed, and whether it stopped."""
+    """Push all pieces; return the text of each, the text at the end, and whether it stopped."""
     text = TextAssembler(stop)
     shown = [text.push(piece) for piece in pieces]
     return shown, text.finish(), text.stopped
 
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
-    """Cut data at these places, as tokens would."""
+    """Cut data at these positions, as tokens would."""
     places = sorted({0, len(data), *(at for at in cuts if at < len(data))})
     return [data[start:end] for start, end in pairwise(places)]
 
 
 def whole_text(data: bytes) -> str:
-    """All of it at once, but for a character that has only begun at its end."""
+    """Decode all at once, without an incomplete character at the end."""
     return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
 
 
 def oracle(data: bytes, stop: tuple[str, ...]) -> str:
-    """What must be shown of the whole: all before the stop string that is complete first."""
+    """The text to be shown: all before the stop string that is complete first."""
     text = whole_text(data)
     for end in range(1, len(text) + 1):
         whole = [s for s in stop if text[:end].endswith(s)]
@@ -57,7 +57,7 @@ def oracle(data: bytes, stop: tuple[str, ...]) -> str:
 def test_any_split_shows_what_the_whole_text_would(
     data: bytes, cuts: list[int], stop: tuple[str, ...]
 ) -> None:
-    """Nothing lost, nothing of a stop string shown, and the cuts make no difference."""
+    """Nothing is lost, nothing of a stop string is shown, and the cuts do not matter."""
     shown, last, stopped = feed(cut(data, cuts), stop)
 
     text = "".join(shown) + last
@@ -69,7 +69,7 @@ def test_any_split_shows_what_the_whole_text_would(
 def test_what_was_shown_is_never_taken_back(
     data: bytes, cuts: list[int], stop: tuple[str, ...]
 ) -> None:
-    """At every moment the text so far is the beginning of the final one: a phone has shown it."""
+    """At any time the text so far is a prefix of the final one, because it is already shown."""
     shown, last, _stopped = feed(cut(data, cuts), stop)
 
     so_far = ""
@@ -101,13 +101,13 @@ def test_a_character_is_shown_with_its_last_byte(text: str) -> None:
     ],
 )
 def test_bytes_that_are_no_text_are_replaced(pieces: list[bytes], text: str) -> None:
-    """A model can write them; an answer does not fail for it."""
+    """A model can generate them; the answer does not fail because of that."""
     shown, last, _stopped = feed(pieces)
     assert "".join(shown) + last == text
 
 
 def test_half_a_character_at_the_end_is_dropped() -> None:
-    """An answer cut at its token limit may end inside a character; nobody wants to see that."""
+    """An answer cut at its token limit may end inside a character."""
     shown, last, _stopped = feed([b"fire ", "\U0001f525".encode()[:3]])
     assert ("".join(shown), last) == ("fire ", "")
 
@@ -121,24 +121,24 @@ def test_a_stop_string_may_be_cut_anywhere() -> None:
 
 
 def test_what_only_looked_like_a_stop_string_is_shown() -> None:
-    """As soon as it is clear, and not later."""
+    """As soon as it is clear."""
     shown, last, stopped = feed([b"EN", b"E", b"N", b"Q"], ("END",))
     assert (shown, last, stopped) == (["", "EN", "", "ENQ"], "", False)
 
 
 def test_the_held_back_beginning_of_a_stop_string_is_shown_at_the_end() -> None:
-    """The answer ended without it, so it was text."""
+    """The answer ended without the rest, so it is text."""
     assert feed([b"yes EN"], ("END",)) == (["yes "], "EN", False)
 
 
 def test_after_a_stop_string_nothing_is_shown() -> None:
-    """A token may hold the stop string and more; and more tokens may come."""
+    """A token may contain the stop string and more text, and more tokens may follow."""
     shown, last, stopped = feed([b"one|two", b"|three"], ("|",))
     assert (shown, last, stopped) == (["one", ""], "", True)
 
 
 def test_of_overlapping_stop_strings_the_first_to_be_whole_ends_the_text() -> None:
-    """Whether its last letters come with the same token or the next."""
+    """Whether its last letters are in the same token or the next."""
     assert feed([b"xabcd"], ("abcd", "bc"))[0] == ["xa"]
     assert feed([b"xabc", b"d"], ("abcd", "bc"))[0] == ["xa", ""]
     assert feed([b"xabc"], ("bc", "abc"))[0] == ["x"]

@@ -1,4 +1,4 @@
-"""A thought that has had its tokens is ended, whatever its form; and none is begun if it is off."""
+"""The thinking budget: thinking ends after its tokens, in any form, and does not begin if off."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FORMS = {
 
 
 class Room:
-    """A toy model with the tags of a form as tokens; what it writes is noise."""
+    """A toy model with the tags of a form as tokens; its output is noise."""
 
     def __init__(self, form: str, path: Path) -> None:
         template, tokens, closing = FORMS[form]
@@ -87,7 +87,7 @@ def write(
 
 
 def test_off_ends_the_thought_before_it_begins(room: Room) -> None:
-    """Also where the template has opened it and knows no other way."""
+    """Also if the template opens it and has no option."""
     answer = write(room, Thinking("off"))
     assert answer.tokens[: len(room.closing)] == room.closing
     assert answer.thinking == ""
@@ -96,7 +96,7 @@ def test_off_ends_the_thought_before_it_begins(room: Room) -> None:
 
 @pytest.mark.parametrize("budget", [1, 7, 20])
 def test_a_budget_ends_the_thought_after_so_many_tokens(room: Room, budget: int) -> None:
-    """Unless the model has ended it before; then the answer begins."""
+    """Unless the model ends it earlier; then the answer begins."""
     answer = write(room, Thinking(budget_tokens=budget))
     parser = room.prompt().parser
     assert parser is not None
@@ -112,7 +112,7 @@ def test_a_budget_ends_the_thought_after_so_many_tokens(room: Room, budget: int)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_up_to_the_bound_the_model_writes_what_it_likes(room: Room, seed: int) -> None:
-    """As it would without one."""
+    """The tokens are as without a bound."""
     free = write(room, Thinking("on"), seed=seed)
     bounded = write(room, Thinking(budget_tokens=20), seed=seed)
     assert bounded.tokens[:20] == free.tokens[:20]
@@ -121,7 +121,7 @@ def test_up_to_the_bound_the_model_writes_what_it_likes(room: Room, seed: int) -
 
 @pytest.mark.parametrize("at", range(1, 16, 2))
 def test_after_an_engines_death_it_is_closed_where_it_was(room: Room, at: int) -> None:
-    """By what was written alone, tags half written included."""
+    """Only by the generated tokens, including a partly written tag."""
     whole = write(room, Thinking(budget_tokens=5)).tokens
     again = write(room, Thinking(budget_tokens=5), produced=tuple(whole[:at]), seed=9)
     parser = room.prompt().parser
@@ -136,7 +136,7 @@ def test_after_an_engines_death_it_is_closed_where_it_was(room: Room, at: int) -
 def test_the_json_of_an_answer_begins_where_its_thought_was_closed(
     room: Room, thinking: Thinking
 ) -> None:
-    """The end that the box writes is one that the grammar hears of."""
+    """The grammar's state takes the closing tag that the budget adds."""
     prompt = room.prompt()
     assert prompt.parser is not None
     thoughts = room.prompts.template.thoughts

@@ -1,4 +1,4 @@
-"""The form of a model's thoughts is found in its own file, and its answers are read by it."""
+"""The format of a model's thinking is found in its file, and its answers are parsed by it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def asked(prompts: PromptMaker, thinking: Thinking) -> Prompt:
 
 
 def read(prompts: PromptMaker, said: str, thinking: Thinking) -> tuple[str, str]:
-    """What comes of an answer, token by token, as the batcher has it read."""
+    """Thinking and answer of some tokens, read as the batcher reads them."""
     thoughts = prompts.template.thoughts
     prompt = asked(prompts, thinking)
     assert prompt.parser is not None
@@ -65,7 +65,7 @@ def read(prompts: PromptMaker, said: str, thinking: Thinking) -> tuple[str, str]
 def test_what_a_family_writes_is_read_token_by_token(
     family: Family, kind: str, load: Callable[..., PromptMaker], vocabularies: Path
 ) -> None:
-    """By the real library and template; a tag that somebody types opens nothing."""
+    """By the real library and template; a tag typed by a user opens nothing."""
     prompts = load(family, kind, vocabularies)
     thinking = Thinking("on") if family.on else Thinking()
     thought = THOUGHT if THOUGHT in family.said else ""
@@ -89,7 +89,7 @@ REAL = [
 def test_real_vocabularies_are_read_alike(
     vocabulary: str, template: str, said: str, vocabularies: Path
 ) -> None:
-    """Whichever of the tags they have as tokens."""
+    """Whichever of the tags are single tokens."""
     model = Model(str(vocabularies / f"{vocabulary}.gguf"), lambda _f: True, vocab_only=True)
     text = (vocabularies / "templates" / f"{template}.jinja").read_text()
     thought, answer = read(PromptMaker(model, text), said, Thinking())
@@ -111,13 +111,13 @@ def test_real_vocabularies_are_read_alike(
 def test_the_owner_is_told_in_a_line(
     name: str, line: str, load: Callable[..., PromptMaker], vocabularies: Path
 ) -> None:
-    """Which form, and whether it can be chosen."""
+    """The form, and whether thinking can be switched."""
     template = load(BY_NAME[name], "control", vocabularies).template
     assert line in describe_thinking(template)
 
 
 def test_a_stop_string_may_be_a_tag(load: Callable[..., PromptMaker], vocabularies: Path) -> None:
-    """As it could when the tag was text: who wants the thought alone says so."""
+    """As when the tag is text: such a request wants the thinking alone."""
     thoughts: ThinkFormat = load(BY_NAME["Qwen3"], "control", vocabularies).template.thoughts
     reader = OutputReader(thoughts.parser(""), thoughts.signs, ("</think>",))
     model = thoughts._model
@@ -129,7 +129,7 @@ def test_a_stop_string_may_be_a_tag(load: Callable[..., PromptMaker], vocabulari
 def test_text_that_is_a_sign_to_the_program_is_none_from_the_model(
     load: Callable[..., PromptMaker], vocabularies: Path
 ) -> None:
-    """A model may write any character there is."""
+    """A model may generate any character."""
     thoughts: ThinkFormat = load(BY_NAME["Qwen3"], "control", vocabularies).template.thoughts
     reader = OutputReader(thoughts.parser("<think>"), thoughts.signs, ())
     parts = [reader.push(0, piece) for piece in ("a\ufdd0\ufdd1b".encode(), b"\xef\xb7", b"\x91c")]
@@ -141,7 +141,7 @@ def test_text_that_is_a_sign_to_the_program_is_none_from_the_model(
 def test_only_brackets_are_hidden_from_a_template(
     load: Callable[..., PromptMaker], vocabularies: Path
 ) -> None:
-    """A header's beginning ends with a letter, which all that people say has."""
+    """A header's beginning ends with a letter, which occurs in any text."""
     markers = load(BY_NAME["gpt-oss"], "control", vocabularies).template._markers
     assert markers.brackets == {"<", ">"}
     assert not markers.may_act("Whose channels are these?")
@@ -151,7 +151,7 @@ def test_only_brackets_are_hidden_from_a_template(
 def test_an_earlier_answer_may_have_tags_that_a_template_does_not_take(
     family: Family, load: Callable[..., PromptMaker], vocabularies: Path
 ) -> None:
-    """A phone may still have one from before the tags were known; gpt-oss's template raises."""
+    """A client may have one from before the tags were known; gpt-oss's template raises."""
     prompts = load(family, "control", vocabularies)
     question = ChatMessage("user", QUESTION)
     earlier = ChatMessage("assistant", family.said)

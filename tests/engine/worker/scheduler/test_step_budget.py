@@ -1,4 +1,4 @@
-"""A step stays as short as was asked for, whatever the board's speed turns out to be."""
+"""The step budget: steps keep their bound on any board, and prefill keeps its speed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MOST = 512
 _LEAST_TOKENS = 4
 STEP_BUDGET_S = 0.2
 
-#: How much steps of one kind differ, as on a box with other things to do.
+#: Relative spread of equal steps, as on a busy box.
 NOISE = 0.1
 
 
 @dataclass(frozen=True)
 class Board:
-    """What a step costs, and how much that differs from one to the next."""
+    """The true costs of a step, and their noise."""
 
     fixed_s: float
     decoding_s: float
@@ -70,7 +70,7 @@ class Run:
             self.step(decoding, 0)
 
     def sizes(self, steps: int, decoding: int) -> list[int]:
-        """How many prompt tokens each of the next steps gets."""
+        """Prompt tokens of each of the next steps."""
         sizes = []
         for _ in range(steps):
             sizes.append(self.budget.prefill_tokens(decoding=decoding, most=MOST))
@@ -78,7 +78,7 @@ class Run:
         return sizes
 
     def read(self, tokens: int, decoding: int) -> Iterator[float]:
-        """Read a prompt; yields how long each step took, in seconds."""
+        """Prefill a prompt; yields the duration of each step, in seconds."""
         while tokens > 0:
             part = min(self.budget.prefill_tokens(decoding=decoding, most=MOST), tokens)
             yield self.step(decoding, part)
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def prefill_s(self) -> float:
-        """What a prompt token is thought to cost."""
+        """Estimated cost of a prompt token."""
         return (self.predict_s(1, 1000) - self.predict_s(1, 0)) / 1000
 
 
@@ -105,19 +105,19 @@ FAST = Board(0.001, 0.0001, 0.0001)
 @pytest.mark.parametrize(
     ("board", "decoding", "tokens"),
     [
-        (SHAPE, 1, 15),  # 7 x 38 ms = 38 ms + 11.5 ms x 19.8; with the reader 16 rows
+        (SHAPE, 1, 15),  # 7 x 38 ms = 38 ms + 11.5 ms x 19.8; with the decoding row 16
         (SHAPE, 8, 40),  # 7 x 94 ms = 94 ms + 11.5 ms x 49
         (MINI_PC, 1, 95),  # 7 x 32 ms = 32 ms + 2 ms x 96
         (PI_5, 1, 31),  # cancel would wait too long: 0.8 s = 120 ms + 20 ms x 34
         (PI_5, 8, 24),  # cancel would wait too long: 0.8 s = 260 ms + 20 ms x 27
-        (OLD_PHONE, 8, 8),  # half of the time each: 1.3 s for 8 writers, 1.3 s for 13 tokens
+        (OLD_PHONE, 8, 8),  # half of the time each: 1.3 s for 8 decoding rows, 1.3 s for 13 tokens
         (FAST, 2, 510),
     ],
 )
-def test_while_somebody_reads_along_a_step_is_only_so_long(
+def test_a_step_with_decoding_rows_keeps_its_bound(
     board: Board, decoding: int, tokens: int
 ) -> None:
-    """The right size is found and kept."""
+    """The estimate converges to the right size and stays there."""
     run = Run(board)
     run.decode(20)
     run.decode(40, decoding)
@@ -136,7 +136,7 @@ def test_while_somebody_reads_along_a_step_is_only_so_long(
         (Board(0.030, 0.008, 0.0150), 48),  # 0.99 s with a full tile
         (PI_5, 32),  # 0.8 s = 100 ms + 20 ms x 35
         (MINI_PC, 384),
-        (OLD_PHONE, 16),  # there is time for three, but newcomers must get on
+        (OLD_PHONE, 16),  # there is time for three, but every prefill makes progress
         (FAST, 512),
     ],
 )
@@ -150,10 +150,8 @@ def test_alone_a_step_stays_below_a_second(board: Board, tokens: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("board", [SHAPE, PI_5])
-def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
-    board: Board, seed: int
-) -> None:
-    """A reader's longest gap is below 8 usual ones, 1,000 tokens take at most 1.3 x as long."""
+def test_no_stream_stalls_and_prefill_hardly_takes_longer_for_that(board: Board, seed: int) -> None:
+    """A stream's longest gap is below 8 usual ones; 1,000 tokens take at most 1.3 x as long."""
     run = Run(replace(board, noise=0.05), seed)
     alone_s = sum(run.read(1000, 0))
     run.decode(100)
@@ -173,7 +171,7 @@ def test_nobody_freezes_and_a_newcomer_hardly_waits_longer_for_that(
 def test_on_any_board_the_largest_size_that_fits_is_found(
     fixed_s: float, decoding_share: float, prefill_share: float, decoding: int
 ) -> None:
-    """What is taken fits, but for the one unit that is always granted; two more would not."""
+    """The prefill fits, except the one unit that is always granted; two more units would not."""
     board = Board(fixed_s, fixed_s * decoding_share, fixed_s * prefill_share)
     run = Run(board)
     for streams in (1, 8) * 20:
@@ -194,7 +192,7 @@ def test_on_any_board_the_largest_size_that_fits_is_found(
 @pytest.mark.parametrize("streams", [1, 2, 4, 8])
 @pytest.mark.parametrize("board", [SHAPE, PI_5, MINI_PC, OLD_PHONE])
 def test_after_an_evening_any_step_is_predicted(board: Board, streams: int) -> None:
-    """Streams and prompts came and went; each cost is known by its kind, within the noise."""
+    """After many streams and prompts each cost is known within the noise."""
     run = Run(replace(board, noise=NOISE))
     random = Random(1)
     for _ in range(300):
@@ -208,7 +206,7 @@ def test_after_an_evening_any_step_is_predicted(board: Board, streams: int) -> N
 @pytest.mark.parametrize("times", [20, 1000])
 @pytest.mark.parametrize(("decoding", "prefill"), [(1, 0), (8, 0), (0, 64), (1, 16)])
 def test_one_disturbed_step_spoils_nothing(times: int, decoding: int, prefill: int) -> None:
-    """A page fault or a machine put to sleep; how much too long it was makes no difference."""
+    """By a page fault or a suspended machine; the size of the disturbance does not matter."""
     run = Run(SHAPE)
     run.decode(50)
     for _ in range(50):
@@ -241,7 +239,7 @@ def test_a_lasting_change_is_followed_soon(
 
 
 def test_a_slower_clock_makes_all_of_a_step_dearer() -> None:
-    """Seen in mixed steps only, decoding itself is not blamed for more than its part of it."""
+    """Seen only in mixed steps, it raises each cost in proportion."""
     run = Run(SHAPE)
     run.decode(50)
     run.sizes(20, 1)
@@ -253,7 +251,7 @@ def test_a_slower_clock_makes_all_of_a_step_dearer() -> None:
 
 
 def test_what_steps_do_not_tell_about_stays_as_it_was() -> None:
-    """An hour of writing, throttled in between, says nothing on what prompts cost."""
+    """An hour of decoding, partly throttled, does not change the cost of prefill."""
     run = Run(replace(SHAPE, noise=NOISE))
     run.decode(20)
     run.sizes(20, 1)
@@ -268,7 +266,7 @@ def test_what_steps_do_not_tell_about_stays_as_it_was() -> None:
 
 
 def test_after_long_without_prompts_the_first_step_tells_most() -> None:
-    """Throttled while it only wrote, the box corrects itself with the next prompt's first step."""
+    """After throttling while decoding, the next prefill's first step corrects the estimate."""
     run = Run(SHAPE)
     run.decode(20)
     run.sizes(20, 1)
@@ -292,7 +290,7 @@ def test_after_long_without_prompts_the_first_step_tells_most() -> None:
 def test_whatever_was_measured_the_answer_makes_sense(
     steps: list[tuple[int, int, float]], decoding: int, most: int
 ) -> None:
-    """No cost falls below nothing, a newcomer always gets on, and rows come in sixteens."""
+    """No cost is negative, every prefill makes progress, and rows are a multiple of sixteen."""
     budget = StepBudget(STEP_BUDGET_S)
     for rows, prefill, step_s in steps:
         budget.measured(decoding=rows, prefill=prefill, step_s=step_s)
@@ -312,7 +310,7 @@ def test_whatever_was_measured_the_answer_makes_sense(
 
 
 def test_nothing_is_known_at_first() -> None:
-    """The first prompt's first step is a guess: small with a reader, moderate without."""
+    """The first step with prefill is a guess: small beside a stream, moderate without."""
     run = Run(SHAPE)
     assert run.budget.predict_s(decoding=1, prefill=0) is None
     for _ in range(2):
@@ -326,7 +324,7 @@ def test_nothing_is_known_at_first() -> None:
     [(0, 512, 512), (3, 509, 509), (0, 41, 32), (1, 40, 31), (0, 4, 4), (0, 3, 3), (2, 0, 0)],
 )
 def test_the_batch_has_a_limit_of_its_own(decoding: int, most: int, tokens: int) -> None:
-    """Decoders have taken their places already, and rows come in sixteens up to it."""
+    """Decoding rows count, and the rows are a multiple of sixteen up to it."""
     run = Run(FAST)
     run.decode(5)
     run.sizes(5, 0)
@@ -347,8 +345,8 @@ def test_the_budget_can_be_changed_while_it_runs() -> None:
     assert run.sizes(5, 1)[-1] in (79, 95)  # 7 x 32 ms, whatever is asked for
 
 
-def test_a_board_that_stands_still_for_a_minute_does_not_stop_newcomers() -> None:
-    """Swapping leaves a unit a step."""
+def test_a_board_that_stands_still_for_a_minute_does_not_stop_prefill() -> None:
+    """While it swaps, each step has one unit."""
     run = Run(SHAPE.throttled(2000))
     run.decode(5)
     assert run.sizes(1, 1) == [31]
@@ -356,8 +354,8 @@ def test_a_board_that_stands_still_for_a_minute_does_not_stop_newcomers() -> Non
     assert run.sizes(5, 0)[-1] == 16
 
 
-def test_what_nobody_asked_for_is_read_in_short_steps() -> None:
-    """Whoever asks next waits for the end of the step under way."""
+def test_speculative_prefill_has_short_steps() -> None:
+    """A request that arrives waits for the end of the step."""
     budget = StepBudget(0.2)
     for _ in range(20):
         budget.measured(decoding=1, prefill=0, step_s=0.04)

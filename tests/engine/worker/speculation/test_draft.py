@@ -1,4 +1,4 @@
-"""Drafts are computed where they pay, by what is known of the text and of the board."""
+"""Drafts are verified where they pay, by the acceptance and the board's step times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPUTE_BOUND = 0.4
 
 
 def cost(row: float) -> Callable[[int], float]:
-    """How long steps last on a board where every row beyond the first costs so much of it."""
+    """Step times of a board where each further row costs this share of the first."""
     return lambda rows: 0.05 * (1 + row * (rows - 1))
 
 
@@ -52,7 +52,7 @@ def lengths(row: float, drafts: list[tuple[int, float]], decoding: int) -> list[
 def test_most_tokens_per_second(
     row: float, drafts: list[tuple[int, float]], decoding: int, drafted: list[int]
 ) -> None:
-    """All rows of a step are weighed together."""
+    """All rows of a step are considered together."""
     assert lengths(row, drafts, decoding) == drafted
 
 
@@ -62,7 +62,7 @@ def test_most_tokens_per_second(
     st.integers(0, 4),
 )
 def test_no_better_choice_is_left(row: float, drafts: list[tuple[int, float]], others: int) -> None:
-    """What is drafted is expected to gain 5 % or more, and one draft alone never gains more."""
+    """The drafts' expected gain is at least 5 %, and no single draft would gain more."""
     decoding = len(drafts) + others
     drafted = lengths(row, drafts, decoding)
 
@@ -89,7 +89,7 @@ def test_no_better_choice_is_left(row: float, drafts: list[tuple[int, float]], o
 
 
 def test_before_a_step_was_measured_nothing_is_drafted() -> None:
-    """There is nothing to weigh."""
+    """The price is unknown."""
     price = DraftPrice(lambda rows: StepBudget(0.2).predict_s(decoding=rows, prefill=0))
     assert price.lengths([Draft(7, 1.0)], 1) == [0]
 
@@ -110,7 +110,7 @@ def test_a_draft_that_could_never_pay_is_never_made() -> None:
 
 
 def test_a_price_learned_in_a_bad_moment_is_corrected() -> None:
-    """One reader, and the box was busy with something else whenever it drafted."""
+    """One stream, on a box that was busy with other things whenever it drafted."""
     budget = StepBudget(0.2)
     price = DraftPrice(lambda rows: budget.predict_s(decoding=rows, prefill=0))
     for _ in range(20):
@@ -127,7 +127,7 @@ def test_a_price_learned_in_a_bad_moment_is_corrected() -> None:
 
 
 def speed_up(texts: list[list[int]], row: float, prompt_tokens: int = 0) -> float:
-    """Let all texts be written at once, with drafts; tokens per second of those without."""
+    """Generate all texts at once with drafts; return the relative speed to that without."""
     budget = StepBudget(0.2)
     price = DraftPrice(lambda rows: budget.predict_s(decoding=rows, prefill=0))
     step_s = cost(row)
@@ -156,7 +156,7 @@ def speed_up(texts: list[list[int]], row: float, prompt_tokens: int = 0) -> floa
 
 
 def quoting(seed: int, tokens: int = 600) -> list[int]:
-    """A text of which half is said a second time, in runs of twenty tokens."""
+    """A text of which half is repeated, in runs of twenty tokens."""
     random = Random(seed)
     text = [random.randrange(5000) for _ in range(100)]
     while len(text) < tokens:
@@ -168,7 +168,7 @@ def quoting(seed: int, tokens: int = 600) -> list[int]:
 @pytest.mark.parametrize("streams", [1, 2, 4])
 @pytest.mark.parametrize(("row", "least"), [(MEMORY_BOUND, 1.15), (COMPUTE_BOUND, 1.0)])
 def test_a_text_that_quotes_is_written_sooner(row: float, least: float, streams: int) -> None:
-    """And on a board that has no time for it, at least not later."""
+    """On a board where rows are expensive, it is at least not slower."""
     gains = [
         speed_up([quoting(seed * 10 + stream) for stream in range(streams)], row)
         for seed in range(4)
@@ -178,7 +178,7 @@ def test_a_text_that_quotes_is_written_sooner(row: float, least: float, streams:
 
 @pytest.mark.parametrize(("row", "least"), [(MEMORY_BOUND, 2.5), (COMPUTE_BOUND, 1.6)])
 def test_a_text_that_is_copied_is_written_much_sooner(row: float, least: float) -> None:
-    """Such as code with one line changed."""
+    """For example code with one line changed."""
     random = Random(1)
     code = [random.randrange(5000) for _ in range(400)]
 
@@ -195,7 +195,7 @@ def test_a_text_that_is_copied_is_written_much_sooner(row: float, least: float) 
 def test_a_text_of_chance_is_written_as_fast_as_without(
     seed: int, vocabulary: int, row: float, streams: int
 ) -> None:
-    """Within 1 %, whatever happens to be there twice."""
+    """Within 1 %, in spite of accidental repetitions."""
     random = Random(seed)
     texts = [[random.randrange(vocabulary) for _ in range(400)] for _ in range(streams)]
 

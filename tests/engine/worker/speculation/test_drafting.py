@@ -1,4 +1,4 @@
-"""Guesses are computed along, and change nothing but the number of steps."""
+"""Drafts change the number of steps, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.engine.worker.writing import alone, follow, order, sampling, text_of,
 
 
 def prompt(tokens: int, seed: int) -> list[int]:
-    """Some prompt of that length that says everything twice."""
+    """A prompt of that length whose second half repeats the first."""
     rng = random.Random(seed)
     half = [rng.randrange(FIRST_BYTE, VOCAB_TOKENS) for _ in range(tokens // 2)]
     return [*half, *half]
 
 
 def test_a_text_that_repeats_itself_takes_fewer_steps(starter: Model) -> None:
-    """A text that goes round is guessed right; the answer is the one without guessing."""
+    """A periodic text is guessed right; the answer is the one without drafts."""
     tokens = starter.tokenize("The cat sat on the mat, and the dog lay by the door. " * 8 + "The")
     with writing(starter, speculate=True) as writer:
         writer.submit(order(1, 60), tokens)
@@ -59,7 +59,7 @@ JOBS = st.tuples(st.integers(2, 100), st.integers(1, 80), st.integers(0, 30), st
 def test_whoever_is_guessed_for_every_answer_is_its_own(
     toy: Model, jobs: list[tuple[int, int, int, bool]], cells: int
 ) -> None:
-    """Greedy or not, however small the pool: all tokens are there, each follows from the last."""
+    """Greedy or not, in any pool: no token is missing, and each follows from the one before."""
     hows: dict[int, Sampling] = {}
     with writing(toy, cells=cells, speculate=True) as writer:
         while writer.steps < 40 or writer.batcher.busy:
@@ -78,7 +78,7 @@ def test_whoever_is_guessed_for_every_answer_is_its_own(
 
 
 def test_wrong_guesses_cost_no_cells(toy: Model) -> None:
-    """They are given back at once, by the library's count."""
+    """They are freed at once, by the library's count."""
     with writing(toy, cells=512, speculate=True) as writer:
         for job in range(4):
             writer.submit(order(job, 100, how=sampling(temperature=1.0, seed=job)), prompt(30, job))

@@ -1,4 +1,4 @@
-"""Guesses come from where the last tokens stood before, and cost the same for every token."""
+"""Prompt lookup: guesses from earlier n-grams, at the same cost for each token."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TEXTS = st.lists(st.integers(0, 3), max_size=60)
 def test_what_followed_before_is_proposed(
     tokens: list[int], most: int, proposal: list[int]
 ) -> None:
-    """As many as wanted, or none."""
+    """As many tokens as wanted, or none."""
     assert PromptLookup(tokens, 0).propose(most) == proposal
 
 
 def searched(tokens: list[int]) -> int | None:
-    """Where the last tokens led to before, found the slow way."""
+    """Position after the last occurrence of the last tokens, by searching."""
     for length in (3, 2):
         for position in range(len(tokens) - 1, length - 1, -1):
             if tokens[position - length : position] == tokens[len(tokens) - length :]:
@@ -49,7 +49,7 @@ def searched(tokens: list[int]) -> int | None:
 
 @given(TEXTS)
 def test_the_table_finds_what_a_search_would(tokens: list[int]) -> None:
-    """The latest place where the last three, else the last two, stood before."""
+    """The latest occurrence of the last trigram, else of the last bigram."""
     at = searched(tokens)
     proposal = PromptLookup(tokens, 0).propose(1)
 
@@ -60,7 +60,7 @@ def test_the_table_finds_what_a_search_would(tokens: list[int]) -> None:
 def test_when_it_looks_makes_no_difference(
     tokens: list[int], looks: list[int], answer_start: int
 ) -> None:
-    """A sequence is followed as it grows, in whatever pieces."""
+    """The result does not depend on how often the growing list is read."""
     at_once = PromptLookup(tokens, answer_start)
     growing: list[int] = []
     followed = PromptLookup(growing, answer_start)
@@ -74,7 +74,7 @@ def test_when_it_looks_makes_no_difference(
 
 
 def test_proposing_changes_nothing() -> None:
-    """Neither the sequence, nor what is proposed next."""
+    """Neither the sequence, nor the next proposal."""
     tokens = [1, 2, 3, 1, 2, 3]
     lookup = PromptLookup(tokens, 0)
 
@@ -87,7 +87,7 @@ def acceptance(tokens: list[int], answer_start: int = 0) -> float:
 
 
 def test_a_text_that_repeats_itself_is_believed_more_and_more() -> None:
-    """Half after some six right guesses, and never surer than fifteen of them can make."""
+    """Half after some six right guesses, and never above 15/16."""
     by_length = [acceptance([1, 2, 3, 4, 5] * 10, answer_start) for answer_start in range(50)]
 
     assert by_length == sorted(by_length, reverse=True)
@@ -96,19 +96,19 @@ def test_a_text_that_repeats_itself_is_believed_more_and_more() -> None:
 
 
 def test_a_text_that_does_not_is_not_believed() -> None:
-    """Two tokens are there again by chance quite often; what follows is not."""
+    """A bigram often repeats by chance; the token after it does not."""
     random = Random(1)
     assert acceptance([random.randrange(16) for _ in range(1000)]) < 0.25
 
 
 def test_where_nothing_is_guessed_nothing_is_judged() -> None:
-    """A long new passage does not take back what a quotation has shown."""
+    """A long new passage does not lower the acceptance of a quotation."""
     quotation = [1, 2, 3, 4, 5] * 10
     assert acceptance([*quotation, *range(100, 400)]) == acceptance([*quotation, 100])
 
 
 def test_how_a_prompt_repeats_itself_is_not_the_answers_merit() -> None:
-    """Guesses are judged from the answer's first token on; the prompt is still what they know."""
+    """Acceptance is measured from the answer's first token on; the prompt still gives guesses."""
     prompt = [1, 2, 3, 4, 5] * 10
     lookup = PromptLookup(prompt, len(prompt))
 

@@ -1,4 +1,4 @@
-"""Answers that keep to their schema, whatever the model would rather say."""
+"""Answers follow their schema, whatever the model would sample without it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ QUESTION = "Describe something as JSON."
 
 
 def prompt(seed: int, tokens: int = 20) -> list[int]:
-    """Some prompt."""
+    """A prompt."""
     rng = random.Random(seed)
     return [rng.randrange(FIRST_BYTE, VOCAB_TOKENS) for _ in range(tokens)]
 
 
 def finish_all(writer: Writer, schema: Any) -> None:
-    """Every answer keeps to its schema, token by token what its text says."""
+    """Each answer follows its schema, and its tokens are those of its text."""
     for answer in writer.finish().values():
         assert answer.ended is not None
         assert answer.ended.finish is Finish.STOP
@@ -49,7 +49,7 @@ def finish_all(writer: Writer, schema: Any) -> None:
 def test_a_model_that_chooses_at_random_keeps_to_it(
     toy: Model, schema: dict[str, Any], speculate: bool
 ) -> None:
-    """A byte at a time and eight at once; guesses, which all pay here, are checked as well."""
+    """One byte at a time and eight at once; drafts, which all pay here, are checked as well."""
     with writing(toy, sequences=8, cells=4096, speculate=speculate) as writer:
         for job in range(16):
             submit(writer, job, schema, prompt(job))
@@ -57,7 +57,7 @@ def test_a_model_that_chooses_at_random_keeps_to_it(
 
 
 def test_without_it_would_not(toy: Model) -> None:
-    """What it writes by itself is noise."""
+    """Its output without a schema is noise."""
     how = sampling(temperature=1.0, seed=1)
     text = alone(toy, order(1, 60, how=how), prompt(1)).whole
     assert not any(keeps_to(text, schema) for schema in SCHEMAS.values())
@@ -65,7 +65,7 @@ def test_without_it_would_not(toy: Model) -> None:
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_a_model_that_can_write_keeps_to_it(starter: Model, schema: dict[str, Any]) -> None:
-    """Many seeds, at temperature 1; most tokens without being told."""
+    """Many seeds, at temperature 1; most tokens without a mask."""
     maker = PromptMaker(starter, "<|im_start|>user\n{{ messages[0].content }}<|im_end|>\n"
                                  "<|im_start|>assistant\n")  # fmt: skip
     tokens, _thinking = maker.tokens([ChatMessage("user", QUESTION)])
@@ -77,7 +77,7 @@ def test_a_model_that_can_write_keeps_to_it(starter: Model, schema: dict[str, An
 
 @pytest.mark.parametrize("name", ["nested", "list", "string"])
 def test_an_answer_goes_on_after_another_engines_death(toy: Model, name: str) -> None:
-    """Wherever it was cut, characters included; the text is told again from the start."""
+    """Wherever it was cut, also within a character; the text is sent again from the start."""
     schema = SCHEMAS[name]
     with writing(toy) as writer:
         submit(writer, 1, schema, prompt(1))
@@ -95,7 +95,7 @@ def test_an_answer_goes_on_after_another_engines_death(toy: Model, name: str) ->
 
 
 def test_an_answer_that_was_whole_when_its_engine_died_is_over(toy: Model) -> None:
-    """Not a token more."""
+    """No token is added."""
     with writing(toy) as writer:
         submit(writer, 1, {"const": 5}, prompt(1), produced=[FIRST_BYTE + ord("5")])
         answer = writer.finish()[1]
@@ -104,7 +104,7 @@ def test_an_answer_that_was_whole_when_its_engine_died_is_over(toy: Model) -> No
 
 
 def test_what_another_engine_wrote_otherwise_has_failed(toy: Model) -> None:
-    """It must not go on as if it were good."""
+    """It must not continue as if it were valid."""
     with writing(toy) as writer:
         submit(writer, 1, {"const": 5}, prompt(1), produced=[FIRST_BYTE + ord("6")])
         answer = writer.finish()[1]
@@ -114,7 +114,7 @@ def test_what_another_engine_wrote_otherwise_has_failed(toy: Model) -> None:
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 7])
 def test_it_is_cut_short_as_ever(toy: Model, max_tokens: int) -> None:
-    """So many tokens, and what there is is how it would have begun."""
+    """At that number of tokens, and it is a prefix of the full answer."""
     with writing(toy) as writer:
         submit(writer, 1, SCHEMAS["nested"], prompt(1))
         whole = writer.finish()[1].whole
@@ -128,7 +128,7 @@ def test_it_is_cut_short_as_ever(toy: Model, max_tokens: int) -> None:
 
 
 def test_its_last_token_may_be_the_last_there_is_room_for(toy: Model) -> None:
-    """Whole is whole."""
+    """A complete answer has stopped, not reached a length."""
     with writing(toy) as writer:
         submit(writer, 1, {"const": "ab"}, prompt(1), max_tokens=4)
         answer = writer.finish()[1]
@@ -138,7 +138,7 @@ def test_its_last_token_may_be_the_last_there_is_room_for(toy: Model) -> None:
 
 @pytest.mark.parametrize("job", range(5))
 def test_the_json_begins_where_thinking_ends(toy: Model, job: int) -> None:
-    """A thought of noise, in which the model tries to end; made to close its tag, it answers."""
+    """The model tries to end within thinking of noise; it must close its tag and answer."""
     thought = [FIRST_BYTE + byte for byte in b'Hm: {"b"} </think>']
     with writing(toy) as writer:
         submit(writer, job, SCHEMAS["list"], prompt(job), produced=thought, thinking=True)
@@ -148,7 +148,7 @@ def test_the_json_begins_where_thinking_ends(toy: Model, job: int) -> None:
 
 
 def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
-    """Each time it wanted to, its tag goes on by a byte."""
+    """Each time it samples the end, one byte of the tag is generated instead."""
     with writing(toy, sequences=8, cells=8192) as writer:
         for job in range(8):
             submit(writer, job, {"const": 1}, prompt(job), max_tokens=400, thinking=True)
@@ -167,7 +167,7 @@ def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
 
 
 def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
-    """The same tokens as without a schema, by the same seed, as far as they keep to it."""
+    """The same tokens as without a schema, by the same seed, as far as they are valid."""
     maker = PromptMaker(starter, "{{ messages[0].content }}")
     tokens, _thinking = maker.tokens([ChatMessage("user", 'My name as JSON: {"name": "')])
     quote = starter.tokenize('"')
@@ -191,7 +191,7 @@ def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
 
 
 def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
-    """Where a model can write JSON, fewer than half are chosen again."""
+    """Where a model can generate JSON, fewer than half are sampled again."""
     with writing(starter, sequences=1, budget=FixedBudget(512)) as writer:
         tokens = starter.tokenize("Three primes as a JSON list: [2, 3, 5]\nFour more: ")
         integers = {"type": "array", "items": {"type": "integer"}}
@@ -206,7 +206,7 @@ def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
 
 
 def test_a_grammar_that_is_too_much_ends_its_answer_and_no_other(toy: Model) -> None:
-    """It has failed; who writes beside it goes on."""
+    """It fails; other answers continue."""
     wide = {"type": "object", "properties": {f"p{number}": {} for number in range(550)}}
     with writing(toy) as writer:
         submit(writer, 1, wide, prompt(1))

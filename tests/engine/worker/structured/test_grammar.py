@@ -1,4 +1,4 @@
-"""What a schema's grammar lets pass, held against what schemas mean."""
+"""The grammar of a schema accepts what the schema means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BYTES = LLTokenizer("byte")
 
 
 def passes(schema: Any, text: str) -> bool:
-    """Whether a text is a whole answer."""
+    """Whether a text is a complete answer."""
     matcher = compile_schema(BYTES, json.dumps(schema))
     tokens = list(text.encode())
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
@@ -64,7 +64,7 @@ KEYWORDS: list[tuple[str, dict[str, Any], str, str]] = [
 def test_every_keyword_is_kept_to(
     keyword: str, schema: dict[str, Any], good: str, bad: str
 ) -> None:
-    """What the request's own check lets pass, the library does not leave out."""
+    """The library honours each keyword that the request's check accepts."""
     assert chat_schema.schema_of(
         {"type": "json_schema", "json_schema": {"schema": schema}}
     ) == json.dumps(schema)
@@ -74,7 +74,7 @@ def test_every_keyword_is_kept_to(
 
 
 def test_no_keyword_is_let_pass_that_is_not_in_the_table() -> None:
-    """A request's check and this library are two lists of one truth."""
+    """The list of the request's check and that of the library are the same."""
     known = {
         *chat_schema._VALUES,
         *chat_schema._COUNTS,
@@ -108,7 +108,7 @@ def test_no_keyword_is_let_pass_that_is_not_in_the_table() -> None:
     ],
 )
 def test_json_is_written_as_people_and_programs_write_it(text: str, good: bool) -> None:
-    """But white space does not go on and on."""
+    """But white space is bounded."""
     assert passes({"type": "object"}, text) == good
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_kept_to_is_refused_in_a_sentence(schema: str, why: str) 
 
 
 def test_a_quotation_of_the_schema_is_cut_short() -> None:
-    """It may be all of it."""
+    """It may be the whole schema."""
     schema = json.dumps({"allOf": [{"type": "string", "pattern": "x" * 500}, {"const": "y"}]})
     with pytest.raises(SchemaRefused) as caught:
         compile_schema(BYTES, schema)

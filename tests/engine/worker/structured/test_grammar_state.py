@@ -1,4 +1,4 @@
-"""What may come next in an answer with a schema, before, between and after its thinking."""
+"""Valid tokens of an answer with a schema, before, during and after thinking."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def spelled(text: str | bytes) -> list[int]:
 
 
 def allowed(grammar: GrammarState) -> bytes:
-    """All bytes that may come next; the end as 0xFF, which is never part of text."""
+    """All valid next bytes; the end as 0xFF, which is never part of text."""
     return bytes(0xFF if token == END else token - FIRST_BYTE for token in grammar.allowed())
 
 
 def test_a_token_is_taken_if_it_may_come(toy: Model) -> None:
-    """And else nothing has happened."""
+    """Else nothing changes."""
     grammar = grammar_of(toy, OBJECT)
     for byte in b'{"a":':
         assert not grammar.take(FIRST_BYTE + ord("x"))
@@ -64,7 +64,7 @@ def test_a_token_is_taken_if_it_may_come(toy: Model) -> None:
 def test_all_that_may_come_is_known(
     toy: Model, schema: Any, written: str | bytes, next_bytes: bytes
 ) -> None:
-    """The end too, where the JSON may be whole; and just these are taken."""
+    """Including the end, where the JSON may be complete; exactly these are taken."""
     grammar = grammar_of(toy, schema)
     assert grammar.follow(spelled(written))
 
@@ -77,7 +77,7 @@ def test_all_that_may_come_is_known(
 
 @pytest.mark.parametrize("written", ["5", "55", "0"])
 def test_the_end_may_come_where_the_json_is_whole(toy: Model, written: str) -> None:
-    """It leaves everything as it is."""
+    """It changes nothing."""
     grammar = grammar_of(toy, INTEGER)
     assert not grammar.take(END)
     assert grammar.follow(spelled(written))
@@ -86,7 +86,7 @@ def test_the_end_may_come_where_the_json_is_whole(toy: Model, written: str) -> N
 
 @pytest.mark.parametrize(("written", "complete"), [("5", False), ("0", True), ("55", True)])
 def test_it_is_complete_where_nothing_can_follow(toy: Model, written: str, complete: bool) -> None:
-    """Then nobody has to wait for the model to say so."""
+    """The answer then ends without the model's end token."""
     grammar = grammar_of(toy, INTEGER)
     assert grammar.follow(spelled(written))
     assert grammar.complete == complete
@@ -94,12 +94,12 @@ def test_it_is_complete_where_nothing_can_follow(toy: Model, written: str, compl
 
 @pytest.mark.parametrize("produced", ["x", '{"b"', '{"a":1}x', ' {"a"'])
 def test_what_was_written_otherwise_cannot_be_followed(toy: Model, produced: str) -> None:
-    """An engine that kept to another schema wrote it."""
+    """An engine with another grammar generated it."""
     assert not grammar_of(toy, OBJECT).follow(spelled(produced))
 
 
 def test_thinking_is_free(toy: Model) -> None:
-    """Any token but the end; the JSON begins after the tag."""
+    """Any token except the end; the JSON begins after the tag."""
     grammar = grammar_of(toy, OBJECT, thinking=True)
     assert grammar.follow(spelled('Hm {"b": </thi, </ think>\n\xff'))
     assert not grammar.take(END)
@@ -114,7 +114,7 @@ def test_thinking_is_free(toy: Model) -> None:
     ("thought", "goes_on"), [("", b"<"), ("hm", b"<"), ("hm<", b"/"), ("hm</think", b">")]
 )
 def test_thinking_is_ended_by_its_tag_alone(toy: Model, thought: str, goes_on: bytes) -> None:
-    """A model that would rather end altogether is made to close it, and then to answer."""
+    """A model that samples the end must close the tag first, and then answer."""
     grammar = grammar_of(toy, OBJECT, thinking=True)
     assert grammar.follow(spelled(thought))
     assert not grammar.take(END)
@@ -122,7 +122,7 @@ def test_thinking_is_ended_by_its_tag_alone(toy: Model, thought: str, goes_on: b
 
 
 def test_one_token_of_space_may_stand_after_the_tag(toy: Model) -> None:
-    """Models write a line break there; but they could go on for ever."""
+    """Models generate a line break there, but could do so without end."""
     grammar = grammar_of(toy, OBJECT, thinking=True)
     assert grammar.follow(spelled("</think>\n"))
     assert not grammar.take(FIRST_BYTE + ord("\n"))
@@ -130,17 +130,17 @@ def test_one_token_of_space_may_stand_after_the_tag(toy: Model) -> None:
 
 
 def test_without_thinking_there_is_no_space_before_the_answer(toy: Model) -> None:
-    """It would be part of it."""
+    """It would be part of the answer."""
     assert not grammar_of(toy, OBJECT).take(FIRST_BYTE + ord("\n"))
 
 
 def of_piece(model: Model, piece: bytes) -> int:
-    """The token that says just that."""
+    """The token of exactly that text."""
     return next(token for token in range(model.vocab_tokens) if model.piece(token) == piece)
 
 
 def test_a_tag_may_end_within_a_token_that_goes_on(starter: Model) -> None:
-    """What goes on has to be the answer's beginning; if it is not, nothing has happened."""
+    """Its rest must begin the answer validly; else nothing changes."""
     grammar = grammar_of(starter, {"const": "a"}, thinking=True)
     assert grammar.follow(vocabulary_of(starter).tokens_of(b"hm</think"))
     for piece in (b'>",', b"></", b">>"):
@@ -154,7 +154,7 @@ def test_a_tag_may_end_within_a_token_that_goes_on(starter: Model) -> None:
 
 
 def test_a_model_may_begin_to_think_by_itself(thinker: Model) -> None:
-    """Where its tag is one token, and the very first; then all is as if the prompt had begun it."""
+    """If its tag is one token and the first; then all is as if the prompt had begun it."""
     opens, closes = (of_piece(thinker, tag) for tag in (b"<think>", b"</think>"))
     grammar = grammar_of(thinker, OBJECT)
     assert grammar.take(opens)

@@ -1,4 +1,4 @@
-"""An answer with a schema begins when its schema is known to be good, and nobody waits for it."""
+"""Answers with a schema begin after its trial, and other answers do not wait for that."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BAD = '{"type": "integer", "minimum": 5, "maximum": 3}'
 
 @dataclass
 class Bench:
-    """What is tested, and the pipe that looks after it."""
+    """The object under test, and the pipe that watches its trials."""
 
     grammars: Grammars
     thoughts: ThinkFormat
@@ -41,7 +41,7 @@ class Bench:
         return self.grammars.make_grammar(start, self.thoughts.parser(""))
 
     def settle(self, count: int) -> list[int]:
-        """Do what the engine's loop does, until so many can begin or not; returns their jobs."""
+        """Do what the engine's loop does until that many answers are settled; return their jobs."""
         settled: list[int] = []
         while len(settled) < count:
             settled += [start.job for start in self.grammars.advance()]
@@ -86,7 +86,7 @@ def test_a_good_schema_has_a_grammar(bench: Bench) -> None:
 
 
 def test_a_bad_schema_has_none(bench: Bench) -> None:
-    """But the place and the reason."""
+    """Instead there are the place and the reason of the fault."""
     start = asking(1, BAD)
     bench.grammars.add(start)
     assert bench.settle(1) == [1]
@@ -95,14 +95,14 @@ def test_a_bad_schema_has_none(bench: Bench) -> None:
 
 
 def test_without_a_schema_there_is_nothing_to_keep_to(bench: Bench) -> None:
-    """Nor anything to be read."""
+    """And the vocabulary is not read."""
     assert bench.make_grammar(asking(1, None)) is None
     assert bench.grammars.advance() == []
     assert bench.grammars._vocabulary is None
 
 
 def test_they_are_tried_one_after_the_other(bench: Bench) -> None:
-    """In the order in which they came; never two processes."""
+    """In order of arrival; never two processes at once."""
     for job, schema in enumerate((GOOD, BAD, OTHER), start=1):
         bench.grammars.add(asking(job, schema))
     assert bench.settle(3) == [1, 2, 3]
@@ -110,7 +110,7 @@ def test_they_are_tried_one_after_the_other(bench: Bench) -> None:
 
 
 def test_what_came_of_a_schema_is_remembered(bench: Bench) -> None:
-    """The second time it costs no process."""
+    """The second time no process is started."""
     bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
     bench.grammars.add(asking(2, GOOD))
@@ -119,7 +119,7 @@ def test_what_came_of_a_schema_is_remembered(bench: Bench) -> None:
 
 
 def test_not_of_any_number_of_schemas(bench: Bench) -> None:
-    """The oldest is forgotten, which means that it is tried again."""
+    """The oldest is evicted, and would be tried again."""
     bench.grammars._faults.update((str(number), "") for number in range(_KNOWN_MAX))
     bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
@@ -129,7 +129,7 @@ def test_not_of_any_number_of_schemas(bench: Bench) -> None:
 
 
 def test_it_presses_only_while_there_is_something_to_do(bench: Bench) -> None:
-    """Else the engine's loop would turn round and round while a schema is tried."""
+    """Else the engine's loop would spin during a trial."""
     assert not bench.grammars.pressing
     bench.grammars.add(asking(1, GOOD))
     parts = 0
@@ -143,7 +143,7 @@ def test_it_presses_only_while_there_is_something_to_do(bench: Bench) -> None:
 
 
 def test_an_answer_that_is_cancelled_is_given_back(bench: Bench) -> None:
-    """While its schema is tried, too; the next one's turn comes."""
+    """Also during its schema's trial; the next schema is then tried."""
     for job, schema in enumerate((BAD, GOOD), start=1):
         bench.grammars.add(asking(job, schema))
     bench.grammars.advance()
@@ -156,7 +156,7 @@ def test_an_answer_that_is_cancelled_is_given_back(bench: Bench) -> None:
 
 
 def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
-    """For want of files here; the engine goes on."""
+    """Here because file numbers have run out; the engine continues."""
     bench.grammars.add(asking(1, GOOD))
     bench.settle(1)
     start = asking(2, OTHER)
@@ -179,7 +179,7 @@ def test_where_nothing_can_be_tried_the_answer_is_refused(bench: Bench) -> None:
 
 
 def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
-    """All who wait for that schema are told; the next who asks has it tried again."""
+    """All answers with that schema are refused; the next one has it tried again."""
     killed, same, other = asking(1, GOOD), asking(2, GOOD), asking(3, OTHER)
     for start in (killed, same, other):
         bench.grammars.add(start)
@@ -198,7 +198,7 @@ def test_a_trying_process_that_is_killed_is_nobodys_fault(bench: Bench) -> None:
 
 
 def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
-    """More answers may be settled before they begin than schemas are remembered."""
+    """More answers may be settled than schemas are remembered."""
     good, bad = asking(1, GOOD), asking(2, BAD)
     bench.grammars.add(good)
     bench.grammars.add(bad)
@@ -211,7 +211,7 @@ def test_what_is_settled_stays_so_whatever_is_forgotten(bench: Bench) -> None:
 
 
 def test_schemas_are_forgotten_when_everything_is(bench: Bench) -> None:
-    """One that is being tried for nobody, too; one that somebody waits for is not."""
+    """A trial without a waiting answer ends; one with a waiting answer continues."""
     bench.grammars.add(asking(1, BAD))
     bench.settle(1)
     bench.grammars.forget(1)
@@ -230,7 +230,7 @@ def test_schemas_are_forgotten_when_everything_is(bench: Bench) -> None:
 
 
 def test_what_was_too_much_is_tried_again(bench: Bench) -> None:
-    """It may have been the box's fault; a schema's own faults stay."""
+    """The cause may have been the box; faults of the schema are remembered."""
     slow, bad = asking(1, '{"type": "integer", "multipleOf": 1000003}'), asking(2, BAD)
     for _ in range(2):
         bench.grammars.add(slow)
@@ -246,7 +246,7 @@ def test_what_was_too_much_is_tried_again(bench: Bench) -> None:
 
 
 def test_an_engine_that_keeps_to_no_schema_does_not_read_the_library() -> None:
-    """Most never do."""
+    """Most engines never need it."""
     program = "import inglenook.engine.worker.startup, sys; print('llguidance' in sys.modules)"
     ran = subprocess.run(
         (sys.executable, "-c", program), capture_output=True, text=True, timeout=_DEADLINE_S,

@@ -1,4 +1,4 @@
-"""A schema is tried where it can do no harm, and its fault is found."""
+"""The trial of a schema is harmless, and finds the schema's fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def object_of(**properties: Any) -> dict[str, Any]:
 
 
 def tried(schema: Any) -> str:
-    """What comes of it."""
+    """The result of its trial."""
     proof = SchemaTrial(schema if isinstance(schema, str) else json.dumps(schema))
     try:
         return outcome(proof)
@@ -36,20 +36,20 @@ def tried(schema: Any) -> str:
 
 
 def outcome(proof: SchemaTrial) -> str:
-    """Wait for its last word."""
+    """Wait for the result."""
     while (fault := proof.read() if readable(proof) else None) is None:
         pass
     return fault
 
 
 def readable(proof: SchemaTrial) -> bool:
-    """Wait for news of it, which must come."""
+    """Wait until its file is readable, within the deadline."""
     assert select.select([proof], [], [], _DEADLINE_S)[0]
     return True
 
 
 def test_it_is_not_tied_to_the_core_of_the_thread_that_computes() -> None:
-    """Which would wait for it, and all the others for that one."""
+    """That thread would wait for it, and all other threads for that one."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     proof = SchemaTrial("{}")
@@ -74,7 +74,7 @@ def test_it_is_not_tied_to_the_core_of_the_thread_that_computes() -> None:
     ],
 )
 def test_a_good_schema_has_no_fault(schema: Any) -> None:
-    """Nor has one that contains itself."""
+    """Nor has a recursive one."""
     assert tried(schema) == ""
 
 
@@ -122,7 +122,7 @@ REFERRED = {"$ref": "#/$defs/x~1y%20z"}
     ],
 )
 def test_a_fault_is_found_where_it_is(schema: Any, place: str, why: str) -> None:
-    """The innermost schema that nothing fits, or that says what is not known."""
+    """The innermost schema that is unsatisfiable, or has an unknown keyword."""
     fault = tried(schema)
 
     assert fault.startswith(f"the schema at '{place}' cannot be kept to: ")
@@ -130,7 +130,7 @@ def test_a_fault_is_found_where_it_is(schema: Any, place: str, why: str) -> None
 
 
 def alternatives(number: int) -> dict[str, Any]:
-    """All of so many pairs, one of each."""
+    """An object of that many pairs, one of each."""
     return {
         "allOf": [{"anyOf": [object_of(**{f"a{i}": {}}), object_of(**{f"b{i}": {}})]}
                   for i in range(number)]
@@ -159,7 +159,7 @@ HOSTILE: dict[str, Any] = {
 
 @pytest.mark.parametrize("schema", HOSTILE.values(), ids=HOSTILE)
 def test_whatever_a_schema_asks_for_there_is_an_end_to_it(schema: Any) -> None:
-    """One line says what came of it, and no process is left."""
+    """The result is one line, and no process is left."""
     fault = tried(schema)
 
     assert "\n" not in fault
@@ -167,7 +167,7 @@ def test_whatever_a_schema_asks_for_there_is_an_end_to_it(schema: Any) -> None:
 
 
 def test_a_slow_schema_costs_no_more_of_a_core_than_it_may() -> None:
-    """However long it waits for the core."""
+    """However long the process waits for the core."""
     before_s = children_s()
     assert "takes too much time" in tried(SLOW)
     # Python and its imports, which take longest here, count too.
@@ -175,18 +175,18 @@ def test_a_slow_schema_costs_no_more_of_a_core_than_it_may() -> None:
 
 
 def children_s() -> float:
-    """Time of all processes of ours that have ended."""
+    """Processor time of all ended child processes."""
     times = psutil.Process().cpu_times()
     return times.children_user + times.children_system
 
 
 def test_a_name_without_end_is_not_said_to_its_end() -> None:
-    """It would go to a journal and to a phone."""
+    """It would be written to a journal and sent to a client."""
     assert len(tried(object_of(**{"n" * 60_000: NO_SUCH_NUMBER}))) < 500
 
 
 def test_any_locale_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service may have none, or one that knows no such letters."""
+    """A service may have none, or one that cannot encode such letters."""
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     assert "'#/properties/é'" in tried(object_of(é=NO_SUCH_NUMBER))
@@ -194,7 +194,7 @@ def test_any_locale_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_that_is_killed_has_said_nothing() -> None:
-    """It may be the box's fault: nobody's schema is refused for that."""
+    """The cause may be the box: no schema is refused because of that."""
     proof = SchemaTrial(json.dumps(SLOW))
     os.kill(proof._process.pid, signal.SIGKILL)
     with pytest.raises(SchemaUntried, match="was ended"):
@@ -203,7 +203,7 @@ def test_a_process_that_is_killed_has_said_nothing() -> None:
 
 
 def test_a_process_that_gets_no_more_memory_has_said_enough() -> None:
-    """The library aborts then; the same schema would do so again."""
+    """The library aborts, and would do so again for the same schema."""
     proof = SchemaTrial(json.dumps(SLOW))
     os.kill(proof._process.pid, signal.SIGABRT)
     assert outcome(proof) == TOO_MUCH
@@ -211,7 +211,7 @@ def test_a_process_that_gets_no_more_memory_has_said_enough() -> None:
 
 
 def test_it_can_be_called_off() -> None:
-    """The process ends at once; it is nobody's any more."""
+    """The process ends at once and is reaped."""
     proof = SchemaTrial(json.dumps(SLOW))
     pid = proof._process.pid
     started_s = time.monotonic()

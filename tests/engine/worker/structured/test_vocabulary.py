@@ -1,4 +1,4 @@
-"""Every token of a model stands for the same bytes, in the grammar and in the answer."""
+"""Each token of a model has the same bytes in the trie as in the answer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.engine.worker.toy import FIRST_BYTE, VOCAB_TOKENS
 
 @pytest.fixture(params=["toy", "starter"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """One whose tokens are bytes, and one whose tokens are words."""
+    """A model whose tokens are bytes, and one whose tokens are words."""
     found: Model = request.getfixturevalue(request.param)
     return found
 
 
 def test_a_token_says_what_it_says_in_the_answer(model: Model) -> None:
-    """All of them: a text that keeps to its schema in one and not in the other helps nobody."""
+    """Else an answer could be valid by its tokens and invalid by its text."""
     tokenizer = vocabulary_of(model).tokenizer
     assert tokenizer.vocab_size == model.vocab_tokens
     for token in range(model.vocab_tokens):
@@ -32,14 +32,14 @@ def test_a_token_says_what_it_says_in_the_answer(model: Model) -> None:
 
 
 def test_every_end_of_the_model_is_known(model: Model) -> None:
-    """Some have several."""
+    """Some models have several."""
     ends = [token for token in range(model.vocab_tokens) if model.ends_generation(token)]
     assert ends
     assert vocabulary_of(model).tokenizer.eos_tokens == ends
 
 
 def test_it_is_read_in_parts(starter: Model) -> None:
-    """49,152 tokens, between as many steps as it has thousands; or every stream would stop."""
+    """49,152 tokens over many steps; else every stream would stall."""
     vocabulary = TokenTrie(starter)
     assert sum(1 for _part in vocabulary.parts()) >= 12
     assert vocabulary.tokenizer.vocab_size == 49152
@@ -66,19 +66,19 @@ def test_text_is_written_in_tokens_that_say_it(model: Model, text: str) -> None:
 
 @pytest.mark.parametrize("data", [b'"\xc3', b"a\xf0\x9f", b"\x80", b"\xc3\xa9\xc3"])
 def test_half_a_character_is_written_too(model: Model, data: bytes) -> None:
-    """A token may end in the middle of one."""
+    """A token may end within a character."""
     tokens = vocabulary_of(model).tokens_of(data)
     assert b"".join(model.piece(token) for token in tokens) == data
 
 
 def test_tokens_are_the_models_own_where_they_can_be(starter: Model) -> None:
-    """It has been trained on these."""
+    """The model was trained on these."""
     text = '{"colour": "green"}'
     assert vocabulary_of(starter).tokens_of(text.encode()) == starter.tokenize(text)
 
 
 def test_what_must_follow_follows_in_the_models_own_tokens(starter: Model) -> None:
-    """A word that is spelled letter by letter is none that the model knows."""
+    """The model was not trained on words spelled letter by letter."""
     vocabulary = vocabulary_of(starter)
     matcher = compile_schema(vocabulary.tokenizer, '{"const": "green garden"}')
     first = vocabulary.tokens_of(b'"')
@@ -88,7 +88,7 @@ def test_what_must_follow_follows_in_the_models_own_tokens(starter: Model) -> No
 
 
 def test_pieces_are_those_of_one_token_at_a_time(toy: Model, starter: Model) -> None:
-    """Whether they are kept or not; longer ones than there was room for, too."""
+    """With and without the cache, and for pieces longer than the first buffer."""
     assert toy.pieces(range(VOCAB_TOKENS)) == [toy.piece(token) for token in range(VOCAB_TOKENS)]
     assert toy.pieces([FIRST_BYTE]) == [b"\x00"]
     longest = max(range(starter.vocab_tokens), key=lambda token: len(starter.piece(token)))
