@@ -66,12 +66,12 @@ def _serve(path: str, tell: Callable[[Answer], None], *, use_mmap: bool) -> None
     if os.sched_getaffinity(0) == allowed:
         # OpenMP leaves its threads to the kernel: they inherit the mask.
         pin_to(cores)
-    told = 0.0
+    sent = 0.0
 
     def on_progress(fraction: float) -> bool:
-        nonlocal told
-        if fraction - told >= _PROGRESS_STEP:
-            told = fraction
+        nonlocal sent
+        if fraction - sent >= _PROGRESS_STEP:
+            sent = fraction
             tell(TrialLoading(min(fraction, 1.0)))
         return True
 

@@ -48,9 +48,9 @@ def compile_schema(tokenizer: LLTokenizer, schema: str) -> LLMatcher:
     return matcher
 
 
-def _refused(said: str) -> SchemaRefused:
+def _refused(message: str) -> SchemaRefused:
     """Pick the sentence of the library's message from the expressions and dumps around it."""
-    lines = [line.strip() for line in said.splitlines()] or [""]
+    lines = [line.strip() for line in message.splitlines()] or [""]
     why = next((line for line in lines if line.startswith("error: ")), lines[0])
     for label in ("error: ", "Unsatisfiable schema: "):
         why = why.removeprefix(label)
