@@ -1,4 +1,4 @@
-"""Answers that keep to a schema, of whatever model."""
+"""Answers with a schema, of any model."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 @cache
 def vocabulary_of(model: Model) -> TokenTrie:
-    """The model's, read in one go."""
+    """The model's trie, built at once."""
     vocabulary = TokenTrie(model)
     for _part in vocabulary.parts():
         pass
@@ -90,7 +90,7 @@ def vocabulary_of(model: Model) -> TokenTrie:
 
 
 def grammar_of(model: Model, schema: Any, *, thinking: bool = False) -> GrammarState:
-    """A fresh guide."""
+    """A fresh state."""
     vocabulary = vocabulary_of(model)
     matcher = compile_schema(vocabulary.tokenizer, json.dumps(schema))
     thoughts = ThinkFormat(model, "")
@@ -110,7 +110,7 @@ def submit(
     produced: Sequence[int] = (),
     thinking: bool = False,
 ) -> None:
-    """Hand in a job that has to keep to a schema; its number is the seed."""
+    """Submit a job with a schema; its number is the seed."""
     how = sampling(temperature=temperature, seed=job)
     start = order(job, max_tokens, how=how, ignore_eos=False, produced=produced)
     grammar = grammar_of(writer.batcher._model, schema, thinking=thinking)
@@ -124,7 +124,7 @@ def submit(
 
 
 def keeps_to(text: str, schema: Any) -> bool:
-    """Whether a text is JSON as the schema wants it, by another library."""
+    """Whether a text is valid JSON by the schema, checked by another library."""
     try:
         jsonschema.validate(json.loads(text), schema)
     except (json.JSONDecodeError, jsonschema.ValidationError):

@@ -1,4 +1,4 @@
-"""What a household gets: the starter model's answers, one at a time and many at once."""
+"""The starter model's answers, one at a time and many at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYSTEM = "You are a helpful AI assistant."
 
 
 def random_by(seed: int) -> Sampling:
-    """As chat programs ask."""
+    """Sampling parameters of usual chat programs."""
     return sampling(temperature=0.9, top_k=40, top_p=0.95, min_p=0.05, seed=seed)
 
 
@@ -29,7 +29,7 @@ def prompts(starter: Model) -> PromptMaker:
 
 
 def question(prompts: PromptMaker, text: str = CAPITAL) -> list[int]:
-    """The tokens of a conversation that has just begun."""
+    """The tokens of a conversation with one question."""
     messages = [ChatMessage("system", SYSTEM), ChatMessage("user", text)]
     return prompts.tokens(messages)[0]
 
@@ -45,7 +45,7 @@ def ask(
     kv_type: KvType = "f16",
     grant: int = 512,
 ) -> Answer:
-    """Ask it alone."""
+    """Answer one prompt alone."""
     budget = FixedBudget(grant)
     with writing(model, sequences=1, kv_type=kv_type, budget=budget) as writer:
         writer.submit(order(1, max_tokens, how=how, stop=stop, ignore_eos=ignore_eos), tokens)
@@ -56,7 +56,7 @@ def ask(
 def test_it_knows_the_capital_of_france(
     starter: Model, prompts: PromptMaker, kv_type: KvType
 ) -> None:
-    """And stops by itself."""
+    """And the answer ends by itself."""
     answer = ask(starter, question(prompts), 40, kv_type=kv_type)
 
     assert answer.whole == PARIS
@@ -68,7 +68,7 @@ def test_it_knows_the_capital_of_france(
 def test_a_long_question_is_answered_the_same_however_it_was_cut(
     starter: Model, prompts: PromptMaker
 ) -> None:
-    """200 tokens of notes before it, read in three steps or in one."""
+    """With 200 tokens of notes before it, prefilled in three steps or in one."""
     notes = "The harbour has twelve boats, and each of them has a name. " * 13
     tokens = question(prompts, notes + CAPITAL)
     assert 2 * 96 < len(tokens) < 3 * 96
@@ -96,7 +96,7 @@ def test_eight_phones_ask_at_once(starter: Model, prompts: PromptMaker) -> None:
 
 
 def test_a_seed_fixes_the_answer(starter: Model, prompts: PromptMaker) -> None:
-    """The same again, and another for another seed."""
+    """The same answer again, and another one for another seed."""
     tokens = question(prompts, "Tell me a story.")
     one, again, other = (ask(starter, tokens, 12, how=random_by(seed)) for seed in (1, 1, 2))
     assert one.tokens == again.tokens
@@ -110,7 +110,7 @@ def test_top_k_1_is_greedy(starter: Model, prompts: PromptMaker) -> None:
 
 
 def test_penalties_end_a_loop(starter: Model) -> None:
-    """Left alone, it goes on as it was begun; not if that is made unlikely."""
+    """Without them the model continues the loop; with them it does not."""
     tokens = starter.tokenize(" ".join(["The cat sat."] * 8))
 
     assert ask(starter, tokens, 32, ignore_eos=True).whole == " The cat sat." * 8
@@ -129,7 +129,7 @@ def test_penalties_end_a_loop(starter: Model) -> None:
 def test_penalties_leave_an_answer_the_words_of_its_question(
     starter: Model, prompts: PromptMaker, how: Sampling
 ) -> None:
-    """And its end: the prompt has those of all turns before it."""
+    """And its end marker: the prompt has those of all earlier turns."""
     assert ask(starter, question(prompts), 40, how=how).whole == PARIS
 
 
@@ -146,7 +146,7 @@ def test_penalties_leave_an_answer_the_words_of_its_question(
 def test_a_stop_string_ends_the_answer_and_is_not_shown(
     starter: Model, prompts: PromptMaker, stop: tuple[str, ...], shown: str
 ) -> None:
-    """Wherever the model's tokens begin and end."""
+    """Whatever its token boundaries are."""
     answer = ask(starter, question(prompts), 40, stop=stop)
 
     assert answer.whole == shown
@@ -155,7 +155,7 @@ def test_a_stop_string_ends_the_answer_and_is_not_shown(
 
 
 def test_ignore_eos_goes_on_past_the_end(starter: Model, prompts: PromptMaker) -> None:
-    """For benchmarks: as many tokens as were asked for; its end marker is not shown."""
+    """For benchmarks: exactly the requested number of tokens; end markers are not shown."""
     answer = ask(starter, question(prompts), 20, ignore_eos=True)
 
     assert answer.whole.startswith(PARIS)
@@ -165,7 +165,7 @@ def test_ignore_eos_goes_on_past_the_end(starter: Model, prompts: PromptMaker) -
 
 @pytest.mark.parametrize("text", ["\U0001f525\U0001f680 ", "日本語と中文 "])
 def test_characters_of_many_tokens_are_shown_whole(starter: Model, text: str) -> None:
-    """The model has no token for them, so it writes their bytes one by one."""
+    """The model has no tokens for them, and generates their bytes one by one."""
     with writing(starter, sequences=1, kv_type="f16", budget=FixedBudget(512)) as writer:
         writer.submit(order(1, 24), starter.tokenize(text * 12))
         shown = []

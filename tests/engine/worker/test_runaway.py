@@ -1,4 +1,4 @@
-"""An engine that ends answers which repeat themselves without end, and no others."""
+"""Answers that repeat themselves without end are ended, and no others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_TOKENS = 1500
 
 
 def test_a_runaway_answer_ends_by_itself(either_toy: Model) -> None:
-    """With the token at which the rule holds; without the rule it goes on to its bound."""
+    """At the token with which the rule holds; without the rule it continues to its limit."""
     free = alone(either_toy, order(1, 900, how=LOOPING), PROMPT)
     with writing(either_toy, cells=2048) as writer:
         writer.submit(order(1, 900, how=LOOPING, repetition_detection=True), PROMPT)
@@ -37,7 +37,7 @@ def test_a_runaway_answer_ends_by_itself(either_toy: Model) -> None:
 
 @pytest.mark.parametrize("produced", [1, 100, 511])
 def test_what_another_engine_wrote_counts(toy: Model, produced: int) -> None:
-    """An answer that goes on after a kill ends where it would have ended."""
+    """A resumed answer ends where it would have ended."""
     with writing(toy, cells=2048) as writer:
         first = order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True)
         writer.submit(first, PROMPT)
@@ -58,7 +58,7 @@ def test_what_another_engine_wrote_counts(toy: Model, produced: int) -> None:
 
 
 def test_an_answer_that_was_a_runaway_before_ends_at_once(toy: Model) -> None:
-    """An engine of another release may have let it pass."""
+    """An engine of another release may not have ended it."""
     with writing(toy, cells=2048) as writer:
         start = order(
             1, _MAX_TOKENS, how=LOOPING, produced=[50, 51] * 300, repetition_detection=True
@@ -72,7 +72,7 @@ def test_an_answer_that_was_a_runaway_before_ends_at_once(toy: Model) -> None:
 
 
 def test_others_go_on(toy: Model) -> None:
-    """Beside a runaway, an answer that varies is written to its own end."""
+    """Beside a runaway, a varied answer continues to its own end."""
     varied = sampling(temperature=2.0, seed=3)
     with writing(toy, cells=4096) as writer:
         writer.submit(order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True), PROMPT)
@@ -85,7 +85,7 @@ def test_others_go_on(toy: Model) -> None:
 
 
 def test_guesses_that_are_right_do_not_hide_a_runaway(toy: Model) -> None:
-    """With speculation several tokens come at once; not one of them comes after the end."""
+    """With drafts one step gives several tokens; none of them follows the end."""
     with writing(toy, cells=2048, speculate=True) as writer:
         writer.submit(order(1, _MAX_TOKENS, how=LOOPING, repetition_detection=True), PROMPT)
         answer = writer.finish()[1]
@@ -101,7 +101,7 @@ def test_guesses_that_are_right_do_not_hide_a_runaway(toy: Model) -> None:
 def test_an_answer_with_a_schema_or_its_thoughts_may_be_a_runaway_too(
     toy: Model, thinking: bool
 ) -> None:
-    """A list that is never long enough; and thoughts, which no grammar keeps from going round."""
+    """An endless list; and thinking, which no grammar constrains."""
     endless = {"type": "array", "items": {"const": 0}, "minItems": 1000}
     with writing(toy, cells=2048) as writer:
         start = order(1, _MAX_TOKENS, how=LOOPING, ignore_eos=False, repetition_detection=True)

@@ -1,4 +1,4 @@
-"""The engine's side of the pipe: what it answers to each order, and when it goes."""
+"""The engine's side of the pipe: its events after each order, and its exit."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Daemon:
         self._unheard: deque[Event] = deque()
 
     def send(self, *orders: Order) -> None:
-        """Several orders in one write, as they come when the engine is busy."""
+        """Send several orders in one write, as they arrive when the engine is busy."""
         self.sock.sendall(b"".join(frame(encode(order), ORDER_BYTES_MAX) for order in orders))
 
     def next(self) -> Event:
@@ -85,32 +85,32 @@ class Daemon:
         return self._unheard.popleft()
 
     def hear(self, kind: type[E]) -> E:
-        """The next event of a kind; those before it are passed over."""
+        """The next event of a kind; those before it are skipped."""
         while True:
             event = self.next()
             if isinstance(event, kind):
                 return event
 
     def load(self, path: Path, **changes: object) -> Ready:
-        """Have a model loaded."""
+        """Order a model to be loaded."""
         self.hear(WorkerHello)
         self.send(load_of(path, **changes))
         return self.hear(Ready)
 
     def begin_endless(self, path: Path, **changes: object) -> None:
-        """Have job 1 written, which does not end by itself, up to its first token at least."""
+        """Start the endless job 1, and wait for its first token."""
         self.load(path, context_tokens=ENDLESS_TOKENS, **changes)
         self.send(asking(1, "endless", None))
         self.hear(StepDone)
 
     def pause(self) -> None:
-        """Have no more computed; what was made before is heard out."""
+        """Pause computing, and receive the outputs of earlier steps."""
         self.send(Limits(duty=0.0))
         while self.hear(StepDone).outputs:
             pass
 
     def gone(self) -> bool:
-        """Whether the engine ends, and says nothing more."""
+        """Whether the engine exits without another event."""
         try:
             event = self.next()
         except EOFError:
@@ -131,7 +131,7 @@ def asking(job: int, text: str, max_tokens: int | None = 5) -> StartJob:
 
 @contextmanager
 def engine() -> Iterator[Daemon]:
-    """The loop, in a thread; it ends when its pipe does."""
+    """The loop in a thread; it ends with its pipe."""
     ours, theirs = socket.socketpair()
     # A few events fill it, so that the engine never gets far ahead of a test.
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
@@ -174,7 +174,7 @@ def at_work(load: LoadModel) -> Iterator[tuple[Daemon, Store]]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the engine tells nobody."""
+    """Wait for a state that no event reports."""
     ends_at = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < ends_at
@@ -182,7 +182,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_it_speaks_first_and_loads_what_it_is_told(toy_path: Path) -> None:
-    """Its version; how loading goes, never backwards; and what came of it."""
+    """Its version; rising progress; and the result."""
     with engine() as daemon:
         assert daemon.next() == WorkerHello(PIPE_VERSION)
         daemon.send(load_of(toy_path))
@@ -199,7 +199,7 @@ def test_it_speaks_first_and_loads_what_it_is_told(toy_path: Path) -> None:
 
 @pytest.fixture
 def two_cores() -> Iterator[None]:
-    """No more, if there are as many: threads that wait for busy cores take for ever."""
+    """But no more than cores: threads that wait for busy cores take for ever."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:2])
     yield
@@ -208,13 +208,13 @@ def two_cores() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_cores")
 def test_without_a_number_of_threads_it_takes_the_cores_it_finds(toy_path: Path) -> None:
-    """As many as there are fast ones."""
+    """One thread per fast core."""
     with engine() as daemon:
         assert daemon.load(toy_path, threads=None).threads == len(compute_cores())
 
 
 def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
-    """Started, steps, ended: in this order, and the counts agree."""
+    """Started, steps, ended, in this order; the counts agree."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(asking(7, "hello"))
@@ -231,7 +231,7 @@ def test_a_job_begins_goes_on_and_ends(toy_path: Path) -> None:
 
 
 def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
-    """Steps are told even if nothing was written in them."""
+    """Steps without output are reported too."""
     with engine() as daemon:
         daemon.load(toy_path, context_tokens=1024)
         daemon.send(asking(1, "x" * 700, 1))
@@ -242,7 +242,7 @@ def test_reading_a_long_prompt_is_a_sign_of_life_too(toy_path: Path) -> None:
 
 
 def test_orders_that_come_in_the_middle_are_taken_between_steps(endless_path: Path) -> None:
-    """A second job, and the end of the first, while the first is being written."""
+    """A second job, and the cancellation of the first, while the first is decoded."""
     with engine() as daemon:
         daemon.begin_endless(endless_path)
         daemon.send(asking(2, "short"), CancelJob(99))
@@ -255,7 +255,7 @@ def test_orders_that_come_in_the_middle_are_taken_between_steps(endless_path: Pa
 
 
 def test_newcomers_begin_one_a_step(endless_path: Path) -> None:
-    """Who reads along does not wait until all their prompts are tokens."""
+    """Streams do not stall until all new prompts are tokenized."""
     with engine() as daemon:
         daemon.begin_endless(endless_path, sequences=4)
         daemon.send(*(asking(job, "hello") for job in (2, 3, 4)))
@@ -268,7 +268,7 @@ def test_newcomers_begin_one_a_step(endless_path: Path) -> None:
 
 
 def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
-    """It ends without ever having started; the one before it in the same write does not."""
+    """It ends without having started; the job before it in the same write does not."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(asking(1, "hello"), asking(2, "never mind"), CancelJob(2))
@@ -283,7 +283,7 @@ def test_a_newcomer_can_be_cancelled_before_it_begins(toy_path: Path) -> None:
 
 
 def test_an_order_may_come_in_pieces(endless_path: Path) -> None:
-    """Work goes on meanwhile."""
+    """Steps continue meanwhile."""
     with engine() as daemon:
         daemon.begin_endless(endless_path)
         data = frame(encode(CancelJob(1)), ORDER_BYTES_MAX)
@@ -294,7 +294,7 @@ def test_an_order_may_come_in_pieces(endless_path: Path) -> None:
 
 
 def test_the_first_order_may_come_in_pieces_too(toy_path: Path) -> None:
-    """A model's template can be longer than what a socket takes at once."""
+    """A model's template can be longer than a socket's buffer."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
         data = frame(encode(load_of(toy_path)), ORDER_BYTES_MAX)
@@ -331,7 +331,7 @@ def test_an_idle_engine_costs_nothing(toy_path: Path) -> None:
 def test_what_cannot_be_begun_is_refused_and_the_next_is_not(
     toy_path: Path, text: str, refused: JobRefused
 ) -> None:
-    """With the reason; and the engine lives on."""
+    """With the reason; the engine continues."""
     picky = "{% if not messages[0].content %}{{ raise_exception('nothing to say') }}{% endif %}"
     with engine() as daemon:
         daemon.load(toy_path, chat_template=picky + PLAIN)
@@ -360,7 +360,7 @@ SLOW = '{"type": "integer", "multipleOf": 1000003}'
 
 
 def test_an_answer_keeps_to_its_schema(toy_path: Path) -> None:
-    """Also in a prompt that has begun to think: the JSON follows the thought."""
+    """Also after a prompt that has opened thinking: the JSON follows it."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(*(constrained(job, PAIR) for job in range(1, 4)))
@@ -377,7 +377,7 @@ def test_an_answer_keeps_to_its_schema(toy_path: Path) -> None:
 
 
 def test_a_schema_that_cannot_be_kept_to_is_refused(toy_path: Path) -> None:
-    """With its place; who asks next is answered."""
+    """With the place of the fault; the next request is answered."""
     with engine() as daemon:
         daemon.load(toy_path)
         nothing = '{"type": "array", "items": {"enum": []}, "minItems": 1}'
@@ -389,7 +389,7 @@ def test_a_schema_that_cannot_be_kept_to_is_refused(toy_path: Path) -> None:
 
 
 def test_a_schema_that_could_not_be_tried_is_refused_for_the_moment(toy_path: Path) -> None:
-    """The kernel may end the process that tries it; who asks again is answered."""
+    """The kernel may kill the trial's process; the next request is answered."""
     others = {child.pid for child in psutil.Process().children()}
 
     def trying() -> list[psutil.Process]:
@@ -408,7 +408,7 @@ def test_a_schema_that_could_not_be_tried_is_refused_for_the_moment(toy_path: Pa
 
 
 def test_nobody_waits_while_a_schema_is_tried(endless_path: Path) -> None:
-    """It takes a core for a while; steps go on meanwhile, and the next orders are taken."""
+    """A trial takes a core for a while; steps continue, and orders are taken."""
     with engine() as daemon:
         daemon.begin_endless(endless_path)
         daemon.send(constrained(2, SLOW))
@@ -424,7 +424,7 @@ def test_nobody_waits_while_a_schema_is_tried(endless_path: Path) -> None:
 
 
 def test_an_answer_can_be_cancelled_while_its_schema_is_tried(toy_path: Path) -> None:
-    """It has never begun."""
+    """Its end reports that it never began."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(constrained(1, SLOW), CancelJob(1), constrained(2, PAIR))
@@ -434,7 +434,7 @@ def test_an_answer_can_be_cancelled_while_its_schema_is_tried(toy_path: Path) ->
 
 
 def test_it_goes_when_the_daemon_hangs_up_while_a_schema_is_tried(toy_path: Path) -> None:
-    """And takes the process with it that tries."""
+    """The trial's process ends too."""
     others = len(psutil.Process().children())
     with engine() as daemon:
         daemon.load(toy_path)
@@ -479,7 +479,7 @@ def _missing(path: Path) -> LoadModel:
 def test_a_model_that_cannot_be_loaded_is_told_and_is_the_end(
     tmp_path: Path, spoil: Callable[[Path], LoadModel], why: str
 ) -> None:
-    """In the library's words; there is nothing else this process could do."""
+    """With the library's message; the process then exits."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
         daemon.send(spoil(tmp_path / "model.gguf"))
@@ -491,7 +491,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_is_the_end(
 def test_a_template_that_is_none_or_takes_no_question_fails_the_load(
     toy_path: Path, template: str
 ) -> None:
-    """Before anybody asks."""
+    """Before the first request."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
         daemon.send(load_of(toy_path, chat_template=template))
@@ -500,7 +500,7 @@ def test_a_template_that_is_none_or_takes_no_question_fails_the_load(
 
 
 def test_it_goes_when_the_daemon_hangs_up_while_it_idles(toy_path: Path) -> None:
-    """Nobody is left to work for."""
+    """Without the daemon there is no more work."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.sock.shutdown(socket.SHUT_WR)
@@ -508,13 +508,13 @@ def test_it_goes_when_the_daemon_hangs_up_while_it_idles(toy_path: Path) -> None
 
 
 def test_it_goes_when_the_daemon_hangs_up_while_it_writes(endless_path: Path) -> None:
-    """Within a step; `engine` waits for its end."""
+    """Within a step; `engine` waits for its exit."""
     with engine() as daemon:
         daemon.begin_endless(endless_path)
 
 
 def test_it_goes_when_the_daemon_hangs_up_while_it_loads(starter_model: Path) -> None:
-    """At the next sign of progress, and without a fuss; `engine` waits for its end."""
+    """At the next progress, without an error; `engine` waits for its exit."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
         daemon.send(load_of(starter_model))
@@ -522,7 +522,7 @@ def test_it_goes_when_the_daemon_hangs_up_while_it_loads(starter_model: Path) ->
 
 
 def test_it_goes_before_it_was_told_anything() -> None:
-    """As when the daemon is stopped the moment it has started."""
+    """As when the daemon is stopped right after its start."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
 
@@ -538,7 +538,7 @@ def test_it_goes_before_it_was_told_anything() -> None:
     ids=["no frame", "no message", "an event", "not the first order"],
 )
 def test_it_goes_when_the_first_order_is_none(garbage: bytes) -> None:
-    """Whatever is at the other end, it is no daemon of this release."""
+    """The other end is not a daemon of this release."""
     with engine() as daemon:
         daemon.hear(WorkerHello)
         daemon.sock.sendall(garbage)
@@ -546,7 +546,7 @@ def test_it_goes_when_the_first_order_is_none(garbage: bytes) -> None:
 
 
 def test_it_goes_when_a_later_order_is_none(toy_path: Path) -> None:
-    """The same, with a model loaded."""
+    """The same with a loaded model."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.sock.sendall(frame(encode(asking(1, "abc")).replace(b"abc", b"\xff\xff\xff"), 1000))
@@ -554,7 +554,7 @@ def test_it_goes_when_a_later_order_is_none(toy_path: Path) -> None:
 
 
 def test_a_pause_stops_all_computing_and_cancelling_still_works(toy_path: Path) -> None:
-    """With signs of life meanwhile; what goes on after it is what it would have been."""
+    """With signs of life meanwhile; the answer is the same as without a pause."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(Limits(duty=0.0), asking(1, "hello", 40), asking(2, "never mind", None))
@@ -568,7 +568,7 @@ def test_a_pause_stops_all_computing_and_cancelling_still_works(toy_path: Path) 
 
 
 def test_limits_change_how_hard_it_works(toy_path: Path) -> None:
-    """Half the time, another budget, no memory for the cache: the answer is whole all the same."""
+    """Half the time, another budget, no memory for the cache: the answer is complete anyway."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(Limits(step_budget_s=0.05, threads=1, duty=0.5, ram_bytes=0), PurgeCache())
@@ -579,7 +579,7 @@ def test_limits_change_how_hard_it_works(toy_path: Path) -> None:
 
 
 def test_what_is_typed_is_read_before_it_is_sent(toy_path: Path) -> None:
-    """Only what a letter more would not change; the question then finds it."""
+    """Only the tokens that more typing would not change; the question then finds them cached."""
     with engine() as daemon:
         daemon.load(toy_path)
         asked = asking(2, "hello there, how are you today?", 5)
@@ -603,7 +603,7 @@ def load_with_cache(toy_path: Path, folder: Path) -> LoadModel:
 
 
 def leave_conversations(load: LoadModel) -> None:
-    """Have an engine answer, and keep that on the disk."""
+    """Let an engine answer, and store that on the disk."""
     assert load.prefix is not None
     folder = Path(load.prefix.folder)
     with at_work(load) as (daemon, _store):
@@ -616,7 +616,7 @@ def leave_conversations(load: LoadModel) -> None:
 def test_after_a_restart_the_last_conversations_need_no_disk(
     toy_path: Path, tmp_path: Path
 ) -> None:
-    """They are in memory before anybody asks; who goes on has all of it but the last token."""
+    """They are in memory before the first request, which finds all except the last token."""
     load = load_with_cache(toy_path, tmp_path / "cache")
     leave_conversations(load)
     with at_work(load) as (daemon, store):
@@ -631,7 +631,7 @@ def test_after_a_restart_the_last_conversations_need_no_disk(
 def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
     toy_path: Path, tmp_path: Path
 ) -> None:
-    """It does not wait for them: the first step has its first token, as if there were none."""
+    """It does not wait for the prefetch: the first step has its first token."""
     load = load_with_cache(toy_path, tmp_path / "cache")
     leave_conversations(load)
     with at_work(load) as (daemon, _store):
@@ -646,7 +646,7 @@ def test_who_asks_while_conversations_come_back_is_answered_in_the_next_step(
 def test_what_was_under_way_when_the_daemon_hung_up_is_not_read_again(
     endless_path: Path, tmp_path: Path
 ) -> None:
-    """Nor what had just ended beside it: the next engine finds both, with what was written."""
+    """Nor a job that had just ended beside it: the next engine finds both, answers included."""
     load = load_with_cache(endless_path, tmp_path / "cache")
     load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
     produced: list[int] = []
@@ -672,7 +672,7 @@ def test_what_was_under_way_when_the_daemon_hung_up_is_not_read_again(
 def test_what_was_cancelled_before_a_purge_is_forgotten_by_it(
     endless_path: Path, tmp_path: Path
 ) -> None:
-    """A device is shut out in the middle of its answer, and the daemon goes: it is on no disk."""
+    """A device is revoked during its answer, and the daemon exits: nothing is on the disk."""
     load = load_with_cache(endless_path, tmp_path / "cache")
     load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
     with at_work(load) as (daemon, _store):
@@ -686,7 +686,7 @@ def test_what_was_cancelled_before_a_purge_is_forgotten_by_it(
 
 
 def test_what_a_purge_has_forgotten_is_not_found(endless_path: Path, tmp_path: Path) -> None:
-    """Neither what was cancelled for it: whoever begins alike has it read."""
+    """Nor is a job cancelled for the purge: a request with the same prefix is prefilled."""
     load = load_with_cache(endless_path, tmp_path / "cache")
     with at_work(msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)) as (daemon, _store):
         daemon.send(asking(1, LONG_TALKS[0], None))
@@ -700,7 +700,7 @@ def test_what_a_purge_has_forgotten_is_not_found(endless_path: Path, tmp_path: P
 def test_what_is_kept_reaches_the_disk_while_answers_pause(
     endless_path: Path, tmp_path: Path
 ) -> None:
-    """Before a board is suspended, all answers do: the time is of use to what has ended."""
+    """All answers pause before a suspend; ended sequences are saved in that time."""
     load = load_with_cache(endless_path, tmp_path / "cache")
     load = msgspec.structs.replace(load, context_tokens=ENDLESS_TOKENS)
     with at_work(load) as (daemon, _store):
@@ -726,7 +726,7 @@ SLOW_FOR_LONG = (
 def test_nobody_waits_while_a_long_question_is_made_into_tokens(
     endless_path: Path, how: str
 ) -> None:
-    """Who reads along gets on, and a short question that came later begins before it."""
+    """Streams continue, and a short question that arrives later begins first."""
     long = asking(2, "long " * (ENDLESS_TOKENS // 5 + 1000))
     with engine() as daemon:
         daemon.begin_endless(endless_path, chat_template=SLOW_FOR_LONG)
@@ -745,7 +745,7 @@ def test_nobody_waits_while_a_long_question_is_made_into_tokens(
 
 
 def test_a_long_question_can_be_cancelled_before_it_is_made_into_tokens(toy_path: Path) -> None:
-    """It ends at once, and nothing of it begins later."""
+    """It ends at once, and does not begin later."""
     with engine() as daemon:
         daemon.load(toy_path, chat_template=SLOW_FOR_LONG)
         daemon.send(
@@ -764,7 +764,7 @@ def test_a_long_question_can_be_cancelled_before_it_is_made_into_tokens(toy_path
 def test_a_long_question_that_does_not_fit_is_told_how_much_there_is_at_least(
     toy_path: Path,
 ) -> None:
-    """It is not read to its end for that."""
+    """It is not tokenized to its end."""
     with engine() as daemon:
         daemon.load(toy_path)
         daemon.send(asking(1, "word " * 40_000))
@@ -780,7 +780,7 @@ OPEN, CLOSE = VOCAB_TOKENS, VOCAB_TOKENS + 1
 
 
 def told(daemon: Daemon, job: int) -> tuple[str, str]:
-    """All that was thought and all that was answered, to the end of a job."""
+    """All thinking and all answer text, to the end of a job."""
     thinking = text = ""
     while not isinstance(event := daemon.next(), JobEnded) or event.job != job:
         if isinstance(event, StepDone):
@@ -792,7 +792,7 @@ def told(daemon: Daemon, job: int) -> tuple[str, str]:
 
 @pytest.mark.parametrize("control", [True, False])
 def test_thoughts_are_told_apart_after_an_engines_death_too(tmp_path: Path, control: bool) -> None:
-    """Wherever it died: what was written is told again from the start, and each part goes on."""
+    """Wherever it died: the text is sent again from the start, and both parts continue."""
     path = tmp_path / "thinker.gguf"
     write_toy_model(path, more_tokens=("[THINK]", "[/THINK]"), more_control=control)
     spoken = [OPEN, *(FIRST_BYTE + byte for byte in b" Hm? "), CLOSE]
@@ -810,7 +810,7 @@ def test_thoughts_are_told_apart_after_an_engines_death_too(tmp_path: Path, cont
 
 
 def test_off_is_kept_to_and_counts_for_what_is_read_ahead(tmp_path: Path) -> None:
-    """The template is told alike, so the question finds what was read for it."""
+    """The template gets the same option, so the question finds the prefilled tokens."""
     path = tmp_path / "thinker.gguf"
     write_toy_model(path, more_tokens=("[THINK]", "[/THINK]"), more_control=True)
     template = "{% if enable_thinking %}Think. {% else %}Be quick. {% endif %}" + THINKS

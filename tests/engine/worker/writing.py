@@ -1,4 +1,4 @@
-"""Drives a batcher as the engine's loop does, and keeps what it wrote."""
+"""Drives a batcher as the engine's loop does, and collects its answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sampling(
     penalty_last_n: int = 64,
     seed: int = 0,
 ) -> Sampling:
-    """Greedy, unless told otherwise."""
+    """Sampling parameters, greedy by default."""
     return Sampling(
         temperature=temperature,
         top_k=top_k,
@@ -84,7 +84,7 @@ def order(
 
 
 def parser_of(thoughts: ThinkFormat, *, thinking: bool = False) -> Parser:
-    """Of an answer to a prompt that has opened a thought, or has not."""
+    """A parser for an answer whose prompt has opened thinking, or has not."""
     return thoughts.parser("<think>\n" if thinking else "")
 
 
@@ -109,7 +109,7 @@ class FixedBudget(StepBudget):
         self.took_s.append(step_s)
 
     def predict_s(self, *, decoding: int, prefill: int) -> float:
-        """All steps take the same time here, so every guess pays."""
+        """All steps take the same time here, so every draft pays."""
         return 1.0
 
     def prefill_tokens(self, *, decoding: int, most: int, idle: bool = False) -> int:
@@ -120,7 +120,7 @@ class FixedBudget(StepBudget):
 
 @dataclass
 class Answer:
-    """What came of one job.
+    """Outputs and end of one job.
 
     Attributes:
         text: Of the answer; ``thinking`` of the thought.
@@ -135,19 +135,19 @@ class Answer:
 
     @property
     def whole(self) -> str:
-        """All its text, with what was held back to the end."""
+        """All its text, including the part held back to the end."""
         assert self.ended is not None
         return self.text + self.ended.text
 
     def take(self, output: Output) -> None:
-        """Keep what a step made."""
+        """Add the output of a step."""
         self.text += output.text
         self.thinking += output.thinking
         self.tokens += output.tokens
 
 
 class Writer:
-    """A batcher and the answers it has written so far."""
+    """A batcher and its answers so far."""
 
     def __init__(
         self, batcher: Batcher, context: Context, budget: FixedBudget, store: Store | None
@@ -164,7 +164,7 @@ class Writer:
     def submit(
         self, start: StartJob, prompt: Sequence[int], marks: StatePositions = NO_MARKS
     ) -> JobStarted | JobRefused:
-        """Hand a job in; it must not be refused half-way."""
+        """Submit a job, and check its events."""
         parser = parser_of(self.batcher._thoughts)
         first, *more = self.batcher.submit(start, list(prompt), parser, marks=marks)
         assert not isinstance(first, StepDone)
@@ -178,13 +178,13 @@ class Writer:
         return first
 
     def hear_store(self, *, wait: bool = True) -> None:
-        """Take in what the disk has done; wait until it has done something."""
+        """Wait for the store's thread, and process its results."""
         assert self.store is not None
         assert not wait or select.select([self.store], [], [], _DEADLINE_S)[0]
         self.store.poll()
 
     def step(self) -> None:
-        """One step; every event must be for a job under way, and at most one output a job."""
+        """One step; each event must be of an unfinished job, with at most one output per job."""
         if self.store is not None:
             self.hear_store(wait=self.batcher.blocked)
         outputs, ended = self.batcher.step()
@@ -204,7 +204,7 @@ class Writer:
         self.steps += 1
 
     def finish(self) -> dict[int, Answer]:
-        """Step until there is nothing left to do; then the pool holds what was kept, no more."""
+        """Step until nothing is left to do; then the pool has only retained sequences."""
         limit = self.steps + _STEPS_MAX
         while self.batcher.busy:
             assert self.steps < limit, "the batcher does not come to an end"
@@ -243,7 +243,7 @@ class CellCounter:
         self._other_bytes = sizes[1] - self._cell_bytes
 
     def count(self) -> int:
-        """How many cells hold something."""
+        """Number of used cells."""
         used_bytes = self._context.used_bytes()
         if used_bytes == self._empty_bytes:
             return 0
@@ -298,20 +298,20 @@ def writing(
 
 
 def alone(model: Model, start: StartJob, prompt: Sequence[int]) -> Answer:
-    """What a job's answer is with the whole pool to itself."""
+    """The answer of a job that has the whole pool."""
     with writing(model, sequences=1, budget=FixedBudget(512)) as writer:
         assert isinstance(writer.submit(start, prompt), JobStarted)
         return writer.finish()[start.job]
 
 
 def text_of(model: Model, tokens: Sequence[int]) -> str:
-    """What tokens stand for, but for a character that has only begun at their end."""
+    """Text of tokens, without an incomplete character at the end."""
     data = b"".join(model.piece(token) for token in tokens)
     return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
 
 
 def follow(model: Model, prompt: Sequence[int], tokens: Sequence[int]) -> bool:
-    """Whether each token is the likeliest of all after those before it.
+    """Whether each token is the most probable one after those before it.
 
     Found by computing the lot in one go. Sums are rounded otherwise then, so a tie may be decided
     otherwise; what follows a wrong or a missing token is far from a tie.
@@ -352,5 +352,5 @@ class AbortSwitch:
         lib.llama_set_abort_callback(context.handle, self._callback, pointer)
 
     def set(self, *, abort: bool) -> None:
-        """Abort everything from now on, or nothing."""
+        """Abort every computation from now on, or none."""
         self._flag.value = b"x" if abort else b""
