@@ -172,9 +172,14 @@ async def test_a_journal_damaged_under_way_is_written_anew(tmp_path: Path) -> No
 
 
 def spoil(folder: Path) -> None:
-    """Make the journal's files no database."""
+    """Put files that are no database in place of the journal's.
+
+    Those may still be mapped: to shorten one would end this process by SIGBUS.
+    """
     for path in files(folder):
-        path.write_bytes(b"\xff" * 4096)
+        spoilt = path.with_suffix(".spoilt")
+        spoilt.write_bytes(b"\xff" * 4096)
+        spoilt.rename(path)
 
 
 @pytest.mark.parametrize("jump_s", [-YEAR_S, 5.0, YEAR_S])
