@@ -35,10 +35,10 @@ PROGRAM = f"""
 import sys
 from pathlib import Path
 
-from inglenook.engine.timeouts import Patience
+from inglenook.engine.timeouts import Timeouts
 
-*others, _between_s = Patience.__init__.__defaults__
-Patience.__init__.__defaults__ = (*others, 2.0)
+*others, _between_s = Timeouts.__init__.__defaults__
+Timeouts.__init__.__defaults__ = (*others, 2.0)
 
 from inglenook.cli import main
 from inglenook.engine import supervisor
