@@ -1,5 +1,7 @@
 """Debian in a folder, with what the program needs: made once, kept in the cache, only ever read.
 
+The program itself is one more layer, made once a test run.
+
 Nothing of the machine itself is changed: the making has mounts of its own, and the one folder it
 writes to is ``$XDG_CACHE_HOME/inglenook-tests``.
 """
@@ -12,7 +14,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -57,6 +60,19 @@ chroot "$2" {VENV}/bin/pip install --quiet --no-index --find-links /tmp/wheels \
   $(cd "$3" && printf '/tmp/wheels/%s ' *.whl)
 """
 
+# pip removes nothing and writes nowhere else, so what it added to the folder is all of the layer.
+_PROGRAM = f"""
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t tmpfs tmpfs "$1/root/tmp"
+mount -t devtmpfs devtmpfs "$1/root/dev"
+cp "$4" "$1/root/tmp"
+chroot "$1/root" {VENV}/bin/pip install --quiet --no-index --no-deps "/tmp/${{4##*/}}"
+mkdir -p "$3{VENV}"
+cp -a "$1/upper{VENV}/." "$3{VENV}"
+"""
+
 
 def layers() -> list[Path]:
     """Folders that lie over each other, the uppermost first: dependencies, and Debian; blocks.
@@ -70,11 +86,23 @@ def layers() -> list[Path]:
     return [dependencies, debian]
 
 
-def wheel(folder: Path) -> Path:
-    """Build the checkout's wheel into ``folder``; blocks for some seconds."""
-    _pip_wheel("--no-deps", str(CHECKOUT), folder=folder)
-    (built,) = folder.glob("*.whl")
-    return built
+def program(folder: Path, below: Sequence[Path]) -> Path:
+    """Install the checkout's wheel over those layers; returns the layer that adds it; blocks.
+
+    Args:
+        folder: Where the layer is made; runs that share it make it once.
+        below: Folders that lie over each other, the uppermost first.
+    """
+    return _once(folder, "program", lambda layer: _install_checkout(layer, below))
+
+
+def _install_checkout(layer: Path, below: Sequence[Path]) -> None:
+    work = layer.with_suffix(".work")
+    work.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as wheels:
+        _pip_wheel("--no-deps", str(CHECKOUT), folder=Path(wheels))
+        (built,) = Path(wheels).glob("*.whl")
+        _isolated(_PROGRAM, work, ":".join(map(str, below)), layer, built, timeout_s=_PIP_S)
 
 
 def _make_debian(folder: Path) -> None:
@@ -92,11 +120,16 @@ def _install(folder: Path, debian: Path) -> None:
 
 
 def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    """A folder of the cache; runs at the same time make it once, a killed one leaves no half."""
+    """A folder of the cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inglenook-tests"
     cache.mkdir(parents=True, exist_ok=True)
-    folder, partial = cache / name, cache / f"{name}.partial"
-    with (cache / "lock").open("w") as lock:
+    return _once(cache, name, make)
+
+
+def _once(parent: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that runs at the same time make once; a killed one leaves no half."""
+    folder, partial = parent / name, parent / f"{name}.partial"
+    with (parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             if partial.exists():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.parts import debian
+from tests.parts.avahi import avahi
 from tests.parts.container import Container, booted
-from tests.parts.netns import Machine, missing
+from tests.parts.netns import Machine, box_and_phone, missing
 from tests.parts.service import MODEL, SOCKETS, SOURCE, UNIT, Service
 
-_WHEELS = "/srv/wheels"
 _PROGRAMS = ("apt-get", "debootstrap", "systemd-nspawn")
 
 # A veth has no hardware behind it, so nobody would take its address for one that wakes a board.
@@ -26,8 +29,16 @@ ip -brief link show lan0 | awk '{print $3}' > /sys/class/net/lan0/address
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A box that has booted, with the program as its installed service, and a phone beside it."""
+
+    service: Service
+    phone: Machine
+
+
 @pytest.fixture(scope="session")
-def layers() -> list[Path]:
+def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Folders that make up the box's system; whoever is first may have to make them.
 
     So tests' time runs when all fixtures are there (``func_only``): each of these has deadlines.
@@ -35,13 +46,11 @@ def layers() -> list[Path]:
     fault = missing(*_PROGRAMS)
     if fault:
         pytest.fail(f"{fault}; apt-get install debootstrap systemd-container")
-    return debian.layers()
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout, as it is installed."""
-    return debian.wheel(tmp_path_factory.mktemp("wheel"))
+    run = tmp_path_factory.getbasetemp()
+    # Workers of one run share what is above their folders.
+    shared = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    below = debian.layers()
+    return [debian.program(shared, below), *below]
 
 
 @pytest.fixture
@@ -52,17 +61,10 @@ def shown() -> dict[Path, str]:
 
 @pytest.fixture
 def container(
-    box: Machine, layers: list[Path], wheel: Path, starter_model: Path, shown: dict[Path, str]
+    box: Machine, layers: list[Path], starter_model: Path, shown: dict[Path, str]
 ) -> Iterator[Container]:
     """A box that has booted, with the program and a model on it, and nothing set up."""
-    box.connect()
-    shown = {wheel.parent: _WHEELS, starter_model: MODEL, debian.CHECKOUT: SOURCE, **shown}
-    with booted(box, layers, shown) as container:
-        container.run("sh", "-euc", _CARD)
-        container.run(
-            *[f"{debian.VENV}/bin/pip", "install", "--quiet", "--no-index", "--no-deps"],
-            f"{_WHEELS}/{wheel.name}",
-        )
+    with _booted(box, layers, starter_model, shown) as container:
         yield container
 
 
@@ -71,3 +73,40 @@ def service(container: Container) -> Iterator[Service]:
     """The program as a service, not installed yet; what it said stands below a test that failed."""
     yield Service(container)
     sys.stdout.write(container.journal(UNIT, *SOCKETS))
+
+
+@pytest.fixture(scope="module")
+def _home(
+    layers: list[Path], starter_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    with box_and_phone() as (box, phone):
+        phone.connect()
+        with (
+            avahi(phone, tmp_path_factory.mktemp("phone")),
+            _booted(box, layers, starter_model, {}) as container,
+        ):
+            service = Service(container)
+            service.install()
+            yield Home(service, phone)
+
+
+@pytest.fixture
+def home(_home: Home) -> Iterator[Home]:
+    """One box for all tests of a module that leave it installed and with its model loaded.
+
+    Files, devices and counts of others may be there.
+    """
+    _home.service.wait_loaded()
+    yield _home
+    sys.stdout.write(_home.service.container.journal(UNIT, *SOCKETS))
+
+
+@contextmanager
+def _booted(
+    box: Machine, layers: list[Path], model: Path, shown: Mapping[Path, str]
+) -> Iterator[Container]:
+    box.connect()
+    binds = {model: MODEL, debian.CHECKOUT: SOURCE, **shown}
+    with booted(box, layers, binds) as container:
+        container.run("sh", "-euc", _CARD)
+        yield container

@@ -13,6 +13,7 @@ from tests.parts.netns import Machine, wait_for
 from tests.parts.network import network_of
 from tests.parts.phone import STORY, Answer, chat, connected, long_chat
 from tests.parts.service import START_S, UNIT, Service
+from tests.system.service.conftest import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
@@ -22,12 +23,10 @@ TOKENS = 1500
 WATCHDOG_S = 10
 
 
-async def test_a_killed_daemon_is_started_again_and_its_answer_goes_on(
-    service: Service, phone: Machine
-) -> None:
+async def test_a_killed_daemon_is_started_again_and_its_answer_goes_on(home: Home) -> None:
     """`kill -9`: systemd starts it, the phone resumes, and has every word of the answer once."""
-    service.install()
-    token, pid = service.add_device("Phone"), service.pid
+    service, phone = home.service, home.phone
+    token, pid, restarts = service.add_device("Phone"), service.pid, service.restarts
     with network_of(phone):
         async with connected(service.url, token) as asking:
             answer = await asking.begin(long_chat(TOKENS), deltas=5)
@@ -41,14 +40,12 @@ async def test_a_killed_daemon_is_started_again_and_its_answer_goes_on(
         await _is_whole(service, token, answer)
 
     assert service.pid not in (0, pid)
-    assert service.restarts == 1
+    assert service.restarts == restarts + 1
 
 
-async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(
-    service: Service, phone: Machine
-) -> None:
+async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(home: Home) -> None:
     """`systemctl restart`: the engine is not killed, but saves what it has, and the next has it."""
-    service.install()
+    service, phone = home.service, home.phone
     token = service.add_device("Phone")
     with network_of(phone):
         async with connected(service.url, token) as asking:
@@ -66,12 +63,11 @@ async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(
     assert usage["cached_tokens"] == usage["prompt_tokens"] > 200
 
 
-async def test_a_stopped_engine_is_replaced_and_its_answer_goes_on(
-    service: Service, phone: Machine
-) -> None:
+async def test_a_stopped_engine_is_replaced_and_its_answer_goes_on(home: Home) -> None:
     """`SIGSTOP`: the daemon's own watchdog notices; systemd has nothing to do."""
-    service.install()
+    service, phone = home.service, home.phone
     token, pid, engine = service.add_device("Phone"), service.pid, service.engine()
+    restarts = service.restarts
     with network_of(phone):
         async with connected(service.url, token) as asking:
             answer = await asking.begin(long_chat(TOKENS), deltas=5)
@@ -81,7 +77,7 @@ async def test_a_stopped_engine_is_replaced_and_its_answer_goes_on(
         await _is_whole(service, token, answer)
 
     assert service.engine() not in (0, engine)
-    assert (service.pid, service.restarts) == (pid, 0)
+    assert (service.pid, service.restarts) == (pid, restarts)
 
 
 async def test_a_stopped_daemon_is_ended_and_started_again_by_systemd(

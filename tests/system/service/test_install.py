@@ -12,6 +12,7 @@ from tests.parts.network import network_of
 from tests.parts.phone import chat, connected, long_chat
 from tests.parts.service import FOUND_S, PORT, SOCKETS, UNIT, Service, seen
 from tests.parts.starter import CAPITAL
+from tests.system.service.conftest import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200, func_only=True)]
 
@@ -24,11 +25,9 @@ EXPOSURE_MOST = 13
 _USERS = r"/etc/(\.pwd\.lock|g?shadow-?|group-?|passwd-?)$"
 
 
-async def test_a_phone_finds_the_installed_service_and_talks_to_it(
-    service: Service, phone: Machine
-) -> None:
+async def test_a_phone_finds_the_installed_service_and_talks_to_it(home: Home) -> None:
     """The unit is active and enabled, mDNS leads to it, and it answers by both kinds of address."""
-    service.install()
+    service, phone = home.service, home.phone
 
     assert service.state == "active"
     wait_for("a word of its state", lambda: _tells_its_model(service), timeout_s=FOUND_S)
@@ -59,11 +58,9 @@ async def test_it_is_there_again_after_a_reboot(service: Service, phone: Machine
             assert (await asking.ask(long_chat(2))).done is not None
 
 
-def test_it_runs_as_nobody_in_particular_with_nothing_to_spare(
-    service: Service, phone: Machine
-) -> None:
+def test_it_runs_as_nobody_in_particular_with_nothing_to_spare(home: Home) -> None:
     """Neither daemon nor engine is root's; the units are clean and the exposure is 1.3 at most."""
-    service.install()
+    service = home.service
     engine = service.engine()
 
     for pid in (service.pid, engine):
@@ -138,9 +135,9 @@ def test_an_avahi_that_shares_with_nobody_is_told_of(service: Service, phone: Ma
     assert (again.returncode, said in again.stderr) == (0, False), again
 
 
-def test_installing_again_starts_what_is_new_and_leaves_no_more_behind(service: Service) -> None:
+def test_installing_again_starts_what_is_new_and_leaves_no_more_behind(home: Home) -> None:
     """Whoever updates the program runs it once more; the same files, another process."""
-    service.install()
+    service = home.service
     service.add_device("Phone")
     before, pid = _files(service, "ls"), service.pid
 
