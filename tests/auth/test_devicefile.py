@@ -106,6 +106,7 @@ def test_what_is_written_is_read_back(name: str, created_at: int, expires_at: in
         (file_of(as_json(name="")), "name"),
         (file_of(as_json(created_at="yesterday")), "created_at"),
         (file_of(as_json(created_at="2027-01-15T08:00:00")), "created_at"),
+        (file_of(as_json(created_at="1969-12-31T00:00:00Z")), "a date before 1970"),
         (file_of(as_json(), as_json()), "two devices have the same device_id"),
         (file_of(*[as_json()] * 257), "256"),
         (file_of(revoked=["x"]), "revoked"),

@@ -14,6 +14,7 @@ from inglenook.auth.devices import (
     Roster,
     Scope,
     check,
+    check_thinking,
     clean_name,
     clean_platform,
     parse_scopes,
@@ -266,3 +267,10 @@ def test_a_device_does_not_show_its_hash() -> None:
     anna, _ = device("Anna")
 
     assert anna.token_sha256 not in repr(anna)
+
+
+def test_a_choice_about_thinking_is_a_word_or_a_number() -> None:
+    """Anything else is refused with what it may be."""
+    assert check_thinking("512") == "512"
+    with pytest.raises(Problem, match="auto, on, off, or a number of tokens from 1 to 999999"):
+        check_thinking("perhaps")

@@ -124,3 +124,16 @@ def test_what_failed_is_said_in_a_sentence() -> None:
     assert failed_in({"news": 2, "mdns": 1, "rest": 0}) == (
         "Unexpected errors: mdns (1), news (2). Please report their traces in the log."
     )
+
+
+def test_of_a_group_the_first_is_told_though_it_was_never_raised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It has no trace then; another kind is told at once all the same."""
+    caplog.set_level(logging.DEBUG)
+    guard = Guard("groups")
+    for kind in (ValueError, ValueError, KeyError):
+        with guard:
+            raise ExceptionGroup("tasks", [kind()])
+
+    assert told(caplog) == [logging.ERROR, logging.DEBUG, logging.ERROR]

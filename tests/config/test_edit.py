@@ -73,3 +73,16 @@ def test_what_cannot_be_changed_is_said() -> None:
     for text in ("name: x\n...\n", "- a\n", "name: [\n"):
         with pytest.raises(ValueError, match=r"^it (is written so that|cannot be read)"):
             with_setting(text, "model.path", "/a")
+
+
+def test_a_change_that_would_change_another_setting_is_refused() -> None:
+    """The name ends with the file, without a newline; whatever comes after it gives it one."""
+    with pytest.raises(ValueError, match=r"^it is written so that model.path cannot be changed"):
+        with_setting("name: |\n  x", "model.path", "/a")
+
+
+def test_lists_and_what_is_in_them_stay() -> None:
+    """They are compared, too."""
+    before = "trusted: [a, {b: c}]\nname: x\n"
+
+    assert with_setting(before, "name", "y") == "trusted: [a, {b: c}]\nname: y\n"

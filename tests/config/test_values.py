@@ -184,3 +184,10 @@ def test_a_value_is_written_so_that_it_can_be_read_again(
     """In the largest unit that loses nothing."""
     assert kind.write(value) == written
     assert kind.read(str(written)) == value
+
+
+def test_thinking_is_a_word_or_a_number_of_tokens() -> None:
+    """And stays a text: templates are told words, the engine numbers."""
+    assert [values.thinking.read(text) for text in ("auto", "512")] == ["auto", "512"]
+    with pytest.raises(ValueError, match="999999"):
+        values.thinking.read("0")

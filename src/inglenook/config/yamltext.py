@@ -80,10 +80,8 @@ def read_yaml(text: str) -> tuple[Section, list[Finding]]:
         The readable settings, and the faults. After a syntax error there are no settings.
     """
     empty = Section({}, 1)
-    loader = None
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as exc:
         line = 1 if exc.problem_mark is None else exc.problem_mark.line + 1
         return empty, [Finding(line, "", _sentence(exc))]
@@ -93,9 +91,6 @@ def read_yaml(text: str) -> tuple[Section, list[Finding]]:
     except (ValueError, OverflowError):
         # PyYAML does not check the numbers in "\U........" escapes and "%YAML" lines.
         return empty, [Finding(1, "", "not valid YAML: a number in it is out of range")]
-    finally:
-        if loader is not None:
-            loader.dispose()
     if root is None:
         return empty, []
     findings: list[Finding] = []
