@@ -45,7 +45,7 @@ fix: $(VENV)/dev-installed  ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 test-system: $(VENV)/dev-installed  ## tests that need root: network namespaces, Avahi, a browser
-	$(BIN)/python -m pytest -m system
+	$(BIN)/python -m pytest -n $(WORKERS) -m system
 
 test-lowest: $(VENV)/dev-installed  ## tests with the oldest dependencies that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
