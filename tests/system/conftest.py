@@ -82,6 +82,7 @@ def program() -> BoxProgram:
             "auth": "token",
             "pair": "1",
             "model": "Qwen2.5-1.5B-Instruct-Q4_K_M",
+            "models": "Qwen2.5-1.5B-Instruct-Q4_K_M",
             "mac": "dc:a6:32:01:02:03",
             "st": "ready",
         },
