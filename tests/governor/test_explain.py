@@ -137,3 +137,15 @@ def at(temp_c: float, **others: object) -> Readings:
 def test_every_state_has_its_sentence(readings: Readings, seconds: int, sentence: str) -> None:
     """Numbers that were measured, and what would change them."""
     assert told(readings, seconds) == sentence
+
+
+def test_memory_that_was_short_a_moment_ago_is_said_to_have_been() -> None:
+    """It is enough again, but has not been for long."""
+    short = replace(COOL, memory=replace(MEMORY, available_bytes=150 * MIB))
+    state, _decision = decide(PolicyState(), short, CAPACITY, 0.0, busy=True)
+    _state, decision = decide(state, COOL, CAPACITY, 1.0, busy=True)
+
+    assert decision.sentence == (
+        "Memory was short a moment ago: no new questions are taken, until 300.0 MiB have been free"
+        " for a while"
+    )

@@ -124,3 +124,10 @@ def test_all_is_well_is_said_too() -> None:
 
     assert reads["firmware"] == "all is well"
     assert reads["swap"] == "none"
+
+
+def test_a_kernel_that_does_not_count_full_pressure_is_described() -> None:
+    """As one before 5.13, in a control group."""
+    reads = told(Readings(memory=MemoryReadings(psi_some_avg10=1.25)))
+
+    assert reads["memory pressure"] == "some task waits 1.2 % of the time"
