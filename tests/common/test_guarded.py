@@ -27,7 +27,7 @@ def test_what_is_raised_does_not_leave_the_block(caplog: pytest.LogCaptureFixtur
 
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage().startswith("a test's place: an error nobody foresaw (ValueError")
+    assert record.getMessage().startswith("a test's place: an unexpected error (ValueError")
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ValueError)
     assert counts()["a test's place"] == before + 1

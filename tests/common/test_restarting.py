@@ -215,7 +215,7 @@ async def test_a_block_that_fails_while_its_task_is_cancelled_does_not_go_on(
         waiting.cancel()
 
     assert (waiting.cancelled(), went_on) == (True, False)
-    assert "a block: an error nobody foresaw" in caplog.text
+    assert "a block: an unexpected error" in caplog.text
 
 
 async def test_a_block_whose_own_task_fails_goes_on() -> None:

@@ -314,7 +314,7 @@ AT: dict[str, tuple[str, ...]] = {
         "discovery.link:OnLink.ask",
         "discovery.records:probe",
         "discovery.link:OnLink.async_update_records",
-        "discovery.link:OnLink.fall_silent",
+        "discovery.link:OnLink.stop_answering",
         "discovery.link:OnLink.hears_itself",
         "discovery.link:OnLink.say",
         "discovery.records:goodbye",

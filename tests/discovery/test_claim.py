@@ -9,7 +9,7 @@ from inglenook.discovery import claim as claim_module
 from inglenook.discovery import echo_check as judge_module
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import Advert
-from inglenook.discovery.claim import Claim, Settled
+from inglenook.discovery.claim import Claim, ClaimResult
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.names import Names, PreviousNames, base_names
 from inglenook.discovery.rivals import ServiceRecord
@@ -49,7 +49,7 @@ def id_record(server_id: str) -> bytes:
 async def claimed(advert: Advert, link: OnLink) -> Claim:
     """Have a box claim its names and announce them."""
     claim = Claim(advert, PreviousNames(), RUN_ID)
-    assert await claim.settle(advert, own(link), [link], [link]) == Settled()
+    assert await claim.settle(advert, own(link), [link], [link]) == ClaimResult()
     assert claim.names == base_names(advert)
     said = info(claim.names, *link.link.announced, txt=id_record(advert.server_id))
     await link.say(said, yielding=False)
@@ -98,9 +98,9 @@ async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
     later_s = asyncio.get_running_loop().time() + 60
     for port in range(1, 200):
         flood = ServiceRecord(base.instance.lower(), "flood", port)
-        on_link.hearsay.service(flood, advert.server_id, later_s)
+        on_link.observed.service(flood, advert.server_id, later_s)
     for last in range(1, 17):
-        on_link.hearsay.address("flood", f"192.0.2.{last}", later_s)
+        on_link.observed.address("flood", f"192.0.2.{last}", later_s)
     claim = Claim(advert, PreviousNames(), RUN_ID)
     await claim.settle(advert, own(on_link), [on_link], [on_link])
 
@@ -125,7 +125,7 @@ async def test_a_box_that_the_owner_renames_claims_that_name(
     host = claim.names.host
     renamed = Advert(f"Study {advert.server_id}", advert.server_id, "0.1.0", 8377)
     await neighbour.announce(renamed.name, server="other.local.")
-    assert await claim.settle(renamed, own(on_link), [on_link], []) == Settled()
+    assert await claim.settle(renamed, own(on_link), [on_link], []) == ClaimResult()
     assert claim.names == Names(f"{renamed.name}-2", host)
 
 
@@ -148,7 +148,7 @@ async def test_a_name_is_not_lost_to_who_speaks_once(on_link: OnLink, advert: Ad
     claim = await claimed(advert, on_link)
     instance = claim.names.instance.lower()
     now = asyncio.get_running_loop().time()
-    on_link.hearsay.service(ServiceRecord(instance, "zz", 65535), "99887766", now)
+    on_link.observed.service(ServiceRecord(instance, "zz", 65535), "99887766", now)
     settled = await claim.settle(advert, own(on_link), [on_link], [on_link])
 
     assert not settled.yielded
@@ -163,7 +163,7 @@ async def test_a_later_clash_is_won_with_the_later_record_for_a_while(
     base = base_names(advert)
     await neighbour.announce("x" + base.instance, server=f"{base.host}.local.", address="10.0.0.9")
     await heard_of(claim, on_link)
-    assert await claim.settle(advert, own(on_link), [on_link], []) == Settled(defended=True)
+    assert await claim.settle(advert, own(on_link), [on_link], []) == ClaimResult(defended=True)
     assert claim.names == base
     monkeypatch.setattr(claim_module, "PATIENCE_S", 0.0)
     assert (await claim.settle(advert, own(on_link), [on_link], [on_link])).yielded
@@ -176,10 +176,10 @@ async def test_names_are_said_again_once_whoever_used_them_is_silent(
     """Or phones would go on with what they heard last."""
     claim = await claimed(advert, on_link)
     a_while_ago_s = asyncio.get_running_loop().time() - 2.0
-    on_link.judged_s = a_while_ago_s - 1.0
-    on_link.hearsay.address(claim.names.host, NOBODY, a_while_ago_s)
-    assert await claim.settle(advert, own(on_link), [on_link], []) == Settled(defended=True)
-    assert await claim.settle(advert, own(on_link), [on_link], []) == Settled()
+    on_link.checked_s = a_while_ago_s - 1.0
+    on_link.observed.address(claim.names.host, NOBODY, a_while_ago_s)
+    assert await claim.settle(advert, own(on_link), [on_link], []) == ClaimResult(defended=True)
+    assert await claim.settle(advert, own(on_link), [on_link], []) == ClaimResult()
 
 
 async def test_nobody_is_asked_while_nobody_is_heard(on_link: OnLink, advert: Advert) -> None:
@@ -187,5 +187,5 @@ async def test_nobody_is_asked_while_nobody_is_heard(on_link: OnLink, advert: Ad
     claim = await claimed(advert, on_link)
     asked_s = on_link.asked_s
     assert claim.doubt_at_s([on_link], own(on_link)) == float("inf")
-    assert await claim.settle(advert, own(on_link), [on_link], []) == Settled()
+    assert await claim.settle(advert, own(on_link), [on_link], []) == ClaimResult()
     assert on_link.asked_s == asked_s

@@ -174,7 +174,7 @@ async def test_asked_for_names_their_owner_is_heard(
     await neighbour.announce(names.instance, server="other.local.", txt=b"\x0bid=99999999")
     since_s = await on_link.ask(names)
     mine = OwnRecords(names, "ab12cd34", 8377, (), frozenset())
-    (rival,) = on_link.hearsay.rivals(mine, since_s)
+    (rival,) = on_link.observed.rivals(mine, since_s)
     assert (rival.part, rival.addresses, rival.may_be_echo) == ("instance", ("192.0.2.9",), False)
 
 
@@ -214,6 +214,6 @@ async def test_whoever_is_told_of_that_may_fail(
         mine = OwnRecords(
             names, "ab12cd34", 8377, link.link.announced, frozenset(link.link.announced)
         )
-        assert [rival.part for rival in link.hearsay.rivals(mine, 0.0)] == ["host"]
+        assert [rival.part for rival in link.observed.rivals(mine, 0.0)] == ["host"]
     finally:
         await link.close()

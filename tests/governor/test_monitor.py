@@ -364,7 +364,7 @@ async def test_one_error_in_a_probe_costs_one_look(
     assert faulty == [("cpu",)]
     [record] = traces(caplog)
     assert record.levelno == logging.ERROR
-    assert record.getMessage().startswith("reading sensors and memory: an error nobody foresaw")
+    assert record.getMessage().startswith("reading sensors and memory: an unexpected error")
     texts = [text for _level, text in lines(caplog)]
     assert texts.count("sensors and memory can be read again") == 1
     assert not [text for text in texts if "hangs in the kernel" in text]

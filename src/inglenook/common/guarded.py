@@ -91,7 +91,7 @@ class Guard:
         told = _is_power_of_ten(times)
         log.log(
             logging.ERROR if told else logging.DEBUG,
-            "%s: an error nobody foresaw (%s, time %d); %s. Please report what follows.",
+            "%s: an unexpected error (%s, time %d); %s. Please report what follows.",
             self._name,
             type(exc).__name__,
             times,

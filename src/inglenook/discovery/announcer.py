@@ -16,7 +16,7 @@ from inglenook.common.restarting import TaskGuard
 from inglenook.discovery.addresses import InterfaceAddress, links_of
 from inglenook.discovery.advert import SERVICE_TYPE, Advert, txt_record
 from inglenook.discovery.announcer_events import AnnouncerEvents
-from inglenook.discovery.claim import Claim, Settled
+from inglenook.discovery.claim import Claim, ClaimResult
 from inglenook.discovery.interfaces import list_addresses
 from inglenook.discovery.link import OnLink
 from inglenook.discovery.links import Links
@@ -73,7 +73,7 @@ class Announcer:
         self._claim = Claim(self._wanted, last_names, run_id)
         self._state = STARTING
         self._tried = asyncio.Event()
-        self._news = AnnouncerEvents()
+        self._events = AnnouncerEvents()
         self._again = False
         self._renamed = renamed
         self._telling = Guard("news of the box's name")
@@ -103,12 +103,12 @@ class Announcer:
     def update(self, advert: Advert) -> None:
         """Announce this from now on; of several quick updates only the last is sent."""
         self._wanted = self._allowed(advert)
-        self._news.wake()
+        self._events.wake()
 
     def announce_again(self) -> None:
         """Announce once more though nothing changed, as after a sleep (RFC 6762 section 8.3)."""
         self._again = True
-        self._news.wake()
+        self._events.wake()
 
     async def wait_first_state(self, timeout_s: float) -> AnnounceState:
         """Wait until the first attempt has ended, or ``timeout_s`` seconds; return the state."""
@@ -127,7 +127,7 @@ class Announcer:
         if not self._settings.enabled:
             self._enter(OFF)
             return
-        with network_changes(self._news.network_changed):
+        with network_changes(self._events.network_changed):
             while True:
                 state = FAILED
                 with self._announcing:
@@ -138,7 +138,7 @@ class Announcer:
     async def _announce_until_it_fails(self) -> AnnounceState:
         """Register and keep that true; returns how that failed."""
         try:
-            async with Links(self._news.wake) as links:
+            async with Links(self._events.wake) as links:
                 await self._announce(links)
         except (OSError, zeroconf.Error) as exc:
             return degraded(exc)
@@ -153,12 +153,12 @@ class Announcer:
         sent: _Sent | None = None
         own: frozenset[str] = frozenset()
         self._claim.begin()
-        self._news.forget()
+        self._events.forget()
         while True:
             again, self._again = self._again, False
             fresh: list[OnLink] = []
             changed: list[OnLink] = []
-            if again or self._now() >= self._news.look_at_s:
+            if again or self._now() >= self._events.look_at_s:
                 addresses = await self._look()
                 own = frozenset(entry.address for entry in addresses)
                 async with asyncio.timeout(SETTLE_S):
@@ -170,17 +170,17 @@ class Announcer:
                 # On other links nothing has changed, or it is too early to announce it.
                 later = await self._publish(sent.advert, changed, links, settled)
                 sent = dataclasses.replace(later, at_s=sent.at_s)
-            await self._news.wait_until(
+            await self._events.wait_until(
                 min(
                     publish_at_s(sent.advert, self._wanted, sent.at_s),
-                    self._news.look_at_s,
+                    self._events.look_at_s,
                     self._claim.doubt_at_s(links, own),
                 )
             )
 
     async def _settle_names(
         self, own: frozenset[str], links: Links, fresh: Collection[OnLink]
-    ) -> Settled:
+    ) -> ClaimResult:
         """Check the box's names, and report new ones."""
         before = self.names
         async with asyncio.timeout(CLAIM_S):
@@ -196,7 +196,7 @@ class Announcer:
         return self._now() >= publish_at_s(sent.advert, self._wanted, sent.at_s)
 
     async def _publish(
-        self, advert: Advert, on: Iterable[OnLink], links: Links, settled: Settled
+        self, advert: Advert, on: Iterable[OnLink], links: Links, settled: ClaimResult
     ) -> _Sent:
         """Announce this on some of the links, under the box's names."""
         names = self.names
@@ -225,15 +225,15 @@ class Announcer:
 
     async def _look(self) -> list[InterfaceAddress]:
         """List the addresses that are usable now."""
-        self._news.look_begun()
+        self._events.look_begun()
         async with asyncio.timeout(LOOK_S):
             return await asyncio.to_thread(self._list_addresses)
 
     async def _pause(self) -> None:
         """Wait before another attempt: a minute, or until the network has changed."""
         retry_s = self._now() + RETRY_S
-        while self._now() < (until_s := min(retry_s, self._news.settled_at_s)):
-            await self._news.wait_until(until_s)
+        while self._now() < (until_s := min(retry_s, self._events.settled_at_s)):
+            await self._events.wait_until(until_s)
 
     def _enter(self, state: AnnounceState) -> None:
         if state != self._state:

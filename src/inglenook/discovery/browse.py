@@ -222,7 +222,7 @@ class _Search:
         try:
             info = AsyncServiceInfo(SERVICE_TYPE, service_name)
         except zeroconf.BadTypeInNameException:
-            return None  # anybody may announce anything
+            return None  # announcements are untrusted
         left_ms = (until_s - self._now()) * 1000
         try:
             complete = await info.async_request(self._responder, left_ms, DNSQuestionType.QM)

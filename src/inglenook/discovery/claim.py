@@ -29,12 +29,12 @@ ASK_EVERY_S = 2.0
 PATIENCE_S = 15.0
 
 #: Of those on a link who call themselves by the box's id, so many are asked at a time; strangers
-#: can claim it as often as they like, and would have the box call whoever they name.
+#: can claim it as often as they like, and would make the box connect to any address.
 _ASKED_MAX = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Settled:
+class ClaimResult:
     """Result of checking the names.
 
     Attributes:
@@ -64,7 +64,7 @@ class Claim:
         """
         self.names = first_names(advert, last)
         self._advert = advert
-        self._judge = EchoCheck(advert.server_id, run_id)
+        self._echo_check = EchoCheck(advert.server_id, run_id)
         self._held: Names | None = None
         self._clash_s = math.inf
 
@@ -86,7 +86,7 @@ class Claim:
         own: frozenset[str],
         links: Collection[OnLink],
         fresh: Collection[OnLink],
-    ) -> Settled:
+    ) -> ClaimResult:
         """Check the names, and claim others where they belong to another device.
 
         Args:
@@ -108,7 +108,7 @@ class Claim:
             asked = {*links}
         if not asked:
             self._advert = advert
-            return Settled()
+            return ClaimResult()
         self._advert, held, tried = advert, self._held, [names]
         yielded = False
         while True:
@@ -130,10 +130,10 @@ class Claim:
             # A box that gives way in one name gives way in both: else two boxes might share both.
             asked, held = {*links}, None
             for link in links:
-                link.fall_silent()
+                link.stop_answering()
         self._clash_s = min(self._clash_s, now) if rivals else math.inf
         self.names = self._held = names
-        return Settled(yielded=yielded, defended=bool(rivals or doubted))
+        return ClaimResult(yielded=yielded, defended=bool(rivals or doubted))
 
     async def _ask(
         self, asked: Collection[OnLink], own: frozenset[str], names: Names, *, anew: bool = False
@@ -155,18 +155,18 @@ class Claim:
         since_s = await link.ask(names)
         if anew:
             since_s = link.asked_s
-        heard = [*link.hearsay.rivals(self._mine(link, own, names), since_s)]
+        heard = [*link.observed.rivals(self._mine(link, own, names), since_s)]
         doubtful = [rival for rival in heard if rival.may_be_echo]
         rivals = [rival for rival in heard if not rival.may_be_echo] + doubtful[:_ASKED_MAX]
-        link.judged_s = asyncio.get_running_loop().time()
+        link.checked_s = asyncio.get_running_loop().time()
         port = self._advert.port
         real = await asyncio.gather(
-            *(self._judge.is_real(rival, link.link.interface, port) for rival in rivals)
+            *(self._echo_check.is_real(rival, link.link.interface, port) for rival in rivals)
         )
         return [rival for rival, is_real in zip(rivals, real, strict=True) if is_real]
 
     def _stands(self, rival: Rival, names: Names, held: Names | None) -> bool:
-        """Whether the box keeps a name that this one has, too."""
+        """Return whether the box keeps a name that the rival has, too."""
         if held is None or rival.wins:
             return False
         has_it = (
@@ -178,12 +178,14 @@ class Claim:
         return now >= link.asked_s + ASK_EVERY_S and self._is_doubtful(link, own)
 
     def _is_doubtful(self, link: OnLink, own: frozenset[str]) -> bool:
-        """Whether somebody was heard with these names who has not been asked, or was and stayed."""
+        """Return whether there is a rival for these names that was not checked, or is real."""
         if self._held is None:
             return False
-        rivals = link.hearsay.rivals(self._mine(link, own, self.names), link.judged_s)
+        rivals = link.observed.rivals(self._mine(link, own, self.names), link.checked_s)
         port = self._advert.port
-        return self._clash_s < math.inf or any(self._judge.may_be_real(r, port) for r in rivals)
+        return self._clash_s < math.inf or any(
+            self._echo_check.may_be_real(r, port) for r in rivals
+        )
 
     def _mine(self, link: OnLink, own: frozenset[str], names: Names) -> OwnRecords:
         advert = self._advert

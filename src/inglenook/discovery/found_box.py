@@ -1,9 +1,9 @@
-"""Which of the answers to a search are boxes, and where each is reached. Kind: rules.
+"""Boxes among the answers to a search, and their addresses. Kind: rules.
 
-What is announced need not be so. A router that repeats mDNS from one network in another does so
-from its memory: a box that is off is told of for an hour, and one that has just started is told of
-under its last name and address, too. A copied SD card makes two boxes with one id and one TLS key.
-What tells all that apart is who answers at the addresses now.
+Announcements may be false. A router that repeats mDNS between networks has a cache: it announces a
+box for an hour after it was switched off, and one that has just started under its last name and
+address, too. A copied SD card makes two boxes with one id and one TLS key. Only answers from the
+addresses tell these cases apart.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 
 from inglenook.discovery.box import Box, BoxHello
 
-#: What makes two boxes of a box and its copy.
+#: Cure for a box and its copy.
 TWIN_CURE = (
     "one runs from a copy of the other's SD card: on one of them stop the box, remove server_id,"
     " devices.json, host_name, instance_name and tls.* from its state folder, start it, and pair"
     " its phones anew"
 )
 
-#: By URL, who answers there; None if nobody does, or no box.
+#: By URL, the facts of the box that answers there; None without an answer from a box.
 Answers = Mapping[str, BoxHello | None]
 
 
 @dataclass(frozen=True, slots=True)
 class FoundBox:
-    """A box that was announced, and what asking it has brought.
+    """An announced box, and its own answer.
 
     Attributes:
-        box: As it announces itself.
-        urls: Where to talk to it, best first: where it answers, or as announced if it does not.
-        hello: What it says of itself; None if it does not answer.
+        box: Its announcement.
+        urls: Its URLs, best first: those that answer, or the announced ones if none does.
+        hello: Its public facts; None if it does not answer.
     """
 
     box: Box
@@ -46,7 +46,7 @@ class FoundBox:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One address at which an announced box answers."""
+    """An address at which an announced box answers."""
 
     box: Box
     url: str
@@ -54,14 +54,14 @@ class _Place:
 
     @property
     def host(self) -> str:
-        """The same at all addresses of one machine, and another on each."""
+        """The same at all addresses of one machine, and different on others."""
         return self.hello.run_id or self.box.host_name
 
 
 def boxes_found(announced: Iterable[Box], answers: Answers) -> list[FoundBox]:
-    """Say which boxes there are, by name; each machine once, by whatever names it is announced.
+    """Return the boxes by name; each machine once, whatever names it is announced by.
 
-    Of several announcements with one id those count that are answered for. Where none is, there is
+    Of several announcements with one id those with an answer count. If there is no answer, there is
     one entry for the id.
     """
     by_id: dict[str, list[Box]] = {}
@@ -77,7 +77,7 @@ def boxes_found(announced: Iterable[Box], answers: Answers) -> list[FoundBox]:
 
 
 def twins(found: Sequence[FoundBox]) -> list[list[FoundBox]]:
-    """Boxes that have one id and are different machines, as they all answer."""
+    """Return the groups of boxes that have one id and all answer: different machines."""
     by_id: dict[str, list[FoundBox]] = {}
     for each in found:
         if each.hello is not None and each.box.server_id is not None:

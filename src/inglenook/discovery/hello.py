@@ -1,4 +1,4 @@
-"""Asks who answers at an address. Kind: hands."""
+"""Reads ``/.well-known/inglenook`` of the box at an address. Kind: hands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from inglenook.discovery.advert import clean_text
 from inglenook.discovery.box import BoxHello
 
-#: A box says some 300 bytes; more is none.
+#: A box sends some 300 bytes; a longer answer is not a box's.
 _BYTES_MAX = 65_536
 
 _PIN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -35,9 +35,9 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 async def who_answers(url: str, timeout_s: float) -> BoxHello | None:
-    """Ask a box who it is; None if nobody answers there in time, or no box.
+    """Return a box's public facts; None without an answer from a box in time.
 
-    A TLS key is not checked: no secret goes this way, and who needs certainty has the fingerprint.
+    The TLS key is not checked: no secret is sent, and the answer has the fingerprint.
     """
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
@@ -47,7 +47,7 @@ async def who_answers(url: str, timeout_s: float) -> BoxHello | None:
         ):
             said = msgspec.json.decode(await read_bounded(answer, _BYTES_MAX), type=_Said)
     except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
-        # The last of JSON that is nested for its own sake.
+        # The last is raised by JSON that is nested too deeply.
         return None
     pin = said.spki_sha256 if said.spki_sha256 and _PIN.fullmatch(said.spki_sha256) else None
     run_id = said.run_id if said.run_id and _RUN_ID.fullmatch(said.run_id) else None
@@ -55,7 +55,7 @@ async def who_answers(url: str, timeout_s: float) -> BoxHello | None:
 
 
 async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    """Read what a stranger answers.
+    """Read the answer of an untrusted server.
 
     Raises:
         ValueError: If it is longer than ``bytes_max``.

@@ -34,19 +34,19 @@ class OnLink(zeroconf.RecordUpdateListener):
 
     Attributes:
         link: The link at the last look.
-        hearsay: Records received there.
+        observed: Records received there.
         asked_s: Time of the last probe, loop time; minus infinity if never.
-        judged_s: Records received before are checked, loop time.
+        checked_s: Records received before are checked, loop time.
     """
 
     def __init__(self, link: Link, responder: AsyncZeroconf, noticed: Callable[[], None]) -> None:
         """Take an open responder, as `open` makes it."""
         self.link = link
-        self.hearsay = ObservedRecords()
-        self.asked_s = self.judged_s = -float("inf")
+        self.observed = ObservedRecords()
+        self.asked_s = self.checked_s = -float("inf")
         self._responder = responder
         self._noticed = noticed
-        self._telling = Guard("news of somebody with the box's name")
+        self._telling = Guard("news of a device with the box's name")
         self._closing = Guard("closing mDNS")
         self._said: AsyncServiceInfo | None = None
         self._said_s = -float("inf")
@@ -89,7 +89,7 @@ class OnLink(zeroconf.RecordUpdateListener):
             OSError: If mDNS cannot be used there.
         """
         # While it moves, the library announces what is registered: the old, from the new address.
-        self.fall_silent()
+        self.stop_answering()
         self.link = link
         await use_interfaces(self._responder, link.sending)
 
@@ -118,7 +118,7 @@ class OnLink(zeroconf.RecordUpdateListener):
             OSError: If mDNS cannot be used any longer.
             zeroconf.Error: If the library has ended.
         """
-        before = self.fall_silent()
+        before = self.stop_answering()
         if before is not None and (out := goodbye(before, info, yielding=yielding)) is not None:
             for _ in range(GOODBYES):
                 self._responder.zeroconf.async_send(out)
@@ -132,9 +132,9 @@ class OnLink(zeroconf.RecordUpdateListener):
 
         A firewall that drops it here also drops every phone's question.
         """
-        return self.hearsay.heard(names, self._said_s - SAME_AGAIN_S)
+        return self.observed.heard(names, self._said_s - SAME_AGAIN_S)
 
-    def fall_silent(self) -> AsyncServiceInfo | None:
+    def stop_answering(self) -> AsyncServiceInfo | None:
         """Stop answering, without a goodbye; returns the last announcement."""
         before = self._said
         if before is not None:
@@ -162,9 +162,9 @@ class OnLink(zeroconf.RecordUpdateListener):
             name.removesuffix(f".{SERVICE_TYPE}"), host.removesuffix(_LOCAL), record.port
         )
         if not record.ttl:
-            self.hearsay.forget_service(service)
+            self.observed.forget_service(service)
             return
-        self.hearsay.service(service, server_id, at_s)
+        self.observed.service(service, server_id, at_s)
         if self._said is not None and (said := self._said).key == name and said.server_key != host:
             self._notice()
 
@@ -174,9 +174,9 @@ class OnLink(zeroconf.RecordUpdateListener):
             return
         host, address = name.removesuffix(_LOCAL), str(ipaddress.ip_address(record.address))
         if not record.ttl:
-            self.hearsay.forget_address(host, address)
+            self.observed.forget_address(host, address)
             return
-        self.hearsay.address(host, address, at_s)
+        self.observed.address(host, address, at_s)
         is_ours = self._said is not None and self._said.server_key == name
         if is_ours and address not in self.link.announced:
             self._notice()

@@ -44,7 +44,7 @@ class _Speaker(zeroconf.Zeroconf):
         try:
             super().async_send(out, addr, port, v6_flow_scope, transport)
         except zeroconf.NamePartTooLongException:
-            logger.debug("a name that somebody asked for is too long to be written")
+            logger.debug("a name in a question is too long to be encoded")
 
 
 @contextlib.asynccontextmanager

@@ -35,7 +35,7 @@ class AnnounceState:
 
 STARTING = AnnounceState("degraded", "not announced yet: asking the network for a free name")
 FAILED = AnnounceState(
-    "degraded", "not announced: an error nobody foresaw, which the log has; it is tried again"
+    "degraded", "not announced: an unexpected error, which the log has; it is tried again"
 )
 OFF = AnnounceState(
     "off",

@@ -1,4 +1,4 @@
-"""What a file that is not GGUF looks like, from its first bytes. Kind: rules."""
+"""Recognises files that are not GGUF, by their first bytes. Kind: rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONVERTED = "download a GGUF conversion of the model"
 
 
 def recognise(head: bytes) -> BadModelError:
-    """Say what a file is that does not begin with ``GGUF``.
+    """Return what a file is that does not begin with ``GGUF``.
 
     Args:
         head: The file's first ``HEAD_BYTES``, or the whole of a shorter one.

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """How one tensor's elements are packed.
+    """Packing of a tensor's elements.
 
     Attributes:
         name: As llama.cpp's users know it, such as ``Q4_1``.
         block_elements: Elements packed together; a row is a whole number of blocks.
-        block_bytes: What one block takes.
+        block_bytes: Size of one block.
     """
 
     name: str

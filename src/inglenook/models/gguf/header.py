@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself before its weights. Kind: words."""
+"""Header of a GGUF file. Kind: words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ArrayInfo:
 
     Attributes:
         item_type: GGUF's id for the type of its items.
-        length: How many there are.
+        length: Number of items.
         items: The items if they are numbers and at most ``MAX_KEPT_ITEMS``; else empty.
     """
 
@@ -32,12 +32,12 @@ class ArrayInfo:
 
 @dataclass(frozen=True, slots=True)
 class TokenList:
-    """The list of tokens, counted and not kept.
+    """The list of tokens, counted and not stored.
 
     Attributes:
-        length: How many there are.
-        repeated: How many are there more than once; empty ones do not count.
-        byte_tokens: How many of the 256 from ``<0x00>`` to ``<0xFF>`` are there.
+        length: Number of tokens.
+        repeated: Number of tokens that occur again; empty ones do not count.
+        byte_tokens: Number of tokens among the 256 from ``<0x00>`` to ``<0xFF>``.
     """
 
     length: int

@@ -1,4 +1,4 @@
-"""Read the header of a GGUF file that may be truncated, foreign or hostile. Kind: hands.
+"""Reads the header of a GGUF file that may be truncated, foreign or hostile. Kind: hands.
 
 A GGUF file is magic, version, two counts, key/value pairs, the tensor table, padding, and the
 tensors' data, which is never read here.
@@ -191,7 +191,7 @@ def _alignment(metadata: Mapping[str, Value]) -> int:
 def _check_layout(
     tensors: tuple[Tensor, ...], alignment: int, header_bytes: int, size_bytes: int
 ) -> None:
-    """Hold every tensor to the one offset llama.cpp accepts: after the one before, padded."""
+    """Check that each tensor has the one offset llama.cpp accepts: after the last one, padded."""
     expected = end = 0
     for tensor in tensors:
         what = f"the data of tensor {quoted(tensor.name)}"

@@ -38,7 +38,7 @@ class BoundedReader:
         return data
 
     def skip(self, count: int, what: str) -> None:
-        """Pass over ``count`` bytes."""
+        """Skip ``count`` bytes."""
         self._advance(count, what)
         self._file.seek(self.offset)
 
@@ -51,7 +51,7 @@ class BoundedReader:
         return int.from_bytes(self.take(8, what), "little")
 
     def count(self, what: str, *, most: int, least_bytes: int) -> int:
-        """Read how many things follow that take ``least_bytes`` or more each."""
+        """Read a count of items that take ``least_bytes`` or more each."""
         number = self.u64(f"the number of {what}")
         if number > most:
             raise BadModelError(
@@ -61,7 +61,7 @@ class BoundedReader:
         return number
 
     def text(self, what: str, *, most_bytes: int = MAX_TEXT_BYTES) -> str:
-        """Read a length of 8 bytes and so much UTF-8."""
+        """Read a length of 8 bytes and that many bytes of UTF-8."""
         length = self.u64(f"the length of {what}")
         self._require(length, what)
         self._text_bytes += length
@@ -73,7 +73,7 @@ class BoundedReader:
             raise BadModelError(f"is damaged: {what} is not UTF-8") from None
 
     def texts(self, count: int, what: str) -> Iterator[bytes]:
-        """Read ``count`` texts one after another, undecoded; to be read to the end."""
+        """Read ``count`` texts in turn, undecoded; the iterator must be exhausted."""
         # A vocabulary has hundreds of thousands, so there are no calls of our own in the loop.
         self._require(count * 8, what)
         read, offset = self._file.read, self.offset
