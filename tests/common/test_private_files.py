@@ -49,6 +49,16 @@ def test_a_replaced_file_becomes_private(tmp_path: Path) -> None:
     assert read_private(path) == b"new"
 
 
+def test_a_folder_is_no_file_and_is_not_left_open(tmp_path: Path) -> None:
+    """However often the device list is looked at."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with pytest.raises(IsADirectoryError):
+        read_private(tmp_path)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """Memory is not filled with somebody's misplaced video."""
     path = tmp_path / "huge"

@@ -23,10 +23,15 @@ def read_private(path: Path) -> bytes:
         OSError: As `open` does, or if it is no regular file, or larger than `READ_BYTES_MAX`.
     """
     # A pipe in its place does not block: the folder may be another user's.
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123  # of a descriptor
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        data = file.read(READ_BYTES_MAX + 1)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        # Closed here: `open` leaves a folder's descriptor open when it refuses it.
+        with open(descriptor, "rb", closefd=False) as file:  # of a descriptor
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(path))
+            data = file.read(READ_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > READ_BYTES_MAX:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return data
