@@ -14,7 +14,7 @@ from inglenook.engine.orders import LoadModel, PrefixCache
 from inglenook.models.board_identity import read_board
 from inglenook.models.inspect import inspect_model
 from inglenook.models.preflight import Memory
-from inglenook.models.tuning import Tuning, keep_tuning
+from inglenook.models.tuning import Tuning, write_tuning
 from tests.parts.gguf_files import small_model
 
 MIB, GIB = 2**20, 2**30
@@ -93,7 +93,7 @@ def test_what_was_measured_on_this_board_is_used(root: Path) -> None:
     """`inglenook tune` writes it; no setting names it."""
     config = config_of(root)
     info = inspect_model(root.parent / "small.gguf")
-    keep_tuning(root.parent, info, read_board(), Tuning(2, 64, "on", "q8_0"))
+    write_tuning(root.parent, info, read_board(), Tuning(2, 64, "on", "q8_0"))
 
     load = load_of(config)
 

@@ -696,7 +696,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "models.download:download_wheel(progress)",
         "models.starter:pull_starter",
         "models.starter:unpack",
-        "models.tuning:keep_tuning",
+        "models.tuning:write_tuning",
         "models.workplace:in_thread",
         "models.workplace:in_thread(function)",
         "models.workplace:in_thread(on_cancel)",

@@ -42,7 +42,7 @@ def test_everything_is_described() -> None:
         experts_used=0,
         head_count=2,
         query_length=32,
-        kept=LayerState(((16, 16),)),
+        layer_state=LayerState(((16, 16),)),
         vocab_size=len(TOKENS),
         merges=0,
         chat_template=TEMPLATE,
@@ -79,7 +79,7 @@ def test_what_may_be_left_out_has_llama_cpps_defaults() -> None:
     )
 
     assert (info.name, info.quantization) == ("file-name", "unknown")
-    assert info.kept == LayerState(((32, 32),))
+    assert info.layer_state == LayerState(((32, 32),))
 
 
 def test_what_is_given_overrides_what_is_derived() -> None:
@@ -97,7 +97,7 @@ def test_what_is_given_overrides_what_is_derived() -> None:
     )
 
     assert (info.head_count, info.query_length) == (4, 96)
-    assert info.kept == LayerState(((48, 16), (24, 8)))
+    assert info.layer_state == LayerState(((48, 16), (24, 8)))
     assert info.kv_bytes_per_token("f16") == 3 * (24 + 8) * 2
 
 

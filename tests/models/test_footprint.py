@@ -138,7 +138,7 @@ def test_everything_is_in_the_total() -> None:
     assert need.states_bytes == 0
     assert need.work_bytes > 64 * MIB + compute_bytes(INFO, Running(8), 1024)
     assert need.total_bytes == need.weights_bytes + need.kv_bytes + need.work_bytes
-    recurrent = replace(INFO, kept=replace(INFO.kept, state_numbers=MIB))
+    recurrent = replace(INFO, layer_state=replace(INFO.layer_state, state_numbers=MIB))
     more = footprint(recurrent, Running(8), 1024)
     assert more.states_bytes == 9 * 4 * MIB
     assert more.total_bytes >= need.total_bytes + more.states_bytes - need.work_bytes

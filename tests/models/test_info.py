@@ -26,7 +26,7 @@ def test_a_token_takes_keys_and_values_in_every_layer(
 ) -> None:
     """Known models have known sizes; q8_0 takes 34 bytes for 32 elements."""
     rows = tuple((heads * length, heads * length) for heads in heads_kv if heads)
-    info = replace(INFO, kept=LayerState(rows))
+    info = replace(INFO, layer_state=LayerState(rows))
 
     assert info.kv_bytes_per_token(kv_type) == kv_bytes
 
@@ -47,12 +47,12 @@ def test_without_flash_attention_values_are_as_wide_as_the_widest() -> None:
 
 def test_a_running_state_is_kept_in_full_precision() -> None:
     """Whatever the type of the pool's cells is."""
-    assert replace(INFO, kept=LayerState((), 1000)).state_bytes == 4000
+    assert replace(INFO, layer_state=LayerState((), 1000)).state_bytes == 4000
     assert INFO.state_bytes == 0
 
 
 def _taking(*rows: tuple[int, int]) -> ModelInfo:
-    return replace(INFO, kept=LayerState(rows))
+    return replace(INFO, layer_state=LayerState(rows))
 
 
 def test_the_sentence_says_what_where_and_what_to_do() -> None:

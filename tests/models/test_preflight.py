@@ -118,7 +118,7 @@ def test_an_impossible_number_is_refused_with_the_range(requested: int) -> None:
 
 def test_answers_that_each_take_memory_are_as_many_as_fit() -> None:
     """Running states of 20 MiB may take a quarter of what is left; one answer there always is."""
-    info = replace(INFO, kept=replace(INFO.kept, state_numbers=5 * MIB))
+    info = replace(INFO, layer_state=replace(INFO.layer_state, state_numbers=5 * MIB))
     one_bytes = footprint(info, Running(1), 512).total_bytes
 
     def answers(spare_mib: int, wanted: FitRequest = WHATEVER) -> int:

@@ -14,7 +14,7 @@ from inglenook.common.errors import StartupError
 from inglenook.models.board_identity import BoardIdentity
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import inspect_model
-from inglenook.models.tuning import Tuning, keep_tuning, read_tuning
+from inglenook.models.tuning import Tuning, read_tuning, write_tuning
 from tests.parts.gguf_files import small_model
 
 BOARD = BoardIdentity("Raspberry Pi 5 Model B Rev 1.0", 4, 2_400_000)
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_found_is_read_again(tmp_path: Path, info: ModelInfo) -> None:
     """Also when the model's file has moved: it is known by what it is."""
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     moved = replace(info, path=Path("/elsewhere.gguf"))
 
     assert read_tuning(tmp_path, info, BOARD) == TUNING
@@ -63,10 +63,10 @@ def test_nothing_was_found_yet(
 def test_another_model_has_its_own(tmp_path: Path, info: ModelInfo, change: dict[str, Any]) -> None:
     """A finer quantisation of the same weights is another, too; both are kept."""
     other = replace(info, **change)
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     assert read_tuning(tmp_path, other, BOARD) is None
 
-    keep_tuning(tmp_path, other, BOARD, OTHER)
+    write_tuning(tmp_path, other, BOARD, OTHER)
     assert read_tuning(tmp_path, other, BOARD) == OTHER
     assert read_tuning(tmp_path, info, BOARD) == TUNING
 
@@ -75,12 +75,12 @@ def test_measuring_again_replaces_what_was_found(
     tmp_path: Path, info: ModelInfo, path: Path
 ) -> None:
     """The file does not grow."""
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     size_bytes = path.stat().st_size
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     assert path.stat().st_size == size_bytes
 
-    keep_tuning(tmp_path, info, BOARD, OTHER)
+    write_tuning(tmp_path, info, BOARD, OTHER)
     assert read_tuning(tmp_path, info, BOARD) == OTHER
 
 
@@ -96,7 +96,7 @@ def test_another_boards_tuning_is_not_used(
     tmp_path: Path, info: ModelInfo, board: BoardIdentity, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The card was moved, a core was taken away, the clock was raised: one sentence says so."""
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
 
     assert read_tuning(tmp_path, info, board) is None
     assert caplog.messages == [
@@ -106,9 +106,9 @@ def test_another_boards_tuning_is_not_used(
 
 def test_another_boards_tunings_go_when_this_one_is_tuned(tmp_path: Path, info: ModelInfo) -> None:
     """Nothing in the file is stale."""
-    keep_tuning(tmp_path, replace(info, name="Another"), BOARD, OTHER)
+    write_tuning(tmp_path, replace(info, name="Another"), BOARD, OTHER)
     here = replace(BOARD, cores=2)
-    keep_tuning(tmp_path, info, here, TUNING)
+    write_tuning(tmp_path, info, here, TUNING)
 
     assert read_tuning(tmp_path, info, here) == TUNING
     assert read_tuning(tmp_path, replace(info, name="Another"), here) is None
@@ -118,7 +118,7 @@ def test_another_librarys_tuning_is_not_used(
     tmp_path: Path, info: ModelInfo, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its next version may be faster elsewhere."""
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     kept = msgspec.json.decode(path.read_bytes())
     path.write_bytes(msgspec.json.encode(kept | {"library": "0.0.1"}))
 
@@ -150,7 +150,7 @@ def test_what_is_not_ours_is_not_used(
 ) -> None:
     """The library would abort on some of it; a later version may write another form."""
     path = tmp_path / "tuning.json"
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     text = path.read_text()
     assert ours in text
     path.write_text(text.replace(ours, spoilt))
@@ -173,7 +173,7 @@ def test_a_spoilt_file_is_not_used_and_can_be_replaced(
 
     assert read_tuning(tmp_path, info, BOARD) is None
     assert caplog.messages[0].startswith(f"{path} is damaged (")
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     assert read_tuning(tmp_path, info, BOARD) == TUNING
 
 
@@ -188,19 +188,19 @@ def test_a_folder_in_its_place_is_a_sentence(
         assert read_tuning(tmp_path, info, BOARD) is None
     assert f"{path} cannot be read (Is a directory)" in caplog.text
     with pytest.raises(StartupError, match="cannot be written: Is a directory"):
-        keep_tuning(tmp_path, info, BOARD, TUNING)
+        write_tuning(tmp_path, info, BOARD, TUNING)
     assert set(tmp_path.iterdir()) == before
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path: Path, info: ModelInfo) -> None:
     """It is the caller's to make."""
     with pytest.raises(StartupError, match="No such file"):
-        keep_tuning(tmp_path / "nowhere", info, BOARD, TUNING)
+        write_tuning(tmp_path / "nowhere", info, BOARD, TUNING)
 
 
 def test_the_daemons_user_can_read_what_root_wrote(
     tmp_path: Path, info: ModelInfo, path: Path
 ) -> None:
     """It is no secret."""
-    keep_tuning(tmp_path, info, BOARD, TUNING)
+    write_tuning(tmp_path, info, BOARD, TUNING)
     assert path.stat().st_mode & 0o777 == 0o644

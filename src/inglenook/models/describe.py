@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inglenook.models.chat_template import chat_template
 from inglenook.models.gguf.ggml_types import FILE_TYPES, REPACKED_TYPES
 from inglenook.models.gguf.header import (
     FLOAT32,
@@ -20,7 +19,7 @@ from inglenook.models.gguf.header import (
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, ModelInfo, quoted
 from inglenook.models.kinds import check_kind
 from inglenook.models.layers import RECURRENT, read_beside, read_layer_state
-from inglenook.models.metadata import MAX_LAYERS, MAX_WIDTH, Keys
+from inglenook.models.metadata import MAX_LAYERS, MAX_WIDTH, Keys, chat_template
 
 # Far above any published model.
 _MAX_CONTEXT = 2**27
@@ -58,7 +57,7 @@ def describe(path: Path, file_bytes: int, header: Header) -> ModelInfo:
         experts_used=_widest(keys, "expert_used_count"),
         head_count=heads,
         query_length=heads * keys.number("attention.key_length", MAX_WIDTH, default=head_length),
-        kept=read_layer_state(keys, layers, heads),
+        layer_state=read_layer_state(keys, layers, heads),
         vocab_size=_vocab_size(metadata),
         merges=merges.length if isinstance(merges, ArrayInfo) else 0,
         chat_template=chat_template(metadata),

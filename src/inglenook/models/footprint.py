@@ -118,11 +118,11 @@ def compute_bytes(info: ModelInfo, running: Running, cells: int) -> int:
     tokens = -(-min(running.ubatch_tokens, cells) // sequences) * sequences
     alive = tokens * max(_rows(info, running, cells))
     if info.state_bytes:
-        inside = 3 * info.embedding_length + info.kept.state_width
-        alive = max(alive, tokens * inside + sequences * info.kept.moved_numbers)
+        inside = 3 * info.embedding_length + info.layer_state.state_width
+        alive = max(alive, tokens * inside + sequences * info.layer_state.moved_numbers)
     alive += tokens * info.beside_length
     mask_bytes = cells * (_F16_BYTES if running.flash_attention else _F32_BYTES)
-    layer_bytes = alive * _F32_BYTES + tokens * mask_bytes * (2 if info.kept.windows else 1)
+    layer_bytes = alive * _F32_BYTES + tokens * mask_bytes * (2 if info.layer_state.windows else 1)
     outputs = max(sequences, running.sequences * _GUESSED if running.speculate else 0)
     scores_bytes = min(outputs, tokens) * info.vocab_size * _F32_BYTES
     output_bytes = scores_bytes + (tokens + outputs) * info.embedding_length * _F32_BYTES
@@ -136,7 +136,7 @@ def _sequences(info: ModelInfo, running: Running) -> int:
 def _rows(info: ModelInfo, running: Running, cells: int) -> tuple[int, ...]:
     """Return the numbers that one token has alive at once, at the places with most."""
     width, queries = info.embedding_length, info.query_length
-    keys, values = map(max, zip((0, 0), *info.kept.kv_rows, strict=True))
+    keys, values = map(max, zip((0, 0), *info.layer_state.kv_rows, strict=True))
     feed_forward = 3 * width + max(width, queries) + 3 * info.feed_forward_length
     experts = (
         2 * info.experts_used * (width + info.feed_forward_length // max(info.experts_used, 1))

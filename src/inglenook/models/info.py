@@ -96,7 +96,7 @@ class ModelInfo:
         experts_used: Experts per token; 0 if there are none.
         head_count: Attention heads, in the layer with most.
         query_length: Elements of the queries of all heads of that layer.
-        kept: State of its layers per token and per sequence.
+        layer_state: State of its layers per token and per sequence.
         vocab_size: Tokens in the vocabulary.
         merges: Pairs of tokens that become one; 0 for vocabularies of another kind.
         chat_template: The model's own Jinja template.
@@ -118,7 +118,7 @@ class ModelInfo:
     experts_used: int
     head_count: int
     query_length: int
-    kept: LayerState
+    layer_state: LayerState
     vocab_size: int
     merges: int
     chat_template: str
@@ -134,7 +134,7 @@ class ModelInfo:
             flash_attention: Without it the values of all layers are made as wide as the widest.
         """
         block_elements, block_bytes = _KV_BLOCKS[kv_type]
-        rows = self.kept.kv_rows
+        rows = self.layer_state.kv_rows
         widest = 0 if flash_attention else max((values for _keys, values in rows), default=0)
         elements = [n for keys, values in rows for n in (keys, max(values, widest))]
         return sum(-(-n // block_elements) * block_bytes for n in elements)
@@ -142,4 +142,4 @@ class ModelInfo:
     @property
     def state_bytes(self) -> int:
         """Return the bytes of the running states of one sequence; 0 if it has none."""
-        return self.kept.state_numbers * _F32_BYTES
+        return self.layer_state.state_numbers * _F32_BYTES

@@ -1,8 +1,9 @@
-"""A model's numbers in its file's metadata. Kind: rules."""
+"""A model's numbers and its chat template in its file's metadata. Kind: rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from inglenook.models.gguf.header import ArrayInfo, Value
 from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, quoted
@@ -11,6 +12,14 @@ from inglenook.models.info import CHOOSE_ANOTHER, BadModelError, quoted
 MAX_LAYERS = 512
 MAX_WIDTH = 2**20
 MAX_HEADS = 4096
+
+_TEMPLATE_KEY: Final = "tokenizer.chat_template"
+
+#: Where a model has several templates, each has its name behind that; the one for chats lies under
+#: the plain key as well, unless a converter left that out. Others are for tools, say.
+_TEMPLATE_DEFAULT: Final = f"{_TEMPLATE_KEY}.default"
+
+_TEMPLATE_CHARACTERS_MAX: Final = 256 * 1024
 
 
 class Keys:
@@ -67,3 +76,26 @@ class Keys:
         if not isinstance(self.raw(name), ArrayInfo):
             return None
         return tuple(bool(flag) for flag in self.per_layer(name, layers, most=1))
+
+
+def chat_template(metadata: Mapping[str, Value]) -> str:
+    """Return the template for chats.
+
+    Raises:
+        BadModelError: If there is no usable one.
+    """
+    template, default = metadata.get(_TEMPLATE_KEY), metadata.get(_TEMPLATE_DEFAULT)
+    if not isinstance(template, str) and isinstance(default, str):
+        template = default
+    if template is None:
+        if any(key.startswith(f"{_TEMPLATE_KEY}.") for key in metadata):
+            raise BadModelError("has chat templates for other uses than chats only", CHOOSE_ANOTHER)
+        raise BadModelError("has no chat template, as base models have not", CHOOSE_ANOTHER)
+    if not isinstance(template, str):
+        what = "a list" if isinstance(template, ArrayInfo) else "a number"
+        raise BadModelError(f"has {what} where its chat template should be", CHOOSE_ANOTHER)
+    if not template.strip():
+        raise BadModelError("has an empty chat template", CHOOSE_ANOTHER)
+    if len(template) > _TEMPLATE_CHARACTERS_MAX:
+        raise BadModelError(f"has a chat template of {len(template):,} characters", CHOOSE_ANOTHER)
+    return template

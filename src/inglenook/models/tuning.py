@@ -87,7 +87,7 @@ def read_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity) -> Tunin
     return next((entry.tuning for entry in kept.entries if entry.model == model), None)
 
 
-def keep_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity, tuning: Tuning) -> None:
+def write_tuning(state_dir: Path, info: ModelInfo, board: BoardIdentity, tuning: Tuning) -> None:
     """Store a result; those of other models on this board stay.
 
     Raises:

@@ -26,7 +26,7 @@ from inglenook.engine.trial import STREAMS, Speed, TrialSetting, Unusable
 from inglenook.models.board_identity import read_board
 from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model, resolve_model
-from inglenook.models.tuning import Tuning, keep_tuning
+from inglenook.models.tuning import Tuning, write_tuning
 
 #: For all trials together, once the model is read.
 _BUDGET_S = 60.0
@@ -79,7 +79,7 @@ def _keep(state_dir: Path, info: ModelInfo, tuning: Tuning) -> None:
     """Keep it beside what others keep at the same time, for other models."""
     try:
         with locked(state_dir / "tuning.json", _LOCK_WAIT_S):
-            keep_tuning(state_dir, info, read_board(), tuning)
+            write_tuning(state_dir, info, read_board(), tuning)
     except OSError as exc:
         raise StartupError(f"the result cannot be kept in {state_dir}: {exc.strerror}") from exc
 

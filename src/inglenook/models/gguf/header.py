@@ -12,7 +12,7 @@ from inglenook.models.gguf.ggml_types import TensorType
 INT32, FLOAT32, STRING, ARRAY = 5, 6, 8, 9
 
 VOCABULARY = "tokenizer.ggml.tokens"
-MAX_KEPT_ITEMS = 512  # one number a layer, and llama.cpp's LLAMA_MAX_LAYERS is this
+MAX_STORED_ITEMS = 512  # one number a layer, and llama.cpp's LLAMA_MAX_LAYERS is this
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ArrayInfo:
     Attributes:
         item_type: GGUF's id for the type of its items.
         length: Number of items.
-        items: The items if they are numbers and at most ``MAX_KEPT_ITEMS``; else empty.
+        items: The items if they are numbers and at most ``MAX_STORED_ITEMS``; else empty.
     """
 
     item_type: int

@@ -21,7 +21,7 @@ from inglenook.models.gguf.header import (
     ARRAY,
     FLOAT32,
     INT32,
-    MAX_KEPT_ITEMS,
+    MAX_STORED_ITEMS,
     STRING,
     VOCABULARY,
     ArrayInfo,
@@ -136,7 +136,7 @@ def _read_array(reader: BoundedReader, key: str, what: str) -> ArrayInfo | Token
     if item_type not in _NUMBERS:  # arrays of arrays are specified, but llama.cpp has none
         raise BadModelError(f"is damaged: {what} is an array of the unknown type {item_type:,}")
     number = _NUMBERS[item_type]
-    if length > MAX_KEPT_ITEMS:
+    if length > MAX_STORED_ITEMS:
         reader.skip(length * number.size, what)
         return ArrayInfo(item_type, length)
     data = reader.take(length * number.size, what)
