@@ -1,6 +1,6 @@
-"""An exception nobody named in the engine ends its process; the answer goes on with the next.
+"""An unexpected exception in the engine ends its process; the next engine resumes the answer.
 
-A few hooks stand for all: whatever is raised there comes to the end of the process.
+A few hooks represent all: an exception raised there ends the process.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from inglenook.chat.messages import Message
 from inglenook.chat.request import ChatRequest
 from tests.parts.faults import engine_room, read_until
 
-#: The real engine, one function of which fails the first time that one of its engines calls it
-#: while an answer is being written.
+#: The real engine with one function that raises once, while an answer is generated.
 _WORKER = """
 import importlib, os, runpy, sys
 module, owner, name, marker = {place!r}
@@ -25,11 +24,11 @@ original = getattr(holder, name)
 calls = 0
 def failing(*args, **kwargs):
     global calls
-    # Not while it loads: what is raised in a callback of the library's is lost there.
-    calls += name != "send" or any(type(event).__name__ == "Step" for event in args)
+    # Not during loading: the library swallows exceptions of its callbacks.
+    calls += name != "send" or any(type(event).__name__ == "StepDone" for event in args)
     if calls > 2 and not os.path.exists(marker):
         open(marker, "x").close()
-        raise ZeroDivisionError("what nobody foresaw")
+        raise ZeroDivisionError("unexpected")
     return original(*args, **kwargs)
 setattr(holder, name, failing)
 runpy.run_module("inglenook.engine.worker", run_name="__main__")
@@ -39,9 +38,9 @@ runpy.run_module("inglenook.engine.worker", run_name="__main__")
 @pytest.mark.parametrize(
     "hook",
     [
-        ("batcher", "Batcher", "step"),
-        ("sampler", "Sampler", "sample"),
-        ("text", "TextAssembler", "push"),
+        ("decode.batcher", "Batcher", "step"),
+        ("decode.sampler", "Sampler", "sample"),
+        ("decode.text", "TextAssembler", "push"),
         ("pipe", "Pipe", "send"),
     ],
     ids=lambda hook: f"{hook[0]}.{hook[2]}",
@@ -52,7 +51,7 @@ async def test_an_engine_that_raises_ends_and_the_answer_goes_on(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With a line in the log and the last words of the process, which are the trace."""
+    """With a line in the log, and the process's last output, which is the traceback."""
     marker = tmp_path / "failed"
     worker = (sys.executable, "-c", _WORKER.format(place=(*hook, str(marker))))
     request = ChatRequest((Message("user", "Count upwards."),), max_tokens=40)
@@ -68,4 +67,4 @@ async def test_an_engine_that_raises_ends_and_the_answer_goes_on(
     assert response.outcome is not None
     assert response.outcome.completion_tokens == 40
     assert "the engine ended with exit code 1; it starts again in 0.2 s" in caplog.text
-    assert "ZeroDivisionError: what nobody foresaw" in caplog.text
+    assert "ZeroDivisionError: unexpected" in caplog.text
