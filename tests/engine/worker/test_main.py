@@ -1,4 +1,4 @@
-"""The engine's process: it goes with its parent, and first when memory is short."""
+"""The engine's process: it dies with its parent, and first when memory is short."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def hear(sock: socket.socket) -> Event | None:
 
 
 def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe(tmp_path: Path) -> None:
-    """Ctrl-C reaches everything in a terminal, but the daemon decides when an engine ends."""
+    """Ctrl-C reaches all processes of a terminal, but only the daemon ends an engine."""
     with started("-m inglenook.engine.worker", str(os.getpid())) as (sock, process):
         assert hear(sock) == WorkerHello(PIPE_VERSION)
         ours = int(Path("/proc/self/oom_score_adj").read_text())
@@ -92,7 +92,7 @@ def test_it_says_hello_offers_itself_to_the_kernel_and_goes_with_its_pipe(tmp_pa
 
 
 def test_its_stack_grows_no_further_than_the_administrator_lets_it() -> None:
-    """A hard limit is kept to, and nothing fails for it."""
+    """A hard limit is respected, and nothing fails because of it."""
     with started("-m inglenook.engine.worker", str(os.getpid()), hard_stack_bytes=12 * 2**20) as (
         sock,
         process,
@@ -103,7 +103,7 @@ def test_its_stack_grows_no_further_than_the_administrator_lets_it() -> None:
 
 
 def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:
-    """Nobody else could ever stop it."""
+    """Nothing else could stop it."""
     with started("-c " + PARENT) as (sock, parent):
         assert hear(sock) == WorkerHello(PIPE_VERSION)
         began = time.monotonic()
@@ -113,7 +113,7 @@ def test_it_dies_with_its_parent_even_if_its_pipe_stays_open() -> None:
 
 
 def test_it_does_not_begin_if_its_parent_is_gone_already() -> None:
-    """The kernel tells only of deaths from then on."""
+    """The kernel reports only later deaths."""
     # Our own parent is never its parent; number 1 may be ourselves.
     with started("-m inglenook.engine.worker", str(os.getppid())) as (sock, process):
         assert hear(sock) is None

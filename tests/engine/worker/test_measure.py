@@ -1,4 +1,4 @@
-"""Settings are measured with the real library."""
+"""Measurement of settings with the real library."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SMALL = Workload(read_tokens=600, reads=2, writes=4)
     ],
 )
 def test_every_setting_a_search_wants_can_be_measured(toy: Model, setting: TrialSetting) -> None:
-    """Three speeds, none of them nothing."""
+    """Three speeds, all above zero."""
     speed = measure(toy, setting, SMALL)
 
     assert min(speed.read_tok_s, speed.write_tok_s, speed.write_many_tok_s) > 0
 
 
 def test_a_model_with_a_running_state_can_be_measured(either_toy: Model) -> None:
-    """It has to forget its prompt as a whole, to read it again."""
+    """It must drop its whole prompt before the next prefill."""
     speed = measure(either_toy, TrialSetting(1), SMALL)
 
     assert min(speed.read_tok_s, speed.write_tok_s, speed.write_many_tok_s) > 0

@@ -1,4 +1,4 @@
-"""A conversation that goes on after midnight is not read again, though its prompt has the date."""
+"""A conversation continued after midnight stays cached, although its prompt has the date."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MORE = ChatMessage("user", "How tall is it?")
 def ask(
     daemon: Daemon, job: int, messages: tuple[ChatMessage, ...], moment_s: float
 ) -> tuple[str, int, int]:
-    """What it answers, how long the prompt was, and how much of that was known."""
+    """The answer, the length of the prompt, and how many of its tokens were cached."""
     asked = msgspec.structs.replace(order(job, 16), messages=messages, moment_s=moment_s)
     daemon.send(asked)
     started = daemon.hear(JobStarted)
@@ -41,7 +41,7 @@ def ask(
 def test_no_token_is_read_again_after_midnight(
     starter_model: Path, template: str, typed: bool
 ) -> None:
-    """Of what was there before; but for those that tell the next day, if that were told."""
+    """No token of the earlier turns; with the new date more than half would be."""
     with engine() as daemon:
         ready = daemon.load(starter_model, chat_template=template, context_tokens=1024)
         assert ready.dated
@@ -60,13 +60,13 @@ def test_no_token_is_read_again_after_midnight(
 
 
 def test_a_model_without_a_date_says_so(toy_path: Path) -> None:
-    """Nothing has to be kept for it."""
+    """No date is stored for it."""
     with engine() as daemon:
         assert not daemon.load(toy_path, chat_template=PICKY["takes turns"]).dated
 
 
 def test_what_is_done_to_a_conversation_is_told_when_it_begins(toy_path: Path) -> None:
-    """And nothing where nothing is done."""
+    """And nothing is reported without an adjustment."""
     with engine() as daemon:
         daemon.load(toy_path, chat_template=PICKY["refuses system"])
         first = msgspec.structs.replace(
