@@ -260,7 +260,7 @@ class Trial:
         )
 
     def _tokens(self, messages: Messages) -> Sequence[int]:
-        return self._prompts.prompt(messages, self._prompts.asked(self._order(messages))).tokens
+        return self._prompts.prompt(messages, self._prompts.options(self._order(messages))).tokens
 
     def _least(self, prompt: Sequence[int], before: Messages) -> int:
         """What has to be found of a prompt that comes after another; one token is left to compute.

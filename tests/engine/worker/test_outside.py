@@ -178,7 +178,7 @@ def test_ordinary_text_keeps_its_tokens(vocabulary: Vocabulary) -> None:
     """Brackets, tags, code, numbers, white space, other scripts: as the library reads the whole."""
     messages = conversation(*ORDINARY)
     template = vocabulary.prompts.template
-    rendered = template._jinja.write(messages)
+    rendered = template._jinja.render(messages)
     if vocabulary.model.adds_bos and not rendered.startswith(template._bos):
         rendered = template._bos + rendered
 

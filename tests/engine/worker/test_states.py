@@ -141,7 +141,7 @@ def test_what_comes_back_is_to_the_bit_what_was_saved(
         again = pool.admit(tokens, b"", spare_cells=0, state_at=fetch.state_at)
         assert again is not None
         for start, stop, payload in fetch.blocks:
-            assert pool.transfer.put_in(
+            assert pool.transfer.insert(
                 again, (start, stop), payload, pool.make_room, state=stop == fetch.state_at
             )
         assert pool.length(again) == 280

@@ -31,7 +31,7 @@ def describe_thinking(template: ChatTemplate) -> str:
 
 def _prompt(template: ChatTemplate, thinking: Thinking) -> str:
     try:
-        asked = TemplateOptions(template_variables(template.source, thinking))
-        return template.render([ChatMessage("user", "Hi")], asked).text
+        options = TemplateOptions(template_variables(template.source, thinking))
+        return template.render([ChatMessage("user", "Hi")], options).text
     except TemplateRefused as exc:
         return exc.why

@@ -49,17 +49,17 @@ def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
     fitting = prompts.template.fitting
     question, bos = [ChatMessage("user", "Hi")], model.special_text("bos")
     # As the model is asked by whoever chooses nothing.
-    asked = prompts.asked(Prefill(0, tuple(question)))
-    prompt = prompts.template.render(question, asked).text
+    options = prompts.options(Prefill(0, tuple(question)))
+    prompt = prompts.template.render(question, options).text
     return TemplateFacts(
         system=_system(fitting, "su"),
         late_system=_system(fitting, "suausu"),
         takes_turns=_is_changed(fitting, "uu") or _is_changed(fitting, "au"),
         many_turns=_is_taken(fitting, "uau"),
         parts=fitting.form.parts,
-        tools=fitting.tells_tools(),
+        tools=fitting.supports_tools(),
         date="always" if fitting.dates("su") else "default" if fitting.dates("u") else "never",
-        question_tokens=prompts.prompt(question, asked).total,
+        question_tokens=prompts.prompt(question, options).total,
         bos=bos if prompt.startswith(bos) else "",
         thinking=describe_thinking(prompts.template),
     )

@@ -27,14 +27,14 @@ class LibraryLog:
         """Listen from now on; there is one listener for the whole process."""
         self.first_error = ""
         # The library keeps no reference that Python would see.
-        self._callback = lib.llama_log_callback(self._heard)
+        self._callback = lib.llama_log_callback(self._on_message)
         lib.llama_log_set(self._callback, None)
 
     def clear(self) -> None:
         """Forget the first error, before a call that may fail."""
         self.first_error = ""
 
-    def _heard(self, level: int, text: bytes, _data: ctypes.c_void_p) -> None:
+    def _on_message(self, level: int, text: bytes, _data: ctypes.c_void_p) -> None:
         if level not in (_WARNING, _ERROR):
             return
         line = text.decode(errors="replace").strip()

@@ -124,7 +124,7 @@ def _load(pipe: Pipe, load: LoadModel, allowed: set[int]) -> EngineLoop:
             threads,
             load_s,
             model_id,
-            prompts.template.fitting.tells_date,
+            prompts.template.fitting.writes_date,
         )
     )
     return EngineLoop(

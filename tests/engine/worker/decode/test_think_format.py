@@ -45,7 +45,7 @@ def load(tmp_path: Path) -> Callable[[Family, str, Path], PromptMaker]:
 
 def asked(prompts: PromptMaker, thinking: Thinking) -> Prompt:
     messages = (ChatMessage("user", QUESTION),)
-    return prompts.prompt(messages, prompts.asked(Prefill(1, messages, thinking=thinking)))
+    return prompts.prompt(messages, prompts.options(Prefill(1, messages, thinking=thinking)))
 
 
 def read(prompts: PromptMaker, said: str, thinking: Thinking) -> tuple[str, str]:

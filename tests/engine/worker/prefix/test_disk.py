@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from inglenook.engine.worker.prefix import disk as disk_module
-from inglenook.engine.worker.prefix import io_queue as exchange_module
+from inglenook.engine.worker.prefix import io_queue as queue_module
 from inglenook.engine.worker.prefix.blockfile import PIECE_BYTES, file_bytes
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.disk import Disk
 from inglenook.engine.worker.prefix.io_queue import IoQueue
 from inglenook.engine.worker.prefix.io_requests import (
     DiskFailed,
-    News,
+    IoCompletion,
     ReadDone,
     ScanDone,
     WriteBlock,
@@ -50,31 +50,31 @@ class Running:
     """A disk, and the engine's end of the exchange."""
 
     def __init__(self, folder: Path, disk_bytes: int, root: bytes) -> None:
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK)
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._own = folder / root.hex()
-        self.exchange = IoQueue(self._bell)
-        self.disk = Disk(folder, root, disk_bytes, self.exchange)
+        self.queue = IoQueue(self._event_fd)
+        self.disk = Disk(folder, root, disk_bytes, self.queue)
 
-    def news(self) -> News:
+    def news(self) -> IoCompletion:
         """Wait for one piece of news."""
-        assert select.select([self._bell], [], [], DEADLINE_S)[0], "no news"
-        os.eventfd_read(self._bell)
-        [news] = self.exchange.news()
+        assert select.select([self._event_fd], [], [], DEADLINE_S)[0], "no news"
+        os.eventfd_read(self._event_fd)
+        [news] = self.queue.take_completions()
         return news
 
     def write(self, block: Block, payload: bytes = STATE) -> None:
-        self.exchange.write(WriteBlock(block, payload, 0))
+        self.queue.write(WriteBlock(block, payload, 0))
 
     def written(self, block: Block, own_bytes: int = 0) -> bool:
         """Write, and wait for it; all chores are done by then."""
-        self.exchange.write(WriteBlock(block, STATE, own_bytes))
+        self.queue.write(WriteBlock(block, STATE, own_bytes))
         news = self.news()
         assert isinstance(news, WriteDone)
         assert news.key == block.key
         return news.done
 
     def read(self, block: Block) -> bytes | None:
-        self.exchange.read(block)
+        self.queue.read(block)
         news = self.news()
         assert isinstance(news, ReadDone)
         assert news.block == block
@@ -85,16 +85,16 @@ class Running:
 
     def close(self, deadline_s: float = DEADLINE_S) -> bool:
         ended = self.disk.close(deadline_s)
-        if ended and self._bell >= 0:
-            os.close(self._bell)
-            self._bell = -1
+        if ended and self._event_fd >= 0:
+            os.close(self._event_fd)
+            self._event_fd = -1
         return ended
 
 
 @contextmanager
 def running(
     folder: Path, *, disk_bytes: int = 64 * MIB, root: bytes = ROOT
-) -> Iterator[tuple[Running, News]]:
+) -> Iterator[tuple[Running, IoCompletion]]:
     """A disk, and its first news."""
     running = Running(folder, disk_bytes, root)
     try:
@@ -121,13 +121,13 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces wait for a pause, but not as long as they would."""
-    monkeypatch.setattr(exchange_module, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(queue_module, "WRITE_DELAY_MAX_S", 0.02)
 
 
 @contextmanager
 def half_written(disk: Running, block: Block) -> Iterator[Path]:
     """A block of which some pieces are written, on a box that never pauses."""
-    disk.exchange.set_computing(computing=True)
+    disk.queue.set_computing(computing=True)
     disk.write(block, bytes(400 * PIECE_BYTES))
     temporary = disk.path(block).with_suffix(".tmp")
     until(lambda: temporary.exists() and temporary.stat().st_size > PIECE_BYTES)
@@ -162,8 +162,8 @@ def test_a_removed_block_is_gone(tmp_path: Path) -> None:
     """One that never was does no harm."""
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
-        disk.exchange.delete(FIRST.key)
-        disk.exchange.delete(SECOND.key)
+        disk.queue.delete(FIRST.key)
+        disk.queue.delete(SECOND.key)
         disk.written(TAIL)
 
         assert files(tmp_path) == [disk.path(TAIL)]
@@ -174,7 +174,7 @@ def test_a_block_that_is_removed_while_it_is_written_never_appears(tmp_path: Pat
     """Nothing is left of it, and the next is written."""
     with looked_round(tmp_path) as disk:
         with half_written(disk, FIRST) as temporary:
-            disk.exchange.delete(FIRST.key)
+            disk.queue.delete(FIRST.key)
             until(lambda: not temporary.exists())
         assert disk.written(SECOND)
         assert files(tmp_path) == [disk.path(SECOND)]
@@ -188,7 +188,7 @@ def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
         with half_written(disk, SECOND) as temporary:
             assert disk.read(FIRST) == STATE
             assert temporary.exists()
-        disk.exchange.delete(SECOND.key)
+        disk.queue.delete(SECOND.key)
 
 
 def damage(path: Path) -> None:
@@ -214,7 +214,7 @@ def test_use_is_noted_in_a_files_time(tmp_path: Path) -> None:
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
         os.utime(disk.path(FIRST), (0, 0))
-        disk.exchange.touch([SECOND.key, FIRST.key])
+        disk.queue.touch([SECOND.key, FIRST.key])
         disk.written(TAIL)
 
         assert disk.path(FIRST).stat().st_mtime > 0
@@ -245,13 +245,13 @@ def test_another_models_files_make_way_first(tmp_path: Path) -> None:
     """The oldest of them, and only as far as they are over the bound; then its folder too."""
     oldest, newest = write_strangers(tmp_path)
     with looked_round(tmp_path, disk_bytes=3 * FILE_BYTES) as disk:
-        assert disk.disk.strangers_bytes == 2 * FILE_BYTES
+        assert disk.disk.foreign_bytes == 2 * FILE_BYTES
         disk.written(FIRST, own_bytes=FILE_BYTES)
         assert files(tmp_path) == sorted([oldest, newest, disk.path(FIRST)])
         disk.written(SECOND, own_bytes=2 * FILE_BYTES)
         assert files(tmp_path) == sorted([newest, disk.path(FIRST), disk.path(SECOND)])
         disk.written(TAIL, own_bytes=3 * FILE_BYTES)
-        assert disk.disk.strangers_bytes == 0
+        assert disk.disk.foreign_bytes == 0
         assert not newest.parent.exists()
 
 
@@ -284,11 +284,11 @@ def test_a_purge_removes_everything(tmp_path: Path) -> None:
     write_strangers(tmp_path)
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
-        disk.exchange.purge()
+        disk.queue.purge()
         disk.written(SECOND)
 
         assert files(tmp_path) == [disk.path(SECOND)]
-        assert disk.disk.strangers_bytes == 0
+        assert disk.disk.foreign_bytes == 0
 
 
 @pytest.mark.usefixtures("hasty")
@@ -296,7 +296,7 @@ def test_a_purge_removes_what_is_half_written(tmp_path: Path) -> None:
     """It was asked to go, and goes."""
     with looked_round(tmp_path) as disk:
         with half_written(disk, FIRST):
-            disk.exchange.purge()
+            disk.queue.purge()
             until(lambda: files(tmp_path) == [])
         assert disk.written(SECOND)
 
@@ -306,7 +306,7 @@ def test_a_purge_that_fails_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     with file_system(tmp_path / "small", 600 * MIB) as folder, looked_round(folder) as disk:
         disk.written(FIRST)
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
-        disk.exchange.purge()
+        disk.queue.purge()
         assert disk.read(FIRST) == STATE
     [record] = caplog.records
     assert "cannot be removed" in record.getMessage()
@@ -317,9 +317,9 @@ def lost(disk: Running, caplog: pytest.LogCaptureFixture) -> None:
     """See that the disk is done without, and that it was told once."""
     assert disk.news() == DiskFailed()
     disk.write(SECOND)
-    disk.exchange.read(FIRST)
-    assert not disk.exchange._reads
-    assert not disk.exchange._writes
+    disk.queue.read(FIRST)
+    assert not disk.queue._reads
+    assert not disk.queue._writes
     [record] = caplog.records
     assert "no longer kept on disk" in record.getMessage()
 
@@ -334,14 +334,14 @@ def test_a_full_disk_is_told_once_and_done_without(
             disk.write(SECOND)
             lost(disk, caplog)
         assert files(tmp_path) == [disk.path(FIRST)]
-        disk.exchange.purge()
+        disk.queue.purge()
         until(lambda: files(tmp_path) == [])
 
 
 @pytest.fixture
 def looked_for_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look whether a lost disk is back all the time."""
-    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(queue_module, "RETRY_EVERY_S", 0.02)
 
 
 @pytest.mark.usefixtures("looked_for_often")
@@ -355,8 +355,8 @@ def test_a_disk_that_has_room_again_is_used_again(
             disk.write(SECOND)
             assert disk.news() == DiskFailed()
             # It looks, in vain, and goes on looking.
-            until(lambda: disk.exchange._look_at is None)
-            until(lambda: disk.exchange._look_at is not None)
+            until(lambda: disk.queue._retry_at is None)
+            until(lambda: disk.queue._retry_at is not None)
         found = disk.news()
         assert isinstance(found, ScanDone)
         assert [kept.block.key for kept in found.kept] == [FIRST.key]
@@ -377,7 +377,7 @@ def test_what_could_not_be_purged_is_not_found_again(
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         disk.write(SECOND)
         assert disk.news() == DiskFailed()
-        disk.exchange.purge()
+        disk.queue.purge()
         until(lambda: "cannot be removed" in caplog.text)
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         found = disk.news()
@@ -404,7 +404,7 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_done_without(
     with running(tmp_path / "file") as (disk, first):
         assert first == DiskFailed()
         disk.write(FIRST)
-        assert not disk.exchange._writes
+        assert not disk.queue._writes
     [record] = caplog.records
     assert "no longer kept on disk" in record.getMessage()
 
@@ -412,7 +412,7 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_done_without(
 def test_closing_writes_what_waits(tmp_path: Path) -> None:
     """Even while the engine seems to compute."""
     with looked_round(tmp_path) as disk:
-        disk.exchange.set_computing(computing=True)
+        disk.queue.set_computing(computing=True)
         disk.write(FIRST, bytes(3 * PIECE_BYTES))
         disk.write(SECOND)
         paths = sorted([disk.path(FIRST), disk.path(SECOND)])
@@ -441,8 +441,8 @@ def test_closing_does_not_wait_for_a_disk_that_hangs(
     disk = Running(tmp_path, MIB, ROOT)
     disk.news()
     os.mkfifo(disk.path(FIRST))
-    disk.exchange.read(FIRST)
-    until(lambda: not disk.exchange._reads)
+    disk.queue.read(FIRST)
+    until(lambda: not disk.queue._reads)
     assert not disk.close(0.0)
 
     with disk.path(FIRST).open("wb"):

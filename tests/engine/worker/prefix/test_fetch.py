@@ -20,7 +20,7 @@ def test_it_is_ready_when_all_is_there() -> None:
     fetch, _cancelled = begun()
     for block in (SECOND, TAIL, FIRST):
         assert not fetch.ready
-        fetch.got(block.key, block.run)
+        fetch.deliver(block.key, block.run)
 
     assert fetch.ready
     assert fetch.blocks == [
@@ -42,8 +42,8 @@ def test_nothing_to_bring_is_ready_at_once() -> None:
 def test_what_is_there_can_be_used_before_the_rest() -> None:
     """By one who will wait no longer; what is beyond a gap cannot."""
     fetch, _cancelled = begun()
-    fetch.got(FIRST.key, b"1")
-    fetch.got(TAIL.key, b"3")
+    fetch.deliver(FIRST.key, b"1")
+    fetch.deliver(TAIL.key, b"3")
 
     assert fetch.blocks == [(0, 128, b"1")]
     assert fetch.tokens == 128
@@ -56,7 +56,7 @@ def test_the_last_block_may_hold_more_than_is_shared() -> None:
     """Whoever uses it cuts that off."""
     fetch, _cancelled = begun(tokens=270)
     for block in PATH:
-        fetch.got(block.key, block.run)
+        fetch.deliver(block.key, block.run)
 
     assert fetch.blocks[-1] == (256, 300, TAIL.run)
     assert fetch.tokens == 270
@@ -65,9 +65,9 @@ def test_the_last_block_may_hold_more_than_is_shared() -> None:
 def test_a_lost_block_ends_the_list_there() -> None:
     """What comes after it is of no use, and not waited for."""
     fetch, _cancelled = begun()
-    fetch.got(TAIL.key, b"3")
-    fetch.got(FIRST.key, b"1")
-    fetch.lost(SECOND.key)
+    fetch.deliver(TAIL.key, b"3")
+    fetch.deliver(FIRST.key, b"1")
+    fetch.fail(SECOND.key)
 
     assert fetch.ready
     assert fetch.blocks == [(0, 128, b"1")]
@@ -76,7 +76,7 @@ def test_a_lost_block_ends_the_list_there() -> None:
 def test_a_lost_first_block_leaves_nothing() -> None:
     """But an end."""
     fetch, _cancelled = begun()
-    fetch.lost(FIRST.key)
+    fetch.fail(FIRST.key)
 
     assert fetch.ready
     assert (fetch.blocks, fetch.tokens) == ([], 0)
@@ -85,11 +85,11 @@ def test_a_lost_first_block_leaves_nothing() -> None:
 def test_news_of_other_blocks_changes_nothing() -> None:
     """Everyone hears of every block; nor does a second coming, or a loss after it came."""
     fetch, _cancelled = begun()
-    fetch.got(FIRST.key, b"1")
-    fetch.got(FIRST.key, b"again")
-    fetch.lost(FIRST.key)
-    fetch.got(b"another", b"?")
-    fetch.lost(b"another")
+    fetch.deliver(FIRST.key, b"1")
+    fetch.deliver(FIRST.key, b"again")
+    fetch.fail(FIRST.key)
+    fetch.deliver(b"another", b"?")
+    fetch.fail(b"another")
 
     assert fetch.blocks == [(0, 128, b"1")]
     assert fetch.lacking == [SECOND, TAIL]
@@ -98,7 +98,7 @@ def test_news_of_other_blocks_changes_nothing() -> None:
 def test_giving_up_keeps_what_is_there() -> None:
     """The disk is gone, what it gave is not."""
     fetch, _cancelled = begun()
-    fetch.got(FIRST.key, b"1")
+    fetch.deliver(FIRST.key, b"1")
     fetch.give_up()
 
     assert fetch.ready
@@ -108,7 +108,7 @@ def test_giving_up_keeps_what_is_there() -> None:
 def test_a_cancelled_fetch_holds_nothing() -> None:
     """It says so while it still knows what it was waiting for."""
     fetch, cancelled = begun()
-    fetch.got(FIRST.key, b"1")
+    fetch.deliver(FIRST.key, b"1")
     fetch.cancel()
 
     assert cancelled == [fetch]

@@ -9,7 +9,7 @@ import pytest
 
 from inglenook.engine.worker.prefix.blockfile import write_block
 from inglenook.engine.worker.prefix.blocks import Block
-from inglenook.engine.worker.prefix.folder import SPARE_BYTES, room_bytes, survey
+from inglenook.engine.worker.prefix.folder import SPARE_BYTES, room_bytes, scan_folder
 from tests.engine.worker.prefix.keeping import (
     MIB,
     OTHER_ROOT,
@@ -40,14 +40,14 @@ def test_blocks_are_found_with_their_size_and_time(tmp_path: Path) -> None:
         write(tmp_path, FIRST, 1000).stat().st_size,
         write(tmp_path, TAIL, 2000).stat().st_size,
     ]
-    kept, strangers = survey(tmp_path, OWN)
+    kept, foreign = scan_folder(tmp_path, OWN)
 
     # In which order a folder names its files is its file system's affair.
     assert sorted((file.used_ns, file.block, file.file_bytes) for file in kept) == [
         (1000, FIRST, sizes[0]),
         (2000, TAIL, sizes[1]),
     ]
-    assert strangers == []
+    assert foreign == []
 
 
 def test_other_models_files_are_told_oldest_first(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_other_models_files_are_told_oldest_first(tmp_path: Path) -> None:
     ]
     paths[0].write_bytes(b"a format of tomorrow")
     os.utime(paths[0], ns=(7, 7))
-    kept, strangers = survey(tmp_path, OWN)
+    kept, foreign = scan_folder(tmp_path, OWN)
 
     assert kept == []
-    assert [stranger.path for stranger in strangers] == paths[::-1]
-    assert strangers[1].file_bytes == 20
+    assert [file.path for file in foreign] == paths[::-1]
+    assert foreign[1].file_bytes == 20
 
 
 def test_what_was_never_finished_is_removed(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_was_never_finished_is_removed(tmp_path: Path) -> None:
     for owner in (ROOT, OTHER_ROOT):
         (tmp_path / owner.hex()).mkdir()
         (tmp_path / owner.hex() / f"{FIRST.key.hex()}.tmp").write_bytes(b"half")
-    survey(tmp_path, OWN)
+    scan_folder(tmp_path, OWN)
 
     assert files(tmp_path) == []
 
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_removed(tmp_path: Path) -> None:
     """It would never be of use."""
     write(tmp_path, FIRST, 0).write_bytes(b"nonsense")
 
-    assert survey(tmp_path, OWN) == ([], [])
+    assert scan_folder(tmp_path, OWN) == ([], [])
     assert files(tmp_path) == []
 
 
@@ -96,13 +96,13 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos" / f"{FIRST.key.hex()}.kv").write_text("mine")
     before = files(tmp_path)
 
-    assert survey(tmp_path, OWN) == ([], [])
+    assert scan_folder(tmp_path, OWN) == ([], [])
     assert files(tmp_path) == before
 
 
 def test_a_folder_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     """The first start."""
-    assert survey(tmp_path / "none", OWN) == ([], [])
+    assert scan_folder(tmp_path / "none", OWN) == ([], [])
 
 
 @pytest.mark.parametrize(

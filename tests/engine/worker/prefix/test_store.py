@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inglenook.engine.worker.prefix import io_queue as exchange_module
+from inglenook.engine.worker.prefix import io_queue as queue_module
 from inglenook.engine.worker.prefix.blockfile import file_bytes
 from inglenook.engine.worker.prefix.blocks import Block
 from inglenook.engine.worker.prefix.store import Fetch, Store
@@ -361,7 +361,7 @@ def test_nothing_is_written_while_the_engine_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is had from memory meanwhile, and written in the next pause."""
-    monkeypatch.setattr(exchange_module, "PATIENCE_S", DEADLINE_S)
+    monkeypatch.setattr(queue_module, "WRITE_DELAY_MAX_S", DEADLINE_S)
     with opened(tmp_path, ram_bytes=0) as store:
         keep(store, prompt(10, seed=1))
         written(store, tmp_path, 1)
@@ -388,7 +388,7 @@ def test_closing_without_time_loses_what_waits_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was begun is not left half."""
-    monkeypatch.setattr(exchange_module, "PATIENCE_S", DEADLINE_S)
+    monkeypatch.setattr(queue_module, "WRITE_DELAY_MAX_S", DEADLINE_S)
     with opened(tmp_path) as store:
         keep(store, prompt(10, seed=1))
         written(store, tmp_path, 1)
@@ -529,7 +529,7 @@ def test_a_disk_that_is_lost_brings_nothing_more(tmp_path: Path) -> None:
     three_conversations(tmp_path)
     with opened(tmp_path) as store:
         store.computing(True)
-        store._io.lose()
+        store._io.set_failed()
         wait_until(store, lambda: store.disk_used_bytes == 0)
         store.computing(False)
 
@@ -593,7 +593,7 @@ def test_a_disk_that_is_back_is_written_to_and_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What came in meanwhile is in memory only; what comes after that is kept for the next life."""
-    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(queue_module, "RETRY_EVERY_S", 0.02)
     with opened(tmp_path) as store:
         keep(store, prompt(10, seed=1))
         written(store, tmp_path, 1)
@@ -612,7 +612,7 @@ def test_a_purge_in_the_moment_in_which_a_disk_is_back_does_not_lose_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there is of no use any more, but that it can be written to is."""
-    monkeypatch.setattr(exchange_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(queue_module, "RETRY_EVERY_S", 0.02)
     with opened(tmp_path) as store:
         with full_disk():
             keep(store, prompt(10, seed=1))
@@ -633,7 +633,7 @@ def test_a_disk_that_is_lost_ends_fetches_with_what_came(tmp_path: Path) -> None
     with opened(tmp_path) as store:
         store.computing(True)
         fetched(store, prompt(128))
-        store._io.lose()
+        store._io.set_failed()
         fetch = store.fetch(prompt(300))
         assert not fetch.ready
         next_news(store)

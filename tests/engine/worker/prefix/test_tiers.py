@@ -40,7 +40,7 @@ def put(held: Tiers, tokens: list[int], *, size_bytes: int = STATE_BYTES) -> boo
 def write_all(held: Tiers) -> None:
     """The disk does all it was asked to."""
     for key in list(held._waiting):
-        held.written(key, PLENTY, done=True)
+        held.write_done(key, PLENTY, done=True)
 
 
 def has(held: Tiers, tokens: list[int]) -> bool:
@@ -205,7 +205,7 @@ def test_a_block_there_was_no_room_for_stays_in_memory() -> None:
     held = tiers()
     put(held, prompt(10))
     [block] = blocks_of(prompt(10))
-    held.written(block.key, STATE_BYTES, done=False)
+    held.write_done(block.key, STATE_BYTES, done=False)
 
     assert (held.ram.used_bytes, held.disk.used_bytes) == (STATE_BYTES, 0)
     assert has(held, prompt(10))
@@ -220,7 +220,7 @@ def test_a_file_system_that_fills_up_is_given_room_back() -> None:
         put(held, prompt(10, seed=seed))
         write_all(held)
     put(held, prompt(10, seed=4))
-    held.written(blocks_of(prompt(10, seed=4))[0].key, -FILE_BYTES - 1, done=True)
+    held.write_done(blocks_of(prompt(10, seed=4))[0].key, -FILE_BYTES - 1, done=True)
 
     assert held.disk.used_bytes == 2 * FILE_BYTES
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3, 4)] == [False, False, True, True]
@@ -234,7 +234,9 @@ def kept(tokens: list[int], used_ns: int) -> Iterator[StoredBlock]:
 def test_an_earlier_lifes_blocks_are_found_in_the_order_of_their_use() -> None:
     """In whatever order the folder names them."""
     held = tiers(disk_bytes=3 * FILE_BYTES)
-    held.found([*kept(prompt(200, seed=2), 2000), *kept(prompt(200, seed=1), 1000)][::-1], PLENTY)
+    held.scan_done(
+        [*kept(prompt(200, seed=2), 2000), *kept(prompt(200, seed=1), 1000)][::-1], PLENTY
+    )
 
     # The tail of the older went, for the bound.
     assert held.take_deletions() == [blocks_of(prompt(200, seed=1))[1].key]
@@ -246,7 +248,7 @@ def test_blocks_out_of_reach_are_removed() -> None:
     """Their beginning is gone, so they are of no use."""
     held = tiers()
     [first, *rest] = kept(prompt(300), 0)
-    held.found(rest, PLENTY)
+    held.scan_done(rest, PLENTY)
 
     assert sorted(held.take_deletions()) == sorted(file.block.key for file in rest)
     assert len(held.index) == 0
@@ -256,7 +258,7 @@ def test_blocks_out_of_reach_are_removed() -> None:
 def test_a_tail_that_was_not_removed_in_time_is_removed_now() -> None:
     """The power went between the longer one and its removal."""
     held = tiers()
-    held.found([*kept(prompt(200), 2000), *kept(prompt(150), 1000)], PLENTY)
+    held.scan_done([*kept(prompt(200), 2000), *kept(prompt(150), 1000)], PLENTY)
 
     assert held.take_deletions() == [blocks_of(prompt(150))[-1].key]
     assert has(held, prompt(200))
@@ -266,7 +268,7 @@ def test_what_came_in_before_the_disk_was_known_counts_as_newer() -> None:
     """And is not lost for having been there before."""
     held = tiers(ram_bytes=0, disk_bytes=2 * FILE_BYTES)
     put(held, prompt(10, seed=1))
-    held.found([*kept(prompt(10, seed=1), 0), *kept(prompt(10, seed=2), PLENTY)], PLENTY)
+    held.scan_done([*kept(prompt(10, seed=1), 0), *kept(prompt(10, seed=2), PLENTY)], PLENTY)
     put(held, prompt(10, seed=3))
 
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2, 3)] == [True, False, True]
@@ -275,21 +277,21 @@ def test_what_came_in_before_the_disk_was_known_counts_as_newer() -> None:
 def test_a_block_from_disk_is_in_memory_from_then_on() -> None:
     """Somebody just used it."""
     held = tiers()
-    held.found(kept(prompt(10), 0), PLENTY)
+    held.scan_done(kept(prompt(10), 0), PLENTY)
     [block] = blocks_of(prompt(10))
-    held.brought(block, b"state")
+    held.read_done(block, b"state")
 
     assert held.ram.payload(block.key) == b"state"
-    held.brought(block, b"again")
+    held.read_done(block, b"again")
     assert held.ram.used_bytes == len(b"state")
 
 
 def test_a_block_from_disk_is_not_kept_where_memory_has_no_room_of_its_own() -> None:
     """It passes through."""
     held = tiers(ram_bytes=0)
-    held.found(kept(prompt(10), 0), PLENTY)
+    held.scan_done(kept(prompt(10), 0), PLENTY)
     [block] = blocks_of(prompt(10))
-    held.brought(block, b"state")
+    held.read_done(block, b"state")
 
     assert held.ram.used_bytes == 0
 
@@ -312,7 +314,7 @@ def test_the_last_conversation_comes_back_first_and_from_its_beginning() -> None
     """Whoever goes on with it needs just that; what is used later goes later too."""
     older, newer = prompt(300, seed=1), prompt(200, seed=2)
     held = tiers()
-    held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
+    held.scan_done([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
 
     assert prefetch_all(held) == keys_of(newer, older)
     assert list(held.ram) == keys_of(newer, older)[::-1]
@@ -323,7 +325,7 @@ def test_what_conversations_share_comes_back_once() -> None:
     system = prompt(128)
     older, newer = system + prompt(50, seed=1), system + prompt(50, seed=2)
     held = tiers()
-    held.found([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
+    held.scan_done([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
 
     assert prefetch_all(held) == [*keys_of(newer), keys_of(older)[1]]
 
@@ -331,7 +333,7 @@ def test_what_conversations_share_comes_back_once() -> None:
 def test_what_comes_back_fills_half_of_memory_at_most() -> None:
     """As many beginnings as fit; the rest is for those who ask."""
     held = tiers(ram_bytes=6 * FILE_BYTES + 1)
-    held.found([*kept(prompt(200, seed=1), 1000), *kept(prompt(200, seed=2), 2000)], PLENTY)
+    held.scan_done([*kept(prompt(200, seed=1), 1000), *kept(prompt(200, seed=2), 2000)], PLENTY)
 
     assert prefetch_all(held) == [*keys_of(prompt(200, seed=2)), *keys_of(prompt(128, seed=1))]
 
@@ -340,7 +342,9 @@ def test_only_the_last_conversations_come_back() -> None:
     """Each time the box wakes, so there is a bound to what it reads."""
     held = tiers()
     prompts = [prompt(10, seed=seed) for seed in range(PREFETCHED_CHAINS + 1)]
-    held.found([file for used, tokens in enumerate(prompts) for file in kept(tokens, used)], PLENTY)
+    held.scan_done(
+        [file for used, tokens in enumerate(prompts) for file in kept(tokens, used)], PLENTY
+    )
 
     assert prefetch_all(held) == keys_of(*prompts[:0:-1])
 
@@ -349,7 +353,7 @@ def test_without_memory_of_its_own_nothing_comes_back() -> None:
     """Nor where memory has been filled by those who asked, or is full of what is to be written."""
     for ram_bytes in (0, 2 * STATE_BYTES):
         held = tiers(ram_bytes=ram_bytes)
-        held.found(kept(prompt(10, seed=1), 0), PLENTY)
+        held.scan_done(kept(prompt(10, seed=1), 0), PLENTY)
         put(held, prompt(10, seed=2))
 
         assert prefetch_all(held) == []
@@ -360,11 +364,11 @@ def test_what_comes_back_too_late_is_dropped() -> None:
     [block] = blocks_of(prompt(10))
     held = tiers(ram_bytes=2 * STATE_BYTES)
     prefetched(held, block, bytes(STATE_BYTES))
-    held.found(kept(prompt(10), 0), PLENTY)
+    held.scan_done(kept(prompt(10), 0), PLENTY)
     prefetched(held, block, bytes(STATE_BYTES + 1))
     assert held.ram.used_bytes == 0
 
-    held.brought(block, bytes(STATE_BYTES))
+    held.read_done(block, bytes(STATE_BYTES))
     prefetched(held, block, b"late")
     assert held.ram.used_bytes == STATE_BYTES
 
@@ -373,8 +377,8 @@ def test_what_comes_back_before_what_follows_it_in_memory_does_not_go_before_it(
     """The memory of what follows would be useless."""
     first, second = blocks_of(prompt(200))
     held = tiers()
-    held.found(kept(prompt(200), 0), PLENTY)
-    held.brought(second, bytes(STATE_BYTES))
+    held.scan_done(kept(prompt(200), 0), PLENTY)
+    held.read_done(second, bytes(STATE_BYTES))
     prefetched(held, first, bytes(STATE_BYTES))
 
     assert list(held.ram) == [second.key, first.key]
@@ -383,9 +387,9 @@ def test_what_comes_back_before_what_follows_it_in_memory_does_not_go_before_it(
 def test_a_damaged_block_takes_what_is_below_with_it() -> None:
     """It could not be put into a pool any more."""
     held = tiers()
-    held.found(kept(prompt(300), 0), PLENTY)
+    held.scan_done(kept(prompt(300), 0), PLENTY)
     blocks = blocks_of(prompt(300))
-    held.damaged(blocks[1])
+    held.read_failed(blocks[1])
 
     assert held.index.match(prompt(300))[1] == 128
     assert sorted(held.take_deletions()) == sorted(block.key for block in blocks[1:])
@@ -395,7 +399,7 @@ def test_a_damaged_file_is_no_loss_while_memory_has_the_block() -> None:
     """It came back in while the file was being read."""
     held = tiers()
     put(held, prompt(10))
-    held.damaged(blocks_of(prompt(10))[0])
+    held.read_failed(blocks_of(prompt(10))[0])
 
     assert has(held, prompt(10))
 
@@ -403,9 +407,9 @@ def test_a_damaged_file_is_no_loss_while_memory_has_the_block() -> None:
 def test_without_its_disk_the_cache_has_what_is_in_memory() -> None:
     """What waited stays, and nothing waits any more."""
     held = tiers()
-    held.found(kept(prompt(10, seed=1), 0), PLENTY)
+    held.scan_done(kept(prompt(10, seed=1), 0), PLENTY)
     put(held, prompt(10, seed=2))
-    held.lose_disk()
+    held.disk_failed()
 
     assert [has(held, prompt(10, seed=seed)) for seed in (1, 2)] == [False, True]
     assert held.disk.used_bytes == 0
@@ -462,7 +466,7 @@ def use(held: Tiers, number: int) -> None:
 def write(held: Tiers, number: int) -> None:
     if held._waiting:
         key = sorted(held._waiting)[number % len(held._waiting)]
-        held.written(key, number * STATE_BYTES, done=number % 4 > 0)
+        held.write_done(key, number * STATE_BYTES, done=number % 4 > 0)
 
 
 def bring(held: Tiers, number: int) -> None:
@@ -470,9 +474,9 @@ def bring(held: Tiers, number: int) -> None:
     if on_disk:
         block = held.index._blocks[on_disk[number % len(on_disk)]]
         if number % 5:
-            held.brought(block, bytes(STATE_BYTES))
+            held.read_done(block, bytes(STATE_BYTES))
         else:
-            held.damaged(block)
+            held.read_failed(block)
 
 
 def bring_back(held: Tiers, number: int) -> None:
@@ -487,12 +491,12 @@ def squeeze(held: Tiers, number: int) -> None:
 
 
 def find(held: Tiers, number: int) -> None:
-    held.found(kept(TREE[number % len(TREE)], number), PLENTY)
+    held.scan_done(kept(TREE[number % len(TREE)], number), PLENTY)
 
 
 def lose(held: Tiers, number: int) -> None:
     if number == 0:
-        held.lose_disk()
+        held.disk_failed()
 
 
 OPERATIONS: list[Callable[[Tiers, int], None]] = [

@@ -35,7 +35,7 @@ class Prompts:
         self.stacks: list[int] = []
         self.forgot = 0
 
-    def asked(self, _request: StartJob | Prefill) -> TemplateOptions:
+    def options(self, _request: StartJob | Prefill) -> TemplateOptions:
         return PLAIN
 
     def prompt(self, messages: Sequence[ChatMessage], _asked: TemplateOptions) -> Prompt:

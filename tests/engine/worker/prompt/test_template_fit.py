@@ -78,7 +78,7 @@ def check(template: ChatTemplate, shape: str) -> tuple[Adjustment, ...]:
     rendered = template.render(messages)
     assert has_all(messages, rendered.text)
     try:
-        as_it_is = template._jinja.write(messages, PLAIN, template.fitting.form)
+        as_it_is = template._jinja.render(messages, PLAIN, template.fitting.form)
     except TemplateRefused:
         as_it_is = ""
     if rendered.adjustments:
@@ -270,7 +270,7 @@ def test_a_date_is_found_and_is_the_one_that_was_given(toy: Model, name: str) ->
     noon_s = 1_609_502_400.0
     prompt = template.render(conversation("uau"), TemplateOptions(moment_s=noon_s)).text
 
-    assert template.fitting.tells_date
+    assert template.fitting.writes_date
     assert any(date in prompt for date in ("01 Jan 2021", "01 January 2021", "2021-01-01"))
     assert (
         template.render(conversation("uau"), TemplateOptions(moment_s=noon_s + 60)).text == prompt
@@ -290,7 +290,7 @@ def test_a_moment_that_no_calendar_has_costs_no_question(toy: Model, moment_s: f
 def test_other_templates_have_no_date(toy: Model) -> None:
     """Nothing is kept for them."""
     for source in [*EASY.values(), *PICKY.values()]:
-        assert not ChatTemplate(toy, source).fitting.tells_date
+        assert not ChatTemplate(toy, source).fitting.writes_date
 
 
 def test_choices_of_the_request_reach_the_template_and_its_trial(toy: Model) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 class CellRange(NamedTuple):
     """Cells ``start`` to ``stop`` (positions) that were computed in the life ``origin``."""
 
-    origin: int
+    owner: int
     start: int
     stop: int
 
@@ -25,8 +25,8 @@ class CellAccounting:
     def __init__(self) -> None:
         self._held: dict[int, list[CellRange]] = {}
         #: The life in which a sequence computes now, while it has computed anything in it.
-        self._lives: dict[int, int] = {}
-        self._origin = 0
+        self._owners: dict[int, int] = {}
+        self._last_owner = 0
 
     @property
     def used_cells(self) -> int:
@@ -35,55 +35,55 @@ class CellAccounting:
 
     def length(self, number: int) -> int:
         """How many tokens a sequence has in the pool."""
-        spans = self._held.get(number)
-        return spans[-1].stop if spans else 0
+        ranges = self._held.get(number)
+        return ranges[-1].stop if ranges else 0
 
-    def only(self, number: int, leaving: Container[int] = ()) -> int:
+    def exclusive_cells(self, number: int, leaving: Container[int] = ()) -> int:
         """How many cells of this sequence are nobody else's, once those who leave are gone."""
-        others = {n: spans for n, spans in self._held.items() if n != number and n not in leaving}
+        others = {n: ranges for n, ranges in self._held.items() if n != number and n not in leaving}
         return _count({**others, number: self._held.get(number, [])}) - _count(others)
 
     def grow(self, number: int, tokens: int) -> None:
         """A sequence got so many cells more, at its end."""
-        spans = self._held.setdefault(number, [])
-        start = spans[-1].stop if spans else 0
+        ranges = self._held.setdefault(number, [])
+        start = ranges[-1].stop if ranges else 0
         # A span is only ever made longer by the life that made it: others may share it.
-        if spans and spans[-1].origin == self._lives.get(number):
-            spans[-1] = CellRange(spans[-1].origin, spans[-1].start, start + tokens)
+        if ranges and ranges[-1].owner == self._owners.get(number):
+            ranges[-1] = CellRange(ranges[-1].owner, ranges[-1].start, start + tokens)
         else:
-            self._lives[number] = self._origin = self._origin + 1
-            spans.append(CellRange(self._origin, start, start + tokens))
+            self._owners[number] = self._last_owner = self._last_owner + 1
+            ranges.append(CellRange(self._last_owner, start, start + tokens))
 
     def share(self, source: int, number: int, stop: int) -> None:
         """``number``, which had nothing, got the first ``stop`` cells of ``source`` as well."""
         self._held[number] = list(_clipped(self._held[source], stop))
-        self._lives.pop(number, None)
+        self._owners.pop(number, None)
 
     def cut(self, number: int, stop: int) -> None:
         """A sequence lost everything from position ``stop`` on."""
         self._held[number] = list(_clipped(self._held.get(number, ()), stop))
         # What it computes there now is not what others may still share.
-        self._lives.pop(number, None)
+        self._owners.pop(number, None)
         if not self._held[number]:
             del self._held[number]
 
 
-def _clipped(spans: Iterable[CellRange], stop: int) -> Iterable[CellRange]:
-    for span in spans:
-        if span.start < stop:
-            yield span._replace(stop=min(span.stop, stop))
+def _clipped(ranges: Iterable[CellRange], stop: int) -> Iterable[CellRange]:
+    for part in ranges:
+        if part.start < stop:
+            yield part._replace(stop=min(part.stop, stop))
 
 
 def _count(held: Mapping[int, Iterable[CellRange]]) -> int:
     """How many different cells there are: the length of the union of spans, life by life."""
-    by_origin: dict[int, list[CellRange]] = defaultdict(list)
-    for spans in held.values():
-        for span in spans:
-            by_origin[span.origin].append(span)
+    by_owner: dict[int, list[CellRange]] = defaultdict(list)
+    for ranges in held.values():
+        for part in ranges:
+            by_owner[part.owner].append(part)
     total = 0
-    for spans in by_origin.values():
+    for ranges in by_owner.values():
         end = 0
-        for span in sorted(spans):
-            total += max(span.stop - max(span.start, end), 0)
-            end = max(end, span.stop)
+        for part in sorted(ranges):
+            total += max(part.stop - max(part.start, end), 0)
+            end = max(end, part.stop)
     return total

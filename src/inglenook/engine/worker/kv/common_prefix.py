@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 #: Beginnings shorter than this are computed again: finding them costs as much.
-WORTH_KEEPING_TOKENS: Final = 16
+MIN_PREFIX_TOKENS: Final = 16
 
 
 def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
@@ -26,6 +26,6 @@ def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
     return low if one[low:high] != other[low:high] else high
 
 
-def begins(tokens: Sequence[int], beginning: Sequence[int]) -> bool:
+def begins(tokens: Sequence[int], prefix: Sequence[int]) -> bool:
     """Whether a list of tokens begins with all of another."""
-    return len(beginning) <= len(tokens) and tokens[: len(beginning)] == beginning
+    return len(prefix) <= len(tokens) and tokens[: len(prefix)] == prefix

@@ -15,7 +15,7 @@ from collections.abc import Sequence as Tokens
 from typing import TYPE_CHECKING
 
 from inglenook.engine.worker.context import Context
-from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, begins
+from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, begins
 from inglenook.engine.worker.kv.sequence_table import PoolEntry, SequenceTable
 from inglenook.engine.worker.kv.transfer import StoreTransfer
 
@@ -29,8 +29,8 @@ _RETAINED_SHARE = 2
 
 #: Tokens that the store must have beyond the pool to be worth fetching from its disk, where blocks
 #: can be cut: to prefill as many takes a second on a small board, to fetch a block from its card a
-#: tenth. From memory a block comes in some milliseconds, so `WORTH_KEEPING_TOKENS` are worth it.
-WORTH_FETCHING_TOKENS = 64
+#: tenth. From memory a block comes in some milliseconds, so `MIN_PREFIX_TOKENS` are worth it.
+MIN_FETCH_TOKENS = 64
 
 
 class Pool:
@@ -121,8 +121,8 @@ class Pool:
         leaving = {e.number for e in retained if store.in_memory(e.tokens, e.namespace)}
         # A beginning that only evictees share goes with them. One that has little but what others
         # have stays: it would not be worth fetching again.
-        only = self.table.only
-        while staying := {n for n in leaving if only(n, leaving) < WORTH_KEEPING_TOKENS}:
+        exclusive_cells = self.table.exclusive_cells
+        while staying := {n for n in leaving if exclusive_cells(n, leaving) < MIN_PREFIX_TOKENS}:
             leaving -= staying
         for entry in retained:
             if entry.number in leaving:
@@ -160,7 +160,7 @@ class Pool:
         """
         length = self.length(number)
         old = self.table[number]
-        if length < WORTH_KEEPING_TOKENS or not (whole or self.trimmable):
+        if length < MIN_PREFIX_TOKENS or not (whole or self.trimmable):
             self.evict(number)
             return
         tokens = old.tokens[:length]
@@ -217,7 +217,7 @@ class Pool:
         self, entry: PoolEntry, tokens: Tokens[int], common: int, spare_cells: int
     ) -> int | None:
         """Let a new sequence go on under the number of a retained one, from where they differ."""
-        self.transfer.give(entry)
+        self.transfer.save(entry)
         number = entry.number
         if common < self.table.held(number):
             self.cut(number, common)
@@ -237,5 +237,5 @@ class Pool:
 
     def _release(self, entry: PoolEntry) -> None:
         """Let the store have what it wants of an entry, then evict it."""
-        self.transfer.give(entry)
+        self.transfer.save(entry)
         self.evict(entry.number)

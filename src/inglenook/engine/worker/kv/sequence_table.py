@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from inglenook.engine.worker.context import Context
 from inglenook.engine.worker.kv.cells import CellAccounting
-from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, begins, common_tokens
+from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, begins, common_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -79,9 +79,9 @@ class SequenceTable:
         entry = self._entries.get(number)
         return 0 if entry is not None and entry.stateless else self.held(number)
 
-    def only(self, number: int, leaving: set[int]) -> int:
+    def exclusive_cells(self, number: int, leaving: set[int]) -> int:
         """How many cells no other sequence has, once those in ``leaving`` are gone."""
-        return self._cells.only(number, leaving)
+        return self._cells.exclusive_cells(number, leaving)
 
     def add(self, tokens: Tokens[int], namespace: bytes, *, stateless: bool) -> PoolEntry:
         """Add a sequence without cells; there must be a number."""
@@ -132,7 +132,7 @@ class SequenceTable:
         """The sequence that has most of a prompt's beginning, and how many tokens of it."""
         # One token must be left to compute, for its scores.
         wanted = tokens[: len(tokens) - 1]
-        best: tuple[int | None, int] = (None, WORTH_KEEPING_TOKENS)
+        best: tuple[int | None, int] = (None, MIN_PREFIX_TOKENS)
         for entry in self._entries.values():
             if entry.namespace != namespace:
                 continue

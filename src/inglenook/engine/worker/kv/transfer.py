@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from inglenook.engine.worker.context import Context
-from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS
+from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS
 from inglenook.engine.worker.kv.sequence_table import PoolEntry, SequenceTable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class StoreTransfer:
         """Whether `save_block` has something to do."""
         return self._durable and any(entry.to_save for entry in self._table)
 
-    def give(self, entry: PoolEntry) -> None:
+    def save(self, entry: PoolEntry) -> None:
         """Give the store what it wants of an entry that leaves the pool."""
         while entry.to_save:
             entry.to_save = self._save_next(entry)
@@ -53,9 +53,9 @@ class StoreTransfer:
     def save_state(self, number: int) -> None:
         """Give the store a running sequence as it stands; for states that cannot be cut."""
         entry = self._table[number]
-        self.give(PoolEntry(number, entry.tokens, entry.namespace, to_save=True))
+        self.save(PoolEntry(number, entry.tokens, entry.namespace, to_save=True))
 
-    def put_in(
+    def insert(
         self,
         number: int,
         run: tuple[int, int],
@@ -94,7 +94,7 @@ class StoreTransfer:
             return False
         return True
 
-    def settle(self, number: int) -> None:
+    def drop_stateless(self, number: int) -> None:
         """Nothing more comes from the store: what lacks its running state is of no use."""
         if self._table[number].stateless:
             self._table.cut(number, 0)
@@ -115,7 +115,7 @@ class StoreTransfer:
         if self._store is None:
             return False
         missing = self._store.missing(tokens, namespace)
-        if not missing or not self._is_worth_keeping(number, tokens, namespace):
+        if not missing or not self._is_worth_saving(number, tokens, namespace):
             return False
         start, stop = missing[0]
         payload = self._copy_out(number, start, stop, with_state=stop == len(tokens))
@@ -135,14 +135,14 @@ class StoreTransfer:
         context.forget(self._transit)
         return True
 
-    def _is_worth_keeping(self, number: int, tokens: Sequence[int], namespace: bytes) -> bool:
+    def _is_worth_saving(self, number: int, tokens: Sequence[int], namespace: bytes) -> bool:
         assert self._store is not None
         if self._context.trimmable:
             return True
         gained = len(tokens) - self._store.match(tokens, namespace)
         state_bytes = self._context.state_bytes(number)
         wanted = self._store.wants_state(tokens, state_bytes, namespace)
-        return gained >= WORTH_KEEPING_TOKENS and wanted
+        return gained >= MIN_PREFIX_TOKENS and wanted
 
     def _copy_out(
         self, number: int, start: int, stop: int, *, with_state: bool

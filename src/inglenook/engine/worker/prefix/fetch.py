@@ -37,19 +37,19 @@ class Fetch:
 
         The last may go on beyond what it shares with the prompt.
         """
-        return [(block.start, block.stop, self._payloads[block.key]) for block in self._come()]
+        return [(block.start, block.stop, self._payloads[block.key]) for block in self._received()]
 
     @property
     def state_at(self) -> int:
         """After how many tokens there is a state that cannot be cut, in `blocks`; 0 for none."""
-        come = self._come()
-        return come[-1].stop if come and come[-1].state else 0
+        received = self._received()
+        return received[-1].stop if received and received[-1].state else 0
 
     @property
     def tokens(self) -> int:
         """How many leading tokens of the prompt `blocks` have now."""
-        come = self._come()
-        return min(come[-1].stop, self._tokens) if come else 0
+        received = self._received()
+        return min(received[-1].stop, self._tokens) if received else 0
 
     @property
     def lacking(self) -> list[Block]:
@@ -60,32 +60,32 @@ class Fetch:
         """Whether a block has yet to come."""
         return key in self._lacking
 
-    def got(self, key: bytes, payload: Payload) -> None:
+    def deliver(self, key: bytes, payload: Payload) -> None:
         """A block has come; it may be none of these."""
         if self._lacking.pop(key, None) is not None:
             self._payloads[key] = payload
 
-    def lost(self, key: bytes) -> None:
+    def fail(self, key: bytes) -> None:
         """A block will not come, so those after it are of no use; it may be none of these."""
         if key in self._lacking:
             self._cut([block.key for block in self._path].index(key))
 
     def give_up(self) -> None:
         """Nothing more will come."""
-        self._cut(len(self._come()))
+        self._cut(len(self._received()))
 
     def cancel(self) -> None:
         """Let go of everything."""
         self._on_cancel(self)
         self._cut(0)
 
-    def _come(self) -> list[Block]:
-        come = []
+    def _received(self) -> list[Block]:
+        received = []
         for block in self._path:
             if block.key in self._lacking:
                 break
-            come.append(block)
-        return come
+            received.append(block)
+        return received
 
     def _cut(self, length: int) -> None:
         for block in self._path[length:]:

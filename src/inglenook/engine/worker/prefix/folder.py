@@ -13,7 +13,7 @@ from inglenook.engine.worker.prefix.tiers import StoredBlock
 
 #: Left free whatever the bounds say: a file system without room fails everybody on the box.
 SPARE_BYTES: Final = 512 * 2**20
-SPARE_PART: Final = 0.05
+SPARE_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ForeignFile:
     used_ns: int
 
 
-def survey(folder: Path, own: str) -> tuple[list[StoredBlock], list[ForeignFile]]:
+def scan_folder(folder: Path, own: str) -> tuple[list[StoredBlock], list[ForeignFile]]:
     """See what is there; remove what was never finished, and what is not what it should be.
 
     Args:
@@ -39,19 +39,19 @@ def survey(folder: Path, own: str) -> tuple[list[StoredBlock], list[ForeignFile]
         OSError: If the folder cannot be read or changed.
     """
     kept: list[StoredBlock] = []
-    strangers: list[ForeignFile] = []
+    foreign: list[ForeignFile] = []
     for path, status in cache_files(folder):
         if path.suffix == TEMPORARY_SUFFIX:
             path.unlink(missing_ok=True)
         elif path.parent.name != own:
-            strangers.append(ForeignFile(path, status.st_size, status.st_mtime_ns))
+            foreign.append(ForeignFile(path, status.st_size, status.st_mtime_ns))
         else:
             try:
                 kept.append(StoredBlock(read_block(path), status.st_size, status.st_mtime_ns))
             except (Damaged, OSError):
                 path.unlink(missing_ok=True)
-    strangers.sort(key=lambda stranger: stranger.used_ns)
-    return kept, strangers
+    foreign.sort(key=lambda file: file.used_ns)
+    return kept, foreign
 
 
 def room_bytes(folder: Path) -> int:
@@ -61,5 +61,5 @@ def room_bytes(folder: Path) -> int:
         OSError: If that cannot be found out.
     """
     status = os.statvfs(folder)
-    spare_bytes = max(SPARE_BYTES, int(status.f_blocks * status.f_frsize * SPARE_PART))
+    spare_bytes = max(SPARE_BYTES, int(status.f_blocks * status.f_frsize * SPARE_SHARE))
     return status.f_bavail * status.f_frsize - spare_bytes

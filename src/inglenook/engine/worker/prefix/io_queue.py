@@ -20,28 +20,28 @@ from inglenook.engine.worker.prefix.io_requests import (
     DeleteAll,
     DeleteBlock,
     DiskFailed,
-    News,
+    IoCompletion,
+    IoRequest,
     ReadBlock,
     Scan,
     ScanDone,
     TouchBlock,
-    Wish,
     WriteBlock,
 )
 
 #: How long a piece waits for a pause: a box that never pauses gets half a MiB a second written.
-PATIENCE_S: Final = 2.0
+WRITE_DELAY_MAX_S: Final = 2.0
 
 #: How often a disk that was lost is looked at again.
-LOOK_EVERY_S: Final = 60.0
+RETRY_EVERY_S: Final = 60.0
 
 
 class IoQueue:
     """Holds wishes until they are due, and news until they are taken."""
 
-    def __init__(self, bell: int) -> None:
+    def __init__(self, event_fd: int) -> None:
         """Ring ``bell``, an eventfd, at news."""
-        self._bell = bell
+        self._event_fd = event_fd
         self._changed = threading.Condition()
         # By key: of several wishes for one file only the last counts.
         self._reads: dict[bytes, ReadBlock] = {}
@@ -51,23 +51,23 @@ class IoQueue:
         self._reading: bytes | None = None
         self._purge = False
         self._computing = False
-        self._impatient_at: float | None = None
-        self._ends_at: float | None = None
-        self._lost = False
-        self._look_at: float | None = None
-        self._news: list[News] = []
+        self._write_due_at: float | None = None
+        self._close_at: float | None = None
+        self._failed = False
+        self._retry_at: float | None = None
+        self._completions: list[IoCompletion] = []
         # A purge begins a new era; news of what was begun in the one before is void.
-        self._era = self._wish_era = 0
+        self._epoch = self._request_epoch = 0
 
     def read(self, block: Block) -> None:
         """Wish for a block."""
         with self._changed:
             # What is being read for whatever reason will come.
-            if not self._lost and block.key != self._reading:
+            if not self._failed and block.key != self._reading:
                 self._reads[block.key] = ReadBlock(block)
                 self._changed.notify()
 
-    def unread(self, key: bytes) -> None:
+    def cancel_read(self, key: bytes) -> None:
         """Nobody wants that block any more."""
         with self._changed:
             self._reads.pop(key, None)
@@ -78,22 +78,22 @@ class IoQueue:
         It is read when there is nothing else to do, and the engine does not compute.
         """
         with self._changed:
-            if not self._lost:
+            if not self._failed:
                 self._prefetch = ReadBlock(block) if block is not None else None
                 self._changed.notify()
 
-    def write(self, wish: WriteBlock) -> None:
+    def write(self, request: WriteBlock) -> None:
         """Wish for a block to be written, some time."""
         with self._changed:
-            if not self._lost:
-                self._chores.pop(wish.block.key, None)
-                self._writes[wish.block.key] = wish
+            if not self._failed:
+                self._chores.pop(request.block.key, None)
+                self._writes[request.block.key] = request
                 self._changed.notify()
 
     def delete(self, key: bytes) -> None:
         """Wish for a block's file to be gone, written or not."""
         with self._changed:
-            if not self._lost:
+            if not self._failed:
                 self._writes.pop(key, None)
                 self._chores[key] = DeleteBlock(key)
                 self._changed.notify()
@@ -102,7 +102,7 @@ class IoQueue:
         """Wish for files to be known as just used, the last most recently."""
         with self._changed:
             for key in keys:
-                if not self._lost and key not in self._writes and key not in self._chores:
+                if not self._failed and key not in self._writes and key not in self._chores:
                     self._chores[key] = TouchBlock(key)
             self._changed.notify()
 
@@ -110,8 +110,12 @@ class IoQueue:
         """Wish for everything to be gone; all other wishes end, and there is no news of them."""
         with self._changed:
             self._clear()
-            self._news = [kept for news in self._news if (kept := _beyond_purge(news)) is not None]
-            self._era += 1
+            self._completions = [
+                kept
+                for completion in self._completions
+                if (kept := _after_purge(completion)) is not None
+            ]
+            self._epoch += 1
             self._purge = True
             self._changed.notify()
 
@@ -127,16 +131,16 @@ class IoQueue:
         with self._changed:
             self._reads.clear()
             self._prefetch = None
-            self._ends_at = time.monotonic() + deadline_s
+            self._close_at = time.monotonic() + deadline_s
             self._changed.notify()
 
-    def news(self) -> list[News]:
+    def take_completions(self) -> list[IoCompletion]:
         """Take what has happened since the last call."""
         with self._changed:
-            news, self._news = self._news, []
-            return news
+            completion, self._completions = self._completions, []
+            return completion
 
-    def take(self, *, writing: bool) -> Wish | None:
+    def take(self, *, writing: bool) -> IoRequest | None:
         """For the disk's thread: wait for what is to be done next.
 
         Args:
@@ -146,66 +150,68 @@ class IoQueue:
             None at the end.
         """
         with self._changed:
-            while (wish := self._due(writing=writing)) is None:
-                if self._ends_at is not None:
+            while (request := self._due(writing=writing)) is None:
+                if self._close_at is not None:
                     return None
-                self._changed.wait(self._patience_s())
-            self._wish_era = self._era
-            if isinstance(wish, ReadBlock):
-                self._reading = wish.block.key
-                if wish == self._prefetch:
+                self._changed.wait(self._wait_s())
+            self._request_epoch = self._epoch
+            if isinstance(request, ReadBlock):
+                self._reading = request.block.key
+                if request == self._prefetch:
                     self._prefetch = None
-            return wish
+            return request
 
-    def post(self, news: News) -> None:
+    def post(self, completion: IoCompletion) -> None:
         """For the disk's thread: tell what came of the wish it took last."""
         with self._changed:
             self._reading = None
-            told = news if self._wish_era == self._era else _beyond_purge(news)
-            if told is not None:
-                self._news.append(told)
-                os.eventfd_write(self._bell, 1)
+            remaining = (
+                completion if self._request_epoch == self._epoch else _after_purge(completion)
+            )
+            if remaining is not None:
+                self._completions.append(remaining)
+                os.eventfd_write(self._event_fd, 1)
 
-    def lose(self) -> None:
+    def set_failed(self) -> None:
         """For the disk's thread: no wish can be fulfilled for now, but for a purge and a look."""
         with self._changed:
-            self._look_at = time.monotonic() + LOOK_EVERY_S
-            if not self._lost:
-                self._lost = True
+            self._retry_at = time.monotonic() + RETRY_EVERY_S
+            if not self._failed:
+                self._failed = True
                 self._clear()
-                self._news.append(DiskFailed())
-                os.eventfd_write(self._bell, 1)
+                self._completions.append(DiskFailed())
+                os.eventfd_write(self._event_fd, 1)
 
-    def find(self) -> None:
+    def set_usable(self) -> None:
         """For the disk's thread: wishes can be fulfilled again."""
         with self._changed:
-            self._lost = False
+            self._failed = False
 
-    def _due(self, *, writing: bool) -> Wish | None:
+    def _due(self, *, writing: bool) -> IoRequest | None:
         now = time.monotonic()
         if self._purge:
             self._purge = False
             return DeleteAll()
-        if self._ends_at is not None and now >= self._ends_at:
+        if self._close_at is not None and now >= self._close_at:
             return None
-        if self._look_at is not None and now >= self._look_at:
-            self._look_at = None
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
             return Scan()
-        for wishes in (self._reads, self._chores):
-            if wishes:
-                return wishes.pop(next(iter(wishes)))
+        for requests in (self._reads, self._chores):
+            if requests:
+                return requests.pop(next(iter(requests)))
         if not writing and not self._writes:
-            self._impatient_at = None
+            self._write_due_at = None
             return None if self._computing else self._prefetch
-        if self._impatient_at is None:
-            self._impatient_at = now + PATIENCE_S
-        if self._computing and self._ends_at is None and now < self._impatient_at:
+        if self._write_due_at is None:
+            self._write_due_at = now + WRITE_DELAY_MAX_S
+        if self._computing and self._close_at is None and now < self._write_due_at:
             return None
-        self._impatient_at = None
+        self._write_due_at = None
         return ContinueWrite() if writing else self._writes.pop(next(iter(self._writes)))
 
-    def _patience_s(self) -> float | None:
-        moments = [at for at in (self._impatient_at, self._look_at) if at is not None]
+    def _wait_s(self) -> float | None:
+        moments = [at for at in (self._write_due_at, self._retry_at) if at is not None]
         return max(min(moments) - time.monotonic(), 0.0) if moments else None
 
     def _clear(self) -> None:
@@ -215,11 +221,11 @@ class IoQueue:
         self._writes.clear()
 
 
-def _beyond_purge(news: News) -> News | None:
+def _after_purge(completion: IoCompletion) -> IoCompletion | None:
     """What remains of news when everything is to go: whether there is a disk."""
-    match news:
+    match completion:
         case DiskFailed():
-            return news
+            return completion
         case ScanDone(_, room_bytes):
             return ScanDone([], room_bytes)
         case _:

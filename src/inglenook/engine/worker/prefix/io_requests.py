@@ -84,7 +84,7 @@ class DiskFailed:
     """The disk cannot be used, until it is `ScanDone` again."""
 
 
-Wish: TypeAlias = (
+IoRequest: TypeAlias = (
     ReadBlock | TouchBlock | DeleteBlock | WriteBlock | ContinueWrite | DeleteAll | Scan
 )
-News: TypeAlias = ScanDone | ReadDone | WriteDone | DiskFailed
+IoCompletion: TypeAlias = ScanDone | ReadDone | WriteDone | DiskFailed

@@ -20,7 +20,7 @@ from inglenook.engine.worker.prefix.fetch import Fetch
 from inglenook.engine.worker.prefix.io_queue import IoQueue
 from inglenook.engine.worker.prefix.io_requests import (
     DiskFailed,
-    News,
+    IoCompletion,
     ReadDone,
     ScanDone,
     WriteBlock,
@@ -58,8 +58,8 @@ class Store:
             disk_bytes = 0
         self._tiers = Tiers(fingerprint, ram_bytes=ram_bytes, disk_bytes=disk_bytes, states=states)
         self._fetches: list[Fetch] = []
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._io = IoQueue(self._bell)
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._io = IoQueue(self._event_fd)
         self._prefetcher = Prefetcher(self._tiers, self._io)
         self._disk: Disk | None = None
         if folder is not None and disk_bytes > 0:
@@ -78,8 +78,8 @@ class Store:
     @property
     def disk_used_bytes(self) -> int:
         """How large the files of all models are, with those yet to be written."""
-        strangers_bytes = self._disk.strangers_bytes if self._disk is not None else 0
-        return self._tiers.disk.used_bytes + strangers_bytes
+        foreign_bytes = self._disk.foreign_bytes if self._disk is not None else 0
+        return self._tiers.disk.used_bytes + foreign_bytes
 
     def match(self, tokens: Sequence[int], namespace: bytes = b"") -> int:
         """How many leading tokens of a prompt are stored; for ``namespace`` see `StartJob`."""
@@ -105,7 +105,7 @@ class Store:
         for block in path:
             payload = self._tiers.ram.payload(block.key)
             if payload is not None:
-                fetch.got(block.key, payload)
+                fetch.deliver(block.key, payload)
         for block in fetch.lacking:
             if not self._is_lacked(block):
                 self._io.read(block)
@@ -173,21 +173,21 @@ class Store:
 
     def fileno(self) -> int:
         """Readable when there is news; for select."""
-        return self._bell
+        return self._event_fd
 
     def poll(self) -> None:
         """Take in what the disk has done."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
-        for news in self._io.news():
-            self._take(news)
+            os.eventfd_read(self._event_fd)
+        for completion in self._io.take_completions():
+            self._take(completion)
         self._tidy()
 
     def close(self, deadline_s: float) -> None:
         """Write what waits, for so many seconds at most, and end; nothing may be called after."""
         self._give_up()
         if self._disk is None or self._disk.close(deadline_s):
-            os.close(self._bell)
+            os.close(self._event_fd)
 
     def _write_before(self, block: Block) -> None:
         """Write what leads to a block, as far as it is in memory only."""
@@ -200,29 +200,29 @@ class Store:
             if self._tiers.is_waiting(before.key):
                 self._io.write(WriteBlock(before, payload, self._tiers.disk.used_bytes))
 
-    def _take(self, news: News) -> None:
-        match news:
+    def _take(self, completion: IoCompletion) -> None:
+        match completion:
             case ScanDone(kept, room_bytes):
-                self._tiers.found(kept, room_bytes)
+                self._tiers.scan_done(kept, room_bytes)
                 self._prefetcher.begin()
             case ReadDone(block, None):
-                self._tiers.damaged(block)
+                self._tiers.read_failed(block)
                 for fetch in self._fetches:
-                    fetch.lost(block.key)
+                    fetch.fail(block.key)
                 self._prefetcher.arrived(block)
             case ReadDone(block, payload):
                 assert payload is not None
                 if self._is_lacked(block):
-                    self._tiers.brought(block, payload)
+                    self._tiers.read_done(block, payload)
                 else:
                     prefetched(self._tiers, block, payload)
                 for fetch in self._fetches:
-                    fetch.got(block.key, payload)
+                    fetch.deliver(block.key, payload)
                 self._prefetcher.arrived(block)
             case WriteDone(key, done, room_bytes):
-                self._tiers.written(key, room_bytes, done=done)
+                self._tiers.write_done(key, room_bytes, done=done)
             case DiskFailed():
-                self._tiers.lose_disk()
+                self._tiers.disk_failed()
                 self._give_up()
         self._fetches = [fetch for fetch in self._fetches if not fetch.ready]
 
@@ -241,7 +241,7 @@ class Store:
             self._fetches.remove(fetch)
             for block in fetch.lacking:
                 if not self._is_lacked(block):
-                    self._io.unread(block.key)
+                    self._io.cancel_read(block.key)
 
     def _is_lacked(self, block: Block) -> bool:
         """Whether a fetch waits for a block."""

@@ -127,19 +127,19 @@ class Tiers:
         """Whether a block is yet to be written."""
         return key in self._waiting
 
-    def brought(self, block: Block, payload: Payload) -> None:
+    def read_done(self, block: Block, payload: Payload) -> None:
         """A block that somebody waits for was read; memory takes it if it has room for any."""
         if block.key in self.index and block.key not in self.ram and self.ram_bytes > 0:
             self.ram.put(block.key, len(payload), payload)
             self.touch(self.index.path(block.key))
             self._trim()
 
-    def damaged(self, block: Block) -> None:
+    def read_failed(self, block: Block) -> None:
         """A block's file is gone or not what it should be."""
         if block.key not in self.ram:
             self._drop(block.key)
 
-    def written(self, key: bytes, room_bytes: int, *, done: bool) -> None:
+    def write_done(self, key: bytes, room_bytes: int, *, done: bool) -> None:
         """A block is on disk, or else there was no room for it.
 
         Args:
@@ -148,11 +148,11 @@ class Tiers:
             done: Whether it is on disk.
         """
         if not done and key in self._waiting:
-            self._leave_disk(key)
+            self._evict_from_disk(key)
         self._waiting.pop(key, None)
         self._learn_room(room_bytes)
 
-    def found(self, kept: Iterable[StoredBlock], room_bytes: int) -> None:
+    def scan_done(self, kept: Iterable[StoredBlock], room_bytes: int) -> None:
         """Take in what is on the disk: what an earlier life left, or what is left of our own."""
         self._disk_bytes = self._disk_bytes_max
         mine = list(self.ram)
@@ -188,18 +188,18 @@ class Tiers:
         self.ram_bytes = ram_bytes
         self._trim()
 
-    def lose_disk(self) -> None:
+    def disk_failed(self) -> None:
         """There is no disk until it is `found` again; memory keeps what it has."""
         self._disk_bytes = 0
         for key in list(self.disk):
-            self._leave_disk(key)
+            self._evict_from_disk(key)
         self._to_delete.clear()
         self._trim()
 
     def take_deletions(self) -> list[bytes]:
         """Keys whose files are to be removed, or not written, since the last call."""
-        doomed, self._to_delete = self._to_delete, []
-        return doomed
+        deleted, self._to_delete = self._to_delete, []
+        return deleted
 
     @property
     def _waiting_bytes(self) -> int:
@@ -220,16 +220,16 @@ class Tiers:
         while self.ram.used_bytes > self._ram_bound_bytes:
             # What waits goes last: what is written is no loss.
             settled = (key for key in self.ram if key not in self._waiting)
-            self._leave_ram(next(settled, None) or next(iter(self.ram)))
+            self._evict_from_ram(next(settled, None) or next(iter(self.ram)))
         while self.disk.used_bytes > max(min(self._disk_bytes, self._disk_room_bytes), 0):
-            self._leave_disk(next(iter(self.disk)))
+            self._evict_from_disk(next(iter(self.disk)))
 
-    def _leave_ram(self, key: bytes) -> None:
+    def _evict_from_ram(self, key: bytes) -> None:
         self.ram.discard(key)
         if key in self._waiting or key not in self.disk:
             self._drop(key)
 
-    def _leave_disk(self, key: bytes) -> None:
+    def _evict_from_disk(self, key: bytes) -> None:
         self.disk.discard(key)
         self._to_delete.append(key)
         waited = key in self._waiting

@@ -103,10 +103,10 @@ class JinjaTemplate:
         except _TEMPLATE_FAULTS as exc:
             raise _refused(exc) from exc
 
-    def write(
+    def render(
         self,
         messages: Sequence[ChatMessage],
-        asked: TemplateOptions = PLAIN,
+        options: TemplateOptions = PLAIN,
         form: TemplateForm = TemplateForm(),
     ) -> str:
         """Run it.
@@ -114,13 +114,13 @@ class JinjaTemplate:
         Raises:
             TemplateRefused: If it raises, as many do when roles do not alternate.
         """
-        return self.write_with(messages, _tools(form), asked, form)
+        return self.render_with_tools(messages, _tools(form), options, form)
 
-    def write_with(
+    def render_with_tools(
         self,
         messages: Sequence[ChatMessage],
         tools: Any,
-        asked: TemplateOptions,
+        options: TemplateOptions,
         form: TemplateForm,
     ) -> str:
         """As `write`, with these tools in OpenAI's form.
@@ -128,11 +128,11 @@ class JinjaTemplate:
         Raises:
             TemplateRefused: As `write`.
         """
-        moment = _local_time(asked.moment_s)
+        moment = _local_time(options.moment_s)
         # One of its own: the formatter reads the clock by itself, and threads share it.
         formatter = copy.copy(self._formatter)
         vars(formatter)["strftime_now"] = moment.strftime
-        variables = {"date_string": moment.strftime(_DATE_STRING), **asked.variables}
+        variables = {"date_string": moment.strftime(_DATE_STRING), **options.variables}
         plain: list[Any] = [
             {"role": message.role, "content": _content(message.content, form)}
             for message in messages

@@ -68,7 +68,9 @@ class PromptMaker:
         self.template = ChatTemplate(model, template)
         self._known = PieceCache()
 
-    def beginning(self, messages: Iterable[ChatMessage], asked: TemplateOptions = PLAIN) -> Prompt:
+    def beginning(
+        self, messages: Iterable[ChatMessage], options: TemplateOptions = PLAIN
+    ) -> Prompt:
         """Find what the prompt will begin with when its last message has been typed to its end.
 
         Returns:
@@ -84,11 +86,11 @@ class PromptMaker:
             # A conversation that was only opened: a question comes next.
             earlier, last = [*earlier, last], ChatMessage("user", "")
         known = self._known
-        typed = self.template.render_typed([*earlier, last], asked)
+        typed = self.template.render_typed([*earlier, last], options)
         now, later = (self._tokens(rendered, known) for rendered in typed)
         return Prompt(now[: common_tokens(now, later)], len(now), parser=None)
 
-    def prompt(self, messages: Iterable[ChatMessage], asked: TemplateOptions = PLAIN) -> Prompt:
+    def prompt(self, messages: Iterable[ChatMessage], options: TemplateOptions = PLAIN) -> Prompt:
         """Turn a conversation into prompt tokens.
 
         Raises:
@@ -96,7 +98,7 @@ class PromptMaker:
             PromptTooLong: If it is known to be before all of it is read.
         """
         known = self._known
-        rendered = self.template.render(list(messages), asked)
+        rendered = self.template.render(list(messages), options)
         tokens = self._tokens(rendered, known)
         return Prompt(tokens, len(tokens), rendered.parser, rendered.adjustments)
 
@@ -105,7 +107,7 @@ class PromptMaker:
         prompt = self.prompt(messages)
         return prompt.tokens, prompt.parser is not None and prompt.parser.thinking
 
-    def asked(self, request: StartJob | Prefill) -> TemplateOptions:
+    def options(self, request: StartJob | Prefill) -> TemplateOptions:
         """What the template is told of a request besides its messages."""
         return TemplateOptions(
             template_variables(self.template.source, request.thinking), request.moment_s

@@ -193,19 +193,19 @@ class PromptQueue:
             make = (
                 self._prompts.prompt if isinstance(request, StartJob) else self._prompts.beginning
             )
-            asked = self._prompts.asked(request)
-            prompt = make(request.messages, asked)
+            options = self._prompts.options(request)
+            prompt = make(request.messages, options)
             if self._finds_marks:
-                prompt = prompt._replace(marks=self._marks(prompt.tokens, request, asked))
+                prompt = prompt._replace(marks=self._marks(prompt.tokens, request, options))
         except BaseException as exc:  # noqa: BLE001 raised again where it is taken
             made.prompt.set_exception(exc)
         else:
             made.prompt.set_result(prompt)
 
     def _marks(
-        self, tokens: list[int], request: StartJob | Prefill, asked: TemplateOptions
+        self, tokens: list[int], request: StartJob | Prefill, options: TemplateOptions
     ) -> StatePositions:
         find = find_marks if isinstance(request, StartJob) else find_mark_ahead
         return find(
-            tokens, request.messages, lambda other: self._prompts.prompt(other, asked).tokens
+            tokens, request.messages, lambda other: self._prompts.prompt(other, options).tokens
         )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from inglenook.common.errors import EngineError
 from inglenook.engine.orders import ChatMessage
-from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, common_tokens
+from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, common_tokens
 
 #: Makes the tokens of a conversation's prompt, or raises what a prompt is refused with.
 Make = Callable[[Sequence[ChatMessage]], Sequence[int]]
@@ -87,6 +87,6 @@ def _worthwhile(places: Sequence[int]) -> Sequence[int]:
     """Those that lie apart: to stop for one, and to find it, costs as much as a few tokens."""
     kept = [0]
     for place in places:
-        if place >= kept[-1] + WORTH_KEEPING_TOKENS:
+        if place >= kept[-1] + MIN_PREFIX_TOKENS:
             kept.append(place)
     return tuple(kept[1:])

@@ -79,51 +79,51 @@ class ChatTemplate:
         """Its text."""
         return self._jinja.source
 
-    def render(self, messages: Sequence[ChatMessage], asked: TemplateOptions = PLAIN) -> Rendered:
+    def render(self, messages: Sequence[ChatMessage], options: TemplateOptions = PLAIN) -> Rendered:
         """Make a prompt.
 
         Args:
             messages: The conversation; its last message is the user's.
-            asked: What else the request says.
+            options: What else the request says.
 
         Raises:
             TemplateRefused: If the template takes the conversation in no way.
         """
-        fitted = self.fitting.fit(messages, asked)
-        rendered = self._settle(*self._run(fitted.messages, asked))
+        fitted = self.fitting.fit(messages, options)
+        rendered = self._settle(*self._run(fitted.messages, options))
         adjustments = fitted.adjustments
         if loses_words(messages, rendered.text, self._markers.thinking):
             adjustments = (*adjustments, Adjustment.WORDS_LEFT_OUT)
         return replace(rendered, adjustments=adjustments) if adjustments else rendered
 
     def render_typed(
-        self, messages: Sequence[ChatMessage], asked: TemplateOptions = PLAIN
+        self, messages: Sequence[ChatMessage], options: TemplateOptions = PLAIN
     ) -> tuple[Rendered, Rendered]:
         """A prompt as it is, and as it would be with a letter more; the template runs once.
 
         Raises:
             TemplateRefused: As `render`.
         """
-        messages = self.fitting.fit(messages, asked).messages
+        messages = self.fitting.fit(messages, options).messages
         cursor = next(unused([*(message.content for message in messages), self._jinja.source]))
-        text, stand_ins = self._run(messages, asked, cursor)
+        text, stand_ins = self._run(messages, options, cursor)
         if text.count(cursor) == 1:
             now, later = text.replace(cursor, ""), text.replace(cursor, "a")
             return self._settle(now, stand_ins), self._settle(later, stand_ins)
         # The template did something with it.
         return (
-            self._settle(*self._run(messages, asked)),
-            self._settle(*self._run(messages, asked, "a")),
+            self._settle(*self._run(messages, options)),
+            self._settle(*self._run(messages, options, "a")),
         )
 
     def _run(
-        self, messages: Sequence[ChatMessage], asked: TemplateOptions, typed: str = ""
+        self, messages: Sequence[ChatMessage], options: TemplateOptions, typed: str = ""
     ) -> tuple[str, StandIns | None]:
         """Run the template, so that it can be told what of the prompt it wrote.
 
         Args:
             messages: The conversation.
-            asked: What else the request says.
+            options: What else the request says.
             typed: Put behind the last message; nothing of it may act.
 
         Returns:
@@ -132,26 +132,26 @@ class ChatTemplate:
         acting = [self._markers.may_act(message.content) for message in messages]
         *earlier, last = messages
         messages = [*earlier, ChatMessage(last.role, last.content + typed)]
-        text, stand_ins = self._run_hiding(acting, messages, asked)
+        text, stand_ins = self._run_hiding(acting, messages, options)
         others = [m.content for m, acts in zip(messages, acting, strict=True) if not acts]
         if self._markers.are_whole(others, text):
             return text, stand_ins
         # The template has taken one apart; what it put together again could be anything.
-        return self._run_hiding([True] * len(messages), messages, asked)
+        return self._run_hiding([True] * len(messages), messages, options)
 
     def _run_hiding(
-        self, acting: Sequence[bool], messages: Sequence[ChatMessage], asked: TemplateOptions
+        self, acting: Sequence[bool], messages: Sequence[ChatMessage], options: TemplateOptions
     ) -> tuple[str, StandIns | None]:
         """Run the template, with stand-ins in those messages that could act."""
         if not any(acting):
-            return self._write(messages, asked), None
+            return self._write(messages, options), None
         contents = [message.content for message in messages]
         stand_ins = StandIns(self._markers.brackets, [*contents, self._jinja.source])
         hidden = [
             ChatMessage(message.role, stand_ins.hide(message.content)) if acts else message
             for message, acts in zip(messages, acting, strict=True)
         ]
-        return self._without_thoughts(messages, hidden, stand_ins, asked), stand_ins
+        return self._without_thoughts(messages, hidden, stand_ins, options), stand_ins
 
     def _settle(self, text: str, stand_ins: StandIns | None) -> Rendered:
         """See what acts in what the template wrote."""
@@ -170,14 +170,14 @@ class ChatTemplate:
         messages: Sequence[ChatMessage],
         hidden: Sequence[ChatMessage],
         stand_ins: StandIns,
-        asked: TemplateOptions,
+        options: TemplateOptions,
     ) -> str:
         """The prompt of what is hidden; without earlier thoughts, if the template takes them out.
 
         For that it must see their tags. It has taken them out, or put its own in their place, if
         what acts is the same then.
         """
-        text = self._write(hidden, asked)
+        text = self._write(hidden, options)
         tags = self._markers.thinking
         told = [
             ChatMessage(message.role, stand_ins.hide(message.content, tags))
@@ -188,12 +188,12 @@ class ChatTemplate:
         if told == list(hidden):
             return text
         try:
-            other_text = self._write(told, asked)
+            other_text = self._write(told, options)
         except TemplateRefused:
             # It takes no such tags (gpt-oss); as text that does not act, it has taken them.
             return text
         same = self._markers.acting(other_text) == self._markers.acting(text)
         return other_text if same else text
 
-    def _write(self, messages: Sequence[ChatMessage], asked: TemplateOptions) -> str:
-        return self._jinja.write(messages, asked, self.fitting.form)
+    def _write(self, messages: Sequence[ChatMessage], options: TemplateOptions) -> str:
+        return self._jinja.render(messages, options, self.fitting.form)

@@ -78,30 +78,30 @@ class TemplateFit:
         self.form = self._find_form()
         if not self._is_kept("u", self.form):
             # In its own words, if it has any.
-            template.write(self._marked("u"), PLAIN, self.form)
+            template.render(self._marked("u"), PLAIN, self.form)
             raise TemplateRefused("it leaves out what is asked")
-        self.tells_date = self.dates("u") or self.dates("su")
+        self.writes_date = self.dates("u") or self.dates("su")
 
-    def fit(self, messages: Sequence[ChatMessage], asked: TemplateOptions = PLAIN) -> Arranged:
+    def fit(self, messages: Sequence[ChatMessage], options: TemplateOptions = PLAIN) -> Arranged:
         """Put a conversation so that the template takes all of it; nearly always as it is.
 
         Args:
             messages: The last is the user's, who may not have begun to type it.
-            asked: What else the template is told.
+            options: What else the template is told.
 
         Raises:
             TemplateRefused: If it takes it in no way.
         """
-        arrangement = self.arrangement(_shape(messages), asked)
+        arrangement = self.arrangement(_shape(messages), options)
         return arranged(messages, arrangement) if arrangement.weight else Arranged(messages)
 
-    def arrangement(self, shape: str, asked: TemplateOptions = PLAIN) -> Arrangement:
+    def arrangement(self, shape: str, options: TemplateOptions = PLAIN) -> Arrangement:
         """How a conversation of that shape is put, such as ``suau``.
 
         Raises:
             TemplateRefused: As `fit`.
         """
-        found = self._find(_MANY_TURNS.sub(_TURNS, shape), _key(asked))
+        found = self._find(_MANY_TURNS.sub(_TURNS, shape), _key(options))
         if isinstance(found, str):
             raise TemplateRefused(found)
         return found
@@ -111,23 +111,23 @@ class TemplateFit:
         try:
             messages = arranged(self._marked(shape), self.arrangement(shape)).messages
             prompts = {
-                self._template.write(messages, TemplateOptions(moment_s=moment_s), self.form)
+                self._template.render(messages, TemplateOptions(moment_s=moment_s), self.form)
                 for moment_s in _MOMENTS_S
             }
         except TemplateRefused:
             return False
         return len(prompts) > 1
 
-    def tells_tools(self) -> bool:
+    def supports_tools(self) -> bool:
         """Whether it writes tools that it is given into the prompt."""
         words = _words(self._words)
         name, description = next(words), next(words)
         parameters = {"type": "object", "properties": {}, "required": []}
         function = {"name": name, "description": description, "parameters": parameters}
         tools = [{"type": "function", "function": function}]
-        asked = [ChatMessage("user", next(words))]
+        options = [ChatMessage("user", next(words))]
         try:
-            prompt = self._template.write_with(asked, tools, PLAIN, self.form)
+            prompt = self._template.render_with_tools(options, tools, PLAIN, self.form)
         except TemplateRefused:
             return False
         return name in prompt
@@ -157,7 +157,7 @@ class TemplateFit:
 
     def _find_arrangement(self, shape: str, key: bytes) -> Arrangement | str:
         """What is done to such conversations, or why none of it helps."""
-        asked = TemplateOptions(msgspec.msgpack.decode(key))
+        options = TemplateOptions(msgspec.msgpack.decode(key))
         whys: list[str] = []
         tried: list[Sequence[ChatMessage]] = []
         marked = self._marked(shape)
@@ -166,7 +166,7 @@ class TemplateFit:
             if messages in tried:
                 continue
             tried.append(messages)
-            why = self._loss(marked, messages, asked, self.form)
+            why = self._loss(marked, messages, options, self.form)
             if why is None:
                 return arrangement
             whys.append(why)
@@ -176,12 +176,12 @@ class TemplateFit:
         self,
         marked: Sequence[ChatMessage],
         messages: Sequence[ChatMessage],
-        asked: TemplateOptions,
+        options: TemplateOptions,
         form: TemplateForm,
     ) -> str | None:
         """Why a marked conversation is not to be given like this; None if all of it is kept."""
         try:
-            prompt = self._template.write(messages, asked, form)
+            prompt = self._template.render(messages, options, form)
         except TemplateRefused as exc:
             return exc.why
         said = prompt.casefold()
@@ -199,8 +199,8 @@ def _shape(messages: Sequence[ChatMessage]) -> str:
     return "".join([*letters, _LETTERS[messages[-1].role]])
 
 
-def _key(asked: TemplateOptions) -> bytes:
-    return msgspec.msgpack.encode(dict(sorted(asked.variables.items())))
+def _key(options: TemplateOptions) -> bytes:
+    return msgspec.msgpack.encode(dict(sorted(options.variables.items())))
 
 
 def _words_for(source: str) -> str:

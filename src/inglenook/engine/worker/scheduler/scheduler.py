@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from inglenook.engine.events import Finish
 from inglenook.engine.worker.decode.sequence import Sequence
-from inglenook.engine.worker.kv.common_prefix import WORTH_KEEPING_TOKENS, common_tokens
-from inglenook.engine.worker.kv.pool import WORTH_FETCHING_TOKENS, Pool
+from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, common_tokens
+from inglenook.engine.worker.kv.pool import MIN_FETCH_TOKENS, Pool
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class SequenceScheduler:
         wanted = sequence.tokens[: len(sequence.tokens) - 1]
         found = self._store.match(wanted, sequence.namespace)
         in_memory = self._store.in_memory(wanted[:found], sequence.namespace)
-        worth = WORTH_KEEPING_TOKENS if in_memory else WORTH_FETCHING_TOKENS
+        worth = MIN_PREFIX_TOKENS if in_memory else MIN_FETCH_TOKENS
         if found >= self._pool.common(sequence.tokens, sequence.namespace) + worth:
             sequence.fetch = self._store.fetch(wanted, sequence.namespace)
 
@@ -196,7 +196,7 @@ class SequenceScheduler:
             if wanted <= sequence.computed:
                 continue
             state = stop == fetch.state_at
-            done = self._pool.transfer.put_in(
+            done = self._pool.transfer.insert(
                 sequence.number, (start, wanted), payload, self._pool.make_room, state=state
             )
             sequence.computed = self._pool.length(sequence.number)
@@ -205,7 +205,7 @@ class SequenceScheduler:
                 break
             if len(self.active) > 1 and not self._may_copy_more(began_s):
                 return
-        self._pool.transfer.settle(sequence.number)
+        self._pool.transfer.drop_stateless(sequence.number)
         self._drop_fetch(sequence)
 
     def _may_copy_more(self, began_s: float) -> bool:
