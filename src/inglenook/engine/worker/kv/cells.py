@@ -1,7 +1,7 @@
-"""Which cells of the KV pool belong to whom, counted without asking the library. Kind: rules.
+"""Accounting of the KV pool's cells, without asking the library. Kind: rules.
 
-Sequences with a common beginning share its cells, so lengths cannot just be added up. A cell is
-named by the life that computed it and its position there; a sequence holds spans of such names.
+Sequences with a common prefix share its cells, so lengths cannot just be added up. A cell is named
+by its owner, which computed it, and its position; a sequence holds ranges of such names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class CellRange(NamedTuple):
-    """Cells ``start`` to ``stop`` (positions) that were computed in the life ``origin``."""
+    """Cells of the positions ``start`` to ``stop`` that ``owner`` computed."""
 
     owner: int
     start: int
@@ -20,34 +20,34 @@ class CellRange(NamedTuple):
 
 
 class CellAccounting:
-    """Keeps account of a pool; every method mirrors one call of the library."""
+    """The cells of each sequence; every method mirrors one call of the library."""
 
     def __init__(self) -> None:
         self._held: dict[int, list[CellRange]] = {}
-        #: The life in which a sequence computes now, while it has computed anything in it.
+        #: The owner under which a sequence computes now, once it has computed anything.
         self._owners: dict[int, int] = {}
         self._last_owner = 0
 
     @property
     def used_cells(self) -> int:
-        """How many cells hold something."""
+        """Number of cells in use, each counted once."""
         return _count(self._held)
 
     def length(self, number: int) -> int:
-        """How many tokens a sequence has in the pool."""
+        """Number of a sequence's tokens that have cells."""
         ranges = self._held.get(number)
         return ranges[-1].stop if ranges else 0
 
     def exclusive_cells(self, number: int, leaving: Container[int] = ()) -> int:
-        """How many cells of this sequence are nobody else's, once those who leave are gone."""
+        """Number of a sequence's cells that no other shares, not counting ``leaving``."""
         others = {n: ranges for n, ranges in self._held.items() if n != number and n not in leaving}
         return _count({**others, number: self._held.get(number, [])}) - _count(others)
 
     def grow(self, number: int, tokens: int) -> None:
-        """A sequence got so many cells more, at its end."""
+        """Add ``tokens`` cells at the end of a sequence."""
         ranges = self._held.setdefault(number, [])
         start = ranges[-1].stop if ranges else 0
-        # A span is only ever made longer by the life that made it: others may share it.
+        # Only the owner of a range extends it: other sequences may share it.
         if ranges and ranges[-1].owner == self._owners.get(number):
             ranges[-1] = CellRange(ranges[-1].owner, ranges[-1].start, start + tokens)
         else:
@@ -55,14 +55,14 @@ class CellAccounting:
             ranges.append(CellRange(self._last_owner, start, start + tokens))
 
     def share(self, source: int, number: int, stop: int) -> None:
-        """``number``, which had nothing, got the first ``stop`` cells of ``source`` as well."""
+        """Share the first ``stop`` cells of ``source`` with ``number``, which had none."""
         self._held[number] = list(_clipped(self._held[source], stop))
         self._owners.pop(number, None)
 
     def cut(self, number: int, stop: int) -> None:
-        """A sequence lost everything from position ``stop`` on."""
+        """Remove a sequence's cells from position ``stop`` on."""
         self._held[number] = list(_clipped(self._held.get(number, ()), stop))
-        # What it computes there now is not what others may still share.
+        # Other sequences may still share the cells that it had there.
         self._owners.pop(number, None)
         if not self._held[number]:
             del self._held[number]
@@ -75,7 +75,7 @@ def _clipped(ranges: Iterable[CellRange], stop: int) -> Iterable[CellRange]:
 
 
 def _count(held: Mapping[int, Iterable[CellRange]]) -> int:
-    """How many different cells there are: the length of the union of spans, life by life."""
+    """Number of distinct cells: the length of the union of ranges, owner by owner."""
     by_owner: dict[int, list[CellRange]] = defaultdict(list)
     for ranges in held.values():
         for part in ranges:

@@ -1,16 +1,16 @@
-"""What prompts have in common. Kind: rules."""
+"""Common prefixes of lists of tokens. Kind: rules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-#: Beginnings shorter than this are computed again: finding them costs as much.
+#: Shorter prefixes are prefilled again: finding them costs as much.
 MIN_PREFIX_TOKENS: Final = 16
 
 
 def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two lists have in common from the start.
+    """Length of the common prefix of two lists of tokens.
 
     Slices are compared in C: some microseconds for a thousand tokens.
     """
@@ -27,5 +27,5 @@ def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def begins(tokens: Sequence[int], prefix: Sequence[int]) -> bool:
-    """Whether a list of tokens begins with all of another."""
+    """Whether the second list of tokens is a prefix of the first."""
     return len(prefix) <= len(tokens) and tokens[: len(prefix)] == prefix

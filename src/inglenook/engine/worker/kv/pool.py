@@ -1,12 +1,12 @@
-"""The KV pool: which sequences are in it, which are retained, what moves in and out. Kind: hands.
+"""The KV pool: admits sequences, retains finished ones, evicts them for room. Kind: hands.
 
-Computed tokens are in three places: the pool itself, the store's RAM tier, and its disk tier.
-Retained sequences share their cells with requests that begin alike, and are evicted when their room
-is wanted.
+States of computed tokens are in three places: the pool itself, the store's RAM tier, and its disk
+tier. Retained sequences share their cells with requests that have the same prefix, and are evicted
+when their cells are needed.
 
-Most models' states can be cut anywhere. Others keep a running state, with which one can only
-continue where it ends: a retained sequence of those is of use only to a request that begins with
-all of it, and the store has the states that were saved on the way.
+Most models' states can be cut anywhere. Others keep a running state, which can be continued only
+where it ends: a retained sequence of such a model serves only requests that begin with all of it,
+and the store has the states that were saved on the way.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from inglenook.engine.worker.kv.transfer import StoreTransfer
 if TYPE_CHECKING:
     from inglenook.engine.worker.prefix.store import Store
 
-#: Retained sequences have at most this share of the cells, one in so many; the store has the rest,
-#: from where 1,000 tokens are restored in 2 to 30 ms. Those that the RAM tier holds are evicted at
-#: the next admission: attention of others should not walk them.
+#: Retained sequences have at most one in this number of cells; the store has the rest, from where
+#: 1,000 tokens are restored in 2 to 30 ms. Those that the RAM tier holds are evicted at the next
+#: admission, so that attention of other sequences does not walk them.
 _RETAINED_SHARE = 2
 
-#: Tokens that the store must have beyond the pool to be worth fetching from its disk, where blocks
-#: can be cut: to prefill as many takes a second on a small board, to fetch a block from its card a
-#: tenth. From memory a block comes in some milliseconds, so `MIN_PREFIX_TOKENS` are worth it.
+#: Tokens that the store must have beyond the pool to be fetched from its disk, where blocks can be
+#: cut: a small board prefills as many in a second, and reads a block from its card in a tenth. From
+#: RAM a block takes some milliseconds, so `MIN_PREFIX_TOKENS` are enough.
 MIN_FETCH_TOKENS = 64
 
 
@@ -40,49 +40,49 @@ class Pool:
         """Take over a fresh context.
 
         Args:
-            context: Its last sequence is used for moving blocks; others are active or retained.
-            store: Stores what leaves the pool; None if nothing does.
-            durable: Give the store everything soon, as it has a disk, not only what has to leave.
+            context: Its last sequence is for transferring blocks; others are running or retained.
+            store: Stores evicted sequences; None to discard them.
+            durable: The store has a disk: save retained sequences soon, not only when evicted.
         """
         self._context = context
         self._store = store
-        #: Whether what it holds can be cut anywhere.
+        #: Whether states can be cut anywhere.
         self.trimmable = context.trimmable
         self.table = SequenceTable(context)
         self.transfer = StoreTransfer(context, self.table, store, durable=durable)
 
     @property
     def used_cells(self) -> int:
-        """How many cells hold something."""
+        """Number of cells in use."""
         return self.table.used_cells
 
     @property
     def free_cells(self) -> int:
-        """How many cells hold nothing."""
+        """Number of cells not in use."""
         return self._context.cells - self.used_cells
 
     def length(self, number: int) -> int:
-        """How many tokens of a sequence can be continued after."""
+        """Number of a sequence's tokens after which it can continue."""
         return self.table.length(number)
 
     def common(self, tokens: Tokens[int], namespace: bytes) -> int:
-        """How many leading tokens some sequence in the pool has already."""
+        """Length of the longest prefix that some sequence in the pool has."""
         return self.table.best_match(tokens, namespace)[1]
 
     def admit(
         self, tokens: Tokens[int], namespace: bytes, *, spare_cells: int, state_at: int = 0
     ) -> int | None:
-        """Give a new sequence a number, with as much of its beginning as another has already.
+        """Add a sequence, which shares the longest prefix that the pool has.
 
         Args:
-            tokens: What it is going to hold, at first; its own list.
+            tokens: Its prompt; the list may grow later.
             namespace: See `StartJob`.
-            spare_cells: How many cells must be left beside it.
-            state_at: After how many tokens there is a running state that the store is bringing:
-                then cells are all that it gets here.
+            spare_cells: Number of cells that must stay free.
+            state_at: Number of tokens after which the store is fetching a running state; then it
+                shares cells alone.
 
         Returns:
-            None if there is no number, or no room even without retained sequences.
+            Its number; None if there is none, or no room even without retained sequences.
         """
         table = self.table
         if state_at:
@@ -94,7 +94,7 @@ class Pool:
                 continue
             if source is None or not table[source].retained:
                 return None
-            # What it would share is itself in the way.
+            # The sequence that it would share has the cells that it needs.
             if not state_at:
                 return self._take_over(table[source], tokens, common, spare_cells)
             self._release(table[source])
@@ -110,17 +110,17 @@ class Pool:
     def evict_stored(self) -> None:
         """Evict retained sequences that the RAM tier also holds. Called after admission.
 
-        Attention walks every cell up to the highest in use. 300 cells retained for nothing cost one
-        answer of a small model 3 % of its speed, and 1,000 cost it 6 %, or eight answers 4 %; of a
-        model with 1.5B parameters, 2 %.
+        Attention walks every cell up to the highest in use. 300 unused retained cells slow
+        one answer of a small model by 3 %, 1,000 by 6 %, or eight answers by 4 %; of a model with
+        1.5B parameters, by 2 %.
         """
         store = self._store
         if store is None:
             return
         retained = [entry for entry in self.table if entry.retained]
         leaving = {e.number for e in retained if store.in_memory(e.tokens, e.namespace)}
-        # A beginning that only evictees share goes with them. One that has little but what others
-        # have stays: it would not be worth fetching again.
+        # A prefix that only evictees share is evicted with them. A sequence with few cells of its
+        # own stays: they would not be worth fetching again.
         exclusive_cells = self.table.exclusive_cells
         while staying := {n for n in leaving if exclusive_cells(n, leaving) < MIN_PREFIX_TOKENS}:
             leaving -= staying
@@ -130,33 +130,33 @@ class Pool:
                 self.evict(entry.number)
 
     def grew(self, number: int, tokens: int) -> None:
-        """A batch added tokens to a sequence."""
+        """Account for tokens that a batch added to a sequence."""
         self.table.grew(number, tokens)
 
     def cut(self, number: int, position: int) -> bool:
-        """Forget a sequence from ``position`` on; see `SequenceTable.cut`."""
+        """Remove a sequence's cells from ``position`` on; see `SequenceTable.cut`."""
         return self.table.cut(number, position)
 
     def resynchronise(self) -> None:
-        """After an aborted or failed batch: believe the library how far each sequence has come."""
+        """After an aborted or failed batch: take each sequence's length from the library."""
         for entry in self.table:
             number = entry.number
             if self.trimmable:
                 self.cut(number, min(self.table.held(number), self._context.length(number)))
-            # Running states are moved about while a batch is computed, also of sequences that are
-            # not in it, so none of them can be trusted.
+            # The library moves running states while it computes a batch, also those of sequences
+            # that are not in it, so none is valid.
             elif entry.retained:
                 self.evict(number)
             else:
                 self.cut(number, 0)
 
     def retain(self, number: int, *, save: bool, whole: bool = True) -> None:
-        """A sequence has finished; retain what was computed of it, while there is room.
+        """Retain a finished sequence, while there is room.
 
         Args:
             number: The sequence.
             save: Whether it may outlive the pool, in the store.
-            whole: Whether anything can begin with all of it.
+            whole: Whether a later prompt can begin with all of it.
         """
         length = self.length(number)
         old = self.table[number]
@@ -177,11 +177,11 @@ class Pool:
                     break
 
     def evict(self, number: int) -> None:
-        """Forget a sequence, without giving it to the store."""
+        """Remove a sequence without saving it."""
         self.table.remove(number)
 
     def preempt(self, number: int) -> None:
-        """Take a sequence out of the pool, into the store as far as that has room."""
+        """Save a sequence in the store, as far as that has room, and remove it."""
         entry = self.table[number]
         entry.tokens = entry.tokens[: self.length(number)]
         entry.to_save = True
@@ -192,7 +192,7 @@ class Pool:
         return self._evict_oldest(but=None)
 
     def purge(self) -> None:
-        """Forget all that is retained, here and in the store."""
+        """Evict all retained sequences, and purge the store."""
         for entry in self.table:
             if entry.retained:
                 self.evict(entry.number)
@@ -200,14 +200,14 @@ class Pool:
             self._store.purge()
 
     def _share(self, source: int, number: int, common: int) -> None:
-        """Let a new sequence begin with the cells of another."""
+        """Share a prefix of one sequence with a new one."""
         if self.trimmable:
             self.table.share(source, number, common)
         else:
             self.table.share_all(source, number)
         entry = self.table[source]
         if entry.retained:
-            # Used now, so the last to go; or, if the new one has all of it, of no more use.
+            # Evicted last, as it was just used; or at once, if the new sequence has all of it.
             if common == self.table.held(source) and not entry.to_save:
                 self._release(entry)
             else:
@@ -216,7 +216,7 @@ class Pool:
     def _take_over(
         self, entry: PoolEntry, tokens: Tokens[int], common: int, spare_cells: int
     ) -> int | None:
-        """Let a new sequence go on under the number of a retained one, from where they differ."""
+        """Continue a retained sequence as the new one, from where they differ."""
         self.transfer.save(entry)
         number = entry.number
         if common < self.table.held(number):
@@ -236,6 +236,6 @@ class Pool:
         return False
 
     def _release(self, entry: PoolEntry) -> None:
-        """Let the store have what it wants of an entry, then evict it."""
+        """Save an entry in the store, then evict it."""
         self.transfer.save(entry)
         self.evict(entry.number)

@@ -1,4 +1,4 @@
-"""The sequences of one context: their numbers, their cells, and what they hold. Kind: hands.
+"""The sequences of one context: their numbers, their cells, their tokens. Kind: hands.
 
 Each call changes the library's context and the accounting of its cells together.
 """
@@ -16,16 +16,16 @@ from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, begins, 
 
 @dataclass(slots=True, eq=False)
 class PoolEntry:
-    """What the pool holds under one number.
+    """One sequence in the pool.
 
     Attributes:
         number: The sequence id in the context.
-        tokens: Of an active sequence, its own list, which grows; the pool may lag behind it.
+        tokens: Of a running sequence, its own list, which grows; the pool may lag behind it.
         namespace: See `StartJob`; cells are shared within one only.
-        retained: Finished, and here only for requests that begin alike.
-        to_save: The store has yet to be given it.
-        stateless: It has cells, and nothing can be computed with them before its running state
-            comes from the store.
+        retained: Finished, and here only for requests that have the same prefix.
+        to_save: Not saved in the store yet.
+        stateless: It has cells, but cannot be continued before the store has fetched its running
+            state.
     """
 
     number: int
@@ -57,12 +57,12 @@ class SequenceTable:
 
     @property
     def used_cells(self) -> int:
-        """How many cells hold something."""
+        """Number of cells in use."""
         return self._cells.used_cells
 
     @property
     def retained_tokens(self) -> int:
-        """How many tokens retained sequences have, shared ones counted for each."""
+        """Number of tokens of retained sequences, shared ones counted for each."""
         return sum(self.held(entry.number) for entry in self if entry.retained)
 
     @property
@@ -71,16 +71,16 @@ class SequenceTable:
         return bool(self._free)
 
     def held(self, number: int) -> int:
-        """How many tokens of a sequence have cells."""
+        """Number of a sequence's tokens that have cells."""
         return self._cells.length(number)
 
     def length(self, number: int) -> int:
-        """How many tokens of a sequence can be continued after."""
+        """Number of a sequence's tokens after which it can continue."""
         entry = self._entries.get(number)
         return 0 if entry is not None and entry.stateless else self.held(number)
 
     def exclusive_cells(self, number: int, leaving: set[int]) -> int:
-        """How many cells no other sequence has, once those in ``leaving`` are gone."""
+        """Number of a sequence's cells that no other shares, not counting ``leaving``."""
         return self._cells.exclusive_cells(number, leaving)
 
     def add(self, tokens: Tokens[int], namespace: bytes, *, stateless: bool) -> PoolEntry:
@@ -95,28 +95,28 @@ class SequenceTable:
         self._entries[entry.number] = entry
 
     def remove(self, number: int) -> None:
-        """Forget a sequence and its cells."""
+        """Remove a sequence and its cells."""
         self._entries.pop(number, None)
         self._context.forget(number)
         self._cells.cut(number, 0)
         self._free.append(number)
 
     def share(self, source: int, number: int, tokens: int) -> None:
-        """Give the first cells of one sequence to another, without its running state."""
+        """Share the first cells of one sequence with another, without its running state."""
         self._context.share(source, number, 0, tokens)
         self._cells.share(source, number, tokens)
 
     def share_all(self, source: int, number: int) -> None:
-        """Give all of one sequence to another, with its running state."""
+        """Share all cells of one sequence with another, and its running state."""
         self._context.share(source, number, -1, -1)
         self._cells.share(source, number, self.held(source))
 
     def grew(self, number: int, tokens: int) -> None:
-        """A batch added tokens to a sequence."""
+        """Account for tokens that a batch added to a sequence."""
         self._cells.grow(number, tokens)
 
     def cut(self, number: int, position: int) -> bool:
-        """Forget a sequence from ``position`` on; if that can't be done, forget all of it.
+        """Remove a sequence's cells from ``position`` on; if that can't be done, all of them.
 
         Returns:
             Whether it was done as asked.
@@ -129,8 +129,8 @@ class SequenceTable:
         return done
 
     def best_match(self, tokens: Tokens[int], namespace: bytes) -> tuple[int | None, int]:
-        """The sequence that has most of a prompt's beginning, and how many tokens of it."""
-        # One token must be left to compute, for its scores.
+        """The sequence with the longest common prefix, and its length in tokens."""
+        # One token must be left to compute, for its logits.
         wanted = tokens[: len(tokens) - 1]
         best: tuple[int | None, int] = (None, MIN_PREFIX_TOKENS)
         for entry in self._entries.values():
@@ -141,14 +141,14 @@ class SequenceTable:
                 common = common_tokens(wanted, held)
             else:
                 common = len(held) if entry.retained and begins(wanted, held) else 0
-            # Of those that have as much, the one used last: a prompt that only shares the template
-            # with all does not bring the oldest back into use.
+            # Of equal ones, the most recently used: a prompt that shares only the template with all
+            # does not mark the oldest as used.
             if common >= best[1] and self._context.reaches_back(entry.number, common):
                 best = (entry.number, common)
         return best if best[0] is not None else (None, 0)
 
     def best_cells(self, tokens: Tokens[int], namespace: bytes) -> tuple[int | None, int]:
-        """The same by cells alone, whatever the running state belongs to."""
+        """As `best_match`, by cells alone, without regard to running states."""
         best: tuple[int | None, int] = (None, 0)
         for entry in self._entries.values() if self._context.shares_cells else ():
             if entry.namespace == namespace:

@@ -1,8 +1,8 @@
-"""Blocks on their way between the pool and the store, by way of one spare sequence. Kind: hands.
+"""Transfer of blocks between the pool and the store, through one spare sequence. Kind: hands.
 
-A block's cells are shared with that sequence, copied out, and forgotten; putting it back is the
-same in reverse. Where the model keeps running states, which cannot be cut, only the block at whose
-end a state was saved has one: that of all before it. The others have cells alone.
+A block's cells are shared with that sequence, copied out, and removed from it; restoring a block is
+the reverse. Where the model keeps running states, which cannot be cut, only the block at whose end
+a state was saved has it: the state after all tokens so far. Other blocks have cells alone.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class StoreTransfer:
     def __init__(
         self, context: Context, table: SequenceTable, store: Store | None, *, durable: bool
     ) -> None:
-        """Take the context's last sequence over; without a store nothing moves.
+        """Take over the context's last sequence; without a store nothing is transferred.
 
-        ``durable`` gives the store everything soon, see `Pool`.
+        For ``durable`` see `Pool`.
         """
         self._context = context
         self._table = table
@@ -40,7 +40,7 @@ class StoreTransfer:
         return self._durable and any(entry.to_save for entry in self._table)
 
     def save(self, entry: PoolEntry) -> None:
-        """Give the store what it wants of an entry that leaves the pool."""
+        """Save the blocks of an entry that the store wants and has not."""
         while entry.to_save:
             entry.to_save = self._save_next(entry)
 
@@ -51,7 +51,7 @@ class StoreTransfer:
             entry.to_save = self._save_next(entry)
 
     def save_state(self, number: int) -> None:
-        """Give the store a running sequence as it stands; for states that cannot be cut."""
+        """Save a running sequence up to its present end; for states that cannot be cut."""
         entry = self._table[number]
         self.save(PoolEntry(number, entry.tokens, entry.namespace, to_save=True))
 
@@ -64,18 +64,18 @@ class StoreTransfer:
         *,
         state: bool = False,
     ) -> bool:
-        """Add a block from the store to a sequence that has everything before it.
+        """Insert a block from the store into a sequence that has all cells before it.
 
         Args:
             number: The sequence.
-            run: Position of the block's first token, and up to which it is wanted.
-            payload: What was once copied out for it.
-            make_room: Frees some cells, or says that none can be.
-            state: It has the running state after its last token, as well.
+            run: Position of the block's first token, and the position up to which it is wanted.
+            payload: The state that was copied out for it.
+            make_room: Frees some cells; False if none can be freed.
+            state: The payload includes the running state after the block's last token.
 
         Returns:
-            Whether the sequence now reaches to ``stop``; else it is as it was, or without its
-            running state has nothing.
+            Whether the sequence now reaches to ``stop``; if not, it is unchanged, or empty if it
+            lacks its running state.
         """
         start, stop = run
         entry, have = self._table[number], self._table.held(number)
@@ -86,7 +86,7 @@ class StoreTransfer:
         if stop > have:
             self._table.grew(number, stop - have)
         if entry.stateless and not state:
-            # Nothing can be told of it before its state is there.
+            # Its length cannot be checked before its running state is inserted.
             return True
         entry.stateless = False
         if self._context.length(number) != stop:
@@ -95,21 +95,21 @@ class StoreTransfer:
         return True
 
     def drop_stateless(self, number: int) -> None:
-        """Nothing more comes from the store: what lacks its running state is of no use."""
+        """After the last block: empty the sequence if it still lacks its running state."""
         if self._table[number].stateless:
             self._table.cut(number, 0)
 
     def _save_next(self, entry: PoolEntry) -> bool:
-        """Give the store the next block it has not; say whether there may be more."""
+        """Save the next block that the store has not; returns whether there may be more."""
         tokens = entry.tokens[: self._table.held(entry.number)]
         return self._save_run(entry.number, tokens, entry.namespace)
 
     def _save_run(self, number: int, tokens: Sequence[int], namespace: bytes) -> bool:
-        """Give the store the next block it has not of a sequence; say whether there may be more.
+        """Save a sequence's next block that the store has not; returns whether there may be more.
 
         Args:
             number: The sequence.
-            tokens: What it holds; all of that, where states cannot be cut.
+            tokens: Its tokens in the pool; all of them, where states cannot be cut.
             namespace: See `StartJob`.
         """
         if self._store is None:
@@ -126,7 +126,7 @@ class StoreTransfer:
     def _copy_in(
         self, number: int, start: int, stop: int, payload: Payload, make_room: Callable[[], bool]
     ) -> bool:
-        """Add cells to a sequence that has all before them; say whether they are there."""
+        """Add cells to a sequence that has all before them; returns whether it succeeded."""
         context = self._context
         while not context.copy_in(self._transit, payload):
             if not make_room():
@@ -147,7 +147,7 @@ class StoreTransfer:
     def _copy_out(
         self, number: int, start: int, stop: int, *, with_state: bool
     ) -> bytearray | None:
-        """Copy a block; None if the pool has lost some of it, or the library would not."""
+        """Copy a block; None if the pool lacks some of its cells, or the library failed."""
         context = self._context
         context.share(number, self._transit, start, stop)
         try:
