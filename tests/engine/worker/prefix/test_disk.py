@@ -309,7 +309,7 @@ def test_a_purge_that_fails_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
         disk.queue.purge()
         assert disk.read(FIRST) == STATE
     [record] = caplog.records
-    assert "cannot be removed" in record.getMessage()
+    assert "cannot be deleted" in record.getMessage()
     assert "by hand" in record.getMessage()
 
 
@@ -378,7 +378,7 @@ def test_what_could_not_be_purged_is_not_found_again(
         disk.write(SECOND)
         assert disk.news() == DiskFailed()
         disk.queue.purge()
-        until(lambda: "cannot be removed" in caplog.text)
+        until(lambda: "cannot be deleted" in caplog.text)
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         found = disk.news()
         assert isinstance(found, ScanDone)

@@ -1,1 +1,1 @@
-"""What was read stays read: states of prompts beyond the pool, in memory and on disk."""
+"""The prefix cache: states of prompts that left the KV pool, in RAM and on disk."""

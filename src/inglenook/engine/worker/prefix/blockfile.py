@@ -1,10 +1,10 @@
-"""One block in one file, verified or not believed. Kind: hands.
+"""One block in one file, verified by a checksum. Kind: hands.
 
 The file is: magic and version, length of the header, length of the payload (little-endian, 8, 4 and
 8 bytes); the header, msgpack; the payload; BLAKE2b-128 of all that.
 
-Nothing is synced to the disk. After a power cut a file may be torn, which its checksum shows, and
-the loss is a prompt read once more; to sync would make the card's other users wait.
+Nothing is synced to the disk, as that would make other users of the card wait. After a power cut a
+file may be torn, which its checksum shows, and its prompt is prefilled again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from inglenook.engine.prefix_files import TEMPORARY_SUFFIX
 from inglenook.engine.worker.prefix.blocks import TOKEN_BYTES, Block, Payload, block_after
 
-#: So much is written between two looks at what the engine is doing: some milliseconds.
+#: Bytes written between two checks of whether the engine computes: some milliseconds.
 PIECE_BYTES = 1 << 20
 
 _MAGIC = b"INGLEKV1"
@@ -30,7 +30,7 @@ _CHECKSUM_BYTES = 16
 
 
 class Damaged(Exception):
-    """A file is not what was once written under its name."""
+    """A file does not hold what was written under its name."""
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -41,21 +41,21 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 def file_bytes(block: Block, payload_bytes: int) -> int:
-    """How large a block's file is."""
+    """Size of a block's file."""
     return len(_head(block, payload_bytes)) + payload_bytes + _CHECKSUM_BYTES
 
 
 def write_block(path: Path, block: Block, payload: Payload) -> Generator[None]:
     """Write a block's file, mode 0600, in pieces: one at every step of the generator.
 
-    Nobody sees it under its name before it is whole. If the generator is closed early, or
-    fails, nothing of it is left.
+    It has its name only when it is complete. If the generator is closed early, or fails, nothing of
+    it is left.
 
     Raises:
         OSError: If it cannot be written.
     """
     temporary = path.with_suffix(TEMPORARY_SUFFIX)
-    # Never through a link, and private from the start: the tokens are somebody's conversation.
+    # Never through a link, and private from the start: the tokens are a private conversation.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o600)
     try:
@@ -76,7 +76,7 @@ def read_payload(path: Path, block: Block) -> memoryview:
     """Read the state of a block from its file; the buffer may be written to.
 
     Raises:
-        Damaged: If the file is not, byte by byte, what was written for this block.
+        Damaged: If the file differs from what was written for this block.
         OSError: If it cannot be read.
     """
     with _open(path) as file:
@@ -95,10 +95,10 @@ def read_payload(path: Path, block: Block) -> memoryview:
 
 
 def read_block(path: Path) -> Block:
-    """Read which block a file is of, and see that its length is right.
+    """Read which block a file holds, and check the file's length.
 
     Raises:
-        Damaged: If it is of none, or of another than its name says.
+        Damaged: If it holds none, or another than its name says.
         OSError: If it cannot be read.
     """
     with _open(path) as file:
@@ -122,7 +122,7 @@ def read_block(path: Path) -> Block:
 
 
 def _open(path: Path) -> io.FileIO:
-    # Unbuffered: the payload goes straight to where it stays.
+    # Unbuffered: the payload is read straight into its place.
     return io.FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 

@@ -1,4 +1,4 @@
-"""Runs of tokens, each named by all that stands before it. Kind: rules."""
+"""Blocks of tokens, each named by a digest of all tokens up to its end. Kind: rules."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-#: Tokens of a run. Smaller ones share more between prompts that part in the middle of one; larger
-#: ones make fewer files: of the models that fit small boards, 128 tokens are 1 to 5 MB of state.
+#: Tokens of a block. Smaller ones share more between prompts that differ in the middle of one,
+#: larger ones make fewer files: 128 tokens of models that fit small boards are 1 to 5 MB of state.
 BLOCK_TOKENS: Final = 128
 
 TOKEN_BYTES: Final = 4
 KEY_BYTES: Final = 16
 
-#: The state of a run's cells, as the library gave it. Nobody may change it once it is handed over.
+#: The state of a block's cells, as the library gave it. Not to be changed once it is handed over.
 Payload: TypeAlias = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of tokens at its place in a prompt.
+    """A run of tokens at its position in a prompt.
 
     Attributes:
         key: Digest of the model, the namespace, all tokens up to the run's last, and of ``state``.
-        parent: Key of the run before it; for the first what `root_of` gives.
-        start: How many tokens stand before it.
+        parent: Key of the block before it; of the first, what `root_of` returns.
+        start: Number of tokens before it.
         run: Its tokens, as `pack` writes them.
-        state: Its payload has more than the run's cells: what the model keeps of all tokens so far
-            and cannot be cut. Only with that can one go on, and only right after it.
+        state: Its payload includes the model's running state after all tokens so far, which cannot
+            be cut. A sequence can continue only from such a state, right after it.
     """
 
     key: bytes
@@ -45,7 +45,7 @@ class Block:
 
 
 def root_of(fingerprint: bytes, namespace: bytes) -> bytes:
-    """The parent of first blocks: of one model, and of one namespace, as `StartJob` has it."""
+    """The parent of the first blocks of one model in one namespace; see `StartJob`."""
     if not namespace:
         return fingerprint
     data = fingerprint + namespace
@@ -53,12 +53,12 @@ def root_of(fingerprint: bytes, namespace: bytes) -> bytes:
 
 
 def pack(tokens: Sequence[int]) -> bytes:
-    """Write tokens as little-endian 32-bit integers: hashed, kept and compared without loops."""
+    """Write tokens as little-endian 32-bit integers: hashed, stored, compared without loops."""
     return struct.pack(f"<{len(tokens)}i", *tokens)
 
 
 def block_after(parent: bytes, start: int, run: bytes, *, state: bool = False) -> Block:
-    """The block that a packed run is after ``parent``."""
+    """The block of a packed run after ``parent``."""
     return Block(key_after(parent, run, state=state), parent, start, run, state)
 
 
@@ -69,7 +69,7 @@ def key_after(parent: bytes, run: bytes, *, state: bool = False) -> bytes:
 
 
 def cut(root: bytes, packed: bytes, *, states: bool) -> Iterator[Block]:
-    """Cut a packed prompt into its blocks; the last may be shorter, and with ``states`` has one."""
+    """Cut a packed prompt into blocks; the last may be shorter, and has a state if ``states``."""
     parent = root
     width = BLOCK_TOKENS * TOKEN_BYTES
     for at in range(0, len(packed), width):
@@ -81,7 +81,7 @@ def cut(root: bytes, packed: bytes, *, states: bool) -> Iterator[Block]:
 
 
 def agreement(one: bytes, other: bytes) -> int:
-    """How many tokens two packed runs have in common from the start."""
+    """Length of the common prefix of two packed runs, in tokens."""
     length = min(len(one), len(other))
     differing = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     if not differing:

@@ -1,4 +1,4 @@
-"""The thread that touches the cache's files, so that the engine's never waits. Kind: hands."""
+"""The disk thread, which reads and writes the cache's files. Kind: hands."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from inglenook.engine.worker.prefix.io_requests import (
 
 log = logging.getLogger(__name__)
 
-#: What the piece at hand may take beyond the deadline of `Disk.close`.
+#: Time that the present piece may take beyond the deadline of `Disk.close`.
 _LAST_PIECE_S: Final = 1.0
 
 
 class Disk:
-    """Does what is wished for, one thing at a time."""
+    """Performs the requests of an `IoQueue` one at a time, in a thread of its own."""
 
     def __init__(self, folder: Path, fingerprint: bytes, disk_bytes: int, queue: IoQueue) -> None:
-        """Start the thread; its first news is what is there.
+        """Start the thread; its first completion is a `ScanDone`.
 
         Args:
-            folder: Where the folders of all fingerprints are; made if it is not there.
-            fingerprint: Whose blocks these are.
-            disk_bytes: Bound of all files together; those of other models go first.
-            queue: Where requests come from and completions go.
+            folder: Holds the folders of all fingerprints; made if it is missing.
+            fingerprint: Of the model whose blocks these are.
+            disk_bytes: Bound of all files together; those of other models are deleted first.
+            queue: Requests come from it, and completions go to it.
         """
         self._folder = folder
         self._own = folder / fingerprint.hex()
@@ -62,15 +62,15 @@ class Disk:
         self._writing: tuple[WriteBlock, Generator[None]] | None = None
         self._failed = False
         self._to_purge = False
-        #: How large the files of other models are.
+        #: Size of the files of other models.
         self.foreign_bytes = 0
-        # At the common priority: at the lowest, a second's reading took ten on a busy box, and who
-        # needs the interpreter's lock would wait for one who is never let on.
+        # At normal priority: at the lowest, reads that take a second took ten on a busy box, and
+        # the engine could wait for an interpreter lock whose holder does not run.
         self._thread = threading.Thread(target=self._run, name="prefix-cache", daemon=True)
         self._thread.start()
 
     def close(self, deadline_s: float) -> bool:
-        """Write what waits, for so many seconds, then end the thread.
+        """Write what is queued, for ``deadline_s`` seconds, then end the thread.
 
         Returns:
             Whether it has ended; if not, the disk hangs, and the thread ends with the process.
@@ -85,18 +85,18 @@ class Disk:
             while (request := self._queue.take(writing=self._writing is not None)) is not None:
                 self._guard(partial(self._perform, request))
         finally:
-            # Whatever ends this thread: nobody waits for it any longer, and nothing is left half.
+            # Whatever ends this thread: no fetch waits for it, and no file is left half-written.
             self._fail()
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """Do without the disk for a while after an error; a damaged block is none."""
+        """Do without the disk for a while after an `OSError`; a damaged block is none."""
         try:
             work()
         except OSError as exc:
             if not self._failed:
                 log.warning(
-                    "what was read is no longer kept on disk (%s); make room, or see to the folder;"
-                    " it is tried again every %g s",
+                    "the prefix cache is no longer kept on disk (%s); make room or check the"
+                    " folder; retrying every %g s",
                     exc,
                     RETRY_EVERY_S,
                 )
@@ -124,7 +124,7 @@ class Disk:
                 self._retry()
 
     def _retry(self) -> None:
-        """See whether it can be used after all, by writing to it."""
+        """Check whether the disk can be used again, by writing to it."""
         self._make_folders()
         probe = self._own / f"probe{TEMPORARY_SUFFIX}"
         try:
@@ -132,13 +132,13 @@ class Disk:
         finally:
             probe.unlink(missing_ok=True)
         if self._to_purge:
-            # What was to be forgotten must not be found again.
+            # Blocks of before the purge must not be found again.
             purge_folder(self._folder)
             self._to_purge = False
         self._failed = False
         self._queue.set_usable()
         self._scan()
-        log.warning("what was read is kept on disk again")
+        log.warning("the prefix cache is kept on disk again")
 
     def _scan(self) -> None:
         self._make_folders()
@@ -181,7 +181,7 @@ class Disk:
         self._queue.post(WriteDone(write.block.key, True, self._room_bytes()))
 
     def _delete_foreign(self, own_bytes: int, size_bytes: int) -> None:
-        """Remove what other models left, as far as it is in the way."""
+        """Delete other models' files, the oldest first, until there is room."""
         while self._foreign and (
             own_bytes + self.foreign_bytes > self._disk_bytes
             or room_bytes(self._folder) < size_bytes
@@ -189,7 +189,7 @@ class Disk:
             file = self._foreign.popleft()
             file.path.unlink(missing_ok=True)
             self.foreign_bytes -= file.file_bytes
-            # Not while somebody else's file is in it.
+            # It may hold a file that is not of the cache.
             with contextlib.suppress(OSError):
                 file.path.parent.rmdir()
 
@@ -203,7 +203,7 @@ class Disk:
         except OSError as exc:
             self._to_purge = True
             log.warning(
-                "what was read cannot be removed from the disk (%s); remove it by hand", exc
+                "the prefix cache cannot be deleted from the disk (%s); delete it by hand", exc
             )
 
     def _fail(self) -> None:
@@ -218,7 +218,7 @@ class Disk:
             pieces.close()
 
     def _room_bytes(self) -> int:
-        """Room for blocks of this model: what others left would go for it."""
+        """Room for blocks of this model, those of others counted as free."""
         return room_bytes(self._folder) + self.foreign_bytes
 
     def _path(self, key: bytes) -> Path:

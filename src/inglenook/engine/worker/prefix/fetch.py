@@ -1,4 +1,4 @@
-"""Blocks on their way into memory. Kind: rules."""
+"""Blocks that are being fetched into RAM. Kind: rules."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from inglenook.engine.worker.prefix.blocks import Block, Payload
 
 
 class Fetch:
-    """What the store has of one prompt's beginning; whoever holds it keeps that in memory."""
+    """The stored blocks of one prompt's prefix; they stay in RAM as long as this object."""
 
     def __init__(
         self, path: Sequence[Block], tokens: int, on_cancel: Callable[[Fetch], None]
     ) -> None:
-        """Begin with nothing there.
+        """Begin without payloads.
 
         Args:
             path: The blocks, in order from the first.
-            tokens: How many leading tokens of the prompt they have.
-            on_cancel: Hears that it is no longer wanted.
+            tokens: Length of the prefix that they have in common with the prompt.
+            on_cancel: Called with this when it is cancelled.
         """
         self._path = list(path)
         self._tokens = tokens
@@ -28,54 +28,54 @@ class Fetch:
 
     @property
     def ready(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no block is outstanding."""
         return not self._lacking
 
     @property
     def blocks(self) -> list[tuple[int, int, Payload]]:
-        """What has come, as (start, stop, state), in order and without gaps from the start on.
+        """The blocks received, as (start, stop, payload), in order and without gaps.
 
-        The last may go on beyond what it shares with the prompt.
+        The last may extend beyond its common prefix with the prompt.
         """
         return [(block.start, block.stop, self._payloads[block.key]) for block in self._received()]
 
     @property
     def state_at(self) -> int:
-        """After how many tokens there is a state that cannot be cut, in `blocks`; 0 for none."""
+        """Number of tokens after which the last of `blocks` has a running state; 0 for none."""
         received = self._received()
         return received[-1].stop if received and received[-1].state else 0
 
     @property
     def tokens(self) -> int:
-        """How many leading tokens of the prompt `blocks` have now."""
+        """Length of the prompt's prefix that `blocks` have now."""
         received = self._received()
         return min(received[-1].stop, self._tokens) if received else 0
 
     @property
     def lacking(self) -> list[Block]:
-        """What has yet to come."""
+        """Blocks that are outstanding."""
         return list(self._lacking.values())
 
     def lacks(self, key: bytes) -> bool:
-        """Whether a block has yet to come."""
+        """Whether a block is outstanding."""
         return key in self._lacking
 
     def deliver(self, key: bytes, payload: Payload) -> None:
-        """A block has come; it may be none of these."""
+        """Add a block that was read; it may be none of these."""
         if self._lacking.pop(key, None) is not None:
             self._payloads[key] = payload
 
     def fail(self, key: bytes) -> None:
-        """A block will not come, so those after it are of no use; it may be none of these."""
+        """Drop a block that can't be read, and those after it; it may be none of these."""
         if key in self._lacking:
             self._cut([block.key for block in self._path].index(key))
 
     def give_up(self) -> None:
-        """Nothing more will come."""
+        """Drop all outstanding blocks."""
         self._cut(len(self._received()))
 
     def cancel(self) -> None:
-        """Let go of everything."""
+        """Drop all blocks."""
         self._on_cancel(self)
         self._cut(0)
 

@@ -1,4 +1,4 @@
-"""Which model, and computed how: a state fits no other. Kind: hands."""
+"""The fingerprint of a model and of all else that its states depend on. Kind: hands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS, KEY_BYTES
 
-#: Raised whenever states of before can't be used, though all circumstances are the same.
+#: Raised when earlier states become unusable although all circumstances are the same.
 FORMAT = 2
 
 _END_BYTES = 1 << 20
@@ -19,11 +19,11 @@ _SAMPLE_BYTES = 4096
 
 
 def file_id(path: Path) -> bytes:
-    """Tell a model file apart from others, whatever becomes of it.
+    """A digest that identifies a model file by its content, also after a copy or a move.
 
-    Not by all its bytes, which a small board reads for minutes, but by its size, its first and last
-    MiB, and 64 places between: two models of one size differ in nearly all weights. And not by its
-    time, which a copy need not have.
+    Of its size, its first and last MiB, and 64 samples between, because a small board takes minutes
+    to read all bytes; two models of one size differ in nearly all weights. Its time is left out, as
+    a copy need not have it.
 
     Args:
         path: The GGUF file.
@@ -47,11 +47,11 @@ def file_id(path: Path) -> bytes:
 
 
 def fingerprint(path: Path, **circumstances: str | int) -> bytes:
-    """Tell a model file's states apart from other files', and from its own computed otherwise.
+    """A digest that identifies a model file and the circumstances of its computation.
 
     Args:
         path: The GGUF file.
-        **circumstances: All that a state depends on beside it, such as the type of the cells.
+        **circumstances: All else that a state depends on, such as the type of the cells.
 
     Returns:
         `KEY_BYTES` bytes.

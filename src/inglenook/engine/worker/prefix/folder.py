@@ -1,4 +1,4 @@
-"""What is in the cache's folder at the start, and how much more may be put there. Kind: hands."""
+"""The cache's folder: its content at start, and its free space. Kind: hands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inglenook.engine.prefix_files import TEMPORARY_SUFFIX, cache_files
 from inglenook.engine.worker.prefix.blockfile import Damaged, read_block
 from inglenook.engine.worker.prefix.tiers import StoredBlock
 
-#: Left free whatever the bounds say: a file system without room fails everybody on the box.
+#: Left free whatever the bounds are: everything on the box fails on a full file system.
 SPARE_BYTES: Final = 512 * 2**20
 SPARE_SHARE: Final = 0.05
 
@@ -26,14 +26,14 @@ class ForeignFile:
 
 
 def scan_folder(folder: Path, own: str) -> tuple[list[StoredBlock], list[ForeignFile]]:
-    """See what is there; remove what was never finished, and what is not what it should be.
+    """List the files; delete unfinished and damaged ones.
 
     Args:
-        folder: Where the folders of all fingerprints are.
-        own: Name of the one whose blocks are wanted.
+        folder: Holds the folders of all fingerprints.
+        own: Name of the folder whose blocks are wanted.
 
     Returns:
-        Its blocks in no order, and the files of others, the one used longest ago first.
+        Its blocks in no order, and the files of other folders, least recently used first.
 
     Raises:
         OSError: If the folder cannot be read or changed.
@@ -55,10 +55,10 @@ def scan_folder(folder: Path, own: str) -> tuple[list[StoredBlock], list[Foreign
 
 
 def room_bytes(folder: Path) -> int:
-    """How much may be written to the folder's file system; below 0 if too much was already.
+    """Bytes that may be written to the folder's file system; below 0 if there are too many.
 
     Raises:
-        OSError: If that cannot be found out.
+        OSError: If the file system cannot be queried.
     """
     status = os.statvfs(folder)
     spare_bytes = max(SPARE_BYTES, int(status.f_blocks * status.f_frsize * SPARE_SHARE))

@@ -1,4 +1,4 @@
-"""The tree of stored blocks: which of them a prompt begins with. Kind: rules."""
+"""The tree of stored blocks, in which prefixes of prompts are found. Kind: rules."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _WIDTH: Final = BLOCK_TOKENS * TOKEN_BYTES
 
 
 class Index:
-    """All blocks there are, each below the one before it."""
+    """All stored blocks, each a child of the block before it."""
 
     def __init__(self, root: bytes, *, states: bool) -> None:
-        """Begin with none.
+        """Begin empty.
 
         Args:
             root: The model's fingerprint.
-            states: The model keeps states that can't be cut: one can go on only from a block that
-                has one, and other blocks are of use only before such.
+            states: The model keeps states that can't be cut: a prompt continues only from a block
+                that has one, and other blocks are of use only before such a block.
         """
         self._root = root
         self._states = states
@@ -43,11 +43,11 @@ class Index:
         return key in self._blocks
 
     def match(self, tokens: Sequence[int], namespace: bytes = b"") -> tuple[list[Block], int]:
-        """Find the stored path that has most of a prompt's beginning, in its namespace.
+        """Find the stored path with the longest prefix of a prompt, in its namespace.
 
         Returns:
-            The blocks, and how many leading tokens of the prompt they have; of the last block
-            perhaps only a part.
+            The blocks, and the length of the common prefix in tokens; it may end within the last
+            block.
         """
         packed = pack(tokens)
         if self._states:
@@ -82,7 +82,7 @@ class Index:
     def block(
         self, tokens: Sequence[int], start: int, stop: int, namespace: bytes = b""
     ) -> Block | None:
-        """The block of a prompt's run, stored or not; None if what is before it is not stored.
+        """The block of a prompt's run, stored or not; None if the block before it is not stored.
 
         Where there are states, the run up to the prompt's end has one.
         """
@@ -103,10 +103,10 @@ class Index:
         return any(sibling.run.startswith(block.run) for sibling in siblings.values())
 
     def add(self, block: Block) -> list[Block]:
-        """Add a block whose parent is there.
+        """Add a block whose parent is stored.
 
         Returns:
-            Shorter ones that it makes superfluous; they are still there.
+            Shorter blocks that it makes redundant; they are not removed.
         """
         assert self.is_reachable(block)
         siblings = self._children.setdefault(block.parent, {})
@@ -121,9 +121,9 @@ class Index:
         return shorter
 
     def remove(self, key: bytes) -> list[Block]:
-        """Remove a block, all below it, and what is of no use without it; say which.
+        """Remove a block, its descendants, and blocks of no use without it; returns them.
 
-        What is below a block is out of reach without it. Where there are states, what leads to none
+        Descendants are unreachable without it. Where there are states, a block that leads to none
         is of no use.
         """
         removed: list[Block] = []
@@ -148,11 +148,11 @@ class Index:
         return self._children.get(key, {}).values()
 
     def is_reachable(self, block: Block) -> bool:
-        """Whether what is before a block is there."""
+        """Whether the block before it is stored."""
         return block.start == 0 or block.parent in self
 
     def _remove_from(self, top: Block) -> Iterator[Block]:
-        """Remove a block and all below it."""
+        """Remove a block and its descendants."""
         siblings = self._children[top.parent]
         del siblings[top.key]
         if not siblings:
@@ -165,7 +165,7 @@ class Index:
             yield block
 
     def _paths_to_states(self, packed: bytes, namespace: bytes) -> Iterator[list[Block]]:
-        """Paths to the blocks with states that are wholly a prompt's beginning, shortest first."""
+        """Paths to blocks with states that are whole prefixes of a prompt, shortest first."""
         path: list[Block] = []
         parent = root_of(self._root, namespace)
         for at in range(0, len(packed), _WIDTH):
@@ -180,7 +180,7 @@ class Index:
             parent = inner.key
 
     def _closest(self, parent: bytes, rest: bytes) -> tuple[Block | None, int]:
-        """The child with the longest agreement; of several the shortest, which is least to read."""
+        """The child with the longest common prefix, and its length; of equals the shortest."""
         children = self._children.get(parent, {})
         exact = children.get(key_after(parent, rest))
         if exact is not None:

@@ -1,9 +1,9 @@
-"""Wishes from the engine's thread to the disk's, and news back. Kind: hands.
+"""Requests from the engine thread to the disk thread, and completions back. Kind: hands.
 
-Neither side waits for the other: the lock is only held to look at a few names. What somebody waits
-for is read first. Writing waits for a pause in computing, because the library's threads spin while
-they wait for each other: if one of them loses its core to us, it holds up all of them. What nobody
-waits for is read in such a pause, and last.
+Neither thread waits for the other: the lock is held for a few lookups only. Reads that a request
+waits for come first. Writes wait for a pause in computing, because the library's threads spin while
+they wait for each other: if one of them loses its core to us, all are held up. Prefetching comes
+last, in such a pause.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from inglenook.engine.worker.prefix.io_requests import (
     WriteBlock,
 )
 
-#: How long a piece waits for a pause: a box that never pauses gets half a MiB a second written.
+#: How long a piece waits for a pause; without pauses half a MiB a second is written.
 WRITE_DELAY_MAX_S: Final = 2.0
 
-#: How often a disk that was lost is looked at again.
+#: Interval at which a failed disk is tried again.
 RETRY_EVERY_S: Final = 60.0
 
 
 class IoQueue:
-    """Holds wishes until they are due, and news until they are taken."""
+    """Holds requests until they are due, and completions until they are taken."""
 
     def __init__(self, event_fd: int) -> None:
-        """Ring ``bell``, an eventfd, at news."""
+        """Write to ``event_fd``, an eventfd, at each completion."""
         self._event_fd = event_fd
         self._changed = threading.Condition()
-        # By key: of several wishes for one file only the last counts.
+        # By key: of several requests for one file only the last counts.
         self._reads: dict[bytes, ReadBlock] = {}
         self._chores: dict[bytes, TouchBlock | DeleteBlock] = {}
         self._writes: dict[bytes, WriteBlock] = {}
@@ -56,26 +56,26 @@ class IoQueue:
         self._failed = False
         self._retry_at: float | None = None
         self._completions: list[IoCompletion] = []
-        # A purge begins a new era; news of what was begun in the one before is void.
+        # A purge begins a new epoch; completions of requests from before it are void.
         self._epoch = self._request_epoch = 0
 
     def read(self, block: Block) -> None:
-        """Wish for a block."""
+        """Request a block."""
         with self._changed:
-            # What is being read for whatever reason will come.
+            # A block that is being read, even by prefetching, need not be read again.
             if not self._failed and block.key != self._reading:
                 self._reads[block.key] = ReadBlock(block)
                 self._changed.notify()
 
     def cancel_read(self, key: bytes) -> None:
-        """Nobody wants that block any more."""
+        """Withdraw the request for a block."""
         with self._changed:
             self._reads.pop(key, None)
 
     def prefetch(self, block: Block | None) -> None:
-        """Wish for a block that nobody waits for, in place of the last such wish; None is for none.
+        """Prefetch a block instead of the one requested last; None for no block.
 
-        It is read when there is nothing else to do, and the engine does not compute.
+        It is read when no other request is due and the engine does not compute.
         """
         with self._changed:
             if not self._failed:
@@ -83,7 +83,7 @@ class IoQueue:
                 self._changed.notify()
 
     def write(self, request: WriteBlock) -> None:
-        """Wish for a block to be written, some time."""
+        """Request that a block be written, at some time."""
         with self._changed:
             if not self._failed:
                 self._chores.pop(request.block.key, None)
@@ -91,7 +91,7 @@ class IoQueue:
                 self._changed.notify()
 
     def delete(self, key: bytes) -> None:
-        """Wish for a block's file to be gone, written or not."""
+        """Request that a block's file be deleted, written or not."""
         with self._changed:
             if not self._failed:
                 self._writes.pop(key, None)
@@ -99,7 +99,7 @@ class IoQueue:
                 self._changed.notify()
 
     def touch(self, keys: Iterable[bytes]) -> None:
-        """Wish for files to be known as just used, the last most recently."""
+        """Mark files as just used, the last one as the most recent."""
         with self._changed:
             for key in keys:
                 if not self._failed and key not in self._writes and key not in self._chores:
@@ -107,7 +107,7 @@ class IoQueue:
             self._changed.notify()
 
     def purge(self) -> None:
-        """Wish for everything to be gone; all other wishes end, and there is no news of them."""
+        """Request that all files be deleted; drops all other requests and their completions."""
         with self._changed:
             self._clear()
             self._completions = [
@@ -120,14 +120,14 @@ class IoQueue:
             self._changed.notify()
 
     def set_computing(self, *, computing: bool) -> None:
-        """Say whether the engine computes from now on."""
+        """Set whether the engine computes from now on."""
         with self._changed:
             self._computing = computing
             if not computing:
                 self._changed.notify()
 
     def end(self, deadline_s: float) -> None:
-        """Wish for nothing more; what is to be written has so many seconds."""
+        """Drop all reads; queued writes have ``deadline_s`` seconds."""
         with self._changed:
             self._reads.clear()
             self._prefetch = None
@@ -135,16 +135,16 @@ class IoQueue:
             self._changed.notify()
 
     def take_completions(self) -> list[IoCompletion]:
-        """Take what has happened since the last call."""
+        """Take the completions since the last call."""
         with self._changed:
             completion, self._completions = self._completions, []
             return completion
 
     def take(self, *, writing: bool) -> IoRequest | None:
-        """For the disk's thread: wait for what is to be done next.
+        """For the disk thread: wait for the next request.
 
         Args:
-            writing: A block is begun and not finished.
+            writing: A block's writing has begun and not ended.
 
         Returns:
             None at the end.
@@ -162,7 +162,7 @@ class IoQueue:
             return request
 
     def post(self, completion: IoCompletion) -> None:
-        """For the disk's thread: tell what came of the wish it took last."""
+        """For the disk thread: post the completion of the request it took last."""
         with self._changed:
             self._reading = None
             remaining = (
@@ -173,7 +173,7 @@ class IoQueue:
                 os.eventfd_write(self._event_fd, 1)
 
     def set_failed(self) -> None:
-        """For the disk's thread: no wish can be fulfilled for now, but for a purge and a look."""
+        """For the disk thread: accept no requests, except a purge, and retry later."""
         with self._changed:
             self._retry_at = time.monotonic() + RETRY_EVERY_S
             if not self._failed:
@@ -183,7 +183,7 @@ class IoQueue:
                 os.eventfd_write(self._event_fd, 1)
 
     def set_usable(self) -> None:
-        """For the disk's thread: wishes can be fulfilled again."""
+        """For the disk thread: accept requests again."""
         with self._changed:
             self._failed = False
 
@@ -222,7 +222,7 @@ class IoQueue:
 
 
 def _after_purge(completion: IoCompletion) -> IoCompletion | None:
-    """What remains of news when everything is to go: whether there is a disk."""
+    """What remains of a completion after a purge: whether there is a disk."""
     match completion:
         case DiskFailed():
             return completion

@@ -1,4 +1,4 @@
-"""What the engine wants done with files, and what it hears of them. Kind: words."""
+"""Requests to the disk thread, and its completions. Kind: words."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class ReadBlock:
 
 @dataclass(frozen=True, slots=True)
 class TouchBlock:
-    """Note that a block was used."""
+    """Mark a block as used."""
 
     key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteBlock:
-    """Remove a block's file."""
+    """Delete a block's file."""
 
     key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class WriteBlock:
-    """Write a block; with it, all of this model's files come to ``own_bytes``."""
+    """Write a block; ``own_bytes`` is the size of all of this model's files with it."""
 
     block: Block
     payload: Payload
@@ -41,22 +41,22 @@ class WriteBlock:
 
 @dataclass(frozen=True, slots=True)
 class ContinueWrite:
-    """Write the next piece of the block that was begun."""
+    """Write the next piece of the present block."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteAll:
-    """Remove all files."""
+    """Delete all files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """See whether a disk that was lost can be used again, and what is there."""
+    """Check whether a failed disk can be used again, and scan it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanDone:
-    """What is there when the disk can be used, and how much more may be written."""
+    """The blocks on a usable disk, and how many bytes may be written."""
 
     kept: list[StoredBlock]
     room_bytes: int
@@ -64,7 +64,7 @@ class ScanDone:
 
 @dataclass(frozen=True, slots=True)
 class ReadDone:
-    """A block was read; None if its file is gone or was damaged."""
+    """A block was read; ``payload`` is None if its file is missing or damaged."""
 
     block: Block
     payload: Payload | None
@@ -72,7 +72,7 @@ class ReadDone:
 
 @dataclass(frozen=True, slots=True)
 class WriteDone:
-    """A block is on disk, or else there was no room for it; and how much more may be written."""
+    """A block was written, or there was no room; and how many bytes may be written."""
 
     key: bytes
     done: bool
@@ -81,7 +81,7 @@ class WriteDone:
 
 @dataclass(frozen=True, slots=True)
 class DiskFailed:
-    """The disk cannot be used, until it is `ScanDone` again."""
+    """The disk cannot be used, until the next `ScanDone`."""
 
 
 IoRequest: TypeAlias = (

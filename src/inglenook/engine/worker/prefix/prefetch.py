@@ -58,12 +58,12 @@ def to_prefetch(tiers: Tiers) -> Block | None:
 
 
 def prefetched(tiers: Tiers, block: Block, payload: Payload) -> None:
-    """A block was read for no request: it is evicted first, and displaces nothing."""
+    """Take in a block that no request waits for: it is evicted first, and displaces none."""
     known = block.key in tiers.index and block.key not in tiers.ram
     if known and len(payload) <= _room_bytes(tiers):
         tiers.ram.put(block.key, len(payload), payload, oldest=True)
         if any(child.key in tiers.ram for child in tiers.index.children(block.key)):
-            # A request used what comes after it, so it was used too.
+            # A request used the block after it, so this one was used too.
             tiers.ram.touch(tiers.index.path(block.key))
 
 

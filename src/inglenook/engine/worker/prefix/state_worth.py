@@ -1,4 +1,4 @@
-"""Whether a state that cannot be cut is worth its room. Kind: rules."""
+"""Whether a state that cannot be cut is worth its bytes. Kind: rules."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from inglenook.engine.worker.prefix.tiers import WAITING_BYTES_MAX, Tiers
 
-#: Bytes that a state may take for each token that is then not prefilled again: in RAM what a small
-#: board copies in the time of prefilling one, many times over; on a disk what the cells of a model
-#: that attends take at most (Gemma 3 4B: 136 KiB), to spare the card. Such states have 0.2 to
-#: 135 MB, however many tokens stand before them.
+#: Bytes that a state may take for each token that it saves prefilling. In RAM, many times what a
+#: small board copies while it prefills one; on a disk, to spare the card, at most what the cells of
+#: a model with attention take (Gemma 3 4B: 136 KiB). Such states have 0.2 to 135 MB, however many
+#: tokens are before them.
 MEMORY_BYTES_PER_TOKEN = 2**20
 DISK_BYTES_PER_TOKEN = 128 * 2**10
 
-#: Share of the RAM tier that one of them may have, as it displaces others.
+#: Share of the RAM tier that one state may take, as it displaces others.
 STATE_SHARE = 0.5
 
 
 def is_worth_keeping(
     tiers: Tiers, tokens: Sequence[int], state_bytes: int, namespace: bytes = b""
 ) -> bool:
-    """Whether a state after so many tokens, of that size, may be stored: in RAM, or at all."""
+    """Whether a state of ``state_bytes`` after ``tokens`` may be stored, in RAM or at all."""
     if not tiers.ram_bytes:
         small = state_bytes <= WAITING_BYTES_MAX
         return small and is_worth_writing(tiers, tokens, state_bytes, namespace)
@@ -32,7 +32,7 @@ def is_worth_keeping(
 def is_worth_writing(
     tiers: Tiers, tokens: Sequence[int], state_bytes: int, namespace: bytes = b""
 ) -> bool:
-    """Whether a state after so many tokens, of that size, is worth its writing to a disk."""
+    """Whether a state of ``state_bytes`` after ``tokens`` is worth writing to the disk."""
     states = tiers.index.states(tokens, namespace)
     written = next((state.stop for state in states if state.key in tiers.disk), 0)
     gained = len(tokens) - written

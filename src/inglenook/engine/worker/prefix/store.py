@@ -1,9 +1,10 @@
-"""What was read and left the pool, in memory and on disk, for the engine's thread. Kind: hands.
+"""The prefix store: states that left the KV pool, in RAM and on disk. Kind: hands.
 
-No call here waits for the disk. What the disk has done is taken in by `Store.poll`.
+All methods belong to the engine thread, and none waits for the disk: `Store.poll` takes in what the
+disk thread has done.
 
-Once it is known what an earlier life left on the disk, the last conversations come into memory by
-themselves, in pauses: whoever goes on with one need not wait for the disk.
+Once the disk is scanned, the most recent conversations are prefetched into RAM in pauses, so that a
+request that continues one need not wait for the disk.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["Fetch", "Payload", "Store"]
 
 
 class Store:
-    """States of prompts, block by block, within bounds; the longest unused goes first."""
+    """States of prompts, block by block, within bounds; the least recently used is evicted."""
 
     def __init__(
         self,
@@ -45,13 +46,13 @@ class Store:
         disk_bytes: int,
         states: bool = False,
     ) -> None:
-        """Begin with what is on the disk; it is known when the first news has come.
+        """Begin with the blocks on the disk; they are known after its first `ScanDone`.
 
         Args:
-            folder: Where the files of all models are; None keeps nothing on disk.
-            fingerprint: 16 bytes that tell this model, and all a state depends on, from others.
-            ram_bytes: Bound of what is in memory; 0 keeps there only what is yet to be written.
-            disk_bytes: Bound of the files of all models together; 0 keeps nothing on disk.
+            folder: Holds the files of all models; None stores nothing on disk.
+            fingerprint: 16 bytes that identify the model and all else that a state depends on.
+            ram_bytes: Bound of the RAM tier; with 0 it has only blocks that wait to be written.
+            disk_bytes: Bound of the files of all models together; 0 stores nothing on disk.
             states: The model keeps states that can't be cut; see `Block.state`.
         """
         if folder is None:
@@ -67,37 +68,37 @@ class Store:
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """Number of stored blocks."""
         return len(self._tiers.index)
 
     @property
     def ram_used_bytes(self) -> int:
-        """How much is in memory, what is yet to be written included."""
+        """Size of the RAM tier, with blocks that wait to be written."""
         return self._tiers.ram.used_bytes
 
     @property
     def disk_used_bytes(self) -> int:
-        """How large the files of all models are, with those yet to be written."""
+        """Size of the files of all models, with those that wait to be written."""
         foreign_bytes = self._disk.foreign_bytes if self._disk is not None else 0
         return self._tiers.disk.used_bytes + foreign_bytes
 
     def match(self, tokens: Sequence[int], namespace: bytes = b"") -> int:
-        """How many leading tokens of a prompt are stored; for ``namespace`` see `StartJob`."""
+        """Length of the stored prefix of a prompt; for ``namespace`` see `StartJob`."""
         return self._tiers.index.match(tokens, namespace)[1]
 
     def in_memory(self, tokens: Sequence[int], namespace: bytes = b"") -> bool:
-        """Whether all of a prompt could be had without the disk."""
+        """Whether all of a prompt can be restored without the disk."""
         return self._tiers.in_memory(tokens, namespace)
 
     def touch(self, tokens: Sequence[int], namespace: bytes = b"") -> None:
-        """The stored blocks of a prompt were used, in the pool perhaps: they are evicted last."""
+        """Mark the stored blocks of a prompt as used: they are evicted last."""
         path, _matched = self._tiers.index.match(tokens, namespace)
         self._io.touch(self._tiers.touch(path))
 
     def fetch(self, tokens: Sequence[int], namespace: bytes = b"") -> Fetch:
-        """Begin to bring what `match` found into memory; it is kept there as long as that object.
+        """Fetch into RAM what `match` finds; it stays there as long as the returned object.
 
-        What comes from the disk comes in order, and is whole.
+        Blocks from the disk arrive in order and verified.
         """
         path, matched = self._tiers.index.match(tokens, namespace)
         self._io.touch(self._tiers.touch(path))
@@ -116,7 +117,7 @@ class Store:
     def missing(self, tokens: Sequence[int], namespace: bytes = b"") -> list[tuple[int, int]]:
         """The runs of a prompt, as (start, stop) in order, that are not stored.
 
-        Where states can't be cut the last of them has the one after all of the prompt.
+        Where states can't be cut, the last run has the state after all of the prompt.
         """
         return self._tiers.index.missing(tokens, namespace)
 
@@ -128,12 +129,12 @@ class Store:
         Args:
             tokens: The prompt, at least up to the end of the run.
             run: Position of its first token, before which all must be stored, and after its last.
-            payload: The state of just these cells. It is not copied: leave it alone from now on.
+            payload: The state of exactly these cells. It is not copied: do not change it.
             namespace: See `StartJob`.
 
         Returns:
-            Whether it is kept. It is not if there is no room for it now, or if what is before it is
-            not; then what comes after it can't be either.
+            Whether it is stored; not if there is no room now, or if the block before it is not
+            stored. Then no block after it can be stored either.
         """
         tiers = self._tiers
         block = tiers.index.block(tokens, *run, namespace)
@@ -150,33 +151,33 @@ class Store:
         return kept
 
     def wants_state(self, tokens: Sequence[int], state_bytes: int, namespace: bytes = b"") -> bool:
-        """Whether a state that can't be cut, after just these tokens, is worth its room."""
+        """Whether a state that can't be cut, after exactly these tokens, is worth its bytes."""
         return is_worth_keeping(self._tiers, tokens, state_bytes, namespace)
 
     def computing(self, computing: bool) -> None:  # noqa: FBT001 one reads it as a sentence
-        """Say whether the engine is at work; nothing is written meanwhile, or only slowly."""
+        """Set whether the engine computes; meanwhile blocks are written slowly or not at all."""
         self._io.set_computing(computing=computing)
 
     def set_ram_bytes(self, ram_bytes: int) -> None:
-        """Change the bound of what is in memory, at once; what is on disk stays there."""
+        """Change the bound of the RAM tier at once; blocks on the disk stay there."""
         if ram_bytes < self._tiers.ram_bytes:
-            # Who takes memory away has none to spare for what nobody asked for.
+            # When memory is short, nothing is prefetched.
             self._prefetcher.stop()
         self._tiers.set_ram_bytes(ram_bytes)
         self._tidy()
 
     def purge(self) -> None:
-        """Forget everything: in memory at once, and all models' files as soon as can be."""
+        """Delete everything: RAM at once, and all models' files as soon as possible."""
         self._tiers.forget_all()
         self._give_up()
         self._io.purge()
 
     def fileno(self) -> int:
-        """Readable when there is news; for select."""
+        """The file number that is readable when `poll` has something to do."""
         return self._event_fd
 
     def poll(self) -> None:
-        """Take in what the disk has done."""
+        """Take in completions of the disk thread."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._event_fd)
         for completion in self._io.take_completions():
@@ -184,17 +185,17 @@ class Store:
         self._tidy()
 
     def close(self, deadline_s: float) -> None:
-        """Write what waits, for so many seconds at most, and end; nothing may be called after."""
+        """Write what is queued, for ``deadline_s`` seconds at most, and end for good."""
         self._give_up()
         if self._disk is None or self._disk.close(deadline_s):
             os.close(self._event_fd)
 
     def _write_before(self, block: Block) -> None:
-        """Write what leads to a block, as far as it is in memory only."""
+        """Write the blocks before one, as far as they are in RAM only."""
         for before in self._tiers.unwritten(block):
             payload = self._tiers.ram.payload(before.key)
             if payload is None:
-                # The disk has no room for all of it, and just gave up on this.
+                # The disk has no room for all of them, and this one was just evicted.
                 return
             self._tiers.write(before, file_bytes(before, len(payload)))
             if self._tiers.is_waiting(before.key):

@@ -1,4 +1,4 @@
-"""What one tier holds, in the order in which it has to go. Kind: rules."""
+"""The blocks of one tier, in order of eviction. Kind: rules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from inglenook.engine.worker.prefix.blocks import Block, Payload
 class Tier:
     """Blocks of one tier, oldest first; a block never comes after its parent.
 
-    That holds as long as everything put in is touched with all of its path, and it means that who
-    removes from the front never removes a parent before its child.
+    That holds as long as every block put in is touched with all of its path. So eviction from the
+    front never removes a parent before its child.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Tier:
     def put(
         self, key: bytes, size_bytes: int, payload: Payload | None = None, *, oldest: bool = False
     ) -> None:
-        """Hold a block that is not held yet, as the newest, or else as the first to go."""
+        """Add a block that is not in the tier, as the newest or the oldest."""
         assert key not in self._sizes
         self._sizes[key] = size_bytes
         self._sizes.move_to_end(key, last=not oldest)
@@ -38,22 +38,22 @@ class Tier:
             self._payloads[key] = payload
 
     def payload(self, key: bytes) -> Payload | None:
-        """What was put in with a block; None if the block is not held."""
+        """The payload of a block; None if there is none in this tier."""
         return self._payloads.get(key)
 
     def touch(self, path: Sequence[Block]) -> None:
-        """Make what is held of a path the newest, the first block newest of all."""
+        """Make the blocks of a path the newest, the first of them newest of all."""
         for block in reversed(path):
             if block.key in self._sizes:
                 self._sizes.move_to_end(block.key)
 
     def discard(self, key: bytes) -> bool:
-        """Hold a block no longer; say whether it was held."""
+        """Remove a block; returns whether it was in the tier."""
         size_bytes = self._sizes.pop(key, None)
         self._payloads.pop(key, None)
         self.used_bytes -= size_bytes or 0
         return size_bytes is not None
 
     def sum_bytes(self, keys: Iterable[bytes]) -> int:
-        """How much those of the blocks that are held come to."""
+        """Size of those of the blocks that are in the tier."""
         return sum(self._sizes.get(key, 0) for key in keys)

@@ -1,7 +1,7 @@
-"""Which blocks are in memory and which on disk, and what has to go for others. Kind: rules.
+"""Which blocks are in RAM and which on disk, and which are evicted for others. Kind: rules.
 
-A block is in the index as long as it is in at least one tier. New ones go to memory and, if there
-is a disk, wait there until they are written; what waits counts as both.
+A block is in the index as long as it is in at least one tier. New blocks are put into RAM and, if
+there is a disk, wait there to be written; meanwhile they count in both tiers.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from inglenook.engine.worker.prefix.blocks import Block, Payload
 from inglenook.engine.worker.prefix.index import Index
 from inglenook.engine.worker.prefix.tier import Tier
 
-#: What may wait to be written where memory holds nothing else: some twenty blocks.
+#: Bound of blocks that wait to be written where RAM has no others: some twenty blocks.
 WAITING_BYTES_MAX = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A block an earlier life left on the disk.
+    """A block on the disk from an earlier run.
 
     Attributes:
-        used_ns: When it was last used, file time.
+        used_ns: Time of its last use, by its file.
     """
 
     block: Block
@@ -31,27 +31,27 @@ class StoredBlock:
 
 
 class Tiers:
-    """What the cache holds, and where."""
+    """The index and both tiers."""
 
     def __init__(self, root: bytes, *, ram_bytes: int, disk_bytes: int, states: bool) -> None:
-        """Begin with nothing; for ``root`` and ``states`` see `Index`.
+        """Begin empty; for ``root`` and ``states`` see `Index`.
 
         Args:
             root: The model's fingerprint.
-            ram_bytes: Bound of what is in memory.
+            ram_bytes: Bound of the RAM tier.
             disk_bytes: Bound of the files; 0 if there is no disk.
             states: The model keeps states that can't be cut.
         """
         self._root = root
         self.has_states = states
-        #: Bound of what is in memory; change it by `set_ram_bytes`.
+        #: Bound of the RAM tier; change it by `set_ram_bytes`.
         self.ram_bytes = ram_bytes
         self._disk_bytes = self._disk_bytes_max = disk_bytes
         self._disk_room_bytes = disk_bytes
         self.forget_all()
 
     def forget_all(self) -> None:
-        """Begin again with nothing."""
+        """Begin again, empty."""
         self.index = Index(self._root, states=self.has_states)
         self.ram = Tier()
         self.disk = Tier()
@@ -59,15 +59,15 @@ class Tiers:
         self._to_delete: list[bytes] = []
 
     def put(self, block: Block, payload: Payload, file_bytes: int, *, write: bool = True) -> bool:
-        """Take in a new block; say whether it is kept, in memory or to be written.
+        """Take in a new block; returns whether it is stored.
 
-        It is not if the one before it is not there, nor if memory is full of what must be written.
+        It is not if the block before it is not, nor if RAM is full of unwritten blocks.
 
         Args:
-            block: Which.
+            block: The block.
             payload: Its state.
-            file_bytes: How large its file would be.
-            write: It is to be on the disk, if there is one, and not only in memory.
+            file_bytes: Size of its file.
+            write: Write it to the disk, if there is one.
         """
         size_bytes = len(payload)
         if self.index.covers(block):
@@ -88,11 +88,11 @@ class Tiers:
         return block.key in self.index
 
     def unwritten(self, block: Block) -> list[Block]:
-        """What stands before a block, or is it, and neither is on the disk nor waits for that."""
+        """The blocks up to this one that are not on the disk, nor wait to be written."""
         return [before for before in self.index.path(block.key) if before.key not in self.disk]
 
     def write(self, block: Block, file_bytes: int) -> None:
-        """A block that is in memory is to be on the disk, too."""
+        """Have a block written that is in RAM."""
         self.disk.put(block.key, file_bytes)
         self._waiting[block.key] = None
         self.touch(self.index.path(block.key))
@@ -100,11 +100,11 @@ class Tiers:
 
     @property
     def has_disk(self) -> bool:
-        """Whether there is a disk tier that can be used."""
+        """Whether there is a usable disk tier."""
         return self._disk_bytes > 0
 
     def in_memory(self, tokens: Sequence[int], namespace: bytes = b"") -> bool:
-        """Whether all of a prompt is in memory, and not only until it is written."""
+        """Whether all of a prompt is in RAM, and not only until it is written."""
         path, matched = self.index.match(tokens, namespace)
         return (
             self.ram_bytes > 0
@@ -113,10 +113,10 @@ class Tiers:
         )
 
     def touch(self, path: Sequence[Block]) -> list[bytes]:
-        """A path was used: what is on it goes last.
+        """Mark a path as used: its blocks are evicted last.
 
         Returns:
-            Keys of it that are on disk, last block first, whose files should know too.
+            Keys of its blocks on disk, last block first, whose files are to be marked too.
         """
         self.ram.touch(path)
         self.disk.touch(path)
@@ -124,28 +124,28 @@ class Tiers:
         return [key for key in on_disk if key not in self._waiting]
 
     def is_waiting(self, key: bytes) -> bool:
-        """Whether a block is yet to be written."""
+        """Whether a block waits to be written."""
         return key in self._waiting
 
     def read_done(self, block: Block, payload: Payload) -> None:
-        """A block that somebody waits for was read; memory takes it if it has room for any."""
+        """Take in a block that a fetch waits for; RAM has it if its bound is not 0."""
         if block.key in self.index and block.key not in self.ram and self.ram_bytes > 0:
             self.ram.put(block.key, len(payload), payload)
             self.touch(self.index.path(block.key))
             self._trim()
 
     def read_failed(self, block: Block) -> None:
-        """A block's file is gone or not what it should be."""
+        """Drop a block whose file is missing or damaged, unless it is in RAM."""
         if block.key not in self.ram:
             self._drop(block.key)
 
     def write_done(self, key: bytes, room_bytes: int, *, done: bool) -> None:
-        """A block is on disk, or else there was no room for it.
+        """Take in that a block was written, or that there was no room for it.
 
         Args:
-            key: Whose it is.
-            room_bytes: How much more may be written now.
-            done: Whether it is on disk.
+            key: The block's key.
+            room_bytes: Bytes that may be written now.
+            done: Whether it was written.
         """
         if not done and key in self._waiting:
             self._evict_from_disk(key)
@@ -153,7 +153,7 @@ class Tiers:
         self._learn_room(room_bytes)
 
     def scan_done(self, kept: Iterable[StoredBlock], room_bytes: int) -> None:
-        """Take in what is on the disk: what an earlier life left, or what is left of our own."""
+        """Take in the blocks on the disk, of an earlier run or of this one."""
         self._disk_bytes = self._disk_bytes_max
         mine = list(self.ram)
         there = sorted(kept, key=lambda file: (file.block.start, file.used_ns))
@@ -162,7 +162,7 @@ class Tiers:
             if key in self.disk:
                 continue
             if key in self.index:
-                # In memory since before the disk was lost.
+                # In RAM since before the disk failed.
                 self.disk.put(key, file.file_bytes)
                 continue
             if not self.index.is_reachable(file.block) or self.index.covers(file.block):
@@ -172,24 +172,24 @@ class Tiers:
                 self._drop(shorter.key)
             self.disk.put(key, file.file_bytes)
         if self.has_states:
-            # A kill may have come between what leads to a state and the state itself.
+            # The engine may have been killed before it wrote the state that a block leads to.
             for file in reversed(there):
                 key = file.block.key
                 if key in self.index and not file.block.state and not self.index.children(key):
                     self._drop(key)
-        # By time and depth, and what came in meanwhile is newest.
+        # By time and depth; blocks of this run are the newest.
         there.sort(key=lambda file: (file.used_ns, -file.block.start))
         for key in [*(file.block.key for file in there), *mine]:
             self.touch(self.index.path(key))
         self._learn_room(room_bytes)
 
     def set_ram_bytes(self, ram_bytes: int) -> None:
-        """Change the bound of what is in memory."""
+        """Change the bound of the RAM tier."""
         self.ram_bytes = ram_bytes
         self._trim()
 
     def disk_failed(self) -> None:
-        """There is no disk until it is `found` again; memory keeps what it has."""
+        """Do without the disk until `scan_done`; blocks in RAM stay."""
         self._disk_bytes = 0
         for key in list(self.disk):
             self._evict_from_disk(key)
@@ -197,7 +197,7 @@ class Tiers:
         self._trim()
 
     def take_deletions(self) -> list[bytes]:
-        """Keys whose files are to be removed, or not written, since the last call."""
+        """Keys whose files are to be deleted, or not written, since the last call."""
         deleted, self._to_delete = self._to_delete, []
         return deleted
 
@@ -207,7 +207,7 @@ class Tiers:
 
     @property
     def _ram_bound_bytes(self) -> int:
-        # Without a bound for memory's own there is room just for what waits.
+        # With a bound of 0 there is room just for blocks that wait to be written.
         return self.ram_bytes or min(self._waiting_bytes, WAITING_BYTES_MAX)
 
     def _learn_room(self, room_bytes: int) -> None:
@@ -216,9 +216,9 @@ class Tiers:
         self._trim()
 
     def _trim(self) -> None:
-        """Let the oldest go until both bounds hold."""
+        """Evict the oldest blocks until both bounds hold."""
         while self.ram.used_bytes > self._ram_bound_bytes:
-            # What waits goes last: what is written is no loss.
+            # Blocks that wait to be written are evicted last: the others are no loss.
             settled = (key for key in self.ram if key not in self._waiting)
             self._evict_from_ram(next(settled, None) or next(iter(self.ram)))
         while self.disk.used_bytes > max(min(self._disk_bytes, self._disk_room_bytes), 0):
@@ -240,7 +240,7 @@ class Tiers:
             self._drop(key)
 
     def _drop(self, key: bytes) -> None:
-        """Forget a block and all below it."""
+        """Drop a block and its descendants."""
         for block in self.index.remove(key):
             self.ram.discard(block.key)
             self._waiting.pop(block.key, None)
