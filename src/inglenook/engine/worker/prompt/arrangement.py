@@ -1,6 +1,6 @@
-"""A conversation put so that a template takes it, with no word lost. Kind: rules.
+"""Rearranges a conversation so that a template accepts it without loss. Kind: rules.
 
-Each is done only where the template would refuse the conversation, or lose a part of it, as it is.
+Each change is made only where the template would refuse the conversation, or lose a part of it.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Final, NamedTuple
 from inglenook.engine.events import Adjustment
 from inglenook.engine.orders import ChatMessage
 
-#: Between what two system messages say, or one and the question it is put before.
+#: Between two system messages, or one and the question it is put before.
 _LINE: Final = "\n"
 
-#: Between what two neighbours of one role say.
+#: Between two neighbours of one role.
 _PARAGRAPH: Final = "\n\n"
 
 
 class SystemAs(IntEnum):
-    """What becomes of system messages."""
+    """Where system messages are put."""
 
     #: They stay.
     THEY_ARE = 0
-    #: Those at the beginning become one; later ones stand before what the user says next.
+    #: Those at the beginning become one; later ones are put before the next user message.
     ONE = 1
-    #: All stand before what the user says next.
+    #: All are put before the next user message.
     USER = 2
 
 
 class Arrangement(NamedTuple):
-    """What is done to a conversation, in this order.
+    """Changes to a conversation, in this order.
 
     Attributes:
-        system: What becomes of system messages.
-        leave_out: Messages without content are left out, but for the last.
-        greet: An empty question comes before an answer that nobody asked for.
+        system: Where system messages are put.
+        leave_out: Messages without content are left out, except the last.
+        greet: An empty question is put before an answer that has none.
         merge: Neighbours of one role become one message.
     """
 
@@ -48,11 +48,11 @@ class Arrangement(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """How much it changes."""
+        """The number of changes."""
         return self.system + self.leave_out + self.greet + self.merge
 
 
-#: All there are, those first that change least.
+#: All arrangements, those with the fewest changes first.
 ARRANGEMENTS: Final = sorted(
     (Arrangement(*each) for each in product(SystemAs, (False, True), (False, True), (False, True))),
     key=lambda each: (each.weight, each),
@@ -60,19 +60,19 @@ ARRANGEMENTS: Final = sorted(
 
 
 class Arranged(NamedTuple):
-    """A conversation as a template takes it, and what was done for that."""
+    """A conversation that a template accepts, and the adjustments made to it."""
 
     messages: Sequence[ChatMessage]
     adjustments: tuple[Adjustment, ...] = ()
 
 
 def is_empty(message: ChatMessage) -> bool:
-    """Whether it says nothing."""
+    """Whether it has no content."""
     return not message.content.strip()
 
 
 def arranged(messages: Sequence[ChatMessage], arrangement: Arrangement) -> Arranged:
-    """Arrange a conversation; its last message is the user's, who may still be typing it."""
+    """Arrange a conversation; its last message is the user's, perhaps still being typed."""
     result = list(messages)
     done: list[Adjustment] = []
     if arrangement.system is SystemAs.ONE:
@@ -98,13 +98,13 @@ def arranged(messages: Sequence[ChatMessage], arrangement: Arrangement) -> Arran
 
 
 def _after_system(messages: Sequence[ChatMessage]) -> int:
-    """Where the system messages at the beginning end."""
+    """Number of system messages at the beginning."""
     roles = [message.role for message in messages]
     return next((at for at, role in enumerate(roles) if role != "system"), len(roles))
 
 
 def _join_first(messages: list[ChatMessage]) -> tuple[list[ChatMessage], bool]:
-    """Make the system messages at the beginning one; says whether there were several."""
+    """Join the system messages at the beginning; returns whether there were several."""
     count = _after_system(messages)
     if count < 2:
         return messages, False
@@ -113,7 +113,7 @@ def _join_first(messages: list[ChatMessage]) -> tuple[list[ChatMessage], bool]:
 
 
 def _fold(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:
-    """Put what system messages say before what the user says next; else let the user say it."""
+    """Put system messages before the next user message, or make user messages of them."""
     held = ""
     for message in messages:
         if message.role == "system":
@@ -140,7 +140,7 @@ def _merged(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:
             yield before
             before = message
         elif message is last and not is_empty(before):
-            # It may be still empty, and get its words behind the border.
+            # It may still be empty, and be typed after the paragraph.
             before = ChatMessage(last.role, f"{before.content}{_PARAGRAPH}{last.content}")
         else:
             text = _joined(_PARAGRAPH, before.content, message.content)

@@ -1,7 +1,7 @@
-"""A chat template as the program that it is: messages in, text out. Kind: hands.
+"""Runs a chat template: messages in, text out. Kind: hands.
 
-It comes out of a downloaded file. It runs in llama-cpp-python's immutable Jinja sandbox, and in
-this process, which may hang or die without taking the daemon along.
+Templates come from downloaded files. They run in llama-cpp-python's immutable Jinja sandbox, and in
+this process, which may hang or die without affecting the daemon.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inglenook.common.errors import EngineError
 from inglenook.engine.orders import ChatMessage
 
 # A template can raise anything a Python expression can, beside Jinja's own errors and the
-# ValueError of its `raise_exception`; and it can be too much for Python's compiler.
+# ValueError of its `raise_exception`; and it can exceed the limits of Python's compiler.
 _TEMPLATE_FAULTS = (
     jinja2.TemplateError,
     ArithmeticError,
@@ -32,7 +32,7 @@ _TEMPLATE_FAULTS = (
     ValueError,
 )
 
-#: Of what a template says, so much is passed on: it may quote itself, or the conversation.
+#: Bound of a template's error message: it may quote itself, or the conversation.
 _WHY_CHARACTERS_MAX = 200
 
 #: As llama.cpp's own server writes the day for templates that ask for ``date_string``.
@@ -40,7 +40,7 @@ _DATE_STRING: Final = "%d %b %Y"
 
 
 class TemplateRefused(EngineError):
-    """The template would not take this conversation, or is none; ``why`` is its own words."""
+    """The template refuses this conversation, or is invalid; ``why`` is its own message."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -52,18 +52,18 @@ class TemplateRefused(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class TemplateOptions:
-    """What a request says to the template besides its messages.
+    """Input of a template besides the messages.
 
     Attributes:
-        variables: By the names that templates know, such as ``enable_thinking``.
-        moment_s: What time it is there, seconds since 1970; None is the present.
+        variables: By the names that templates use, such as ``enable_thinking``.
+        moment_s: The present time for the template, seconds since 1970; None is the clock's.
     """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     moment_s: float | None = None
 
 
-#: Nothing but messages.
+#: Messages alone.
 PLAIN: Final = TemplateOptions()
 
 
@@ -72,12 +72,12 @@ ToolsAs = Literal["none", "empty", "undefined"]
 
 @dataclass(frozen=True, slots=True)
 class TemplateForm:
-    """How a template wants to be given what it is given.
+    """The form in which a template accepts its input.
 
     Attributes:
         parts: A message's content as a list of parts, as templates of vision models may want it.
-        tools: What it is told of tools: as transformers does if there are none, an empty list, or
-            nothing at all.
+        tools: Its ``tools`` when there are none: None, as in transformers, an empty list, or
+            undefined.
     """
 
     parts: bool = False
@@ -92,7 +92,7 @@ class JinjaTemplate:
     """
 
     def __init__(self, source: str, *, bos: str, eos: str) -> None:
-        """Compile it; ``bos`` and ``eos`` are what it may print for them.
+        """Compile it; ``bos`` and ``eos`` are the texts of these tokens.
 
         Raises:
             TemplateRefused: If it is not valid Jinja.
@@ -123,13 +123,13 @@ class JinjaTemplate:
         options: TemplateOptions,
         form: TemplateForm,
     ) -> str:
-        """As `write`, with these tools in OpenAI's form.
+        """As `render`, with these tools in OpenAI's form.
 
         Raises:
-            TemplateRefused: As `write`.
+            TemplateRefused: As `render`.
         """
         moment = _local_time(options.moment_s)
-        # One of its own: the formatter reads the clock by itself, and threads share it.
+        # A copy, as threads share the formatter, which reads the clock by itself.
         formatter = copy.copy(self._formatter)
         vars(formatter)["strftime_now"] = moment.strftime
         variables = {"date_string": moment.strftime(_DATE_STRING), **options.variables}
@@ -147,9 +147,9 @@ def _local_time(moment_s: float | None) -> datetime:
     try:
         moment = datetime.now(UTC) if moment_s is None else datetime.fromtimestamp(moment_s, UTC)
     except (OverflowError, ValueError, OSError):
-        # No moment that a calendar has, as from a damaged file: today is as good.
+        # Out of the calendar, as from a damaged file: the present will do.
         moment = datetime.now(UTC)
-    # Without its zone, as templates are used to have it.
+    # Without a zone, as templates expect it.
     return moment.astimezone().replace(tzinfo=None)
 
 
@@ -166,5 +166,5 @@ def _tools(form: TemplateForm) -> Any:
 def _refused(fault: BaseException) -> TemplateRefused:
     lines = str(fault).splitlines()
     why = (lines[0] if lines else type(fault).__name__)[:_WHY_CHARACTERS_MAX]
-    # More is said behind it; an ellipsis stays.
+    # More text follows it; an ellipsis stays.
     return TemplateRefused(why if why.endswith("..") else why.removesuffix("."))

@@ -1,7 +1,7 @@
-"""Whether a prompt has all that was said, as far as it was meant to be in it. Kind: rules.
+"""Checks whether a prompt has all words of its conversation. Kind: rules.
 
-A template may take out what somebody really said, where it takes none of another text: a switch
-that it knows (``/no_think``), or what it holds for a thought.
+A template may remove text of a message that it takes for its own: a switch (``/no_think``), or a
+thought.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _WORD: Final = re.compile(r"\w+")
 
 
 def loses_words(messages: Iterable[ChatMessage], prompt: str, thinking: Sequence[str]) -> bool:
-    """Whether words of a conversation are not in its prompt; earlier thoughts need not be.
+    """Whether a prompt lacks words of its conversation; earlier thoughts may be missing.
 
     Args:
         messages: The conversation.
-        prompt: What the template made of it.
+        prompt: The template's output.
         thinking: Tags around thoughts.
     """
     at = 0
     folded = ""
     for message in messages:
         content = message.content.strip()
-        # In their order nearly always, so that each is found at once.
+        # Nearly always in order, so that each is found at once.
         found = prompt.find(content, at)
         if found < 0 and (found := prompt.find(content)) < 0:
             folded = folded or prompt.casefold()
@@ -40,13 +40,13 @@ def loses_words(messages: Iterable[ChatMessage], prompt: str, thinking: Sequence
 
 
 def _answer(content: str, thinking: Sequence[str]) -> str:
-    """What follows the last thought."""
+    """The text after the last thought."""
     ends = [content.rfind(tag) + len(tag) for tag in thinking if tag in content]
     return content[max(ends, default=0) :]
 
 
 def _has_words(prompt: str, content: str) -> bool:
-    """Whether the words are there in their order, whatever was put between them."""
+    """Whether a prompt has the words in their order, with anything between them."""
     at = 0
     for word in _WORD.finditer(content):
         at = prompt.find(word[0], at)

@@ -1,7 +1,7 @@
-"""Pieces of prompts that were turned into tokens before. Kind: hands.
+"""Cache of tokenised pieces of prompts. Kind: hands.
 
-A conversation grows at its end, and what is typed is read again and again; all but the last piece
-of it is found here.
+A conversation grows at its end, and its prompt is tokenised again with every letter typed; all
+pieces except the last are found here.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Final
 
 from inglenook.engine.worker.prompt.pieces import PromptPiece
 
-#: Of all pieces together: some conversations of the largest size that a frame allows. It comes to
-#: 1 to 4 MB of text, and as much again of tokens at worst.
+#: Bound of all pieces together: some conversations of the largest size that a frame allows, 1 to
+#: 4 MB of text, and as much again of tokens at worst.
 _CHARACTERS_MAX: Final = 2**20
 
-#: Shorter ones are as quickly read.
+#: Shorter pieces are tokenised as quickly.
 _WORTH_KEEPING_CHARACTERS: Final = 256
 
 
 class PieceCache:
-    """The pieces used last. Several threads may use it at once."""
+    """The most recently used pieces. Several threads may use it at once."""
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Begin empty."""
         self._pieces: OrderedDict[PromptPiece, Sequence[int]] = OrderedDict()
         self._characters = 0
         self._lock = threading.Lock()
 
     def get(self, piece: PromptPiece) -> Sequence[int] | None:
-        """Its tokens, if it is known."""
+        """The piece's tokens; None if they are not cached."""
         with self._lock:
             found = self._pieces.get(piece)
             if found is not None:
@@ -40,7 +40,7 @@ class PieceCache:
             return found
 
     def add(self, piece: PromptPiece, tokens: Iterable[int]) -> None:
-        """Know it from now on, instead of what was used longest ago."""
+        """Add a piece, and evict the least recently used ones beyond the bound."""
         if len(piece.text) < _WORTH_KEEPING_CHARACTERS:
             return
         with self._lock:

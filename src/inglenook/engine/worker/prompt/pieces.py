@@ -1,8 +1,8 @@
-"""Where a long prompt is cut, so that its parts can be turned into tokens one by one. Kind: rules.
+"""Cuts a long prompt into pieces, which are tokenised one by one. Kind: rules.
 
 Three reasons: the library's work and its stack grow out of proportion to the length of some texts,
-so it is given no long ones; what was cut before is found again when a conversation has grown; and a
-prompt that is too long is known to be so before all of it is read.
+so it is given no long ones; pieces are cached, and found again when a conversation has grown; and a
+prompt that is too long is recognised before all of it is tokenised.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-#: Below this a text is one piece, unless it has to be cut for another reason.
+#: A text up to this length is one piece, unless it has to be cut for another reason.
 SHORT_CHARACTERS: Final = 4096
 
-#: A piece ends where a message does, if it has this much by then.
+#: A piece ends where a message does, if it is this long by then.
 _ENOUGH_CHARACTERS: Final = 2048
 
-#: A piece ends at the first good place beyond the first of these, and at the second at any. That
+#: A piece ends at the first good position beyond the first of these, or else at the second. That
 #: bounds the library's stack at 4 MB (x86-64, measured), where a main thread has 8.
 _LONG_CHARACTERS: Final = 8192
 _LONGEST_CHARACTERS: Final = 12_288
 
-#: Digits in a row: a number is bounded more closely than other text, as it is one word however long
-#: it is. Nobody writes such, so it does not matter that its tokens differ where it is cut.
+#: Digits in a row: a number is bounded more closely than other text, as it is one word at any
+#: length. That its tokens differ where it is cut does not matter: real numbers are shorter.
 _DIGITS: Final = 510
 
-#: Between two words; or behind the end of a line or of a Chinese sentence. All pre-tokenizers but
+#: Between two words; or after the end of a line or of a Chinese sentence. All pre-tokenizers except
 #: those that join words cut there as well, so the tokens are the same.
 _GOOD_PLACE: Final = re.compile(
     r"(?<=[A-Za-z,.])(?= [A-Za-z])|(?<=[^\s]\n)(?=\w)|(?<=[\u3002\uff01\uff1f])(?=\w)"
@@ -40,8 +40,8 @@ class PromptPiece(NamedTuple):
     """A part of a prompt.
 
     Attributes:
-        text: Some of it.
-        continued: It begins in the middle of what the tokenizer would see as one text.
+        text: Its text.
+        continued: It begins within a text that the tokenizer would see as one.
     """
 
     text: str
@@ -49,10 +49,10 @@ class PromptPiece(NamedTuple):
 
 
 def is_one_piece(text: str) -> bool:
-    """Whether a text need not be cut for its own sake."""
+    """Whether a text is short enough to be one piece."""
     if len(text) > SHORT_CHARACTERS:
         return False
-    # One of these places lies within a number that is too long, if there is such a number.
+    # A number that is too long has a digit at one of these positions.
     if not any(map(str.isdecimal, text[_DIGITS :: _DIGITS + 1])):
         return True
     return not _LONG_NUMBER.search(text)
@@ -61,14 +61,14 @@ def is_one_piece(text: str) -> bool:
 def pieces(text: str, cuts: Iterable[int], turns: Iterable[int]) -> Iterator[PromptPiece]:
     """Cut a prompt.
 
-    Where it is cut depends on nothing that follows: what a longer conversation begins with is cut
-    as it was before.
+    A cut does not depend on the text after it: the prefix of a longer conversation is cut as it was
+    before.
 
     Args:
         text: The prompt.
-        cuts: Where it must be cut, in their order.
-        turns: Where control tokens of the template begin, in their order. On both sides of these
-            tokens do not depend on the other.
+        cuts: Positions at which it must be cut, in order.
+        turns: Positions at which control tokens of the template begin, in order. The tokens
+            before and after do not depend on each other.
     """
     hard = {*cuts, *_within_numbers(text)}
     turn = {*_spaced(turns)} - hard
@@ -89,7 +89,7 @@ def _within_numbers(text: str) -> Iterator[int]:
 
 
 def _spaced(turns: Iterable[int]) -> Iterator[int]:
-    """Those of them that are far enough from the one before."""
+    """Those turns that are far enough from the one before."""
     last = 0
     for turn in turns:
         if turn - last >= _ENOUGH_CHARACTERS:

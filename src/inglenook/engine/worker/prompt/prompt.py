@@ -1,4 +1,4 @@
-"""A conversation to prompt tokens by the model's own chat template. Kind: hands."""
+"""Turns a conversation into prompt tokens by the model's chat template. Kind: hands."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from inglenook.engine.worker.prompt.pieces import PromptPiece, is_one_piece, pie
 from inglenook.engine.worker.prompt.state_positions import NO_MARKS, StatePositions
 from inglenook.engine.worker.prompt.template import ChatTemplate, Rendered
 
-#: No vocabulary has longer tokens than this that say something: the longest are runs of a hundred
-#: or more of one sign. Shorter prompts are not worth looking through the vocabulary for.
+#: No vocabulary has longer tokens than this, except runs of one character. For prompts that are
+#: shorter by this measure the vocabulary is not searched for its longest token.
 _WORTH_COUNTING_BYTES: Final = 16
 
 
 class PromptTooLong(EngineError):
-    """It cannot be answered here; it has ``tokens`` tokens at least, and was not read further."""
+    """The prompt has at least ``tokens`` tokens, which is too many; the rest was not tokenised."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__(tokens)
@@ -35,11 +35,11 @@ class Prompt(NamedTuple):
     """A conversation in tokens.
 
     Attributes:
-        tokens: The prompt; of a question that is being typed, what can be relied on of it.
-        total: How many tokens the whole prompt has.
-        parser: Of the answer; None of a question that is being typed.
-        adjustments: What was done to the conversation, so that nothing of it is lost.
-        marks: Where in it states are to be saved.
+        tokens: The prompt; of a question that is being typed, its stable prefix.
+        total: Number of tokens of the whole prompt.
+        parser: Parser of the answer; None for a question that is being typed.
+        adjustments: Changes to the conversation, so that nothing of it is lost.
+        marks: Positions in it at which states are to be saved.
     """
 
     tokens: list[int]
@@ -50,18 +50,18 @@ class Prompt(NamedTuple):
 
 
 class PromptMaker:
-    """Renders and tokenises conversations for one model; several threads may do so at once.
+    """Renders and tokenises conversations for one model; several threads may use it at once.
 
     Attributes:
-        tokens_max: A prompt with so many is too long; None until that is known.
-        template: The model's own.
+        tokens_max: Bound of a prompt's tokens; None until it is known.
+        template: The model's chat template.
     """
 
     def __init__(self, model: Model, template: str) -> None:
         """Compile the template, and try it.
 
         Raises:
-            TemplateRefused: If it is not valid Jinja, or takes no question.
+            TemplateRefused: If it is not valid Jinja, or accepts no question.
         """
         self.tokens_max: int | None = None
         self._model = model
@@ -71,11 +71,11 @@ class PromptMaker:
     def beginning(
         self, messages: Iterable[ChatMessage], options: TemplateOptions = PLAIN
     ) -> Prompt:
-        """Find what the prompt will begin with when its last message has been typed to its end.
+        """Make the prompt of a question that is being typed, up to where it is stable.
 
         Returns:
-            With the tokens that it is likely to begin with: those which do not change when a letter
-            more is typed.
+            A prompt of the tokens that are likely to stay: those that do not change when another
+            letter is typed.
 
         Raises:
             TemplateRefused: As `prompt`.
@@ -83,7 +83,7 @@ class PromptMaker:
         """
         *earlier, last = messages
         if last.role != "user":
-            # A conversation that was only opened: a question comes next.
+            # A conversation that was only opened: a question follows.
             earlier, last = [*earlier, last], ChatMessage("user", "")
         known = self._known
         typed = self.template.render_typed([*earlier, last], options)
@@ -94,8 +94,8 @@ class PromptMaker:
         """Turn a conversation into prompt tokens.
 
         Raises:
-            TemplateRefused: If the template takes it in no way, or makes no prompt at all.
-            PromptTooLong: If it is known to be before all of it is read.
+            TemplateRefused: If the template accepts it in no arrangement, or makes no prompt.
+            PromptTooLong: As soon as it has more than `tokens_max` tokens.
         """
         known = self._known
         rendered = self.template.render(list(messages), options)
@@ -108,13 +108,13 @@ class PromptMaker:
         return prompt.tokens, prompt.parser is not None and prompt.parser.thinking
 
     def options(self, request: StartJob | Prefill) -> TemplateOptions:
-        """What the template is told of a request besides its messages."""
+        """The template's input for a request, besides its messages."""
         return TemplateOptions(
             template_variables(self.template.source, request.thinking), request.moment_s
         )
 
     def forget(self) -> None:
-        """Keep nothing of what was said, nor of a prompt that another thread is making now."""
+        """Empty the cache of pieces, also of a prompt that another thread is making now."""
         self._known = PieceCache()
 
     def _tokens(self, rendered: Rendered, known: PieceCache) -> list[int]:
@@ -130,7 +130,7 @@ class PromptMaker:
 
     def _join(self, rendered: Rendered, known: PieceCache) -> list[int]:
         model = self._model
-        # Each call of the library has its price; and who repeats a marker, repeats it often.
+        # Calls of the library are costly, and a marker that repeats, repeats often.
         here: dict[PromptPiece, Sequence[int]] = {}
         tokens: list[int] = []
         for piece in pieces(rendered.text, rendered.cuts, rendered.turns):
@@ -145,7 +145,7 @@ class PromptMaker:
         return tokens
 
     def _check_length(self, text: str) -> None:
-        """Refuse by its bytes what cannot fit, before any of it is read."""
+        """Refuse a prompt by its bytes that cannot fit, before it is tokenised."""
         if self.tokens_max is None or len(text) <= self.tokens_max * _WORTH_COUNTING_BYTES:
             return
         least = -(-len(text.encode(errors="replace")) // self._model.tokenizer.longest_bytes)

@@ -1,7 +1,7 @@
-"""Requests whose prompts are not made yet: short ones at once, long ones in a thread. Kind: hands.
+"""Requests whose prompts are being made: short ones at once, long ones in a thread. Kind: hands.
 
-A long conversation takes a slow board half a second to render and turn into tokens. Both happen in
-a thread of its own, one conversation at a time, while steps go on.
+A slow board takes half a second to render and tokenise a long conversation. That happens in a
+thread, one conversation at a time, while the engine loop continues.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from inglenook.engine.worker.prompt.state_positions import (
     find_marks,
 )
 
-#: A conversation of so many characters is made into tokens between two steps: 3 ms of an x86 core.
+#: Conversations up to this length are tokenised between two steps: 3 ms of an x86 core.
 _SHORT_CHARACTERS: Final = 8192
 
-#: What a template does of a message beside copying it costs as much as so many characters; of one
-#: that looks through all of them for each (Gemma 4's), a thousand short ones take 2 s to render.
+#: A template's work on each message, in characters. A template that searches all messages for each
+#: one (Gemma 4's) takes 2 s to render a thousand short ones.
 _MESSAGE_CHARACTERS: Final = 64
 
-#: A main thread has less stack than that only where an administrator has said so; all prompts are
-#: made in the other thread then.
+#: A main thread has less stack than that only where an administrator has configured it; then all
+#: prompts are made in the other thread.
 _MAIN_STACK_BYTES: Final = 8 * 2**20
 
 #: Address space for the thread's stack. The library's recursion takes 4 MB of it for the longest
-#: piece there can be, see `pieces`; the rest is for a library or a processor that takes more.
+#: possible piece, see `pieces`; the rest is a reserve for other libraries and processors.
 STACK_BYTES: Final = 64 * 2**20
 
-#: How long one conversation may take, seconds; a small board takes one or two. A template can loop
-#: for ever, and the steps that go on meanwhile would hide that from the daemon.
+#: How long one conversation may take; a small board takes one or two seconds. A template can loop
+#: for ever, and the engine loop, which continues meanwhile, would hide that from the daemon.
 _DEADLINE_S: Final = 60.0
 
 
 class RequestPrompt(NamedTuple):
-    """A request, and its prompt or why it has none."""
+    """A request, and its prompt or the reason that it has none."""
 
     request: StartJob | Prefill
     prompt: Future[Prompt]
 
 
 class PromptQueue:
-    """Makes prompts in the order in which they are asked for; a short one does not wait for a long.
+    """Makes prompts in order of arrival; a short one does not wait for a long one.
 
-    All methods belong to the engine's one thread.
+    All methods belong to the engine thread.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class PromptQueue:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __len__(self) -> int:
-        """How many have no prompt yet."""
+        """Number of requests without a prompt."""
         return len(self._short) + len(self._long) + (self._making is not None)
 
     def fileno(self) -> int:
@@ -92,41 +92,41 @@ class PromptQueue:
         return self._bell
 
     def poll(self) -> None:
-        """Hear the bell; `take` has something then."""
+        """Clear the eventfd; call `take` then."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
 
     @property
     def pressing(self) -> bool:
-        """Whether `take` has something to do now, and not only when the thread is done."""
+        """Whether `take` has something to do now, and not only once the thread is done."""
         if self._making is None:
             return bool(self._short or self._long)
         return bool(self._short) or self._making.prompt.done()
 
     def add(self, request: StartJob | Prefill) -> None:
-        """Make its prompt when its turn has come."""
+        """Add a request, whose prompt is made in its turn."""
         size = sum(len(message.content) + _MESSAGE_CHARACTERS for message in request.messages)
         (self._short if size <= self._short_characters else self._long).append(request)
 
     def cancel(self, job: int) -> StartJob | Prefill | None:
-        """Give back a request that has no prompt yet, if there is such a one."""
+        """Remove the job's request if it has no prompt yet, and return it."""
         for waiting in (self._short, self._long):
             for request in waiting:
                 if request.job == job:
                     waiting.remove(request)
                     return request
         if self._making is not None and self._making.request.job == job and not self._cancelled:
-            # The thread cannot be stopped; nobody wants what it makes.
+            # The thread cannot be stopped; its prompt is discarded.
             self._cancelled = True
             return self._making.request
         return None
 
     def take(self) -> RequestPrompt | None:
-        """One request whose prompt is made now, or cannot be; also begins the next long one.
+        """One request whose prompt is done or refused; also begins the next long one.
 
         Raises:
-            EngineError: If one takes longer than any template should; nothing can stop it but the
-                end of this process.
+            EngineError: If one takes longer than any template should; only the end of this process
+                can stop it.
         """
         done = self._done()
         if self._making is None and self._long:
@@ -137,18 +137,18 @@ class PromptQueue:
         return done
 
     def forget(self) -> None:
-        """Keep nothing of what was said, but for requests that still wait."""
+        """Discard cached pieces of prompts; waiting requests stay."""
         self._prompts.forget()
 
     def close(self, deadline_s: float) -> None:
-        """Wait for what is being made, but no longer than that."""
+        """Wait for the thread, for ``deadline_s`` seconds at most."""
         if self._thread is not None:
             self._thread.join(deadline_s)
         if self._thread is None or not self._thread.is_alive():
             os.close(self._bell)
 
     def _done(self) -> RequestPrompt | None:
-        """What the thread has made, if it has and somebody wants it."""
+        """The request whose prompt the thread has made; None if there is none, or cancelled."""
         making = self._making
         if making is None:
             return None
@@ -158,7 +158,7 @@ class PromptQueue:
             return None
         self._making = None
         if self._thread is not None:
-            # It only has to ring the bell.
+            # It only has to write to the eventfd.
             self._thread.join()
             self._thread = None
         return None if self._cancelled else making
@@ -174,14 +174,14 @@ class PromptQueue:
             )
             self._thread.start()
         except RuntimeError:
-            # No room for another thread, or for its stack: others wait for once.
+            # No room for another thread, or for its stack: the engine loop waits for once.
             self._thread = None
             self._make(made)
         finally:
             threading.stack_size(before)
 
     def _run(self, made: RequestPrompt) -> None:
-        # This thread was begun on the core of the first compute thread.
+        # This thread was started on the core of the first compute thread.
         with contextlib.suppress(OSError):
             pin_to(self._cores)
         self._make(made)

@@ -1,13 +1,13 @@
-"""Where in a prompt a state is worth saving that cannot be cut later. Kind: rules.
+"""Positions in a prompt at which running states are worth saving. Kind: rules.
 
-One can go on with a running state only right where it was saved, so it must be saved where a later
-prompt will part from this one:
+A running state, which cannot be cut, can be continued only where it was saved. So it must be saved
+where a later prompt will differ from this one:
 
-- before the last question: it is asked otherwise, or another conversation begins with the same
-  system message;
-- where the next turn's prompt goes on otherwise. That is mostly at this one's end, where its answer
-  follows; but before the thought that a template opens there, and leaves out of later turns. One
-  token less serves the same prompt again as well, as one must be left to compute.
+- before the last question: it may be asked again in other words, or another conversation begins
+  with the same system message;
+- where the next turn's prompt differs. That is mostly this prompt's end, where its answer follows;
+  but if a template opens a thought there, which it leaves out of later turns, it is before that.
+  One token earlier also serves the same prompt again, as one token must be left to compute.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from inglenook.common.errors import EngineError
 from inglenook.engine.orders import ChatMessage
 from inglenook.engine.worker.kv.common_prefix import MIN_PREFIX_TOKENS, common_tokens
 
-#: Makes the tokens of a conversation's prompt, or raises what a prompt is refused with.
+#: Makes the prompt tokens of a conversation, or raises if its prompt is refused.
 Make = Callable[[Sequence[ChatMessage]], Sequence[int]]
 
-#: Where a prompt is cut if the next turn's cannot be made: about the end of the question.
+#: Tokens to leave before a prompt's end, if the next turn's can't be made: about a question's end.
 _END_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class StatePositions:
-    """Where states of one prompt are to be saved.
+    """Positions in one prompt at which states are to be saved.
 
     Attributes:
-        places: After how many tokens, in order.
+        places: Numbers of tokens before them, in order.
         goes_on: The next turn's prompt begins with all of this one, as its answer follows there.
     """
 
@@ -45,12 +45,12 @@ NO_MARKS = StatePositions()
 def find_marks(
     prompt: Sequence[int], messages: Sequence[ChatMessage], make: Make
 ) -> StatePositions:
-    """Find the places in a prompt; two other prompts are made for that.
+    """Find the positions in a prompt, by making two other prompts.
 
     Args:
         prompt: Its tokens.
-        messages: What it was made of.
-        make: Makes other prompts by the same rules.
+        messages: Its conversation.
+        make: Makes other prompts with the same options.
     """
     next_turn = (*messages, ChatMessage("assistant", "a"), ChatMessage("user", "a"))
     following = _common(prompt, next_turn, make)
@@ -62,7 +62,7 @@ def find_marks(
 def find_mark_ahead(
     beginning: Sequence[int], messages: Sequence[ChatMessage], make: Make
 ) -> StatePositions:
-    """Find the place before the last question, of a prompt that is read while it is typed."""
+    """Find the position before the last question, in a prompt that is still being typed."""
     return StatePositions(_worthwhile((_before_question(beginning, messages, make),)))
 
 
@@ -79,12 +79,12 @@ def _common(prompt: Sequence[int], messages: Sequence[ChatMessage], make: Make) 
     try:
         return common_tokens(prompt, make(messages))
     except EngineError:
-        # A template need not take every conversation, and it may be too long.
+        # A template may refuse this conversation, and it may be too long.
         return None
 
 
 def _worthwhile(places: Sequence[int]) -> Sequence[int]:
-    """Those that lie apart: to stop for one, and to find it, costs as much as a few tokens."""
+    """Positions that are not close together: saving a state costs as much as a few tokens."""
     kept = [0]
     for place in places:
         if place >= kept[-1] + MIN_PREFIX_TOKENS:

@@ -1,9 +1,9 @@
-"""The model's own chat template, and what of a prompt it wrote itself. Kind: hands.
+"""The model's chat template, and which text of a prompt is the template's own. Kind: hands.
 
-`jinja` runs it, and `fitting` knows what it takes; no word of what people say is lost silently.
+`jinja` runs it, and `template_fit` finds what it accepts; no word of a message is lost silently.
 
-Only what the template writes may act. See `markers` for how what people say is kept from it, and
-docs/decisions/0009-outside-text-is-never-structure.md for what else was thought of.
+Only text that the template writes may act. See `markers` for how messages are kept from acting, and
+docs/decisions/0009-outside-text-is-never-structure.md for the alternatives.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Rendered:
 
     Attributes:
         text: The prompt.
-        cuts: Where it must be cut, so that nothing acts that is not the template's.
-        turns: Where what acts begins; only of a prompt that may be cut there.
-        parser: Of the answer, which may begin inside a thought that the template opened.
-        adjustments: What was done to the conversation, so that nothing of it is lost.
+        cuts: Positions at which it must be cut, so that only the template's text acts.
+        turns: Positions at which special tokens begin; only if it may be cut there.
+        parser: Parser of the answer, which may begin inside a thought that the template opened.
+        adjustments: Changes to the conversation, so that nothing of it is lost.
     """
 
     text: str
@@ -51,15 +51,15 @@ class ChatTemplate:
     """A model's chat template; several threads may use it at once.
 
     Attributes:
-        fitting: What it takes.
-        thoughts: How its model writes them down.
+        fitting: What it accepts.
+        thoughts: The form of the model's thoughts.
     """
 
     def __init__(self, model: Model, template: str) -> None:
         """Compile it, and try it.
 
         Raises:
-            TemplateRefused: If it is not valid Jinja, or takes no question.
+            TemplateRefused: If it is not valid Jinja, or accepts no question.
         """
         self._adds_bos = model.adds_bos
         self._bos = model.special_text("bos")
@@ -84,10 +84,10 @@ class ChatTemplate:
 
         Args:
             messages: The conversation; its last message is the user's.
-            options: What else the request says.
+            options: Its input besides the messages.
 
         Raises:
-            TemplateRefused: If the template takes the conversation in no way.
+            TemplateRefused: If the template accepts the conversation in no arrangement.
         """
         fitted = self.fitting.fit(messages, options)
         rendered = self._settle(*self._run(fitted.messages, options))
@@ -99,7 +99,7 @@ class ChatTemplate:
     def render_typed(
         self, messages: Sequence[ChatMessage], options: TemplateOptions = PLAIN
     ) -> tuple[Rendered, Rendered]:
-        """A prompt as it is, and as it would be with a letter more; the template runs once.
+        """A prompt as it is, and with another letter at the end; the template runs once.
 
         Raises:
             TemplateRefused: As `render`.
@@ -110,7 +110,7 @@ class ChatTemplate:
         if text.count(cursor) == 1:
             now, later = text.replace(cursor, ""), text.replace(cursor, "a")
             return self._settle(now, stand_ins), self._settle(later, stand_ins)
-        # The template did something with it.
+        # The template changed or removed it.
         return (
             self._settle(*self._run(messages, options)),
             self._settle(*self._run(messages, options, "a")),
@@ -119,15 +119,15 @@ class ChatTemplate:
     def _run(
         self, messages: Sequence[ChatMessage], options: TemplateOptions, typed: str = ""
     ) -> tuple[str, StandIns | None]:
-        """Run the template, so that it can be told what of the prompt it wrote.
+        """Run the template, so that its own text can be told from the messages.
 
         Args:
             messages: The conversation.
-            options: What else the request says.
-            typed: Put behind the last message; nothing of it may act.
+            options: Its input besides the messages.
+            typed: Appended to the last message; it must not act.
 
         Returns:
-            The prompt, and what stands in it for brackets that are not the template's.
+            The prompt, and the stand-ins in it for brackets that are not the template's.
         """
         acting = [self._markers.may_act(message.content) for message in messages]
         *earlier, last = messages
@@ -136,13 +136,13 @@ class ChatTemplate:
         others = [m.content for m, acts in zip(messages, acting, strict=True) if not acts]
         if self._markers.are_whole(others, text):
             return text, stand_ins
-        # The template has taken one apart; what it put together again could be anything.
+        # The template has split a message; what it makes of the parts could act.
         return self._run_hiding([True] * len(messages), messages, options)
 
     def _run_hiding(
         self, acting: Sequence[bool], messages: Sequence[ChatMessage], options: TemplateOptions
     ) -> tuple[str, StandIns | None]:
-        """Run the template, with stand-ins in those messages that could act."""
+        """Run the template, with stand-ins in the messages that could act."""
         if not any(acting):
             return self._write(messages, options), None
         contents = [message.content for message in messages]
@@ -154,10 +154,10 @@ class ChatTemplate:
         return self._without_thoughts(messages, hidden, stand_ins, options), stand_ins
 
     def _settle(self, text: str, stand_ins: StandIns | None) -> Rendered:
-        """See what acts in what the template wrote."""
+        """Restore the brackets, and find the cuts, the turns and the parser."""
         if self._adds_bos and not text.startswith(self._bos):
             text = self._bos + text
-        # Before the stand-ins are shown: what is somebody's words opens nothing.
+        # Before the brackets are restored: text of a message opens no thought.
         parser = self.thoughts.parser(text)
         turns = () if is_one_piece(text) else tuple(self._markers.turns(text))
         if stand_ins is None:
@@ -172,10 +172,10 @@ class ChatTemplate:
         stand_ins: StandIns,
         options: TemplateOptions,
     ) -> str:
-        """The prompt of what is hidden; without earlier thoughts, if the template takes them out.
+        """The prompt of hidden messages; without earlier thoughts, if the template removes them.
 
-        For that it must see their tags. It has taken them out, or put its own in their place, if
-        what acts is the same then.
+        For that it must see their tags. It has removed or replaced them if the same texts act in
+        both prompts.
         """
         text = self._write(hidden, options)
         tags = self._markers.thinking
@@ -190,7 +190,7 @@ class ChatTemplate:
         try:
             other_text = self._write(told, options)
         except TemplateRefused:
-            # It takes no such tags (gpt-oss); as text that does not act, it has taken them.
+            # It refuses such tags (gpt-oss), but accepted them as text that does not act.
             return text
         same = self._markers.acting(other_text) == self._markers.acting(text)
         return other_text if same else text

@@ -1,9 +1,9 @@
-"""What a chat template takes, found out with short conversations of marked words. Kind: hands.
+"""Finds what a chat template accepts, with short conversations of marked words. Kind: hands.
 
-A template may refuse a conversation, or leave a part of it out without a word. So each kind of
-conversation is tried once: as it is, then arranged in ways that change more and more, until every
-marked word is in the prompt. What people really say plays no part in that, so a conversation is
-arranged in the same way in all its turns, and its prompt begins as it did before.
+A template may refuse a conversation, or silently leave a part of it out. So each shape of
+conversation is tried once: as it is, then in arrangements with more and more changes, until every
+marked word is in the prompt. The real messages play no part in that, so a conversation is arranged
+in the same way in all its turns, and its prompt keeps its prefix.
 """
 
 from __future__ import annotations
@@ -33,70 +33,70 @@ from inglenook.engine.worker.prompt.jinja import (
     ToolsAs,
 )
 
-#: How a conversation is written here: a letter a message, a capital for one without content.
+#: The shape of a conversation: a letter for each message, a capital for one without content.
 _ROLES: Final = {"s": "system", "u": "user", "a": "assistant"}
 _LETTERS: Final = {role: letter for letter, role in _ROLES.items()}
 
-#: Of questions and answers in turn, as many stand for any number.
+#: Two turns of question and answer stand for any number.
 _MANY_TURNS: Final = re.compile("(?:au){3,}")
 _TURNS: Final = "auau"
 
-#: By which it is found out in which form a template wants its messages.
+#: Shapes with which a template's form is found.
 _COMMON: Final = ("u", "uau", "su", "suau")
 _TOOLS: Final[tuple[ToolsAs, ...]] = ("none", "empty", "undefined")
 _FORMS: Final = [TemplateForm(parts, tools) for parts, tools in product((False, True), _TOOLS)]
 
-#: Python's own way to show a part, which no model was taught.
+#: The ``repr`` of a part, for which no model was trained.
 _SHOWN_PART: Final = "{'type': 'text'"
 
 _LEFT_OUT: Final = "it leaves out a part of what was said, however that is put"
 
-#: Days that have nothing in common.
+#: Moments whose dates have nothing in common.
 _MOMENTS_S: Final = (981_173_106.0, 1_353_594_752.0)
 
-#: Kinds of conversation that are kept in mind; a household has a handful.
+#: Number of shapes that are cached; a household has a handful.
 _KEPT: Final = 256
 
 
 class TemplateFit:
-    """What one template takes; several threads may use it at once.
+    """What one template accepts; several threads may use it at once.
 
     Attributes:
-        form: How it is given messages.
-        tells_date: It writes what day it is into prompts, or into those without a system message.
+        form: The form in which it is given messages.
+        tells_date: It writes the date into prompts, or into those without a system message.
     """
 
     def __init__(self, template: JinjaTemplate) -> None:
         """Try the template.
 
         Raises:
-            TemplateRefused: If it does not take a single question, or leaves its words out.
+            TemplateRefused: If it does not accept a single question, or leaves its words out.
         """
         self._template = template
         self._words = _words_for(template.source)
         self._find = lru_cache(_KEPT)(self._find_arrangement)
         self.form = self._find_form()
         if not self._is_kept("u", self.form):
-            # In its own words, if it has any.
+            # With its own message, if it raises.
             template.render(self._marked("u"), PLAIN, self.form)
             raise TemplateRefused("it leaves out what is asked")
         self.writes_date = self.dates("u") or self.dates("su")
 
     def fit(self, messages: Sequence[ChatMessage], options: TemplateOptions = PLAIN) -> Arranged:
-        """Put a conversation so that the template takes all of it; nearly always as it is.
+        """Arrange a conversation so that the template accepts all of it; nearly always as it is.
 
         Args:
-            messages: The last is the user's, who may not have begun to type it.
-            options: What else the template is told.
+            messages: The last is the user's, and may still be empty.
+            options: The template's input besides the messages.
 
         Raises:
-            TemplateRefused: If it takes it in no way.
+            TemplateRefused: If it accepts it in no arrangement.
         """
         arrangement = self.arrangement(_shape(messages), options)
         return arranged(messages, arrangement) if arrangement.weight else Arranged(messages)
 
     def arrangement(self, shape: str, options: TemplateOptions = PLAIN) -> Arrangement:
-        """How a conversation of that shape is put, such as ``suau``.
+        """The arrangement of conversations of a shape, such as ``suau``.
 
         Raises:
             TemplateRefused: As `fit`.
@@ -107,7 +107,7 @@ class TemplateFit:
         return found
 
     def dates(self, shape: str) -> bool:
-        """Whether the prompt of such a conversation is another one on another day."""
+        """Whether the prompt of a conversation of that shape differs from day to day."""
         try:
             messages = arranged(self._marked(shape), self.arrangement(shape)).messages
             prompts = {
@@ -119,7 +119,7 @@ class TemplateFit:
         return len(prompts) > 1
 
     def supports_tools(self) -> bool:
-        """Whether it writes tools that it is given into the prompt."""
+        """Whether it writes the tools it is given into the prompt."""
         words = _words(self._words)
         name, description = next(words), next(words)
         parameters = {"type": "object", "properties": {}, "required": []}
@@ -133,7 +133,7 @@ class TemplateFit:
         return name in prompt
 
     def _marked(self, shape: str) -> list[ChatMessage]:
-        """A conversation of that shape, with a word in each message that no template has."""
+        """A conversation of that shape, with a word in each message that the template lacks."""
         return [
             ChatMessage(_ROLES[letter.lower()], next(words) if letter.islower() else "")
             for words in [_words(self._words)]
@@ -141,7 +141,7 @@ class TemplateFit:
         ]
 
     def _find_form(self) -> TemplateForm:
-        """The first of those with which it keeps most."""
+        """The first of the forms with which it keeps most shapes."""
         most, best = -1, _FORMS[0]
         for form in _FORMS:
             kept = sum(self._is_kept(shape, form) for shape in _COMMON)
@@ -156,7 +156,7 @@ class TemplateFit:
         return self._loss(marked, marked, PLAIN, form) is None
 
     def _find_arrangement(self, shape: str, key: bytes) -> Arrangement | str:
-        """What is done to such conversations, or why none of it helps."""
+        """The arrangement of conversations of a shape, or why none helps."""
         options = TemplateOptions(msgspec.msgpack.decode(key))
         whys: list[str] = []
         tried: list[Sequence[ChatMessage]] = []
@@ -179,7 +179,7 @@ class TemplateFit:
         options: TemplateOptions,
         form: TemplateForm,
     ) -> str | None:
-        """Why a marked conversation is not to be given like this; None if all of it is kept."""
+        """Why a marked conversation is refused or incomplete; None if the prompt has all of it."""
         try:
             prompt = self._template.render(messages, options, form)
         except TemplateRefused as exc:
@@ -195,7 +195,7 @@ def _shape(messages: Sequence[ChatMessage]) -> str:
         _LETTERS[message.role].upper() if is_empty(message) else _LETTERS[message.role]
         for message in messages[:-1]
     ]
-    # The last is being typed.
+    # The last may still be typed.
     return "".join([*letters, _LETTERS[messages[-1].role]])
 
 
@@ -204,7 +204,7 @@ def _key(options: TemplateOptions) -> bytes:
 
 
 def _words_for(source: str) -> str:
-    """How words begin that are not in a text."""
+    """A prefix for words that are not in a text."""
     text = source.casefold()
     letters = "qzxkvjw"
     return next(begin for begin in map("".join, product(letters, repeat=4)) if begin not in text)

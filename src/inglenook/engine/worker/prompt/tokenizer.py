@@ -1,4 +1,4 @@
-"""A vocabulary of llama.cpp: text to tokens, and which of its tokens act. Kind: hands."""
+"""A vocabulary of llama.cpp: tokenises text, and lists the special tokens. Kind: hands."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from inglenook.engine.thinking.signs import SpecialToken
 
 _CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 
-#: What the library looks for in a text before anything else, whatever stands around it; what its
-#: author defined even with ``parse_special`` off.
+#: Tokens that the library looks for in a text before anything else, whatever is around them; those
+#: that the author defined even with ``parse_special`` off.
 _SPECIAL: Final = _CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 
-#: No token of any vocabulary has it, so it joins nothing that follows: it becomes single bytes, or
+#: In no token of any vocabulary, so it never joins the text after it: it becomes single bytes, or
 #: the unknown token.
 _LEAD: Final = "\U0010fffe"
 
 
 class Tokenizer:
-    """Turns text into tokens. May be used by several threads at once: the library only reads."""
+    """Turns text into tokens. Several threads may use it at once: the library only reads."""
 
     def __init__(self, vocab: Any) -> None:
         """Take the library's own pointer to a vocabulary, which must outlive this."""
         self._vocab = vocab
         self._count = int(lib.llama_vocab_n_tokens(vocab))
-        # SentencePiece puts a space before the first word of whatever it is given.
+        # SentencePiece puts a space before the first word of any text.
         self._spaces = lib.llama_vocab_type(vocab) == lib.LLAMA_VOCAB_TYPE_SPM
 
     def tokens(self, text: str, *, continued: bool = False) -> list[int]:
-        """Turn text into tokens; special tokens in it count, none are added.
+        """Turn text into tokens; special tokens in it are recognised, none are added.
 
         The library's work and its stack grow out of proportion to the length of some texts: callers
         bound the text, see `pieces`.
 
         Args:
-            text: What to say.
-            continued: It goes on in the middle of a text, so no space comes before its first word.
+            text: The text.
+            continued: It continues another text, so no space is put before its first word.
         """
         if not (continued and self._spaces):
             return self._read(text)
@@ -49,7 +49,7 @@ class Tokenizer:
 
     @cached_property
     def special_tokens(self) -> list[SpecialToken]:
-        """All of them; found by looking at each token once, 0.5 ms a thousand."""
+        """All special tokens; found by checking each token once, 0.5 ms a thousand."""
         attributes = map(lib.llama_vocab_get_attr, repeat(self._vocab), range(self._count))
         return [
             SpecialToken(
@@ -63,7 +63,7 @@ class Tokenizer:
 
     @cached_property
     def longest_bytes(self) -> int:
-        """No token stands for more bytes of text than this; found as `special_tokens` are."""
+        """Length in bytes of the longest token; found as `special_tokens` are."""
         texts = map(lib.llama_vocab_get_text, repeat(self._vocab), range(self._count))
         return max(map(len, texts), default=1)
 
@@ -72,7 +72,7 @@ class Tokenizer:
         return self._read(_LEAD)
 
     def _read(self, text: str) -> list[int]:
-        # A template can make half a surrogate pair, which is no text.
+        # A template can make half a surrogate pair, which cannot be encoded.
         data = text.encode(errors="replace")
         # No token is shorter than a byte, but some vocabularies put a space before the first word.
         room = len(data)
