@@ -1,1 +1,1 @@
-"""What a model thinks, told from what it answers: the forms there are, and their parsers."""
+"""Separates a model's thoughts from its answers: the forms of thoughts, and their parsers."""

@@ -1,4 +1,4 @@
-"""Thoughts and answers that are messages with a header. Kind: rules."""
+"""Parser of thoughts and answers that are messages with a header. Kind: rules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from inglenook.engine.thinking.forms import Channels
 from inglenook.engine.thinking.parser import APART, Part, begun
 from inglenook.engine.thinking.signs import Signs
 
-#: No header is longer; what is, is no header.
+#: Longer text is no header.
 _HEADER_CHARACTERS: Final = 200
 
 
-#: In a header, before the name of a program that a message is for.
+#: In a header, before the name of the program that a message is addressed to.
 _RECIPIENT: Final = " to="
 
 
@@ -21,26 +21,26 @@ class ChannelParser:
     """A `Parser` of `Channels`."""
 
     def __init__(self, form: Channels, signs: Signs, prompt: str = "") -> None:
-        """Begin where a prompt ends; see `TagParser`."""
+        """Begin at the end of a prompt; see `TagParser`."""
         self._form = form
         self._signs = signs
         #: The header of the message so far, without its start; None within a message.
         self._header: str | None = ""
-        #: The start has come.
+        #: The start mark was received.
         self._started = False
         self._given = 0
         self._thought = False
         self._held = ""
-        #: Of the message nothing was said yet.
+        #: No text of the message was received yet.
         self._fresh = True
         self._answered = False
         self._before = (False, False)
         _earlier, start, header = prompt.rstrip().rpartition(form.start)
         if start:
             self.push(start + header)
-        #: How much of the first header the prompt has.
+        #: Number of characters of the first header that are in the prompt.
         self._given = len(self._header or "")
-        #: Something of an answer has come.
+        #: Some text of an answer was received.
         self._answered = False
 
     @property
@@ -64,16 +64,16 @@ class ChannelParser:
             return end[begun(self._held, end) :] + form.start + form.role + form.answer
         header = self._header
         if not header.strip() and self._before == (False, False):
-            # The prompt has begun the message.
+            # The prompt began the message.
             return form.answer
         if self._answered and not (header or self._started):
-            # The answer is there, and the model may end.
+            # The answer is complete, and the model may end.
             return ""
         start = "" if self._started else form.start
         for whole in (start + form.role + form.answer, form.role + form.answer, form.answer):
             if whole.startswith(header):
                 return whole[len(header) :]
-        # Of another message, which is over before it has begun.
+        # The header of another message, which is ended before it begins.
         tag = max(form.begins, key=lambda tag: begun(header, tag))
         recipient = _RECIPIENT[begun(header, _RECIPIENT) :] if begun(header, _RECIPIENT) > 1 else ""
         rest = recipient + tag[begun(header, tag) :]
@@ -94,7 +94,7 @@ class ChannelParser:
         if self._header is None:
             self._add(parts, held.rstrip() if self._thought else held)
         elif self._before == (False, False) and not self._has_marks(self._header):
-            # Words that could have been a header.
+            # Text that could have become a header.
             self._thought = False
             self._add(parts, self._header[self._given :])
         return parts
@@ -104,7 +104,7 @@ class ChannelParser:
         return copy.copy(self)
 
     def _head(self, text: str) -> str:
-        """Take the header, as far as it has come; returns what follows it."""
+        """Take the header, as far as it was received; returns the text after it."""
         for place, character in enumerate(text, start=1):
             assert self._header is not None
             header = self._header + character
@@ -118,14 +118,14 @@ class ChannelParser:
             elif self._is_header(header):
                 self._header = header
             else:
-                # A model that was not taught any of this, or was made to forget it.
+                # The model was not trained for this form, or lost it in fine-tuning.
                 words = header[self._given :]
                 self._enter("")
                 return words + text[place:]
         return ""
 
     def _enter(self, header: str) -> None:
-        """A message begins."""
+        """Begin a message."""
         self._header = None
         self._started = False
         self._given = 0
@@ -133,7 +133,7 @@ class ChannelParser:
         self._fresh = True
 
     def _is_header(self, text: str) -> bool:
-        """Whether a text may be the beginning of a header."""
+        """Whether a text may be a prefix of a header."""
         form = self._form
         rest = text.lstrip()
         if form.start.startswith(rest):
@@ -154,12 +154,12 @@ class ChannelParser:
         return any(sign in text for sign in (*self._signs.tokens, mark))
 
     def _channelled(self, text: str) -> bool:
-        """Whether a text begins as the answer's header does, but with another name."""
+        """Whether a text begins like the answer's header, with another name."""
         mark, _name, _rest = self._form.answer.partition("final")
         return bool(_name) and text.startswith(mark)
 
     def _body(self, text: str, parts: list[Part]) -> str:
-        """Take some of a message; returns what follows it."""
+        """Take text of a message; returns the text after it."""
         if self._fresh and self._thought:
             text = text.lstrip()
         ends = (*self._form.ends, self._form.start)

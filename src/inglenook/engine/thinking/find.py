@@ -1,4 +1,4 @@
-"""Which form a model's thoughts have, by its template and its vocabulary. Kind: rules."""
+"""Finds the form of a model's thoughts by its template and vocabulary. Kind: rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from inglenook.engine.thinking.forms import (
     Tags,
 )
 
-#: A form, and texts that a template which knows it has, all of them.
+#: A form, and the texts by which a template is known to use it: all of them.
 _BY_TEMPLATE: Final[tuple[tuple[Form, tuple[str, ...]], ...]] = (
     (HARMONY, ("<|channel|>", "<|message|>")),
     (CONTENT, ("<|think|>", "<|content|>")),
@@ -37,7 +37,7 @@ _BY_TEMPLATE: Final[tuple[tuple[Form, tuple[str, ...]], ...]] = (
     (STEPS, ("[BEGIN FINAL RESPONSE]",)),
 )
 
-#: A form, and tokens that no other family has: the template may be somebody else's.
+#: A form, and tokens that no other family has, as the template may be of another model.
 _BY_VOCABULARY: Final[tuple[tuple[Form, tuple[str, ...]], ...]] = (
     (HARMONY, ("<|start|>", "<|channel|>", "<|message|>", "<|return|>")),
     (GEMMA, ("<|channel>", "<channel|>")),
@@ -47,12 +47,12 @@ _BY_VOCABULARY: Final[tuple[tuple[Form, tuple[str, ...]], ...]] = (
     (SEED, ("<seed:think>", "</seed:think>")),
 )
 
-#: The closing one of a pair of tags such as ``<think>``, ``<mm:think>``, ``<thought>``.
+#: The closing tag of a pair such as ``<think>``, ``<mm:think>``, ``<thought>``.
 _CLOSING: Final = re.compile(
     r"</((?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)(?::\w+)?)>"
 )
 
-#: Tags that some of those families put around the answer, once they have thought.
+#: Tags that some of those families put around the answer after a thought.
 _WRAPS: Final = (("<answer>", "</answer>"), ("<response>", "</response>"))
 
 
@@ -65,8 +65,8 @@ def find_form(architecture: str, template: str, tokens: Collection[str]) -> Form
         tokens: Texts of the special tokens of its vocabulary.
 
     Returns:
-        The one that the template writes itself; else one whose tags are tokens; else `THINK`,
-        which many models were taught that have neither.
+        The form that the template writes itself; else one whose tags are tokens; else `THINK`, for
+        which many models were trained that have neither.
     """
     for form, texts in _BY_TEMPLATE:
         if all(text in template for text in texts):
@@ -88,6 +88,6 @@ def find_form(architecture: str, template: str, tokens: Collection[str]) -> Form
 
 
 def _tag_name(names: Iterable[str]) -> str | None:
-    """The one there is most of; of equals, the shorter, as it is the more common."""
+    """The most frequent name; of equals the shorter, as it is the more common."""
     counted = list(names)
     return min(set(counted), key=lambda name: (-counted.count(name), len(name), name), default=None)

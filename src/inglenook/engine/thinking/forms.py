@@ -1,4 +1,4 @@
-"""The ways in which families of models write down what they think. Kind: words."""
+"""The forms in which families of models write their thoughts. Kind: words."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """A thought stands before the answer, between two tags.
+    """A thought precedes the answer, between two tags.
 
     Attributes:
         name: For people.
-        opens: What begins it: a tag, or a fixed sentence.
-        closes: What ends it; the first is written where it has to be ended.
-        wraps: What may stand around the answer. One that begins with a closing tag follows at once.
-        drops: Tags within a thought that are part of nothing.
+        opens: Texts that begin it: tags, or a fixed sentence.
+        closes: Texts that end it; the first is written where a thought is cut short.
+        wraps: Tags around the answer. One that is a closing tag, too, follows at once.
+        drops: Tags within a thought that are not shown.
         named: The opening tag is followed by a line with a name.
         reopens: A thought may also begin in the middle of an answer.
     """
@@ -31,12 +31,12 @@ class Tags:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All tags there are."""
+        """All tags of the form."""
         around = tuple(text for wrap in self.wraps for text in wrap)
         return tuple(dict.fromkeys((*self.opens, *self.closes, *around, *self.drops)))
 
     def mapped(self, write: Callable[[str], str]) -> Tags:
-        """The same, with each tag written otherwise."""
+        """The same form, with ``write`` applied to each tag."""
         return Tags(
             self.name,
             tuple(map(write, self.opens)),
@@ -50,17 +50,17 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Thought and answer are messages, each with a header that says which it is.
+    """Thought and answer are messages, told apart by their headers.
 
     Attributes:
         name: For people.
-        start: What a message begins with, and then ``role``.
-        role: Who speaks.
-        begins: What ends a header; the message follows.
-        ends: What ends a message.
-        answer: Header, without start and role, of an answer.
-        thoughts: A message whose header has one of these is thought.
-        hidden: And so is one with one of these: it is for a program, not for a reader.
+        start: The mark that begins a message, before ``role``.
+        role: The role of the model.
+        begins: Marks that end a header; the message follows.
+        ends: Marks that end a message.
+        answer: Header of an answer, without start and role.
+        thoughts: A message whose header has one of these is a thought.
+        hidden: So is a message with one of these, which is for a program, not for a reader.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Channels:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All marks there are, whether they stand alone or within a header."""
+        """All marks of the form, alone or within a header."""
         return tuple(
             dict.fromkeys((self.start, *self.begins, *self.ends, self.answer, *self.thoughts))
         )
 
     def mapped(self, write: Callable[[str], str]) -> Channels:
-        """The same, with each mark written otherwise."""
+        """The same form, with ``write`` applied to each mark."""
         return Channels(
             self.name,
             write(self.start),
@@ -95,7 +95,7 @@ class Channels:
 
 Form: TypeAlias = Tags | Channels
 
-#: What most families write, and any model may that was taught by one of them.
+#: Of most families, and of models that were trained on their output.
 THINK = Tags("<think> … </think>", ("<think>",), ("</think>",))
 
 #: gpt-oss.
@@ -110,7 +110,7 @@ HARMONY = Channels(
     (" to=",),
 )
 
-#: Solar Open: the token that ends a header says which it is.
+#: Solar Open: the token that ends a header tells thought and answer apart.
 CONTENT = Channels(
     "<|think|> and <|content|>",
     "<|begin|>",
@@ -122,7 +122,7 @@ CONTENT = Channels(
     ("<|tool_calls|>",),
 )
 
-#: A thought is what the model says to itself.
+#: A thought is a message from the model to itself.
 RECIPIENT = Channels(
     "messages to itself",
     "<|start|>",
@@ -151,7 +151,7 @@ COHERE = Tags(
 #: Magistral, Ministral 3 Reasoning.
 BRACKETS = Tags("[THINK] … [/THINK]", ("[THINK]",), ("[/THINK]",))
 
-#: Seed-OSS also says how much of its budget it has used.
+#: Seed-OSS also writes how much of its budget it has used.
 SEED = Tags(
     "<seed:think> … </seed:think>",
     ("<seed:think>",),

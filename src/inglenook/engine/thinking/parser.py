@@ -1,4 +1,4 @@
-"""What a parser of thoughts is, whatever the form. Kind: words."""
+"""The interface of parsers of thoughts. Kind: words."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ APART: Final = "\n\n"
 
 
 class Part(NamedTuple):
-    """A piece of what a model wrote, without tags."""
+    """A piece of a model's output, without tags."""
 
     thought: bool
     text: str
 
 
 class Parser(Protocol):
-    """Takes what a model writes, with `Signs` in it, wherever it is cut.
+    """Parses a model's output, with `Signs` in it, in pieces of any size.
 
-    Tags belong to neither part, nor does white space next to them. Where there are none, an answer
-    keeps the white space it begins with: without it, a model that begins with a space would be told
-    back other words than it wrote, and read them all again.
+    Tags belong to neither part, nor does white space next to them. Without tags an answer keeps its
+    leading white space: without it the answer would differ from its tokens in the cache, and be
+    prefilled again in the next turn.
     """
 
     @property
     def thinking(self) -> bool:
-        """What comes next is no answer: a thought, or part of what stands around it."""
+        """Whether the next text is no answer, but a thought or its tags."""
 
     @property
     def doubtful(self) -> bool:
-        """What came last may turn out to be a tag, or part of one."""
+        """Whether the last text received may turn out to be a tag, or part of one."""
 
     @property
     def closing(self) -> str:
-        """What has to come so that the answer begins, tags begun included.
+        """The text after which the answer begins, with the rest of a tag that was begun.
 
-        Empty if it may come, or has come and is over.
+        Empty if the answer may begin, or is over.
         """
 
     def push(self, text: str) -> list[Part]:
-        """Take more; return what is sure, in order."""
+        """Take more text; returns the parts that are certain, in order."""
 
     def finish(self) -> list[Part]:
-        """Return what was held back, now that nothing more comes."""
+        """Return the text held back, at the end of the output."""
 
     def copy(self) -> Self:
-        """Another one that has heard the same."""
+        """A copy in the same state."""
 
 
 def begun(text: str, tag: str) -> int:
-    """How much of ``tag`` stands at the end of ``text``; less than all of it."""
+    """Length of the longest proper prefix of ``tag`` at the end of ``text``."""
     for length in range(min(len(text), len(tag) - 1), 0, -1):
         if text.endswith(tag[:length]):
             return length

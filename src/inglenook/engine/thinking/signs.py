@@ -1,9 +1,9 @@
 """Tags that are tokens, written as one character each. Kind: rules.
 
 A tag may be one token of the vocabulary, whose text the library shows (user defined) or does not
-(control), or it may be text like any other. Parsers see all of it as text, in which a token that is
-a tag, or part of one, is a character that no text has. So text that only looks like a token is not
-taken for it, and a token that says nothing is seen.
+(control), or it may be ordinary text. Parsers see text, in which a token that is a tag, or part of
+one, is a character that no other text has. So text that only looks like a token is not taken for
+one, and a token without text is seen.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-#: Unicode's noncharacters, which are for a program's own use.
+#: Unicode's noncharacters, which are for a program's internal use.
 _FREE: Final = [chr(code) for code in range(0xFDD0, 0xFDF0)]
-#: Words that an author has made tokens of are words all the same.
+#: Special tokens without brackets are words, not tags.
 _BRACKETED: Final = re.compile(r"[<\[].+[>\]]", re.DOTALL)
 
 _NOTHING: Final = dict.fromkeys(map(ord, _FREE), "")
@@ -26,8 +26,8 @@ class SpecialToken(NamedTuple):
 
     Attributes:
         text: As the vocabulary writes it.
-        control: It is no text to the model, and the library shows nothing of it; else its author
-            defined it beside the learned ones.
+        control: A control token, of which the library shows no text; else its author defined it
+            beside the learned ones.
         number: Its id.
     """
 
@@ -37,10 +37,10 @@ class SpecialToken(NamedTuple):
 
 
 class Signs:
-    """The characters that stand for tokens, of one vocabulary and the tags of one form."""
+    """The characters that represent tokens, of one vocabulary and the tags of one form."""
 
     def __init__(self, tags: Iterable[str], tokens: Iterable[SpecialToken]) -> None:
-        """Choose one for each token that a tag has."""
+        """Choose one for each token in a tag."""
         tags = list(tags)
         known: dict[str, list[SpecialToken]] = {}
         for token in tokens:
@@ -52,28 +52,28 @@ class Signs:
         self._shown = {
             ord(sign): "" if known[text][0].control else text for text, sign in chosen.items()
         }
-        #: By its id, what stands for a token.
+        #: The character of a token, by its id.
         self.by_token: Mapping[int, str] = {
             token.number: sign for text, sign in chosen.items() for token in known[text]
         }
-        #: And by that, its id.
+        #: The id of a token, by its character.
         self.tokens: Mapping[str, int] = {
             sign: known[text][0].number for text, sign in chosen.items()
         }
 
     def encode(self, text: str) -> str:
-        """Write a text with signs in the place of tokens; for what may act only."""
+        """Replace tokens in a text by their characters; only for text that may act."""
         return self._any.sub(lambda found: self._encoded[found[0]], foreign(text))
 
     def show(self, text: str) -> str:
-        """Write what a reader sees of a text with signs."""
+        """The text that a reader sees of a text with signs."""
         return text if text.isascii() else text.translate(self._shown)
 
     def without(self, text: str) -> str:
-        """Write a text where no token of those is ever shown."""
+        """A text without its signs."""
         return text if text.isascii() else text.translate(_NOTHING)
 
 
 def foreign(text: str) -> str:
-    """Text of a model or a person, which has no signs."""
+    """Replace signs in text from outside, which must have none."""
     return text if text.isascii() else text.translate(_FOREIGN)

@@ -1,7 +1,7 @@
-"""What a chat template is told of whether and how much to think. Kind: rules.
+"""Variables by which a chat template switches thinking on and off. Kind: rules.
 
-There is no one name for it. A template is given every name it may ask for; what it does not ask for
-does nothing.
+Templates have no common name for it. Each is given all known names, and ignores those that it does
+not use.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Final
 
 from inglenook.engine.orders import Thinking
 
-#: How templates call the same choice: a flag.
+#: Names of the switch as a flag.
 _FLAGS: Final = ("enable_thinking", "thinking", "reasoning")
 
-#: Or a word; how they say yes and no.
+#: Names of the switch as a word, with the words for on and off.
 _WORDS: Final = {"thinking_mode": ("enabled", "disabled"), "thinking_option": ("on", "off")}
 
-#: How much, as a word.
+#: Names of the effort, a word.
 _EFFORTS: Final = ("reasoning_effort", "thinking_effort", "reasoning_strength")
 
-#: How much, in tokens.
+#: Names of the budget, in tokens.
 _BUDGETS: Final = ("thinking_budget",)
 
-#: No effort at all, as some templates say it; or the least that all know, gpt-oss's among them.
+#: Words for no effort in some templates; and the least effort that all know, such as gpt-oss's.
 _NO_EFFORT: Final = ("no_think", "none")
 _LEAST_EFFORT: Final = "low"
 
-#: What is meant by "on" where a template does not think unless it is told how much.
+#: The effort for "on" in templates that do not think without one.
 _SOME_EFFORT: Final = "high"
 
 
 def template_variables(template: str, thinking: Thinking) -> dict[str, object]:
-    """Find what to give a template beside the messages.
+    """The variables for a template, beside the messages.
 
     Args:
         template: Its source; some words are known by some templates only.
-        thinking: What was asked for. Nothing asks for what the model does by itself; as in
-            llama.cpp's own server, that is to think where a template asks ``enable_thinking``.
+        thinking: What the request asks for. The default is the model's own; as in llama.cpp's own
+            server, that is to think where a template uses ``enable_thinking``.
     """
     variables: dict[str, object] = {}
     effort = thinking.effort
@@ -62,5 +62,5 @@ def template_variables(template: str, thinking: Thinking) -> dict[str, object]:
 
 
 def _knows(template: str, effort: str) -> bool:
-    """Whether a word stands in a template as a value."""
+    """Whether a template has a word as a value."""
     return bool(re.search(rf"""["']{effort}["']""", template))

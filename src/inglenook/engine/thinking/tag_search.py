@@ -1,4 +1,4 @@
-"""Where tags stand in a text, and which part of an answer a text is in. Kind: rules."""
+"""Searches tags in a text; the positions in an answer. Kind: rules."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 
 from inglenook.engine.thinking.forms import Tags
 
-#: The longest name of a thought, where it has one.
+#: Length of a thought's name, at most.
 NAME_CHARACTERS: Final = 32
 
 
 class TagPosition(Enum):
-    """Where in an answer a parser is."""
+    """A parser's position in an answer."""
 
     START = auto()
     NAME = auto()
@@ -26,17 +26,17 @@ class TagPosition(Enum):
 
 
 def ends_in_name(form: Tags, prompt: str) -> bool:
-    """Whether a prompt ends with an opening tag and perhaps a part of the thought's name."""
+    """Whether a prompt ends with an opening tag and perhaps a prefix of a thought's name."""
     opens = "|".join(map(re.escape, form.opens))
     return bool(re.search(rf"(?:{opens})\w{{0,{NAME_CHARACTERS}}}$", prompt))
 
 
 def may_be_tag(text: str, tags: Iterable[str]) -> bool:
-    """Whether a text may become one of the tags; an empty one may."""
+    """Whether a text is a prefix of one of the tags; an empty text is."""
     return any(tag.startswith(text) for tag in tags)
 
 
 def first_tag(text: str, tags: Iterable[str]) -> tuple[int, str | None]:
-    """Where the first of the tags stands in a text, and which it is."""
+    """The position of the first of the tags in a text, and the tag; -1 and None if none."""
     found = [(at, tag) for tag in tags if (at := text.find(tag)) >= 0]
     return min(found, default=(-1, None), key=lambda place: place[0])

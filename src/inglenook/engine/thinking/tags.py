@@ -1,4 +1,4 @@
-"""Thoughts between two tags. Kind: rules."""
+"""Parser of thoughts between two tags. Kind: rules."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from inglenook.engine.thinking.tag_search import (
 class TagParser:
     """A `Parser` of `Tags`.
 
-    An opening tag counts only where models put it, before anything else, unless the form says
-    otherwise: further on it may be part of an answer about such tags.
+    An opening tag counts only at the beginning, where models put it, unless the form reopens:
+    later it may be part of an answer about such tags.
     """
 
     def __init__(self, form: Tags, signs: Signs, prompt: str = "") -> None:
-        """Begin where a prompt ends.
+        """Begin at the end of a prompt.
 
         Args:
-            form: The tags, in signs where they are tokens.
-            signs: Which those are.
-            prompt: Its end, in signs; only what the template wrote.
+            form: The tags, with signs for tokens.
+            signs: The signs.
+            prompt: The end of the prompt, with signs; only text of the template.
         """
         self._form = form
         self._signs = signs
         self._held = ""
-        self._beside = False  # a tag came last, and only white space since
-        self._before = (False, False)  # whether there was text of an answer, of a thought
-        self._end = ""  # what ends the answer, where it stands in tags
+        self._beside = False  # whether a tag precedes, with only white space since
+        self._before = (False, False)  # whether text of an answer, of a thought was returned
+        self._end = ""  # the tag that ends the answer, if it has tags
         self._wraps = dict(form.wraps)
-        #: Tags around an answer that has no thought before it; as text, they may be its own.
+        #: Tags around an answer without a thought; as plain text, they may be part of it.
         self._early = {begin for begin in self._wraps if begin and begin[0] in signs.tokens}
         self._at = self._begin(prompt.rstrip())
 
@@ -56,7 +56,7 @@ class TagParser:
                 self._end = end
                 return TagPosition.WRAPPED
         if any(prompt.endswith(tag) for tag in form.closes):
-            # An empty thought: what follows one may follow it.
+            # An empty thought: the tags of an answer may follow it.
             self._early.update(self._wraps)
         return TagPosition.START
 
@@ -115,7 +115,7 @@ class TagParser:
         """See `Parser.copy`."""
         return copy.copy(self)
 
-    # Each takes some text off its beginning and returns the rest, or holds what may be a tag.
+    # Each takes text from the beginning and returns the rest, or holds a possible tag.
 
     def _start(self, text: str, parts: list[Part]) -> str:
         start = text.lstrip()
@@ -157,7 +157,7 @@ class TagParser:
         if self._beside:
             text = text.lstrip()
             for tag in self._form.opens:
-                # The prompt has it, and the model has written it again.
+                # The tag is in the prompt, and the model repeats it.
                 if text.startswith(tag):
                     return text[len(tag) :]
             if may_be_tag(text, self._form.opens):
@@ -224,7 +224,7 @@ class TagParser:
 
     def _after(self, text: str, parts: list[Part]) -> str:
         if self._end[0] in self._signs.tokens:
-            # What stands behind such a token is structure as well.
+            # Text after such a token is structure, too.
             return ""
         if not text.strip():
             self._held = text
@@ -233,7 +233,7 @@ class TagParser:
         return text
 
     def _add_sure(self, parts: list[Part], text: str, tags: Iterable[str]) -> None:
-        """Add all but an end that may turn out to be a tag, or white space before one."""
+        """Add all text except an end that may be a tag, or white space before one."""
         sure = text[: len(text) - max((begun(text, tag) for tag in tags), default=0)].rstrip()
         self._held = text[len(sure) :]
         parts += self._said(sure)
