@@ -1,6 +1,6 @@
 """A context of llama.cpp, with its KV pool, through the low-level binding. Kind: hands.
 
-Arguments are checked here first: the library answers a bad one by aborting the process.
+Arguments are checked here first: the library aborts the process on a bad one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from inglenook.common.errors import EngineError
 from inglenook.engine.worker.decode.batch import Batch, Output
 from inglenook.engine.worker.llama import BATCH_TOKENS, Candidates, Handle, Model, State
 
-#: The library's ``llama_token_data``: a token, its score, and its share of the whole.
+#: The library's ``llama_token_data``: a token, its logit, and its probability.
 _CANDIDATE: Final = np.dtype([("token", np.int32), ("score", np.float32), ("share", np.float32)])
 _BYTES: Final = ctypes.POINTER(ctypes.c_uint8)
 
 
 class Context:
-    """One KV pool shared by numbered sequences, and the batch that feeds it."""
+    """One KV pool shared by numbered sequences, and the batch that it computes."""
 
     def __init__(
         self,
@@ -40,18 +40,18 @@ class Context:
         """Allocate the pool.
 
         Args:
-            model: Whose states it holds.
-            cells: Tokens that all sequences together may have.
+            model: The model.
+            cells: Number of tokens that all sequences together may have.
             kv_type: Type of a cell; a quantised one needs flash attention, which is then on.
-            sequences: How many there may be.
+            sequences: Number of sequences, at most.
             threads: Compute threads.
-            ubatch_tokens: Tokens of a batch that go through the weights at once.
+            ubatch_tokens: Tokens of a batch that are computed at once.
             flash_attention: ``auto`` lets the library choose by the model.
-            outputs: How many tokens of a batch may want their scores; at least one a sequence, as
-                the library insists, and each takes a number for every token of the vocabulary.
+            outputs: Bound of tokens of a batch that have logits; at least one a sequence, as the
+                library insists. Each takes a float for every token of the vocabulary.
 
         Raises:
-            ModelRefused: If there is no room for it.
+            ModelRefused: If there is not enough memory.
         """
         self._context = model.new_context(
             cells=cells,
@@ -70,12 +70,12 @@ class Context:
         self._window_tokens = model.window_tokens
         #: Whether the cells of a sequence can be shared without its running state.
         self.shares_cells = model.running_states and not model.window_tokens
-        #: What the library says of the running states of a sequence that has none.
+        #: The library's data for a sequence without running states.
         self._no_state = self._copy(0, lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
         self.cells = int(lib.llama_n_ctx(self._context))
         self.batch_tokens = int(lib.llama_n_batch(self._context))
         self._batch = Batch(self.batch_tokens)
-        # Made when they are needed: the same ones for all answers, which choose one by one.
+        # Made on first use, and shared by all answers, which sample one by one.
         self._tokens: npt.NDArray[np.int32] | None = None
         self._candidates: Candidates = np.zeros(0, _CANDIDATE)
 
@@ -86,7 +86,7 @@ class Context:
 
     @property
     def batch_rows(self) -> int:
-        """How many tokens are in the batch."""
+        """Number of tokens in the batch."""
         return self._batch.rows
 
     def clear_batch(self) -> None:
@@ -94,30 +94,30 @@ class Context:
         self._batch.clear()
 
     def add(self, sequence: int, position: int, tokens: Sequence[int], *, output: Output) -> int:
-        """Put a run of tokens into the batch.
+        """Add a run of tokens to the batch.
 
         Args:
-            sequence: Number of the sequence, below the limit the pool was made with.
-            position: Place of the first of them in the sequence.
-            tokens: What to compute.
-            output: Of which of them the scores are wanted.
+            sequence: Number of the sequence, below the limit of the pool.
+            position: Position of the first of them in the sequence.
+            tokens: The tokens.
+            output: Which of them need logits.
 
         Returns:
-            The index of the last token in the batch, under which its scores are found; those of
-            the tokens before it precede it.
+            The index of the last token in the batch, for `candidates`; those of the tokens before
+            it precede it.
 
         Raises:
-            EngineError: If the sequence or the batch has no such place; the library would abort.
+            EngineError: If the sequence or the batch has no such position; the library would abort.
         """
         if not 0 <= sequence < self.sequences or self._batch.room < len(tokens):
             raise EngineError(f"no place in the batch for {len(tokens)} tokens of {sequence}")
         return self._batch.add(sequence, position, tokens, output)
 
     def go_on(self, tokens: Sequence[int]) -> None:
-        """Begin a new batch like the last, with the token that follows each of those in it.
+        """Begin a new batch like the last, with the next token of each of its sequences.
 
         Raises:
-            EngineError: If there are not as many as the last batch had.
+            EngineError: If their number differs from that of the last batch.
         """
         if len(tokens) != self.batch_rows:
             raise EngineError(f"{len(tokens)} tokens cannot follow a batch of {self.batch_rows}")
@@ -128,16 +128,16 @@ class Context:
 
         Returns:
             The library's own code: 0 done; 1 no room in the pool, nothing changed; 2 aborted, part
-            of it may be done; below 0 an error, and -1 means a bad batch and nothing changed.
+            of it may be done; below 0 an error; -1 is a bad batch, nothing changed.
         """
         return int(lib.llama_decode(self._context, self._batch.handle))
 
     def candidates(self, index: int, allowed: npt.NDArray[np.int32] | None = None) -> Candidates:
-        """Tokens to choose from for what follows batch place ``index``; good until the next call.
+        """Candidates to sample the token after batch index ``index``; valid until the next call.
 
         Args:
-            index: As `add` gave it.
-            allowed: Which there are; None is all.
+            index: As returned by `add`.
+            allowed: Their tokens, int32 of shape (candidates,); None is the whole vocabulary.
         """
         if self._tokens is None:
             self._tokens = np.arange(self._vocab_tokens, dtype=np.int32)
@@ -154,26 +154,26 @@ class Context:
         return candidates
 
     def set_threads(self, threads: int) -> None:
-        """Compute with so many threads from the next batch on."""
-        # One number for both: above two sequences decoding counts as a batch too.
+        """Compute with ``threads`` threads from the next batch on."""
+        # One number for both: with more than two sequences the library decodes as a batch, too.
         lib.llama_set_n_threads(self._context, threads, threads)
 
     def forget(self, sequence: int, position: int = 0) -> bool:
-        """Drop what the pool holds of a sequence from ``position`` on.
+        """Remove a sequence's cells from ``position`` on.
 
         Returns:
-            Whether it could, so that one can go on from there: a running state can only be
-            forgotten as a whole, and a window must be there.
+            Whether that was possible, so that it can be continued from there: a running state can
+            only be removed as a whole, and a window must have its cells.
         """
         if position and not self.reaches_back(sequence, position):
             return False
         return bool(lib.llama_memory_seq_rm(self._memory, sequence, position, -1))
 
     def reaches_back(self, sequence: int, position: int) -> bool:
-        """Whether the pool holds all that the token at ``position`` would look at.
+        """Whether the pool has all cells that the token at ``position`` attends to.
 
-        Of layers with a window the library may take cells that the end of a sequence no longer
-        sees, whoever's they are and even while others are free: these layers then begin later.
+        In layers with a window the library may reuse cells that the end of their sequence no longer
+        attends to, even while others are free: these layers then begin at a later position.
         """
         if not self._window_tokens or not self.trimmable:
             return True
@@ -181,41 +181,41 @@ class Context:
         return 0 <= first <= max(0, position - self._window_tokens + 1)
 
     def begins_at(self, sequence: int, position: int) -> bool:
-        """Whether layers with a window hold a sequence from ``position`` on; True if none are."""
+        """Whether layers with a window begin at ``position``; True if there are none."""
         if not self._window_tokens:
             return True
         return int(lib.llama_memory_seq_pos_min(self._memory, sequence)) == position
 
     def share(self, source: int, sequence: int, start: int, stop: int) -> None:
-        """Let a sequence have cells of another as well, without computing or copying them.
+        """Share cells of ``source`` with another sequence, without computing or copying them.
 
-        It has the other's running state, too, whichever cells these are, and none if that has none.
+        It then has the running state of ``source``, too, whichever cells these are.
         """
         lib.llama_memory_seq_cp(self._memory, source, sequence, start, stop)
 
     def copy_out(self, sequence: int) -> bytearray | None:
-        """Copy all the pool holds of a sequence, in the library's own format.
+        """Copy all states of a sequence, in the library's own format.
 
         Returns:
-            None if the library would not.
+            None if the library failed.
         """
         return self._copy(sequence, 0)
 
     def state_bytes(self, sequence: int) -> int:
-        """How large a sequence's running states are, of which nothing can be cut."""
+        """Size of a sequence's running states, which cannot be cut."""
         flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
         size = int(lib.llama_state_seq_get_size_ext(self._context, sequence, flags))
         return size - len(self._no_state or b"")
 
     def forget_state(self, sequence: int) -> bool:
-        """Drop the running states of a sequence, and leave it its cells; say whether it could."""
+        """Remove the running states of a sequence, not its cells; returns whether it succeeded."""
         return self._put(sequence, self._no_state, lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
 
     def copy_in(self, sequence: int, state: State) -> bool:
-        """Put back what `copy_out` gave, as a sequence that had nothing.
+        """Restore what `copy_out` returned, as a sequence that was empty.
 
         Returns:
-            Whether it is there now; else, as when the pool has no room, the sequence has nothing.
+            Whether it succeeded; if not, for lack of room say, the sequence is empty.
         """
         if self._put(sequence, state, 0):
             return True
@@ -223,15 +223,15 @@ class Context:
         return False
 
     def used_bytes(self) -> int:
-        """Size of everything the pool holds, by the library's own count; for tests of leaks."""
+        """Size of all states in the pool, by the library's own count; for tests of leaks."""
         return int(lib.llama_state_get_size(self._context))
 
     def length(self, sequence: int) -> int:
-        """How many tokens of a sequence the pool holds."""
+        """Number of a sequence's tokens in the pool."""
         return int(lib.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
-        """Give the memory back; the context is unusable afterwards."""
+        """Free the memory; the context is unusable afterwards."""
         self._batch.close()
         lib.llama_free(self._context)
 

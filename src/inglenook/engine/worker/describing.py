@@ -1,4 +1,4 @@
-"""What a model's thinking is, in a line for its owner. Kind: hands."""
+"""Describes a model's form of thinking in a line for its owner. Kind: hands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inglenook.engine.worker.prompt.template import ChatTemplate
 
 
 def describe_thinking(template: ChatTemplate) -> str:
-    """Say which form was found, and what the template makes of being told to think, or not."""
+    """Describe the form that was found, and the template's switches for thinking."""
     thoughts = template.thoughts
     if not thoughts.known:
         return f"none that its template or vocabulary knows; {thoughts.form.name} is looked for"

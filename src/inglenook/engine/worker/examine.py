@@ -1,7 +1,7 @@
 """Tries a model's chat template, without its weights. Kind: hands.
 
-``python -m inglenook.engine.worker.examine MODEL`` takes the template on its standard input, and
-answers with a line.
+``python -m inglenook.engine.worker.examine MODEL`` reads the template from its standard input, and
+prints a line.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from inglenook.engine.worker.prompt.template_fit import TemplateFit
 
 def main() -> int:
     """Answer the parent; the model's path is the first argument."""
-    # What the library prints must not come between.
+    # The library prints to standard output, too.
     answer = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     answer.write(encode(examine(sys.argv[1], sys.stdin.buffer.read().decode())) + b"\n")
     sys.stderr.flush()
-    # The library's own tear-down takes time and can assert; the kernel's is enough.
+    # The library's own tear-down is slow and can assert; the kernel's is enough.
     os._exit(0)
 
 
 def examine(path: str, template: str) -> TemplateFacts | TemplateUnfit:
-    """Find out how a template is with a model's vocabulary."""
+    """Try a template with a model's vocabulary."""
     try:
         model = Model(path, lambda _fraction: True, vocab_only=True)
     except ModelRefused as exc:
@@ -48,7 +48,7 @@ def examine(path: str, template: str) -> TemplateFacts | TemplateUnfit:
 def _facts(model: Model, prompts: PromptMaker) -> TemplateFacts:
     fitting = prompts.template.fitting
     question, bos = [ChatMessage("user", "Hi")], model.special_text("bos")
-    # As the model is asked by whoever chooses nothing.
+    # The defaults of a request.
     options = prompts.options(Prefill(0, tuple(question)))
     prompt = prompts.template.render(question, options).text
     return TemplateFacts(

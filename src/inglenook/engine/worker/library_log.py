@@ -1,4 +1,4 @@
-"""What llama.cpp says while it works. Kind: hands."""
+"""Receives the log messages of llama.cpp. Kind: hands."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import llama_cpp.llama_cpp as lib
 
 log = logging.getLogger(__name__)
 
-# ``enum ggml_log_level``; the binding's own table of it is out of date and takes errors for debug
+# ``enum ggml_log_level``; the binding's own table of it is out of date: it logs errors as debug
 # messages.
 _WARNING: Final = 3
 _ERROR: Final = 4
 
 
 class LibraryLog:
-    """Passes warnings and errors on to our log, the rest not.
+    """Passes warnings and errors on to our log, and drops the rest.
 
     Attributes:
-        first_error: The first since `clear`. It names the cause; those after it, what failed so.
+        first_error: The first since `clear`. It names the cause; later ones name consequences.
     """
 
     def __init__(self) -> None:
-        """Listen from now on; there is one listener for the whole process."""
+        """Register the callback; there is one for the whole process."""
         self.first_error = ""
-        # The library keeps no reference that Python would see.
+        # The library holds no reference that Python can see.
         self._callback = lib.llama_log_callback(self._on_message)
         lib.llama_log_set(self._callback, None)
 

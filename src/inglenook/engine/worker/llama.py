@@ -1,6 +1,6 @@
 """A model of llama.cpp, through the low-level binding. Kind: hands.
 
-Everything here checks its arguments first: the library answers a bad one by aborting the process.
+Arguments are checked here first: the library aborts the process on a bad one.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from inglenook.engine.worker.library_log import library_log
 from inglenook.engine.worker.prefix.blocks import BLOCK_TOKENS
 from inglenook.engine.worker.prompt.tokenizer import Tokenizer
 
+#: A structured array of ``llama_token_data``, shape (candidates,).
 Candidates: TypeAlias = npt.NDArray[np.void]
 
-#: As the library writes it, and reads it again.
+#: The library's serialised states of a sequence.
 State: TypeAlias = bytes | bytearray | memoryview
 
 #: One of the library's own pointers; the binding ships no types for them.
 Handle: TypeAlias = Any
 
 
-#: Prompt tokens one ``llama_decode`` takes at most; the step budget stays below it on slow boards.
+#: Prompt tokens of one ``llama_decode``, at most; the step budget is below it on slow boards.
 BATCH_TOKENS: Final = 512
 
 _KV_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
@@ -38,7 +39,7 @@ _FLASH_ATTENTION: Final = {"auto": -1, "off": 0, "on": 1}
 
 
 class ModelRefused(EngineError):
-    """The library would not take the model or could not make room for it."""
+    """The library refused the model, or lacked memory for it."""
 
 
 class Model:
@@ -56,9 +57,9 @@ class Model:
 
         Args:
             path: The GGUF file.
-            on_progress: Hears 0 to 1, and may answer False to give up.
-            use_mmap: Let the library map it; else the weights are read into memory of its own.
-            vocab_only: The weights stay where they are, and nothing can be computed.
+            on_progress: Called with 0 to 1; returns False to abort.
+            use_mmap: Let the library map the file; else it reads the weights into memory.
+            vocab_only: Load no weights; then nothing can be computed.
 
         Raises:
             ModelRefused: If the library does not know the model or runs out of memory.
@@ -67,7 +68,7 @@ class Model:
         params.n_gpu_layers = 0
         params.vocab_only = vocab_only
         if not use_mmap:
-            # By itself the library does not read what it cannot map: it fails.
+            # By default the library fails where it cannot map, instead of reading.
             params.load_mode = lib.LLAMA_LOAD_MODE_NONE
         params.progress_callback = lib.llama_progress_callback(
             lambda fraction, _data: on_progress(fraction)
@@ -82,14 +83,14 @@ class Model:
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
         self.architecture = self._metadata("general.architecture")
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
-        #: How many tokens back layers with a window look; 0 if there are none.
+        #: Number of tokens in the window of layers that have one; 0 if there are none.
         self.window_tokens = int(lib.llama_model_n_swa(self._model))
         #: Whether there are layers that keep a running state of each sequence.
         self.running_states = bool(
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         )
-        #: Whether the end of a sequence can be cut off; else one can go on only where it ends. Of
-        #: a window shorter than a block the library would not give all of the block's cells.
+        #: Whether the end of a sequence can be cut off; if not, it continues only where it ends.
+        #: With a window shorter than a block the library cannot copy all of a block's cells.
         self.trimmable = not (self.running_states or 0 < self.window_tokens < BLOCK_TOKENS)
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
@@ -104,7 +105,7 @@ class Model:
         return self.tokenizer.tokens(text, continued=continued)
 
     def piece(self, token: int) -> bytes:
-        """The bytes a token stands for; empty for control tokens and for what is no token."""
+        """The bytes of a token; empty for control tokens, and for numbers of no token."""
         piece = self._pieces.get(token)
         if piece is None:
             if not 0 <= token < self.vocab_tokens:
@@ -113,7 +114,7 @@ class Model:
         return piece
 
     def pieces(self, tokens: Iterable[int]) -> list[bytes]:
-        """As `piece`, of many tokens at once and without keeping them."""
+        """As `piece`, of many tokens at once, without caching them."""
         found = []
         room = 64
         buffer = ctypes.create_string_buffer(room)
@@ -126,10 +127,10 @@ class Model:
         return found
 
     def special_text(self, kind: Literal["bos", "eos"]) -> str:
-        """How the model writes its begin or end token, for its template; empty if it has none.
+        """The text of the begin or end token, for the template; empty if there is none.
 
-        Where the file does not say, the library takes one by the kind of vocabulary: for most BPE
-        ones 11, which is a comma. Only of a control token it can be right.
+        Where the file names none, the library takes one by the kind of vocabulary: for most BPE
+        ones 11, which is a comma. That can be right only for a control token.
         """
         token = (lib.llama_vocab_bos if kind == "bos" else lib.llama_vocab_eos)(self._vocab)
         if token < 0:
@@ -140,14 +141,14 @@ class Model:
         return self._read_piece(token, special=True).decode(errors="replace")
 
     def ends_generation(self, token: int) -> bool:
-        """Say whether the model means to stop with this token."""
+        """Whether this token ends an answer."""
         ends = self._ends.get(token)
         if ends is None:
             ends = self._ends[token] = self.is_end(token)
         return ends
 
     def is_end(self, token: int) -> bool:
-        """As `ends_generation`, without keeping it."""
+        """As `ends_generation`, without caching it."""
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
 
     def new_context(
@@ -161,10 +162,10 @@ class Model:
         flash_attention: Literal["auto", "on", "off"],
         outputs: int,
     ) -> Handle:
-        """The library's pointer of a new context; `Context` says what the arguments mean.
+        """The library's pointer of a new context; for the arguments see `Context`.
 
         Raises:
-            ModelRefused: If there is no room for it.
+            ModelRefused: If there is not enough memory.
         """
         params = lib.llama_context_default_params()
         params.n_ctx = cells
@@ -172,7 +173,7 @@ class Model:
         params.n_batch = max(BATCH_TOKENS, outputs, sequences)
         params.n_ubatch = min(ubatch_tokens, params.n_batch)
         params.n_outputs_max = max(outputs, sequences)
-        # Above two sequences decoding counts as a batch too, so one number has to serve both.
+        # With more than two sequences the library decodes as a batch, too: one number for both.
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
         params.type_k = params.type_v = _KV_TYPES[kv_type]
@@ -185,18 +186,18 @@ class Model:
         return context
 
     def close(self) -> None:
-        """Give the memory back; the model is unusable afterwards."""
+        """Free the memory; the model is unusable afterwards."""
         lib.llama_model_free(self._model)
 
     def _metadata(self, key: str) -> str:
-        """A value of the file's, as text; empty if it has none."""
+        """A metadata value of the file, as text; empty if there is none."""
         room = 128
         buffer = ctypes.create_string_buffer(room)
         count = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, room)
         return buffer.value.decode(errors="replace") if count > 0 else ""
 
     def _has(self, key: str) -> bool:
-        """Whether the file says anything of that key."""
+        """Whether the file has metadata of that key."""
         return int(lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)) >= 0
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:
