@@ -1,4 +1,4 @@
-"""What models of many families write, in our own words, and how it is to be told apart."""
+"""Output of many families of models, in our own words, and its parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPENED = "{% if add_generation_prompt %}<|turn|>assistant\n%s{% endif %}"
 
 
 def plain(turn: str = "", *, system: str = "") -> str:
-    """A template of our own: what it says to the model first, and how the answer's turn begins."""
+    """A template of our own: its system text, and the beginning of the answer's turn."""
     return system + _TURNS % _OPENED.replace("%s", turn)
 
 

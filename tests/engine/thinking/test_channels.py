@@ -1,4 +1,4 @@
-"""Messages with headers are told apart by what their headers say; noise is an answer."""
+"""Messages are thought or answer by their headers; noise is an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models of many families write is told apart, whatever is a token, however it is cut."""
+"""Output of many families is parsed, with any tags as tokens, in pieces of any size."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_pieces_of_any_length_are_told_apart(family: Family, kind: str, places: 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_the_thought_ends_where_it_is_closed(family: Family, kind: str) -> None:
-    """Wherever it is cut off: what is missing is known, and what then comes is the answer."""
+    """Wherever it is cut off: the missing text is known, and the answer follows it."""
     it = asked(family, kind)
     said = it.signs.encode(family.said)
     wrapped = told(it.parser(), said)[0]

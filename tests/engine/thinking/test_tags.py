@@ -1,4 +1,4 @@
-"""What a model thinks is told from what it answers, however the text is cut."""
+"""Thoughts are separated from answers, in pieces of any size."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def told(parser: TagParser, *pieces: str) -> tuple[str, str]:
     ],
 )
 def test_tags_part_thinking_from_answer(text: str, thinking: str, answer: str) -> None:
-    """The opening tag counts only at the start; space beside the tags is nobody's.
+    """The opening tag counts only at the start; space next to tags is dropped.
 
     An answer without tags stays as it was written: told back, it must be the same tokens.
     """
@@ -146,7 +146,7 @@ def test_a_token_further_on_is_what_the_library_shows_of_it(control: bool, shown
 
 
 def test_a_thought_may_follow_a_thought_where_tags_are_tokens() -> None:
-    """And is told apart from it."""
+    """And is separated from it."""
     parser, signs = with_tokens(control=True)
     text = "<think>One.</think>\n<think>Two.</think></think>Yes."
     assert told(parser, *signs.encode(text)) == ("One.\n\nTwo.", "Yes.")
@@ -224,6 +224,6 @@ def test_tags_around_the_answer_are_taken_off(text: str, prompt: str, answer: st
     ],
 )
 def test_words_beside_what_is_dropped_from_a_thought_stay_apart(text: str, thought: str) -> None:
-    """However much of it comes at once."""
+    """In pieces of any size."""
     for pieces in ([text], list(text)):
         assert told(TagParser(SEED, Signs((), ())), *pieces) == (thought, "Yes.")

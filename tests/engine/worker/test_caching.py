@@ -1,4 +1,4 @@
-"""What was read once is not read again: from the pool, from memory, from the disk."""
+"""Prefilled tokens are not prefilled again: from the pool, from RAM, from the disk."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ask(writer: Writer, job: int, tokens: list[int], answer_tokens: int = 8) -> 
 
 
 def ask_and_save(writer: Writer, prompts: Sequence[list[int]]) -> None:
-    """Have each answered, and then a pause in which the store is given all that is kept."""
+    """Have each answered, then a pause in which all retained sequences are saved."""
     for job, tokens in enumerate(prompts):
         ask(writer, job, tokens)
     while writer.batcher.pool.transfer.unsaved:
@@ -76,7 +76,7 @@ def conversation(writer: Writer, job: int, tokens: list[int]) -> list[int]:
 
 
 def empty_pool(writer: Writer) -> None:
-    """Push everything that is kept out of the pool, by the pressure of others."""
+    """Have all retained sequences evicted, by the pressure of others."""
     while writer.batcher.pool.make_room():
         pass
 
@@ -112,7 +112,7 @@ def test_what_is_only_kept_has_half_of_the_pool(toy: Model) -> None:
 
 @pytest.mark.parametrize("size", [300, 100])
 def test_what_the_store_has_too_makes_room_before_it_is_wanted(toy: Model, size: int) -> None:
-    """Attention would walk it for everybody. What is read ahead is nowhere else, and stays."""
+    """Attention would walk it for all. Speculative prefills are nowhere else, and stay."""
     asked = [prompt(size, seed) for seed in range(2)]
     typed = prompt(300, 9)
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
@@ -152,7 +152,7 @@ def test_what_only_those_share_who_leave_goes_with_them(toy: Model) -> None:
 
 
 def test_who_loses_little_stays_beside_those_who_have_the_rest(toy: Model) -> None:
-    """A dozen tokens would not be fetched again, but read."""
+    """A dozen tokens would not be fetched again, but prefilled."""
     system = prompt(300, 1)
     asked = [*system, *prompt(5, 2)]
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
@@ -165,7 +165,7 @@ def test_who_loses_little_stays_beside_those_who_have_the_rest(toy: Model) -> No
 def test_two_who_come_back_together_both_find_theirs_in_the_pool(
     toy: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first's coming makes nobody leave whom the second is about to go on with."""
+    """The first's admission does not evict the sequence that the second continues."""
     asked = [prompt(300, seed) for seed in (1, 2)]
     with stored() as store, writing(toy, cells=4096, store=store, durable=True) as writer:
         ask_and_save(writer, asked)
@@ -203,7 +203,7 @@ def test_what_only_the_disk_has_stays_in_the_pool(toy: Model, tmp_path: Path) ->
 
 
 def test_the_template_alone_brings_nothing_back_into_use(toy: Model) -> None:
-    """All conversations begin with it, and so does a newcomer: the oldest still goes first."""
+    """All conversations begin with it, also a new one: the oldest is still evicted first."""
     template = prompt(20, 1)
     oldest, newest = ([*template, *prompt(300, seed)] for seed in (2, 3))
     with writing(toy, cells=1024) as writer:
@@ -249,7 +249,7 @@ def test_of_four_with_one_beginning_it_is_read_once(toy: Model) -> None:
 
 
 def test_of_four_at_once_with_one_beginning_it_is_read_once(toy: Model) -> None:
-    """Three of them wait until the first has read it; each answer is its own."""
+    """Three of them wait until the first has prefilled it; each answer is its own."""
     system = prompt(500, 1)
     with writing(toy, cells=2048) as writer:
         for job in range(4):
@@ -262,7 +262,7 @@ def test_of_four_at_once_with_one_beginning_it_is_read_once(toy: Model) -> None:
 
 
 def test_who_waits_for_another_to_read_goes_on_when_that_one_leaves(toy: Model) -> None:
-    """With what was read by then."""
+    """With the tokens prefilled by then."""
     system = prompt(500, 1)
     with writing(toy, cells=2048) as writer:
         for job in range(2):
@@ -303,7 +303,7 @@ def test_a_prompt_that_differs_after_a_while_shares_what_came_before(toy: Model,
 
 
 def test_what_is_kept_goes_when_its_room_is_wanted(toy: Model) -> None:
-    """Nobody waits for, or is parked because of, what is only kept; the longest unused goes."""
+    """Retained sequences never make a request wait or be preempted; the oldest is evicted."""
     with writing(toy, cells=1024) as writer:
         for job in range(3):
             ask(writer, job, prompt(300, job))
@@ -315,7 +315,7 @@ def test_what_is_kept_goes_when_its_room_is_wanted(toy: Model) -> None:
 
 
 def test_what_a_newcomer_begins_with_stays_when_the_rest_is_in_its_way(toy: Model) -> None:
-    """It has no room beside the whole of what it begins like, and goes on in its place."""
+    """It has no room beside the whole retained sequence, and continues in its place."""
     first = prompt(700, 1)
     other = [*first[:500], *prompt(450, 2)]
     with stored() as store, writing(toy, cells=1024, store=store) as writer:
@@ -327,7 +327,7 @@ def test_what_a_newcomer_begins_with_stays_when_the_rest_is_in_its_way(toy: Mode
 
 
 def test_what_a_newcomer_begins_with_stays_when_its_number_is_the_last(either_toy: Model) -> None:
-    """A box for one answer at a time, where nothing else could be kept: its second turn."""
+    """A box for one answer at a time, where nothing else could be retained: its second turn."""
     first = prompt(300, 1)
     with writing(either_toy, sequences=1, kept=0) as writer:
         ask(writer, 1, first)
@@ -405,7 +405,7 @@ def test_it_survives_the_engine(either_toy: Model, tmp_path: Path) -> None:
 
 
 def test_an_answer_that_was_parked_is_not_read_again(toy: Model) -> None:
-    """It leaves the pool for memory and comes back from there, as long as memory has room."""
+    """It is evicted to RAM and restored from there, as long as RAM has room."""
     prompts = {job: prompt(90, job) for job in range(4)}
     computed = {}
     for ram_bytes in (0, 64 * MIB):
@@ -463,7 +463,7 @@ def test_damage_on_the_disk_costs_only_time(toy: Model, tmp_path: Path) -> None:
 
 
 def test_forgetting_leaves_nothing(toy: Model, tmp_path: Path) -> None:
-    """Not in the pool, not in memory, not on the disk; who is being answered notices nothing."""
+    """Not in the pool, not in RAM, not on the disk; running answers are not affected."""
     with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
         ask(writer, 1, prompt(300, 1))
         empty_pool(writer)
@@ -480,7 +480,7 @@ def test_forgetting_leaves_nothing(toy: Model, tmp_path: Path) -> None:
 # Ten thousand steps: some seconds, and ten times that on a machine with other things to do.
 @pytest.mark.timeout(240)
 def test_no_cell_is_lost_in_a_thousand_requests(toy: Model) -> None:
-    """Cancelled, parked, sharing or not: the pool holds what is kept, and can be emptied.
+    """Cancelled, preempted, sharing or not: the pool has what is retained, and can be emptied.
 
     The cells are counted by the library itself.
     """
@@ -518,7 +518,7 @@ def test_what_is_read_ahead_makes_the_question_quick(toy: Model) -> None:
 
 
 def test_reading_ahead_gives_way_to_whoever_wants_an_answer(toy: Model) -> None:
-    """From the very next step on, and until nobody wants one; then it goes on."""
+    """From the very next step on, and until there is no request; then it continues."""
     with writing(toy, budget=FixedBudget(32)) as writer:
         writer.batcher.prefill(Prefill(1, ()), prompt(200, 1), 200)
         writer.step()
@@ -546,7 +546,7 @@ def test_reading_ahead_gives_its_room_away(toy: Model) -> None:
 
 
 def test_reading_ahead_that_is_cancelled_leaves_what_it_has(toy: Model) -> None:
-    """Its successor goes on from there."""
+    """Its successor continues from there."""
     with writing(toy, budget=FixedBudget(32)) as writer:
         writer.batcher.prefill(Prefill(1, ()), prompt(200, 1), 200)
         for _ in range(3):
@@ -563,7 +563,7 @@ def test_reading_ahead_that_is_cancelled_leaves_what_it_has(toy: Model) -> None:
 def test_a_question_that_was_never_sent_is_not_written_to_the_disk(
     toy: Model, tmp_path: Path
 ) -> None:
-    """What somebody typed and thought better of is gone with the pool."""
+    """A question that was typed and abandoned is gone with the pool."""
     with stored(tmp_path) as store, writing(toy, store=store, durable=True) as writer:
         writer.batcher.prefill(Prefill(1, ()), prompt(300, 1), 300)
         writer.finish()

@@ -98,7 +98,7 @@ def test_loading_tells_how_far_it_has_come(toy_path: Path) -> None:
 
 
 def test_loading_can_be_given_up(toy_path: Path) -> None:
-    """As when the daemon goes while a large model is being read."""
+    """As when the daemon exits while a large model is being loaded."""
     with pytest.raises(ModelRefused):
         Model(str(toy_path), lambda fraction: fraction < 0.5)
 
@@ -131,7 +131,7 @@ def _unknown(data: bytes) -> bytes:
 def test_a_file_that_is_no_model_is_refused_with_the_librarys_reason(
     toy_path: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], why: str
 ) -> None:
-    """The operator reads what is wrong with it, not that something is."""
+    """The operator reads what is wrong with it."""
     path = tmp_path / "model.gguf"
     path.write_bytes(spoil(toy_path.read_bytes()))
 
@@ -220,7 +220,7 @@ def test_a_batch_goes_on_with_the_next_token_of_each(context: Context) -> None:
 
 
 def test_a_batch_goes_on_with_as_many_tokens_as_it_has(context: Context) -> None:
-    """Else somebody would be computed twice, or with another's token."""
+    """Else a sequence would be computed twice, or with the token of another."""
     context.clear_batch()
     context.add(0, 0, [5], output="last")
     with pytest.raises(EngineError, match="cannot follow a batch of 1"):
@@ -277,7 +277,7 @@ def scores(
 def test_cuts_and_company_change_nothing_but_rounding(
     toy: Model, kv_type: KvType, cuts: tuple[int, ...], company: int
 ) -> None:
-    """However a prompt is cut and whoever shares its batches, what follows is the same.
+    """However a prompt is cut, whatever shares its batches, the next token is the same.
 
     To the last bit it need not be: kernels are chosen by how many rows there are.
     """

@@ -1,4 +1,4 @@
-"""What is kept of models whose states cannot be cut, and of those that look back a window."""
+"""Retained states of models whose states cannot be cut, or that have a window."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def ask(
 
 
 def test_one_can_go_on_from_each_mark_and_from_nowhere_else(keeping: Model) -> None:
-    """Again, with another question, with another beginning; each answer is as if read anew."""
+    """Again, with another question, with another prefix; each answer is as if prefilled anew."""
     first = prompt(300, 1)
     asked = [
         (first, 299),
@@ -246,7 +246,7 @@ def test_an_answer_that_is_interrupted_goes_on_in_the_next_engine(
 
 
 def test_what_is_read_ahead_leaves_the_state_before_the_question(keeping: Model) -> None:
-    """The question is found as far as it was read; asked otherwise, what stands before it."""
+    """The question is found as far as it was prefilled; in other words, its prefix."""
     first = prompt(300, 1)
     with stored() as store, writing(keeping, store=store) as writer:
         writer.batcher.prefill(Prefill(0, ()), first[:280], 300, marks=StatePositions((150,)))
@@ -393,7 +393,7 @@ def crowded(writer: Writer) -> list[int]:
 
 
 def test_nothing_is_computed_on_cells_that_are_gone(windowed: Model) -> None:
-    """A kept sequence that lost some can be gone on with at its end, and is read again before."""
+    """A retained sequence that lost cells can be continued at its end; earlier, it is prefilled."""
     with writing(windowed, cells=4096) as writer:
         kept = crowded(writer)
         [number] = [row.number for row in writer.batcher.pool.table if row.tokens[:9] == kept[:9]]
@@ -410,7 +410,7 @@ def test_nothing_is_computed_on_cells_that_are_gone(windowed: Model) -> None:
 
 
 def test_cells_that_are_gone_are_not_stored(windowed: Model) -> None:
-    """Nor is what stands after them; it is read again, and right."""
+    """Nor are those after them; they are prefilled again, correctly."""
     with stored(states=False) as store, writing(windowed, cells=4096, store=store) as writer:
         kept = crowded(writer)
         while writer.batcher.pool.make_room():

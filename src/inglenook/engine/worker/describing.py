@@ -25,7 +25,7 @@ def describe_thinking(template: ChatTemplate) -> str:
     if _prompt(template, Thinking("on", "low")) != _prompt(template, Thinking("on", "high")):
         more.append("takes an effort")
     if _prompt(template, Thinking("on", budget_tokens=1234)) != on:
-        more.append("is told its budget")
+        more.append("takes a budget")
     return f"{thoughts.form.name}{tags}; {', '.join(more)}"
 
 

@@ -104,7 +104,7 @@ def test_real_vocabularies_are_read_alike(
         ("R1-Distill-Llama", "<think> … </think> (tokens); its template has no switch"),
         ("Granite 3.3", "<think> … </think> (tokens); off unless asked for"),
         ("gpt-oss", "channels (harmony) (tokens); on unless switched off, takes an effort"),
-        ("Seed-OSS", "on unless switched off, is told its budget"),
+        ("Seed-OSS", "on unless switched off, takes a budget"),
         ("Llama 3.2", "none that its template or vocabulary knows; <think> … </think> is looked"),
     ],
 )

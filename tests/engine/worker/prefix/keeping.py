@@ -66,13 +66,13 @@ def opened(
 
 
 def next_news(store: Store) -> None:
-    """Take in what the disk does next."""
+    """Take in the next completions."""
     assert select.select([store], [], [], DEADLINE_S)[0], "no news"
     store.poll()
 
 
 def wait_until(store: Store, condition: Callable[[], bool]) -> None:
-    """Take in what the disk does until something holds; of some of it there is no news."""
+    """Take in completions until something holds; deletions have none."""
     ends_at = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < ends_at
@@ -94,7 +94,7 @@ def fetched(store: Store, tokens: Sequence[int]) -> Fetch:
 
 
 def written(store: Store, folder: Path, count: int) -> None:
-    """Wait until so many files are there, and the store knows."""
+    """Wait for that number of files, and for their completions."""
     wait_until(store, lambda: len(files(folder)) == count and not store._tiers._waiting)
 
 

@@ -55,7 +55,7 @@ def test_a_state_can_be_handed_on_without_copying_it(tmp_path: Path) -> None:
 
 
 def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
-    """Also while it is written: it holds what people said."""
+    """Also while it is written: it holds a conversation."""
     pieces = write_block(tmp_path / "a.kv", FIRST, STATE)
     next(pieces)
     [path] = tmp_path.iterdir()
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_is_never_written_through_a_link(tmp_path: Path) -> None:
-    """Whoever put one there does not choose what we overwrite."""
+    """A link must not choose the file that is overwritten."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"theirs")
     (tmp_path / "a.tmp").symlink_to(victim)
@@ -174,7 +174,7 @@ def test_a_block_of_no_tokens_is_none(tmp_path: Path, run: bytes) -> None:
 
 
 def test_a_file_that_is_not_there_is_the_callers_to_judge(tmp_path: Path) -> None:
-    """It may have been somebody tidying up."""
+    """It may have been a clean-up by hand."""
     for read in (read_block, lambda path: read_payload(path, FIRST)):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / "a.kv")

@@ -56,7 +56,7 @@ class Running:
         self.disk = Disk(folder, root, disk_bytes, self.queue)
 
     def news(self) -> IoCompletion:
-        """Wait for one piece of news."""
+        """Wait for one completion."""
         assert select.select([self._event_fd], [], [], DEADLINE_S)[0], "no news"
         os.eventfd_read(self._event_fd)
         [news] = self.queue.take_completions()
@@ -95,7 +95,7 @@ class Running:
 def running(
     folder: Path, *, disk_bytes: int = 64 * MIB, root: bytes = ROOT
 ) -> Iterator[tuple[Running, IoCompletion]]:
-    """A disk, and its first news."""
+    """A disk, and its first completion."""
     running = Running(folder, disk_bytes, root)
     try:
         yield running, running.news()
@@ -111,7 +111,7 @@ def looked_round(folder: Path, *, disk_bytes: int = 64 * MIB) -> Iterator[Runnin
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody tells."""
+    """Wait for what has no completion."""
     ends_at = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < ends_at
@@ -147,7 +147,7 @@ def test_what_was_written_is_read_and_there_in_the_next_life(tmp_path: Path) -> 
 
 
 def test_folders_and_files_are_their_owners_alone(tmp_path: Path) -> None:
-    """They hold what people said."""
+    """They hold conversations."""
     with looked_round(tmp_path / "cache") as disk:
         disk.written(FIRST)
 
@@ -182,7 +182,7 @@ def test_a_block_that_is_removed_while_it_is_written_never_appears(tmp_path: Pat
 
 @pytest.mark.usefixtures("hasty")
 def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
-    """It comes between two pieces."""
+    """Between two pieces."""
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
         with half_written(disk, SECOND) as temporary:
@@ -210,7 +210,7 @@ def test_a_damaged_or_vanished_file_is_a_miss_and_gone(
 
 
 def test_use_is_noted_in_a_files_time(tmp_path: Path) -> None:
-    """The next life knows what to remove first; a file that vanished is no matter."""
+    """The next run knows which to evict first; a missing file does not matter."""
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
         os.utime(disk.path(FIRST), (0, 0))
@@ -264,7 +264,7 @@ def test_a_bound_that_was_lowered_holds_from_the_start(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_where_others_need_the_room(tmp_path: Path) -> None:
-    """And what another model left goes; the news says how much is wanted back."""
+    """And other models' files are deleted; the completion has the missing bytes."""
     with file_system(tmp_path / "small", 500 * MIB) as folder:
         write_room = folder / OTHER_ROOT.hex() / f"{FIRST.key.hex()}.kv"
         write_room.parent.mkdir()
@@ -293,7 +293,7 @@ def test_a_purge_removes_everything(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_a_purge_removes_what_is_half_written(tmp_path: Path) -> None:
-    """It was asked to go, and goes."""
+    """It was requested, and is done later."""
     with looked_round(tmp_path) as disk:
         with half_written(disk, FIRST):
             disk.queue.purge()
@@ -314,7 +314,7 @@ def test_a_purge_that_fails_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def lost(disk: Running, caplog: pytest.LogCaptureFixture) -> None:
-    """See that the disk is done without, and that it was told once."""
+    """Check that the disk is not used, and that it was logged once."""
     assert disk.news() == DiskFailed()
     disk.write(SECOND)
     disk.queue.read(FIRST)
@@ -327,7 +327,7 @@ def lost(disk: Running, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_full_disk_is_told_once_and_done_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is left half; what was there before can still be forgotten."""
+    """No file is half-written; earlier ones can still be purged."""
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
         with full_disk():
@@ -348,13 +348,13 @@ def looked_for_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_that_has_room_again_is_used_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With what is there; it is told once that it was lost, however often it is looked at."""
+    """With its blocks; the failure is logged once, however often it is retried."""
     with looked_round(tmp_path) as disk:
         disk.written(FIRST)
         with full_disk():
             disk.write(SECOND)
             assert disk.news() == DiskFailed()
-            # It looks, in vain, and goes on looking.
+            # It retries, in vain, again and again.
             until(lambda: disk.queue._retry_at is None)
             until(lambda: disk.queue._retry_at is not None)
         found = disk.news()
@@ -436,7 +436,7 @@ def test_closing_without_time_leaves_nothing_half(
 def test_closing_does_not_wait_for_a_disk_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process has to end; a pipe nobody writes to hangs as well as any disk."""
+    """The process has to end; a pipe without a writer hangs like any disk."""
     monkeypatch.setattr(disk_module, "_LAST_PIECE_S", 0.01)
     disk = Running(tmp_path, MIB, ROOT)
     disk.news()

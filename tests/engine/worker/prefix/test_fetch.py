@@ -1,4 +1,4 @@
-"""What comes is handed on in order and without gaps, as far as it came."""
+"""Received blocks are returned in order and without gaps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_nothing_to_bring_is_ready_at_once() -> None:
 
 
 def test_what_is_there_can_be_used_before_the_rest() -> None:
-    """By one who will wait no longer; what is beyond a gap cannot."""
+    """When a request stops waiting; blocks beyond a gap cannot."""
     fetch, _cancelled = begun()
     fetch.deliver(FIRST.key, b"1")
     fetch.deliver(TAIL.key, b"3")
@@ -63,7 +63,7 @@ def test_the_last_block_may_hold_more_than_is_shared() -> None:
 
 
 def test_a_lost_block_ends_the_list_there() -> None:
-    """What comes after it is of no use, and not waited for."""
+    """Blocks after it are of no use, and not waited for."""
     fetch, _cancelled = begun()
     fetch.deliver(TAIL.key, b"3")
     fetch.deliver(FIRST.key, b"1")
@@ -83,7 +83,7 @@ def test_a_lost_first_block_leaves_nothing() -> None:
 
 
 def test_news_of_other_blocks_changes_nothing() -> None:
-    """Everyone hears of every block; nor does a second coming, or a loss after it came."""
+    """Every fetch receives every block; repeats and later failures change nothing."""
     fetch, _cancelled = begun()
     fetch.deliver(FIRST.key, b"1")
     fetch.deliver(FIRST.key, b"again")
@@ -96,7 +96,7 @@ def test_news_of_other_blocks_changes_nothing() -> None:
 
 
 def test_giving_up_keeps_what_is_there() -> None:
-    """The disk is gone, what it gave is not."""
+    """The disk is gone, blocks from it are not."""
     fetch, _cancelled = begun()
     fetch.deliver(FIRST.key, b"1")
     fetch.give_up()
@@ -106,7 +106,7 @@ def test_giving_up_keeps_what_is_there() -> None:
 
 
 def test_a_cancelled_fetch_holds_nothing() -> None:
-    """It says so while it still knows what it was waiting for."""
+    """The callback can still see the outstanding blocks."""
     fetch, cancelled = begun()
     fetch.deliver(FIRST.key, b"1")
     fetch.cancel()

@@ -87,7 +87,7 @@ def test_circumstances_count(model: Path) -> None:
 
 
 def test_our_own_format_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raising it makes all that was kept a stranger's."""
+    """Raising it makes all stored files foreign."""
     before, own = fingerprint(model), file_id(model)
     monkeypatch.setattr(fingerprint_module, "FORMAT", fingerprint_module.FORMAT + 1)
 

@@ -1,4 +1,4 @@
-"""What is ours is found, what is broken is removed, what is somebody else's is left alone."""
+"""Own blocks are found, damaged files are deleted, all other files are left alone."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_where_states_cannot_be_cut_one_goes_on_from_a_state_only(
 def test_nothing_is_left_that_leads_to_no_state(
     prompts: list[list[int]], data: st.DataObject
 ) -> None:
-    """Whatever goes: what stays is just what leads to the states that stay."""
+    """After any removal exactly the blocks before remaining states remain."""
     index = index_of(prompts, states=True)
     while states_in(index):
         key = data.draw(st.sampled_from(sorted(states_in(index))))
@@ -144,7 +144,7 @@ def test_a_block_without_the_one_before_it_has_no_place() -> None:
 
 
 def test_a_tail_gives_way_to_a_longer_one() -> None:
-    """As a conversation goes on each token is kept once."""
+    """As a conversation grows each token is stored once."""
     index = index_of([prompt(150)])
     longer = index.block(prompt(200), 128, 200)
     assert longer is not None

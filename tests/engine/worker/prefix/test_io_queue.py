@@ -1,4 +1,4 @@
-"""What somebody waits for comes first, writing waits for a pause, and a purge voids all."""
+"""Requested reads come first, writes wait for a pause, and a purge voids all."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rest(queue: IoQueue, *, writing: bool = False) -> list[IoRequest]:
 
 
 def test_reads_come_first_then_chores_then_writes(queue: IoQueue) -> None:
-    """Whatever was wished for first; among themselves in their order."""
+    """Whichever was requested first; each kind in its order."""
     queue.write(write(0))
     queue.write(write(1))
     queue.delete(TAIL.key)
@@ -83,7 +83,7 @@ def test_a_block_is_finished_before_the_next_is_begun(queue: IoQueue) -> None:
 
 
 def test_of_wishes_for_one_file_the_last_counts(queue: IoQueue) -> None:
-    """What is to go is not written first, and what is to be written is not removed first."""
+    """A block to delete is not written first, nor a block to write deleted first."""
     queue.write(write(0))
     queue.delete(FIRST.key)
     queue.delete(SECOND.key)
@@ -126,7 +126,7 @@ def test_while_the_engine_computes_a_piece_waits_but_not_for_ever(
 
 
 def test_what_nobody_waits_for_is_read_last(queue: IoQueue) -> None:
-    """Of two such wishes only the later is kept."""
+    """Of two such requests only the later counts."""
     queue.prefetch(SECOND)
     queue.prefetch(FIRST)
     queue.write(write(2))
@@ -225,7 +225,7 @@ def test_what_takes_no_time_is_done_while_the_engine_computes(
 
 
 def test_at_the_end_what_waits_is_written_without_waiting(queue: IoQueue) -> None:
-    """Even if the engine was stopped in the middle of a step; nobody wants reads any more."""
+    """Even if the engine was stopped in the middle of a step; reads are dropped."""
     queue.set_computing(computing=True)
     queue.write(write())
     queue.read(TAIL)
@@ -234,7 +234,7 @@ def test_at_the_end_what_waits_is_written_without_waiting(queue: IoQueue) -> Non
 
 
 def test_after_the_deadline_nothing_more_is_written(queue: IoQueue) -> None:
-    """But what is to be forgotten is removed."""
+    """But a purge is done."""
     queue.purge()
     queue.write(write())
     queue.end(0.0)
@@ -252,7 +252,7 @@ def test_the_end_wakes_one_who_waits(queue: IoQueue) -> None:
 
 
 def test_news_rings_the_bell(queue: IoQueue, event_fd: int) -> None:
-    """And is told once."""
+    """Once."""
     assert not select.select([event_fd], [], [], 0)[0]
     news = WriteDone(FIRST.key, True, 0)
     queue.post(news)
@@ -263,7 +263,7 @@ def test_news_rings_the_bell(queue: IoQueue, event_fd: int) -> None:
 
 
 def test_a_purge_comes_before_everything_and_ends_all_other_wishes(queue: IoQueue) -> None:
-    """Nothing is written that should be forgotten; what is wished for afterwards is done."""
+    """No purged block is written; later requests are done."""
     queue.read(FIRST)
     queue.touch([SECOND.key])
     queue.write(write(2))
@@ -274,7 +274,7 @@ def test_a_purge_comes_before_everything_and_ends_all_other_wishes(queue: IoQueu
 
 
 def test_a_purge_voids_news_of_what_was_before(queue: IoQueue) -> None:
-    """Also of what is being done just then."""
+    """Also of the request being performed just then."""
     news = WriteDone(FIRST.key, True, 0)
     queue.write(write())
     queue.take(writing=False)

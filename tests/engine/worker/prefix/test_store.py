@@ -1,4 +1,4 @@
-"""What was read is had again: from memory, from disk, in the next life; and never a wrong state."""
+"""Stored states are restored: from RAM, from disk, in the next run; never a wrong one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def states(tokens: Sequence[int]) -> list[tuple[int, int, bytes]]:
 
 
 def keep_state(store: Store, tokens: Sequence[int], state_bytes: int) -> None:
-    """Keep a state of a size of its own; what leads to it is small."""
+    """Store a state of a given size; the blocks before it are small."""
     for start, stop in store.missing(tokens):
         size_bytes = state_bytes if stop == len(tokens) else STATE_BYTES
         assert store.put(tokens, (start, stop), state(tokens[:stop], size_bytes))
@@ -110,7 +110,7 @@ def test_what_two_prompts_share_is_kept_once(tmp_path: Path) -> None:
 
 
 def test_without_a_disk_memory_serves_at_once() -> None:
-    """There is no thread, and never any news."""
+    """There is no thread, and no completion."""
     with opened(None) as store:
         keep(store, prompt(300))
         fetch = store.fetch(prompt(300))
@@ -176,7 +176,7 @@ def test_states_that_cannot_be_cut_are_found_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_state_is_written_only_if_it_saves_enough_reading(tmp_path: Path) -> None:
-    """A card is not worn out for a few tokens: 128 KiB for each that need not be read again."""
+    """A card is not worn out for a few tokens: 128 KiB for each that need not be prefilled."""
     with opened(tmp_path, states=True, ram_bytes=64 * MIB) as store:
         keep_state(store, prompt(100), 13 * MIB)
         keep_state(store, prompt(200, seed=1), 13 * MIB)
@@ -242,7 +242,7 @@ def test_a_state_is_wanted_for_what_it_has_more_than_others(tmp_path: Path) -> N
 
 
 def test_use_counts_in_the_next_life(tmp_path: Path) -> None:
-    """What was not used for longest goes first, though it was written later."""
+    """The least recently used is evicted first, though it was written later."""
     with opened(tmp_path) as store:
         for seed in range(3):
             keep(store, prompt(200, seed=seed))
@@ -299,7 +299,7 @@ def test_a_file_that_is_about_to_go_is_read_first(tmp_path: Path) -> None:
 
 
 def test_two_may_fetch_the_same(tmp_path: Path) -> None:
-    """It is read once, and one that lets go does not take it from the other."""
+    """It is read once, and cancelling one fetch does not end the other."""
     with opened(tmp_path) as store:
         keep(store, prompt(300))
     with opened(tmp_path) as store:
@@ -327,7 +327,7 @@ def test_a_cancelled_fetch_is_not_read_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", [0, 1, 2])
 def test_a_damaged_block_ends_what_is_had(tmp_path: Path, block: int) -> None:
-    """What is before it is good; it and what is after it are gone, and can be stored again."""
+    """Blocks before it are good; it and those after it are gone, and can be stored again."""
     with opened(tmp_path) as store:
         keep(store, prompt(300))
     name = f"{blocks_of(prompt(300))[block].key.hex()}.kv"
@@ -346,7 +346,7 @@ def test_a_damaged_block_ends_what_is_had(tmp_path: Path, block: int) -> None:
 
 
 def test_files_that_vanish_are_a_miss(tmp_path: Path) -> None:
-    """Somebody tidied up; new ones are kept as before."""
+    """After a clean-up by hand; new ones are stored as before."""
     with opened(tmp_path, ram_bytes=0) as store:
         keep(store, prompt(300))
         written(store, tmp_path, 3)
@@ -367,7 +367,7 @@ def test_nothing_is_written_while_the_engine_computes(
         written(store, tmp_path, 1)
         store.computing(True)
         keep(store, prompt(10, seed=2))
-        # A read comes and goes meanwhile.
+        # A read begins and ends meanwhile.
         assert held(fetched(store, prompt(10, seed=1))) == states(prompt(10, seed=1))
         assert len(files(tmp_path)) == 1
         assert held(store.fetch(prompt(10, seed=2))) == states(prompt(10, seed=2))
@@ -376,7 +376,7 @@ def test_nothing_is_written_while_the_engine_computes(
 
 
 def test_closing_writes_what_waits(tmp_path: Path) -> None:
-    """The engine may be told to end in the middle of a step."""
+    """The engine may receive its end in the middle of a step."""
     with opened(tmp_path) as store:
         store.computing(True)
         keep(store, prompt(300))
@@ -429,7 +429,7 @@ def in_memory(store: Store, tokens: Sequence[int]) -> int:
 def test_in_the_next_life_the_last_conversations_come_into_memory_by_themselves(
     tmp_path: Path, ram_bytes: int, brought: list[int]
 ) -> None:
-    """The one used last first, up to half of the bound; nobody has to ask."""
+    """The most recently used first, up to half of the bound, without a request."""
     conversations = three_conversations(tmp_path)
     with opened(tmp_path, ram_bytes=ram_bytes) as store:
         wait_until(store, lambda: store._prefetcher.block is None)
@@ -441,7 +441,7 @@ def test_in_the_next_life_the_last_conversations_come_into_memory_by_themselves(
 
 
 def test_nothing_comes_by_itself_while_the_engine_computes(tmp_path: Path) -> None:
-    """But for the one that was being read; what is asked for comes at once."""
+    """Except the block being read; requested blocks are read at once."""
     conversations = three_conversations(tmp_path)
     with opened(tmp_path) as store:
         store.computing(True)
@@ -455,7 +455,7 @@ def test_nothing_comes_by_itself_while_the_engine_computes(tmp_path: Path) -> No
 
 
 def test_what_somebody_wants_overtakes_what_comes_by_itself(tmp_path: Path) -> None:
-    """It has been used by then, so the other goes first."""
+    """It has been used by then, so the other is evicted first."""
     conversations = three_conversations(tmp_path)
     with opened(tmp_path) as store:
         fetched(store, conversations[0])
@@ -500,7 +500,7 @@ def test_less_memory_ends_what_comes_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", [0, 1, 2])
 def test_a_damaged_file_ends_only_its_own_conversation(tmp_path: Path, block: int) -> None:
-    """Of that the beginning comes, and the others come whole."""
+    """Of that the prefix is prefetched, and the others as a whole."""
     conversations = three_conversations(tmp_path)
     path = block_path(tmp_path, blocks_of(conversations[2])[block])
     data = bytearray(path.read_bytes())
@@ -557,7 +557,7 @@ def test_a_purge_forgets_everything(tmp_path: Path) -> None:
 
 
 def test_a_purge_ends_fetches(tmp_path: Path) -> None:
-    """Nobody waits for what will not come."""
+    """No fetch waits for a failed read."""
     with opened(tmp_path) as store:
         keep(store, prompt(300))
     with opened(tmp_path) as store:
@@ -568,12 +568,12 @@ def test_a_purge_ends_fetches(tmp_path: Path) -> None:
         assert held(fetch) == []
 
 
-# Half of memory has no room for a block, so that none comes back by itself before the disk is full.
+# Half of the RAM tier has no room for a block, so that none is prefetched before the disk is full.
 @pytest.mark.parametrize("ram_bytes", [0, 2 * STATE_BYTES])
 def test_a_full_disk_leaves_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ram_bytes: int
 ) -> None:
-    """What was only on disk is forgotten; what is in memory is not."""
+    """Blocks that were only on disk are dropped; those in RAM are not."""
     with opened(tmp_path, ram_bytes=0) as store:
         keep(store, prompt(10, seed=1))
     with opened(tmp_path, ram_bytes=ram_bytes) as store:
@@ -592,7 +592,7 @@ def test_a_full_disk_leaves_memory(
 def test_a_disk_that_is_back_is_written_to_and_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came in meanwhile is in memory only; what comes after that is kept for the next life."""
+    """Blocks of meanwhile are in RAM only; later ones are stored for the next run."""
     monkeypatch.setattr(queue_module, "RETRY_EVERY_S", 0.02)
     with opened(tmp_path) as store:
         keep(store, prompt(10, seed=1))
@@ -700,13 +700,13 @@ def do(store: Store, folder: Path, act: str, tokens: list[int]) -> None:
 
 
 def see(store: Store, tokens: list[int]) -> None:
-    """Look at what is had of a prompt."""
+    """The fetched part of a prompt."""
     matched = store.match(tokens)
     fetch = fetched(store, tokens)
 
     assert fetch.tokens <= matched
     assert [start for start, _stop, _state in fetch.blocks] == list(range(0, fetch.tokens, 128))
     for _start, stop, payload in fetch.blocks:
-        # The last may be another prompt's that goes on beyond what they share.
+        # The last may be another prompt's, beyond the common prefix.
         if stop <= fetch.tokens:
             assert payload == state(tokens[:stop])

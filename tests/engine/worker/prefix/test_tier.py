@@ -1,4 +1,4 @@
-"""The longest unused goes first, and never a parent before its child."""
+"""The least recently used is evicted first, never a parent before its child."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_is_put_in_as_the_oldest_goes_first() -> None:
 
 
 def test_a_used_path_goes_last() -> None:
-    """All of it, the deepest first; what hangs below goes before."""
+    """All of it, the deepest first; descendants are evicted before."""
     held = tier()
     held.touch([FIRST, SECOND])
 
@@ -64,7 +64,7 @@ def test_bytes_are_counted_while_they_are_held() -> None:
 
 
 def test_a_payload_is_there_as_long_as_its_block() -> None:
-    """And no longer: it is what fills memory."""
+    """And no longer: payloads fill the RAM."""
     held = tier()
 
     assert held.payload(OTHER.key) == b"state"

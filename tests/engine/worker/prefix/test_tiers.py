@@ -1,4 +1,4 @@
-"""What is kept where: within its bounds, the longest unused first, and always within reach."""
+"""Both tiers: bounds hold, the least recently used is evicted, blocks stay reachable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tiers(*, ram_bytes: int = PLENTY, disk_bytes: int = PLENTY, states: bool = F
 
 
 def put(held: Tiers, tokens: list[int], *, size_bytes: int = STATE_BYTES) -> bool:
-    """Put what is missing of a prompt; say whether all of it is kept."""
+    """Put the missing blocks of a prompt; returns whether all are stored."""
     return all(
         held.put(block, bytes(size_bytes), size_bytes + FILE_BYTES - STATE_BYTES)
         for block in blocks_of(tokens)
@@ -128,7 +128,7 @@ def test_while_memory_is_full_of_what_waits_nothing_new_is_taken(
 
 
 def test_a_full_disk_tier_lets_the_longest_unused_go() -> None:
-    """From the disk; what is in memory too stays there."""
+    """From the disk; blocks in RAM, too, stay there."""
     held = tiers(disk_bytes=2 * FILE_BYTES)
     for seed in (1, 2, 3):
         put(held, prompt(10, seed=seed))
@@ -151,7 +151,7 @@ def test_what_leaves_its_last_tier_is_forgotten() -> None:
 
 
 def test_a_conversation_too_long_for_its_bounds_is_kept_from_its_beginning() -> None:
-    """The beginning is what others share, and nothing is of use without it."""
+    """Others share the prefix, and no block is of use without it."""
     held = tiers(ram_bytes=3 * STATE_BYTES, disk_bytes=0)
     assert not put(held, prompt(1000))
 
@@ -172,7 +172,7 @@ def test_a_grown_conversation_leaves_no_old_tail() -> None:
 
 
 def test_a_smaller_bound_holds_at_once() -> None:
-    """What is on disk stays there, what waits goes only when nothing else is left."""
+    """Blocks on disk stay there, waiting ones are evicted last."""
     held = tiers()
     put(held, prompt(10, seed=1))
     write_all(held)
@@ -189,7 +189,7 @@ def test_a_smaller_bound_holds_at_once() -> None:
 
 
 def test_memory_that_is_taken_away_may_still_hold_what_waits() -> None:
-    """But not what is written already."""
+    """But not blocks that are written already."""
     held = tiers()
     put(held, prompt(10, seed=1))
     write_all(held)
@@ -214,7 +214,7 @@ def test_a_block_there_was_no_room_for_stays_in_memory() -> None:
 
 
 def test_a_file_system_that_fills_up_is_given_room_back() -> None:
-    """Others write to it too; the longest unused goes."""
+    """Others write to it, too; the least recently used block is evicted."""
     held = tiers(ram_bytes=0)
     for seed in (1, 2, 3):
         put(held, prompt(10, seed=seed))
@@ -297,7 +297,7 @@ def test_a_block_from_disk_is_not_kept_where_memory_has_no_room_of_its_own() -> 
 
 
 def prefetch_all(held: Tiers) -> list[bytes]:
-    """Bring back what is to be brought, in its order."""
+    """Prefetch all blocks that are due, in order."""
     keys = []
     while (block := to_prefetch(held)) is not None:
         assert block.key not in keys
@@ -311,7 +311,7 @@ def keys_of(*prompts: list[int]) -> list[bytes]:
 
 
 def test_the_last_conversation_comes_back_first_and_from_its_beginning() -> None:
-    """Whoever goes on with it needs just that; what is used later goes later too."""
+    """A request that continues it needs that; blocks used later are evicted later."""
     older, newer = prompt(300, seed=1), prompt(200, seed=2)
     held = tiers()
     held.scan_done([*kept(older, 1000), *kept(newer, 2000)], PLENTY)
@@ -331,7 +331,7 @@ def test_what_conversations_share_comes_back_once() -> None:
 
 
 def test_what_comes_back_fills_half_of_memory_at_most() -> None:
-    """As many beginnings as fit; the rest is for those who ask."""
+    """As many prefixes as fit; the rest of the room is for requests."""
     held = tiers(ram_bytes=6 * FILE_BYTES + 1)
     held.scan_done([*kept(prompt(200, seed=1), 1000), *kept(prompt(200, seed=2), 2000)], PLENTY)
 
@@ -339,7 +339,7 @@ def test_what_comes_back_fills_half_of_memory_at_most() -> None:
 
 
 def test_only_the_last_conversations_come_back() -> None:
-    """Each time the box wakes, so there is a bound to what it reads."""
+    """At each wake-up, so reads are bounded."""
     held = tiers()
     prompts = [prompt(10, seed=seed) for seed in range(PREFETCHED_CHAINS + 1)]
     held.scan_done(
@@ -350,7 +350,7 @@ def test_only_the_last_conversations_come_back() -> None:
 
 
 def test_without_memory_of_its_own_nothing_comes_back() -> None:
-    """Nor where memory has been filled by those who asked, or is full of what is to be written."""
+    """Nor where RAM is full of requested or unwritten blocks."""
     for ram_bytes in (0, 2 * STATE_BYTES):
         held = tiers(ram_bytes=ram_bytes)
         held.scan_done(kept(prompt(10, seed=1), 0), PLENTY)
@@ -360,7 +360,7 @@ def test_without_memory_of_its_own_nothing_comes_back() -> None:
 
 
 def test_what_comes_back_too_late_is_dropped() -> None:
-    """Memory has been filled, somebody has it by now, or it was forgotten."""
+    """RAM is full, the block was fetched by now, or it was purged."""
     [block] = blocks_of(prompt(10))
     held = tiers(ram_bytes=2 * STATE_BYTES)
     prefetched(held, block, bytes(STATE_BYTES))
@@ -374,7 +374,7 @@ def test_what_comes_back_too_late_is_dropped() -> None:
 
 
 def test_what_comes_back_before_what_follows_it_in_memory_does_not_go_before_it() -> None:
-    """The memory of what follows would be useless."""
+    """The blocks after it would be useless."""
     first, second = blocks_of(prompt(200))
     held = tiers()
     held.scan_done(kept(prompt(200), 0), PLENTY)
@@ -419,7 +419,7 @@ def test_without_its_disk_the_cache_has_what_is_in_memory() -> None:
 
 
 def test_files_are_told_of_their_use_deepest_first() -> None:
-    """So that a parent's time is never before its child's; what is not written has no file."""
+    """So that a parent's time is never before its child's; unwritten blocks have no file."""
     held = tiers()
     put(held, prompt(200))
     write_all(held)
@@ -536,7 +536,7 @@ def test_whatever_happens_bounds_hold_and_all_is_within_reach(
 
 
 def assert_within_reach(held: Tiers, blocks: list[Block]) -> None:
-    """Every block's parent is there, and goes after it."""
+    """Every block's parent is stored, and is evicted after it."""
     for tier in (held.ram, held.disk):
         order = {key: place for place, key in enumerate(tier)}
         for block in blocks:

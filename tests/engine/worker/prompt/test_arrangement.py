@@ -34,7 +34,7 @@ def said(text: str) -> list[ChatMessage]:
         (USER, "s:S u:U", ["u:S\nU"], [FOLDED]),
         (USER, "s:S s:T u:U", ["u:S\nT\nU"], [FOLDED]),
         (USER, "s: u:U", ["u:U"], [FOLDED]),
-        # What comes before an answer is said by the user, who has not said anything yet.
+        # The message before an answer is the user's, which is still empty.
         (USER, "s:S a:A u:U", ["u:S", "a:A", "u:U"], [FOLDED]),
         # The question is being typed.
         (USER, "s:S u:", ["u:S\n"], [FOLDED]),
@@ -80,7 +80,7 @@ def test_an_arrangement(
     after: list[str],
     adjustments: list[Adjustment],
 ) -> None:
-    """What it makes of a conversation, and what it says of that."""
+    """The arranged conversation, and its adjustments."""
     result = arranged(said(before), arrangement)
 
     assert [f"{message.role[0]}:{message.content}" for message in result.messages] == after
@@ -94,7 +94,7 @@ def test_an_arrangement(
 def test_every_word_is_there_in_its_order_however_it_is_arranged(
     shape: list[tuple[str, bool]], arrangement: Arrangement
 ) -> None:
-    """And the last is still the user's; what is not said to be changed is as it was."""
+    """And the last is still the user's; without adjustments nothing is changed."""
     words = [f"w{at}w" if filled else "" for at, (_role, filled) in enumerate(shape)]
     before = [
         *(ChatMessage(ROLES[role], word) for (role, _), word in zip(shape, words, strict=True)),

@@ -1,4 +1,4 @@
-"""Whether all that was said is in a prompt."""
+"""Whether a prompt has all words of its conversation."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_tags_of_thinking_are_those_the_template_knows() -> None:
 
 
 def test_stand_ins_are_used_by_nobody_and_come_back_as_what_they_were() -> None:
-    """Also where somebody writes with the very characters they are taken from."""
+    """Also where a message has the very characters they are taken from."""
     first = next(iter(unused([])))
     said = f"{first}<s> [x] {first}"
     stand_ins = StandIns("<>[]", [said])

@@ -1,4 +1,4 @@
-"""Pieces that were read are found again, and never more of them than there is room for."""
+"""Tokenised pieces are found again, and the bound holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from inglenook.engine.worker.prompt.pieces import PromptPiece
 
 
 def test_a_piece_is_found_as_it_was_and_only_so() -> None:
-    """The same text read in the middle of another has other tokens."""
+    """The same text in the middle of another has other tokens."""
     known = PieceCache()
     known.add(PromptPiece("x" * 300, continued=False), [1, 2, 3])
 
@@ -24,7 +24,7 @@ def test_what_is_read_in_no_time_is_not_kept() -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
-    """A million characters are kept."""
+    """A million characters are cached."""
     known = PieceCache()
     pieces = [PromptPiece(f"{number:04}" + "x" * 9996, continued=False) for number in range(104)]
     for piece in pieces:

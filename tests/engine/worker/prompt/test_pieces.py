@@ -33,7 +33,7 @@ def test_together_pieces_are_the_text(text: str, data: st.DataObject) -> None:
 
 @given(TEXTS, TEXTS)
 def test_what_follows_changes_no_piece_but_the_last(text: str, more: str) -> None:
-    """What was read of a conversation serves it when it has grown."""
+    """Pieces of a conversation are found again when it has grown."""
     turns = [at for at in range(0, len(text), 500) if at]
     grown = list(pieces(text + "<end>" + more, (), [*turns, len(text)]))
     before = list(pieces(text, (), turns))

@@ -57,7 +57,7 @@ def test_the_models_own_template_is_used(starter: Model) -> None:
     ],
 )
 def test_a_think_the_template_opens_is_noticed(starter: Model, ending: str, thinking: bool) -> None:
-    """The answer then begins inside it, and no opening tag comes."""
+    """The answer then begins inside it, without an opening tag."""
     assert PromptMaker(starter, CHATML + ending).tokens([QUESTION])[1] is thinking
 
 
@@ -129,7 +129,7 @@ def test_after_a_refusal_the_next_conversation_is_taken(starter: Model) -> None:
     ],
 )
 def test_a_template_that_is_none_is_refused_at_once(starter: Model, template: str) -> None:
-    """While the model is loading, so that its owner hears of it."""
+    """While the model is loading, so that its owner sees it."""
     with pytest.raises(TemplateRefused, match=r"the model's chat template does not work: ."):
         PromptMaker(starter, template)
 
@@ -151,13 +151,13 @@ def test_a_template_that_is_none_is_refused_at_once(starter: Model, template: st
     ],
 )
 def test_a_template_does_not_get_out_of_its_sandbox(starter: Model, escape: str) -> None:
-    """The known roads from a string to the machine, and from the conversation it may only read."""
+    """The known ways from a string, or from the read-only conversation, to the machine."""
     with pytest.raises(TemplateRefused):
         PromptMaker(starter, escape).tokens([QUESTION])
 
 
 class Counting:
-    """A real model, and how much it was given to read."""
+    """A real model, and the number of characters it tokenised."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -185,7 +185,7 @@ def counted(starter: Model, template: str = CHATML) -> tuple[Counting, PromptMak
 
 
 def test_a_conversation_that_has_grown_is_read_from_its_last_message_on(starter: Model) -> None:
-    """What was read before is known; the tokens are those of reading all of it."""
+    """Earlier pieces are cached; the tokens are those of tokenising all of it."""
     counting, prompts = counted(starter)
     prompts.tokens([*TALK, QUESTION])
     counting.read.clear()
@@ -222,7 +222,7 @@ def test_what_is_being_made_when_all_is_forgotten_is_not_known_after(
 def test_what_is_typed_is_rendered_once_and_read_once(
     starter: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A letter more is all that is read again."""
+    """Only another letter is tokenised."""
     counting, prompts = counted(starter)
     write = ChatTemplate._write
     times: list[int] = []
@@ -248,7 +248,7 @@ def test_what_is_typed_is_rendered_once_and_read_once(
 
 
 def test_what_was_said_is_forgotten(starter: Model) -> None:
-    """It is read again then."""
+    """It is tokenised again then."""
     counting, prompts = counted(starter)
     prompts.tokens([*TALK, QUESTION])
     read = list(counting.read)
@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_read_no_further_than_that_is_known(starter: Model)
 
 
 def test_the_library_is_given_no_long_text(starter: Model) -> None:
-    """Whatever is said, it is read in pieces of some thousand characters."""
+    """Any text is tokenised in pieces of some thousand characters."""
     counting, prompts = counted(starter)
     for text in ("word " * 20_000, "\n" * 14_000, "\u6211" * 14_000, "1" * 1400, "<s>" * 9000):
         prompts.tokens([ChatMessage("user", f"x{text}x")])
@@ -339,7 +339,7 @@ def test_a_question_cannot_stand_for_the_beginning(toy: Model) -> None:
 
 
 def test_an_answer_that_speaks_of_a_marker_serves_the_next_question(starter: Model) -> None:
-    """What was read up to it is found again, token by token."""
+    """The tokens before it are found again, one by one."""
     template = lib.llama_model_chat_template(starter.handle, None).decode()
     prompts = PromptMaker(starter, template)
     asked = [ChatMessage("user", "What is <|im_end|>?")]

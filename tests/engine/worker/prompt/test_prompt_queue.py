@@ -26,7 +26,7 @@ LONG = "x" * 9000
 
 
 class Prompts:
-    """Makes a token of each character, when it may; notes who asked for it."""
+    """Makes a token of each character, when it may; notes the calling thread."""
 
     def __init__(self) -> None:
         self.may = threading.Event()
@@ -128,7 +128,7 @@ def test_a_short_one_is_made_at_once(prompting: PromptQueue, prompts: Prompts) -
 def test_a_long_one_is_made_in_a_thread_and_a_short_one_does_not_wait(
     prompting: PromptQueue, prompts: Prompts
 ) -> None:
-    """Nor does the engine: it is told when there is something to take."""
+    """Nor does the engine: the eventfd is readable when there is a prompt to take."""
     prompts.may.clear()
     prompting.add(asking(1, LONG))
     assert prompting.take() is None

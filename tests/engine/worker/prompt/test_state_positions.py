@@ -83,7 +83,7 @@ def test_a_template_that_takes_no_next_turn_is_cut_near_its_end() -> None:
 
 
 def test_what_is_read_ahead_has_the_place_before_the_question() -> None:
-    """Its end is kept anyway."""
+    """Its end is retained anyway."""
     messages = (SYSTEM, QUESTION)
     beginning = letters(told(messages).removesuffix("</>"))
 

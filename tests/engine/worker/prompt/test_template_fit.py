@@ -55,7 +55,7 @@ def conversation(shape: str) -> list[ChatMessage]:
 
 
 def words(messages: Sequence[ChatMessage]) -> list[str]:
-    """All that was said."""
+    """All words of the conversation."""
     said = (message.content.strip() for message in messages)
     return [line.casefold() for text in said for line in text.splitlines()]
 
@@ -121,7 +121,7 @@ def test_no_template_of_a_real_model_loses_a_word(toy: Model, vocabularies: Path
         adjusted = [shape for shape in CONVERSATIONS if check(template, shape)]
         if adjusted:
             arranged.add(name)
-    # It adds what it was not given to a text, and says so.
+    # It appends a value it was not given, and raises for that.
     assert refused == ["fireworks-ai-llama-3-firefunction-v2"]
     assert len(arranged) > 15
 
@@ -192,7 +192,7 @@ def test_a_template_that_takes_no_question_is_refused_when_it_is_tried(name: str
 
 
 def test_what_a_template_takes_in_no_way_is_refused_with_a_reason(toy: Model) -> None:
-    """One that knows a single question only, and says nothing of the others."""
+    """One that accepts a single question only, and drops the others silently."""
     template = ChatTemplate(toy, "[user]{{ messages[-1].content }}[assistant]")
     assert template.render(conversation("u")).adjustments == ()
     assert template.render(conversation("uu")).adjustments == (Adjustment.MERGED,)
@@ -201,7 +201,7 @@ def test_what_a_template_takes_in_no_way_is_refused_with_a_reason(toy: Model) ->
 
 
 def test_a_conversation_is_put_alike_in_all_its_turns(toy: Model, vocabularies: Path) -> None:
-    """What was said before stands in the prompt as it did: the cache finds it."""
+    """Earlier messages are in the prompt as before: the cache finds them."""
     for source in [*PICKY.values(), *collected(vocabularies).values()]:
         try:
             template = ChatTemplate(toy, source)
@@ -288,7 +288,7 @@ def test_a_moment_that_no_calendar_has_costs_no_question(toy: Model, moment_s: f
 
 
 def test_other_templates_have_no_date(toy: Model) -> None:
-    """Nothing is kept for them."""
+    """They are not cached."""
     for source in [*EASY.values(), *PICKY.values()]:
         assert not ChatTemplate(toy, source).fitting.writes_date
 

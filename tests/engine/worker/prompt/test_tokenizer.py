@@ -28,7 +28,7 @@ def said(model: Model, tokens: list[int]) -> str:
     "text", ["hello", " hello", "<", "|im_end|>", "\u6211\u4eec", "\n\nx", "é"]
 )
 def test_what_is_continued_has_no_space_of_its_own(model: Model, text: str) -> None:
-    """So pieces that are read one by one say together what they said."""
+    """So pieces tokenised one by one have the tokens of the whole."""
     assert said(model, model.tokenize(text, continued=True)) == text
     assert said(model, model.tokenize(text)) in (text, f" {text}")
 
