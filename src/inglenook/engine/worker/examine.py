@@ -10,13 +10,14 @@ import os
 import sys
 from typing import Literal
 
-from inglenook.engine.orders import ChatMessage, Prefill
+from inglenook.engine.orders import ChatMessage, Prefill, Thinking
 from inglenook.engine.templatefacts import TemplateFacts, TemplateUnfit, encode
-from inglenook.engine.worker.describing import describe_thinking
+from inglenook.engine.thinking.switch import template_variables
 from inglenook.engine.worker.llama import Model, ModelRefused
 from inglenook.engine.worker.prompt.arrangement import SystemAs
-from inglenook.engine.worker.prompt.jinja import TemplateRefused
+from inglenook.engine.worker.prompt.jinja import TemplateOptions, TemplateRefused
 from inglenook.engine.worker.prompt.prompt import PromptMaker
+from inglenook.engine.worker.prompt.template import ChatTemplate
 from inglenook.engine.worker.prompt.template_fit import TemplateFit
 
 
@@ -82,6 +83,35 @@ def _is_taken(fitting: TemplateFit, shape: str) -> bool:
 
 def _is_changed(fitting: TemplateFit, shape: str) -> bool:
     return _is_taken(fitting, shape) and fitting.arrangement(shape).weight > 0
+
+
+def describe_thinking(template: ChatTemplate) -> str:
+    """Describe the form that was found, and the template's switches for thinking."""
+    thoughts = template.thoughts
+    if not thoughts.known:
+        return f"none that its template or vocabulary knows; {thoughts.form.name} is looked for"
+    tags = " (tokens)" if thoughts.signs.tokens else ""
+    on, off = _prompt(template, Thinking("on")), _prompt(template, Thinking("off"))
+    if on == off:
+        how = "its template has no switch: off closes a thought as soon as it begins"
+    elif _prompt(template, Thinking()) == off:
+        how = "off unless asked for"
+    else:
+        how = "on unless switched off"
+    more = [how]
+    if _prompt(template, Thinking("on", "low")) != _prompt(template, Thinking("on", "high")):
+        more.append("takes an effort")
+    if _prompt(template, Thinking("on", budget_tokens=1234)) != on:
+        more.append("takes a budget")
+    return f"{thoughts.form.name}{tags}; {', '.join(more)}"
+
+
+def _prompt(template: ChatTemplate, thinking: Thinking) -> str:
+    try:
+        options = TemplateOptions(template_variables(template.source, thinking))
+        return template.render([ChatMessage("user", "Hi")], options).text
+    except TemplateRefused as exc:
+        return exc.why
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from inglenook.engine.orders import ChatMessage, Prefill, Thinking
 from inglenook.engine.worker.decode.output_reader import OutputReader
 from inglenook.engine.worker.decode.think_format import ThinkFormat
-from inglenook.engine.worker.describing import describe_thinking
+from inglenook.engine.worker.examine import describe_thinking
 from inglenook.engine.worker.llama import Model
 from inglenook.engine.worker.prompt.prompt import Prompt, PromptMaker
 from tests.engine.thinking.families import ANSWER, FAMILIES, THOUGHT, Family
