@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.cli.parser import make_parser
+from inglenook.cli.commands import make_parser
 from inglenook.config.parse import Surroundings, parse_config
 
 CHECKOUT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def test_every_command_is_one(words: str) -> None:
     """With its options."""
     args = make_parser().parse_args(shlex.split(words))
 
-    assert args.module
+    assert args.run
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -11,7 +11,7 @@ import pytest
 
 from inglenook import __version__
 from inglenook.cli import main
-from inglenook.cli.parser import make_parser
+from inglenook.cli.commands import make_parser
 from inglenook.common.errors import ConfigError
 from tests.cli.conftest import Inglenook
 from tests.parts.box import run_inglenook
@@ -157,12 +157,13 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    """None of the large libraries is imported to print it."""
+    """None of the large libraries is imported to print it, or that of any command."""
     heavy = "aiohttp,zeroconf,llama_cpp,rich,websockets,cryptography,msgspec"
     program = (
         "import sys; from inglenook.cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
+        f"for words in [[], *([name] for name in {COMMANDS})]:\n"
+        "    try: main([*words, '--help'])\n"
+        "    except SystemExit: pass\n"
         f"print([name for name in '{heavy}'.split(',') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+from inglenook.cli.commands import make_parser
 from inglenook.cli.ending import cause, end_of_output, flush_output
-from inglenook.cli.parser import make_parser
 from inglenook.cli.terminal.output import LineFormatter, note
 from inglenook.common.errors import ConfigError, InglenookError, Problem
 from inglenook.common.units import mid_sentence
@@ -49,9 +49,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return _OK
     args = parser.parse_args(argv)
     _set_up_logging(debug=args.debug)
-    # Each command's module has a function of the command's name, which takes the arguments.
-    module = import_module(f"inglenook.cli.{args.module}")
-    run: Callable[[argparse.Namespace], int | None] = getattr(module, args.function)
+    module, _, function = args.run.partition(":")
+    run: Callable[[argparse.Namespace], int | None] = getattr(
+        import_module(f"inglenook.cli.{module}"), function
+    )
     try:
         return run(args) or _OK
     except (InglenookError, BaseExceptionGroup) as exc:
