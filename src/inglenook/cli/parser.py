@@ -20,7 +20,7 @@ class Commands:
         self.parser = _Parser(prog="inglenook", description="The household's own language model.")
         version = f"inglenook {__version__}"
         self.parser.add_argument("--version", action="version", version=version)
-        self._group = self.parser.add_subparsers(metavar="COMMAND", required=True)
+        self._group: Any = self.parser.add_subparsers(metavar="COMMAND", required=True)
         self._common = argparse.ArgumentParser(add_help=False)
         self._common.add_argument("--config", type=Path, metavar="FILE", help="settings to use")
         self._common.add_argument(

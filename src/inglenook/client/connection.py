@@ -154,30 +154,12 @@ class BoxConnection:
         except ssl.SSLCertVerificationError as exc:
             raise refused(route, exc) from exc
         try:
-            answer = await self._introduce(socket, route)
+            answer = await authenticate(socket, route, self._token, "inglenook chat")
         except BaseException:
             await socket.close()
             raise
         # Not before: until the box knows who we are, nothing else may be said.
         self._socket = socket
-        return answer
-
-    async def _introduce(self, socket: ClientConnection, route: Route) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(_HANDSHAKE_S):
-                await socket.recv()
-                client = {"name": "inglenook chat", "version": __version__}
-                auth = {"type": "auth", "token": self._token, "client": client}
-                await socket.send(_frame(auth), text=True)
-                answer: dict[str, Any] = json.loads(await socket.recv())
-            if answer["type"] != "auth_ok":
-                raise problem(answer)
-        except ConnectionClosed as exc:
-            if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
-                raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
-            raise
-        except (ValueError, KeyError, TypeError) as exc:
-            raise StartupError(f"what answers at {route.url} speaks another protocol") from exc
         return answer
 
     async def _resume(self, answer: FollowedAnswer) -> None:
@@ -211,6 +193,32 @@ class BoxConnection:
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._socket is not None
         await self._socket.send(_frame(message), text=True)
+
+
+async def authenticate(
+    socket: ClientConnection, route: Route, token: str, client: str
+) -> dict[str, Any]:
+    """Send the token on a new connection; returns the box's ``auth_ok``.
+
+    Raises:
+        Problem: If the box does not know the token.
+        StartupError: If what answers at ``route`` is no box.
+    """
+    try:
+        async with asyncio.timeout(_HANDSHAKE_S):
+            await socket.recv()
+            named = {"name": client, "version": __version__}
+            await socket.send(_frame({"type": "auth", "token": token, "client": named}), text=True)
+            answer: dict[str, Any] = json.loads(await socket.recv())
+        if answer["type"] != "auth_ok":
+            raise problem(answer)
+    except ConnectionClosed as exc:
+        if exc.rcvd is not None and exc.rcvd.code == CloseCode.NOT_AUTHORISED:
+            raise Problem(Code.NOT_PAIRED, "The box does not know this token.") from exc
+        raise
+    except (ValueError, KeyError, TypeError) as exc:
+        raise StartupError(f"what answers at {route.url} speaks another protocol") from exc
+    return answer
 
 
 def problem(message: dict[str, Any]) -> Problem:

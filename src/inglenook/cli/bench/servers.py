@@ -1,15 +1,16 @@
-"""Servers that can be asked: a box over its WebSocket, or whoever speaks OpenAI's protocol."""
+"""Servers to measure: a box over its WebSocket, or any server of OpenAI's protocol."""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import aiohttp
 
-from inglenook import __version__
-from inglenook.client.connection import connect_to_box, problem
+from inglenook.client.answer import FollowedAnswer
+from inglenook.client.connection import authenticate, connect_to_box, problem
 from inglenook.client.route import Route
 from inglenook.common.errors import StartupError
 
@@ -18,7 +19,7 @@ Body = dict[str, Any]
 
 
 class Server(Protocol):
-    """Somebody who answers."""
+    """A server that answers chat requests."""
 
     def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
         """Yield None for every piece of text, and at its end how many tokens the answer had.
@@ -38,33 +39,29 @@ class BoxServer:
 
     async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
         """See `Server.ask`."""
+        answer = FollowedAnswer(
+            request={**body, "ignore_eos": True}, idempotency_key=secrets.token_hex(16)
+        )
         async with connect_to_box(self._route) as socket:
-            await socket.recv()
-            client = {"name": "inglenook bench", "version": __version__}
-            await socket.send(json.dumps({"type": "auth", "token": self._token, "client": client}))
-            _raise_refusal(json.loads(await socket.recv()))
-            request = {**body, "ignore_eos": True}
-            await socket.send(json.dumps({"type": "generate", "id": "b", "request": request}))
-            response_id = None
+            await authenticate(socket, self._route, self._token, "inglenook bench")
+            await socket.send(json.dumps(answer.first_message()))
             try:
-                while True:
+                while answer.done is None:
                     message = json.loads(await socket.recv())
                     _raise_refusal(message)
-                    response_id = message.get("response_id", response_id)
+                    answer.take(message)
                     if message["type"] == "response.delta":
                         yield None
-                    elif message["type"] == "response.done":
-                        response_id = None
-                        yield message["usage"]["completion_tokens"]
-                        return
+                yield answer.done["usage"]["completion_tokens"]
             finally:
-                if response_id is not None:
-                    # Or the box would write on for a while, in case this phone comes back.
-                    await socket.send(json.dumps({"type": "cancel", "response_id": response_id}))
+                # Or the box would generate on for a while, in case this client comes back.
+                answer.cancelled = answer.done is None
+                if (cancel := answer.cancel_message()) is not None:
+                    await socket.send(json.dumps(cancel))
 
 
 def _raise_refusal(message: dict[str, Any]) -> None:
-    fault = message if message["type"] in ("error", "auth_invalid") else message.get("error")
+    fault = message if message["type"] == "error" else message.get("error")
     if fault is not None:
         raise problem(fault)
 
