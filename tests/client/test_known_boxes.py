@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from inglenook.client.known_boxes import KnownBox, KnownBoxes, announced, paired, remember
+from inglenook.client.known_boxes import (
+    KnownBox,
+    KnownBoxes,
+    from_announcement,
+    from_pairing,
+    remember,
+)
 from inglenook.discovery.box import MdnsAnswer, read_box
 from inglenook.discovery.found_box import FoundBox
 
@@ -91,7 +97,7 @@ def found(*addresses: str, **txt: str) -> KnownBox | None:
     at = addresses or ("192.168.1.20",)
     box = read_box(MdnsAnswer("Kitchen", "kitchen-ab12.local.", 8377, at, record))
     assert box is not None
-    return announced(FoundBox(box, box.urls))
+    return from_announcement(FoundBox(box, box.urls))
 
 
 def test_an_announced_box_is_kept_with_its_host_name_too() -> None:
@@ -122,7 +128,7 @@ def test_a_host_name_that_no_box_has_is_not_kept(known: KnownBoxes, host: str) -
     """Anybody may announce one; a file that has it from before is still of use."""
     box = read_box(MdnsAnswer("Kitchen", host, 8377, ["192.168.1.20"], {b"id": b"ab12cd34"}))
     assert box is not None
-    kept = announced(FoundBox(box, box.urls))
+    kept = from_announcement(FoundBox(box, box.urls))
     assert kept is not None
     assert kept.urls == ("http://192.168.1.20:8377",)
 
@@ -137,7 +143,7 @@ def test_a_box_with_a_tls_port_alone_is_kept_so() -> None:
         MdnsAnswer("Kitchen", "k.local.", 8378, ["10.0.0.1"], {b"id": b"ab12cd34", b"tls": b"1"})
     )
     assert box is not None
-    kept = announced(FoundBox(box, ("https://10.0.0.1:8378",)))
+    kept = from_announcement(FoundBox(box, ("https://10.0.0.1:8378",)))
 
     assert kept is not None
     assert kept.urls == ("https://10.0.0.1:8378", "https://k.local:8378")
@@ -212,10 +218,10 @@ def test_a_box_that_does_not_say_what_is_needed_is_kept_without_or_not_at_all() 
 def test_a_pairing_answer_that_makes_no_sense_is_not_kept(changed: dict[str, Any]) -> None:
     """Pairing itself does not fail for it."""
     answer = {"server_id": "ab12cd34", "mac": [MAC], "urls": ["http://192.168.1.20:8377"]}
-    kept = paired("Kit\x1bchen", {**answer, **changed})
+    kept = from_pairing("Kit\x1bchen", {**answer, **changed})
 
     assert kept == (None if changed else KITCHEN)
-    assert paired("Kitchen", {}) is None
+    assert from_pairing("Kitchen", {}) is None
 
 
 def test_what_cannot_be_kept_is_told_and_harms_nothing(

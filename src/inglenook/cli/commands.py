@@ -92,7 +92,7 @@ def _model(command: Commands) -> None:
     pull.add_argument(
         "source", type=_source, metavar="starter|URL", help="the starter, or a GGUF file's address"
     )
-    use = command("use", "modeluse:use", "have the box use a model from its next start on", group)
+    use = command("use", "model_use:use", "have the box use a model from its next start on", group)
     use.add_argument(
         "model",
         metavar="FILE|NAME",

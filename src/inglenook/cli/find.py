@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from inglenook.cli.terminal.output import note
-from inglenook.client.known_boxes import announced, remember
+from inglenook.client.known_boxes import from_announcement, remember
 from inglenook.discovery.browse import find_boxes
 from inglenook.discovery.found_box import TWIN_CURE, FoundBox, twins
 
@@ -21,7 +21,7 @@ def find(args: argparse.Namespace) -> int:
     if not boxes:
         note("no box found; is it on, and on this network? Wi-Fi guest networks keep devices apart")
         return 1
-    remember(os.environ, map(announced, boxes))
+    remember(os.environ, map(from_announcement, boxes))
     print_table(
         ("name", "address", "host name", "model", "state"),
         [(b.box.name, b.url, b.box.host_name, ", ".join(b.box.models), _state(b)) for b in boxes],

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from inglenook.cli.cache import empty_cache
-from inglenook.cli.templatelines import template_lines
+from inglenook.cli.template_lines import template_lines
 from inglenook.cli.terminal.output import note, say
 from inglenook.common.errors import StartupError
 from inglenook.common.units import format_bytes

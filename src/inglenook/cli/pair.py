@@ -34,10 +34,10 @@ async def _pair(state_dir: Path, name: str | None) -> int:
             spki_sha256=window["spki_sha256"],
         )
         async with session.get("/pair/wait", params={"code": window["code"]}) as answer:
-            newcomer = await answer.json()
-    if newcomer is None:
+            device = await answer.json()
+    if device is None:
         raise StartupError("nobody came in; run `inglenook pair` again for a new code")
-    say(f"{newcomer['name']} is paired ({newcomer['device_id']}).", first="  ", rest="  ")
+    say(f"{device['name']} is paired ({device['device_id']}).", first="  ", rest="  ")
     return 0
 
 

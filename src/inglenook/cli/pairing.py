@@ -12,7 +12,7 @@ import msgspec
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import NAME_CHARACTERS_MAX, Scope
 from inglenook.auth.identity_files import server_id
-from inglenook.client.known_boxes import KnownBox, paired
+from inglenook.client.known_boxes import KnownBox, from_pairing
 from inglenook.client.route import Route, refused
 from inglenook.client.tls_pin import key_fingerprint
 from inglenook.client.tokens import BoxToken
@@ -89,13 +89,13 @@ async def pair_by_code(route: Route, box: BoxHello, code: str) -> tuple[BoxToken
         raise StartupError(f"another box answers at {route.url} than a moment before; try again")
     if route.pin is None:
         # Nothing has shown that the key it names is its own.
-        return BoxToken(said.token), paired(box.name, answer)
+        return BoxToken(said.token), from_pairing(box.name, answer)
     if not (said.spki_sha256 or "").startswith(route.pin):
         raise StartupError(
             f"the box says that its TLS key is another than the one shown at {route.url}, so "
             "something stands between; use its own address, as `inglenook find` shows it"
         )
-    return BoxToken(said.token, said.spki_sha256), paired(box.name, answer)
+    return BoxToken(said.token, said.spki_sha256), from_pairing(box.name, answer)
 
 
 async def _offer(route: Route, code: str) -> dict[str, Any]:

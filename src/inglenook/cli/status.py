@@ -18,15 +18,15 @@ from rich.live import Live
 
 from inglenook.cli.control import control_session
 from inglenook.cli.status_picture import (
-    _LABEL,
-    _PAST_S,
+    LABEL_COLUMNS,
+    PAST_S,
     Bounds,
-    _engine,
-    _journal,
-    _limits,
-    _memory,
-    _waiting,
+    engine_text,
+    journal_text,
+    limits_text,
+    memory_texts,
     picture,
+    waiting_text,
 )
 from inglenook.cli.terminal.output import say
 from inglenook.common.errors import StartupError
@@ -50,7 +50,7 @@ def status(args: argparse.Namespace) -> int:
     # Not the console's own word: with FORCE_COLOR set it takes a pipe for a terminal.
     if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
         for label, text in plain_lines(asyncio.run(ask_once(config.state_dir)), bounds):
-            say(text, first=f"{label:{_LABEL}} ", rest="  ")
+            say(text, first=f"{label:{LABEL_COLUMNS}} ", rest="  ")
         return 0
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_watch(config.state_dir, bounds, console))
@@ -69,7 +69,7 @@ async def ask_once(state_dir: Path) -> dict[str, Any]:
 
 
 async def _watch(state_dir: Path, bounds: Bounds, console: Console) -> None:
-    past: deque[dict[str, Any]] = deque(maxlen=_PAST_S)
+    past: deque[dict[str, Any]] = deque(maxlen=PAST_S)
     async with control_session(state_dir) as session:
         with Live(console=console, auto_refresh=False) as live:
             # The console writes nothing to a terminal that has gone, so it would never fail.
@@ -94,20 +94,20 @@ async def _ask(session: aiohttp.ClientSession) -> dict[str, Any]:
 def plain_lines(state: Mapping[str, Any], bounds: Bounds) -> list[tuple[str, str]]:
     """Say how the box is, as a label and a text a line."""
     cpu_c = state["cpu_c"]
-    left, whole = _memory(state, bounds)
+    left, whole = memory_texts(state, bounds)
     heat = "no temperature sensor" if cpu_c is None else f"{cpu_c:.0f} °C, {state['level']}"
     lines = [
         ("name", bounds.name),
         ("model", state["model"] or "none"),
-        ("engine", _engine(state)),
-        ("answers", f"{state['active']} of {state['max_active']} at once, {_waiting(state)}"),
+        ("engine", engine_text(state)),
+        ("answers", f"{state['active']} of {state['max_active']} at once, {waiting_text(state)}"),
         ("heat", heat),
         ("memory", f"{left} {whole} available" if whole else left),
     ]
     if state["sentence"] or state["engine_why"]:
-        lines.append(("limits", _limits(state)))
+        lines.append(("limits", limits_text(state)))
     if state.get("journal_error"):
-        lines.append(("journal", _journal(state)))
+        lines.append(("journal", journal_text(state)))
     if errors := failed_in(state.get("unexpected_errors", {})):
         lines.append(("errors", errors))
     return lines

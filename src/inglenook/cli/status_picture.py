@@ -15,10 +15,10 @@ from inglenook.common.guarded import failed_in
 from inglenook.common.units import format_bytes
 
 #: What the charts show, one column a second.
-_PAST_S = 60
+PAST_S = 60
 
 #: Columns before the charts, and after; a lower value has those of the label, too.
-_LABEL, _VALUE, _GAPS = 8, 10, 2
+LABEL_COLUMNS, _VALUE, _GAPS = 8, 10, 2
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -54,15 +54,15 @@ def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> Re
         width: Columns there are; 80 show the whole minute.
     """
     state = past[-1]
-    columns = max(10, min(_PAST_S, width - _LABEL - _VALUE - _GAPS))
+    columns = max(10, min(PAST_S, width - LABEL_COLUMNS - _VALUE - _GAPS))
     axis = Text(f"{f'{columns} s ago':{columns - 3}}now", "dim")
-    axis.pad_left(_LABEL + _VALUE + 1)
+    axis.pad_left(LABEL_COLUMNS + _VALUE + 1)
     style = "default"
     if state["reason"] != "none":
         style = _REASON_STYLES.get(state["reason"], _level_style(state))
-    said = Text(_limits(state), style)
+    said = Text(limits_text(state), style)
     charts = _charts(past, bounds, columns)
-    lost = [Text(_journal(state), "red")] if state.get("journal_error") else []
+    lost = [Text(journal_text(state), "red")] if state.get("journal_error") else []
     errors = Text(failed_in(state.get("unexpected_errors", {})), "red")
     shown = Group(_title(state, bounds), *charts, axis, "", said, *lost, errors)
     return Padding(shown, (0, 0, 0, 1))
@@ -92,7 +92,7 @@ def _title(state: Mapping[str, Any], bounds: Bounds) -> RenderableType:
     title.add_column(justify="right")
     title.add_row(
         Text(bounds.name, "bold"),
-        Text.assemble((_engine(state), "green" if ready else "yellow"), "  ", state["model"]),
+        Text.assemble((engine_text(state), "green" if ready else "yellow"), "  ", state["model"]),
     )
     return title
 
@@ -112,7 +112,7 @@ def _charts(
     )
     memory = _chart(
         "memory",
-        _memory(state, bounds),
+        memory_texts(state, bounds),
         bars(
             [state["mem_available_bytes"] for state in past], 0, bounds.memory_bytes or 1, columns
         ),
@@ -120,7 +120,7 @@ def _charts(
     )
     answers = _chart(
         "answers",
-        (f"{state['active']} of {state['max_active']}", _waiting(state)),
+        (f"{state['active']} of {state['max_active']}", waiting_text(state)),
         bars([state["active"] for state in past], 0, bounds.answers, columns),
         "blue",
     )
@@ -134,12 +134,15 @@ def _level_style(state: Mapping[str, Any]) -> str:
 def _chart(
     label: str, values: tuple[str, str], rows: tuple[str, str], style: str
 ) -> RenderableType:
-    first = Text.assemble((f"{label:{_LABEL}}", "dim"), f"{values[0]:>{_VALUE}} ", (rows[0], style))
-    second = Text.assemble((f"{values[1]:>{_LABEL + _VALUE}} ", "dim"), (rows[1], style))
+    first = Text.assemble(
+        (f"{label:{LABEL_COLUMNS}}", "dim"), f"{values[0]:>{_VALUE}} ", (rows[0], style)
+    )
+    second = Text.assemble((f"{values[1]:>{LABEL_COLUMNS + _VALUE}} ", "dim"), (rows[1], style))
     return Group(first, second)
 
 
-def _engine(state: Mapping[str, Any]) -> str:
+def engine_text(state: Mapping[str, Any]) -> str:
+    """The engine's state, with the loading's progress."""
     if state["engine"] == "loading" and state["loaded"] is not None:
         return f"loading, {100 * state['loaded']:.0f} %"
     if state["engine"] == state.get("sleep") == "unloaded":
@@ -147,27 +150,29 @@ def _engine(state: Mapping[str, Any]) -> str:
     return str(state["engine"])
 
 
-def _waiting(state: Mapping[str, Any]) -> str:
+def waiting_text(state: Mapping[str, Any]) -> str:
+    """The number of waiting requests."""
     return f"{state['queued']} waiting"
 
 
-def _memory(state: Mapping[str, Any], bounds: Bounds) -> tuple[str, str]:
+def memory_texts(state: Mapping[str, Any], bounds: Bounds) -> tuple[str, str]:
+    """The available memory, and of how much."""
     left_bytes, all_bytes = state["mem_available_bytes"], bounds.memory_bytes
     if left_bytes is None:
         return "unknown", ""
     return format_bytes(left_bytes), "" if all_bytes is None else f"of {format_bytes(all_bytes)}"
 
 
-def _journal(state: Mapping[str, Any]) -> str:
-    """What is wrong with the journal, and what would change that."""
+def journal_text(state: Mapping[str, Any]) -> str:
+    """The journal's fault, and what follows from it."""
     return (
         f"Answers are not kept on disk: {state['journal_error']}. They would be lost if the box"
         " were restarted now. It tries again every minute."
     )
 
 
-def _limits(state: Mapping[str, Any]) -> str:
-    """Why it is as slow as it is, and what would change that."""
+def limits_text(state: Mapping[str, Any]) -> str:
+    """The reason for the limits in force, and when they may change."""
     if state["engine_why"]:
         return f"No answers now: {state['engine_why']}."
     text = state["sentence"] or "Nobody has looked at heat and memory yet"

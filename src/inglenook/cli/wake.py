@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 
 from inglenook.cli.terminal.output import columns_of, note, say
 from inglenook.cli.terminal.terminal import read_secret
-from inglenook.client.known_boxes import KnownBox, KnownBoxes, announced, remember, told_apart
+from inglenook.client.known_boxes import (
+    KnownBox,
+    KnownBoxes,
+    distinguishing,
+    from_announcement,
+    remember,
+)
 from inglenook.common.errors import Code, Problem, StartupError
 from inglenook.common.network_cards import parse_mac
 from inglenook.common.units import format_duration
@@ -117,7 +123,7 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
             return WakeHost(target.name, (mac,), secure_on, _with_mac(mac, known))
     meant = [box for box in known if box.is_called(text)]
     if len(meant) > 1:
-        raise StartupError(f"several boxes are called {text!r}; {told_apart(meant)}")
+        raise StartupError(f"several boxes are called {text!r}; {distinguishing(meant)}")
     return _of_box(meant[0]) if meant else None
 
 
@@ -151,14 +157,14 @@ async def _found(text: str) -> WakeHost:
     """Look for a box that nobody has met yet, on this network, now."""
 
     def is_meant(found: FoundBox) -> bool:
-        known = announced(found)
+        known = from_announcement(found)
         return known is not None and known.is_called(text)
 
     boxes = await find_boxes(_LOOK_S, until=is_meant)
-    await asyncio.to_thread(remember, os.environ, map(announced, boxes))
+    await asyncio.to_thread(remember, os.environ, map(from_announcement, boxes))
     # One that answers, if there is any: what is announced may be from before.
     for found in sorted(boxes, key=lambda found: found.hello is None):
-        known = announced(found)
+        known = from_announcement(found)
         if known is not None and known.is_called(text):
             return _of_box(known)
     raise StartupError(

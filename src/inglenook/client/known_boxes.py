@@ -60,7 +60,7 @@ class KnownBox:
         return {host for host in hosts if host.endswith(".local")}
 
 
-def announced(found: FoundBox) -> KnownBox | None:
+def from_announcement(found: FoundBox) -> KnownBox | None:
     """What can be kept of a box found by mDNS; None if it did not say who it is."""
     box = found.box
     if box.server_id is None:
@@ -74,7 +74,7 @@ def announced(found: FoundBox) -> KnownBox | None:
     return KnownBox(box.server_id, box.name, macs, urls)
 
 
-def paired(name: str, answer: Mapping[str, Any]) -> KnownBox | None:
+def from_pairing(name: str, answer: Mapping[str, Any]) -> KnownBox | None:
     """What can be kept of an answer to ``POST /pair``; None if it makes no sense."""
     facts = {"server_id": answer.get("server_id"), "name": clean_text(name)}
     try:
@@ -95,7 +95,7 @@ def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None
         log.warning("inglenook: %s", exc)
 
 
-def told_apart(boxes: Sequence[KnownBox]) -> str:
+def distinguishing(boxes: Sequence[KnownBox]) -> str:
     """By what to name one of several boxes: ids, or cards where boxes have one id."""
     ids = [box.server_id for box in boxes]
     if len(set(ids)) == len(ids):

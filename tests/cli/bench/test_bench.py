@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from inglenook.cli.bench import bench as bench_module
-from inglenook.cli.bench.bench import BenchTarget, Heard, _bench
+from inglenook.cli.bench.bench import BenchTarget, StreamTiming, _bench
 from inglenook.client.route import Route
 from inglenook.common.errors import StartupError
 from tests.cli.conftest import Inglenook
@@ -128,7 +128,7 @@ async def test_answers_too_short_to_measure_are_a_sentence(pieces: int, words: s
 
 def test_speed_is_counted_from_the_first_text_on() -> None:
     """Reading the prompt is another matter, which the first text tells."""
-    heard = Heard(asked_s=10.0, pieces_s=[12.0, 12.5, 14.0], tokens=9)
+    heard = StreamTiming(asked_s=10.0, pieces_s=[12.0, 12.5, 14.0], tokens=9)
 
     assert heard.ttft_s == 2.0
     assert heard.decode_tok_s == 4.0

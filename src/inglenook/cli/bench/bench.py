@@ -19,7 +19,7 @@ import aiohttp
 from websockets.exceptions import WebSocketException
 
 from inglenook.cli.bench.servers import Body, BoxServer, OpenAiServer, Server
-from inglenook.cli.introduce import BoxChoice, key_of, wanted
+from inglenook.cli.connect import BoxChoice, box_choice, token_for
 from inglenook.cli.terminal.output import note
 from inglenook.cli.terminal.table import print_table
 from inglenook.cli.terminal.terminal import read_secret
@@ -46,7 +46,7 @@ _GONE = (OSError, TimeoutError, WebSocketException, aiohttp.ClientError)
 
 
 @dataclass
-class Heard:
+class StreamTiming:
     """One answer as it came.
 
     Attributes:
@@ -96,7 +96,7 @@ class BenchTarget:
 
 def bench(args: argparse.Namespace) -> None:
     """Measure, and print a table."""
-    wish = wanted(args, read_secret(args.token, "Token"))
+    wish = box_choice(args, read_secret(args.token, "Token"))
     url = parse_url(args.url or f"http://127.0.0.1:{wish.config.listen.port}")
     choice = choose_server(url, wish)
     try:
@@ -119,7 +119,7 @@ def choose_server(url: str, wish: BoxChoice) -> BenchTarget:
         # A server that gets no secret may be anywhere.
         insecure = wish.insecure or (wish.token is None and not url.startswith("https:"))
         return BenchTarget(route_to_server(url, insecure=insecure), wish.token, is_box=False)
-    key = key_of(wish, url, box, TokenStore(os.environ))
+    key = token_for(wish, url, box, TokenStore(os.environ))
     if key is None:
         text = "this terminal is not paired with that box; run `inglenook chat` once"
         raise StartupError(f"{text}, or give a token in INGLENOOK_TOKEN or with --token -")
@@ -135,55 +135,61 @@ async def _bench(choice: BenchTarget, args: argparse.Namespace) -> list[tuple[st
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         server = choice.server(session)
         # Not measured, only so that nothing is done for the first time in what follows.
-        await _listen(server, _story(8))
+        await _receive(server, _story(8))
         _say("one stream")
-        one = await _hear(server, _story(args.tokens))
+        one = await _measure(server, _story(args.tokens))
         rows = [
             ("first text", f"{one.ttft_s:.2f} s"),
             ("one stream", f"{one.decode_tok_s:.1f} tokens/s"),
         ]
         if args.streams > 1:
             _say(f"{args.streams} streams")
-            many = await _together(_hear(server, _story(args.tokens)) for _ in range(args.streams))
-            together = sum(heard.decode_tok_s for heard in many)
+            many = await _together(
+                _measure(server, _story(args.tokens)) for _ in range(args.streams)
+            )
+            together = sum(timing.decode_tok_s for timing in many)
             rows.append((f"{args.streams} streams", f"{together:.1f} tokens/s together"))
         _say("one stream while a long text is read")
         return rows + await _stall(server)
 
 
-async def _hear(
-    server: Server, body: Body, enough: Callable[[Heard], bool] = lambda _heard: False
-) -> Heard:
+async def _measure(
+    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _heard: False
+) -> StreamTiming:
     """Listen to an answer until its end, or until it is enough, and see that it can be measured."""
-    heard = await _listen(server, body, enough)
-    if len(heard.pieces_s) < min(body["max_tokens"], 2):
+    timing = await _receive(server, body, enough)
+    if len(timing.pieces_s) < min(body["max_tokens"], 2):
         raise StartupError("an answer did not come bit by bit; nothing can be measured of that")
-    return heard
+    return timing
 
 
-async def _listen(
-    server: Server, body: Body, enough: Callable[[Heard], bool] = lambda _heard: False
-) -> Heard:
+async def _receive(
+    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _heard: False
+) -> StreamTiming:
     loop = asyncio.get_running_loop()
-    heard = Heard(loop.time())
+    timing = StreamTiming(loop.time())
     known = 0
     async with asyncio.timeout(_ANSWER_S), contextlib.aclosing(server.ask(body)) as answer:
         async for tokens in answer:
             if tokens is None:
-                heard.pieces_s.append(loop.time())
+                timing.pieces_s.append(loop.time())
             else:
                 known = tokens
-            if enough(heard):
+            if enough(timing):
                 break
-    heard.tokens = known or len(heard.pieces_s)
-    return heard
+    timing.tokens = known or len(timing.pieces_s)
+    return timing
 
 
-async def _together(hearings: Iterable[Coroutine[Any, Any, Heard]]) -> list[Heard]:
+async def _together(
+    measurements: Iterable[Coroutine[Any, Any, StreamTiming]],
+) -> list[StreamTiming]:
     """Listen to several answers at once; the first failure ends them all."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(hearing, name="answer") for hearing in hearings]
+            running = [
+                tasks.create_task(measurement, name="answer") for measurement in measurements
+            ]
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     return [task.result() for task in running]
@@ -193,36 +199,36 @@ async def _stall(server: Server) -> list[tuple[str, str]]:
     """Have a long text read beside a stream, and see how long the stream stands still."""
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
-    met_s = math.inf
+    long_text_s = math.inf
 
-    def enough(heard: Heard) -> bool:
-        if len(heard.pieces_s) >= _PIECES_BEFORE:
+    def enough(timing: StreamTiming) -> bool:
+        if len(timing.pieces_s) >= _PIECES_BEFORE:
             begun.set()
         # The gap that it sat in has to end.
-        return heard.pieces_s[-1:] > [met_s]
+        return timing.pieces_s[-1:] > [long_text_s]
 
-    async def come() -> Heard:
-        nonlocal met_s
+    async def send_long_text() -> StreamTiming:
+        nonlocal long_text_s
         async with asyncio.timeout(_ANSWER_S):
             await begun.wait()
-        heard = await _hear(server, _body(_long_text(), 1))
-        met_s = loop.time()
-        return heard
+        timing = await _measure(server, _body(_long_text(), 1))
+        long_text_s = loop.time()
+        return timing
 
-    async def read() -> Heard:
-        heard = await _hear(server, _story(_READER_TOKENS), enough)
+    async def read() -> StreamTiming:
+        timing = await _measure(server, _story(_READER_TOKENS), enough)
         begun.set()
-        return heard
+        return timing
 
-    reader, newcomer = await _together([read(), come()])
-    usual_s = reader.gaps_s(0, newcomer.asked_s)
-    gaps_s = reader.gaps_s(newcomer.asked_s, math.inf)
+    reader, second = await _together([read(), send_long_text()])
+    usual_s = reader.gaps_s(0, second.asked_s)
+    gaps_s = reader.gaps_s(second.asked_s, math.inf)
     if not gaps_s:
         raise StartupError("the story ended before anybody could come in between; try again")
     return [
         ("usual gap", f"{median(usual_s) * 1000:.0f} ms"),
         ("longest gap while a long text is read", f"{max(gaps_s) * 1000:.0f} ms"),
-        ("that text's first answer", f"{newcomer.ttft_s:.2f} s"),
+        ("that text's first answer", f"{second.ttft_s:.2f} s"),
     ]
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import Any
 
-from inglenook.cli.terminal.wordwrap import WordWrap, printable
+from inglenook.cli.terminal.word_wrap import WordWrap, printable
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 

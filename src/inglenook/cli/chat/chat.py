@@ -13,12 +13,12 @@ from typing import Any
 from inglenook.cli.chat.answer_view import AnswerView
 from inglenook.cli.chat.commands import After, run_command
 from inglenook.cli.chat.conversation import Conversation, Message
-from inglenook.cli.introduce import open_wire, wanted
+from inglenook.cli.connect import box_choice, open_connection
 from inglenook.cli.terminal.interrupts import Interrupts
-from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.loop_thread import LoopThread
 from inglenook.cli.terminal.output import note
 from inglenook.cli.terminal.terminal import Terminal, read_secret
-from inglenook.cli.terminal.wordwrap import printable
+from inglenook.cli.terminal.word_wrap import printable
 from inglenook.client.connection import BoxConnection
 from inglenook.common.errors import Code, InglenookError, Problem
 
@@ -34,14 +34,14 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 def chat(args: argparse.Namespace) -> int:
     """Find a box, pair if need be, and talk until end of input."""
-    wish = wanted(args, read_secret(args.token, "Token"))
+    choice = box_choice(args, read_secret(args.token, "Token"))
     with contextlib.ExitStack() as held:
         terminal = held.enter_context(Terminal()) if sys.stdin.isatty() else None
         loop = held.enter_context(LoopThread())
-        wire, greeting = open_wire(wish, loop, lambda: _code(terminal))
-        held.callback(_hang_up, wire, loop)
+        connection, greeting = open_connection(choice, loop, lambda: _code(terminal))
+        held.callback(_hang_up, connection, loop)
         interrupts = held.enter_context(Interrupts(loop))
-        talk = Talk(wire, loop, interrupts, terminal)
+        talk = Talk(connection, loop, interrupts, terminal)
         if terminal is None:
             return talk.answer_pipe()
         model = printable(greeting["state"].get("model") or "the box")
@@ -54,12 +54,12 @@ class Talk:
 
     def __init__(
         self,
-        wire: BoxConnection,
+        connection: BoxConnection,
         loop: LoopThread,
         interrupts: Interrupts,
         terminal: Terminal | None,
     ) -> None:
-        self._wire = wire
+        self._connection = connection
         self._loop = loop
         self._interrupts = interrupts
         self._terminal = terminal
@@ -85,7 +85,7 @@ class Talk:
                 code = self._answer(text)
                 if code == 0:
                     # Without its thoughts the answer is new to the model, and there is time now.
-                    self._loop.call(self._wire.prepare(self._conversation.messages))
+                    self._loop.call(self._connection.prepare(self._conversation.messages))
         return code
 
     def _answer(self, question: str) -> int:
@@ -93,7 +93,7 @@ class Talk:
         view = AnswerView()
         asked = self._conversation.asking(question)
         try:
-            with self._interrupts.answering(lambda: self._loop.start(self._wire.cancel())):
+            with self._interrupts.answering(lambda: self._loop.start(self._connection.cancel())):
                 self._follow(asked, view)
         except InglenookError as exc:
             view.end()
@@ -103,7 +103,7 @@ class Talk:
         except BaseException:
             # Nobody reads it any more; else the box would write on for a while.
             with contextlib.suppress(Exception):
-                self._loop.call(self._wire.cancel(), _GOODBYE_S)
+                self._loop.call(self._connection.cancel(), _GOODBYE_S)
             raise
         self._conversation.answered(asked, view.answer)
         self._advise((view.done["error"] or {}).get("code"))
@@ -112,7 +112,7 @@ class Talk:
         return 1 if view.done["status"] == "failed" else 0
 
     def _follow(self, asked: list[Message], view: AnswerView) -> None:
-        answer = self._wire.ask(asked)
+        answer = self._connection.ask(asked)
         while True:
             coming = self._loop.start(_next(answer))
             if wait([coming], _PAUSE_S).not_done:
@@ -162,6 +162,6 @@ async def _next(answer: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
     return await anext(answer, None)
 
 
-def _hang_up(wire: BoxConnection, loop: LoopThread) -> None:
+def _hang_up(connection: BoxConnection, loop: LoopThread) -> None:
     with contextlib.suppress(Exception):
-        loop.call(wire.close(), _GOODBYE_S)
+        loop.call(connection.close(), _GOODBYE_S)

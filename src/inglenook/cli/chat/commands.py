@@ -44,12 +44,12 @@ def run_command(line: str, conversation: Conversation) -> tuple[After, str]:
     if name in ("quit", "exit"):
         return After.QUIT, ""
     try:
-        return After.NEXT_LINE, _told(name, argument, conversation)
+        return After.NEXT_LINE, _message(name, argument, conversation)
     except StartupError as exc:
         return After.NEXT_LINE, str(exc)
 
 
-def _told(name: str, argument: str, conversation: Conversation) -> str:
+def _message(name: str, argument: str, conversation: Conversation) -> str:
     if name == "help":
         return HELP
     if name == "new":

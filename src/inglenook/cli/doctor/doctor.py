@@ -23,7 +23,7 @@ from inglenook.cli.doctor.port_sharing import shared_ports
 from inglenook.cli.doctor.result import CheckResult, Verdict, fix, ok, print_section, warning
 from inglenook.cli.doctor.sleep import sleep_lines, suspend_test
 from inglenook.cli.status import ask_once
-from inglenook.cli.templatelines import template_summary
+from inglenook.cli.template_lines import template_summary
 from inglenook.common.errors import StartupError
 from inglenook.common.units import format_bytes, mid_sentence
 from inglenook.config import Config, load_config

@@ -73,7 +73,7 @@ class InstalledFiles:
             StartupError: If it cannot be written.
         """
         if not self.at(file.path).exists():
-            with _said(file.path):
+            with _as_startup_error(file.path):
                 _replace(self.at(file.path), file.text.encode())
             yield f"wrote {file.path}"
 
@@ -83,14 +83,14 @@ class InstalledFiles:
         Raises:
             StartupError: If it cannot be written.
         """
-        with _said(file.path):
+        with _as_startup_error(file.path):
             yield from self._keep_if_changed(file.path, self.at(file.path).read_bytes())
             _replace(self.at(file.path), file.text.encode())
         yield f"changed {file.path}"
 
     def _write(self, file: File) -> Iterator[str]:
         target, data = self.at(file.path), file.text.encode()
-        with _said(file.path):
+        with _as_startup_error(file.path):
             before = target.read_bytes() if target.exists() else None
             if before == data:
                 return
@@ -101,7 +101,7 @@ class InstalledFiles:
 
     def _remove(self, path: Path) -> Iterator[str]:
         target = self.at(path)
-        with _said(path):
+        with _as_startup_error(path):
             if target.exists():
                 yield from self._keep_if_changed(path, target.read_bytes())
                 target.unlink()
@@ -124,7 +124,7 @@ class InstalledFiles:
             del self._digests[path]
         else:
             self._digests[path] = digest
-        with _said(_LEDGER):
+        with _as_startup_error(_LEDGER):
             text = json.dumps({"files": self._digests}, indent=2)
             _replace(self.at(_LEDGER), text.encode() + b"\n")
 
@@ -148,7 +148,7 @@ def acting_as(user_id: int, group_id: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _as_startup_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

@@ -143,7 +143,7 @@ def _start(place: InstalledFiles) -> None:
     try:
         systemctl("start", PORTS)
         if _has(place, WAKE):
-            _start_ear()
+            _start_wake_socket()
         say("starting the service, which takes a moment")
         systemctl("start", SERVICE)
     except StartupError as exc:
@@ -163,7 +163,7 @@ def _disable(units: Sequence[str]) -> None:
         note(str(exc))
 
 
-def _start_ear() -> None:
+def _start_wake_socket() -> None:
     try:
         systemctl("start", WAKE)
     except StartupError as exc:

@@ -15,7 +15,7 @@ _LOG_LINES = 10
 
 def status(_args: argparse.Namespace) -> int:
     """Show how the service is; exit code 1 if something is broken."""
-    lines = [_service(), _ports(), _ear(), *_memory()]
+    lines = [_service(), _ports(), _wake_socket(), *_memory()]
     print_section("Service", lines)
     if lines[0].verdict is Verdict.FIX:
         for line in last_words(SERVICE, _LOG_LINES):
@@ -47,7 +47,7 @@ def _ports() -> CheckResult:
     return _socket("ports", PORTS)
 
 
-def _ear() -> CheckResult:
+def _wake_socket() -> CheckResult:
     line = _socket("wake", WAKE)
     # Without it the box is well, and cannot be woken by a packet.
     return line if line.verdict is Verdict.OK else warning(line.what, line.text)

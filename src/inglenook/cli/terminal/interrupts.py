@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
-from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.loop_thread import LoopThread
 
 _STDERR = 2
 
@@ -37,7 +37,7 @@ class Interrupts:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Interrupts:
-        for number, handler in ((signal.SIGINT, self._hear), (signal.SIGURG, _nothing)):
+        for number, handler in ((signal.SIGINT, self._handle), (signal.SIGURG, _nothing)):
             before = signal.signal(number, handler)
             self._held.callback(signal.signal, number, before)
         # Python's line editor looks for signals only if one interrupts its waiting. One that came
@@ -76,7 +76,7 @@ class Interrupts:
         finally:
             self._stop = None
 
-    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self._asking:
             raise KeyboardInterrupt
         if self._stop is None:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.loop_thread import LoopThread
 
 PATIENCE_S = 20.0
 

@@ -58,12 +58,12 @@ class LoopThread:
         """
         return self.start(coroutine).result(within_s)
 
-    def watch(self, source: socket.socket, hear: Callable[[bytes], None]) -> Callable[[], None]:
+    def watch(self, source: socket.socket, receive: Callable[[bytes], None]) -> Callable[[], None]:
         """Have what comes in there told, in the loop's thread; returns what ends that."""
         assert self._loop is not None
         loop = self._loop
         source.setblocking(False)
-        loop.call_soon_threadsafe(loop.add_reader, source, lambda: hear(source.recv(4096)))
+        loop.call_soon_threadsafe(loop.add_reader, source, lambda: receive(source.recv(4096)))
 
         async def end() -> None:
             loop.remove_reader(source)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inglenook.cli.pairing import is_own_box, own_key, pair_by_code, pair_with_own_box
-from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli.terminal.loop_thread import LoopThread
 from inglenook.cli.terminal.output import note
 from inglenook.client.connection import BoxConnection
 from inglenook.client.fingerprint import is_pin, short_pin
-from inglenook.client.known_boxes import announced, remember
+from inglenook.client.known_boxes import from_announcement, remember
 from inglenook.client.route import (
     on_this_machine,
     parse_url,
@@ -61,7 +61,7 @@ class BoxChoice:
     pair: bool = False
 
 
-def wanted(args: argparse.Namespace, token: str | None) -> BoxChoice:
+def box_choice(args: argparse.Namespace, token: str | None) -> BoxChoice:
     """Read the options that `chat` and `bench` have in common.
 
     Raises:
@@ -75,8 +75,8 @@ def wanted(args: argparse.Namespace, token: str | None) -> BoxChoice:
     return BoxChoice(config, args.url, token, args.fingerprint, args.insecure, pair)
 
 
-def open_wire(
-    wish: BoxChoice, loop: LoopThread, ask_code: AskCode
+def open_connection(
+    choice: BoxChoice, loop: LoopThread, ask_code: AskCode
 ) -> tuple[BoxConnection, dict[str, Any]]:
     """Connect to the box; pair first if need be. Returns the line, and the box's ``auth_ok``.
 
@@ -84,41 +84,41 @@ def open_wire(
         Problem: If the box takes neither token nor code.
         StartupError: If there is no such box, or no way on which a token is safe.
     """
-    keyring = TokenStore(os.environ)
-    urls = (parse_url(wish.url),) if wish.url else _find(wish.config, keyring, loop)
+    tokens = TokenStore(os.environ)
+    urls = (parse_url(choice.url),) if choice.url else _find(choice.config, tokens, loop)
     url, box = loop.call(_first_that_answers(urls))
-    if wish.token is not None:
-        return _open(key_of(wish, url, box, keyring), url, urls, box, wish, loop)
-    key = None if wish.pair else key_of(wish, url, box, keyring)
+    if choice.token is not None:
+        return _open(token_for(choice, url, box, tokens), url, urls, box, choice, loop)
+    key = None if choice.pair else token_for(choice, url, box, tokens)
     if key is not None:
         try:
-            return _open(key, url, urls, box, wish, loop)
+            return _open(key, url, urls, box, choice, loop)
         except Problem as exc:
             if exc.code not in _NO_TOKEN:
                 raise
             note(exc.text)
-            keyring.drop(box.server_id, key.token)
-    key = _pair(wish, url, box, loop, ask_code)
-    keyring.put(box.server_id, key)
-    return _open(key, url, urls, box, wish, loop)
+            tokens.drop(box.server_id, key.token)
+    key = _pair(choice, url, box, loop, ask_code)
+    tokens.put(box.server_id, key)
+    return _open(key, url, urls, box, choice, loop)
 
 
-def key_of(wish: BoxChoice, url: str, box: BoxHello, keyring: TokenStore) -> BoxToken | None:
+def token_for(choice: BoxChoice, url: str, box: BoxHello, tokens: TokenStore) -> BoxToken | None:
     """The token for a box, and the TLS key that it may go to; None if there is none.
 
     One that was kept without a key is good on this machine only; elsewhere it would go to anybody
     who says to be the box.
     """
-    kept = keyring.get(box.server_id)
-    pin = wish.pin or (kept.spki_sha256 if kept else None)
-    if wish.pin is None and is_own_box(wish.config, box):
+    kept = tokens.get(box.server_id)
+    pin = choice.pin or (kept.spki_sha256 if kept else None)
+    if choice.pin is None and is_own_box(choice.config, box):
         # Whoever can read the box's own folder sees its key of today.
-        pin = own_key(wish.config)
-    if wish.token is not None:
-        return BoxToken(wish.token, pin)
+        pin = own_key(choice.config)
+    if choice.token is not None:
+        return BoxToken(choice.token, pin)
     if kept is None:
         return None
-    if pin is None and not wish.insecure and not on_this_machine(url):
+    if pin is None and not choice.insecure and not on_this_machine(url):
         text = "This terminal was paired without the box's TLS key, and has to pair once more."
         note(text)
         return None
@@ -130,11 +130,11 @@ def _open(
     url: str,
     urls: Sequence[str],
     box: BoxHello,
-    wish: BoxChoice,
+    choice: BoxChoice,
     loop: LoopThread,
 ) -> tuple[BoxConnection, dict[str, Any]]:
     assert key is not None
-    route = route_to_box(url, box, key.spki_sha256, insecure=wish.insecure)
+    route = route_to_box(url, box, key.spki_sha256, insecure=choice.insecure)
     # Its other addresses are good for whoever comes back; only its key shows that they are its own.
     pin = route.pin
     others = [pinned_route(other, box, pin) for other in urls if other != url] if pin else []
@@ -151,12 +151,12 @@ async def _first_that_answers(urls: Sequence[str]) -> tuple[str, BoxHello]:
 
 
 def _pair(
-    wish: BoxChoice, url: str, box: BoxHello, loop: LoopThread, ask_code: AskCode
+    choice: BoxChoice, url: str, box: BoxHello, loop: LoopThread, ask_code: AskCode
 ) -> BoxToken:
-    if is_own_box(wish.config, box):
+    if is_own_box(choice.config, box):
         # It would be of no use on a way that a token may not go.
-        route_to_box(url, box, own_key(wish.config), insecure=wish.insecure)
-        key = pair_with_own_box(wish.config)
+        route_to_box(url, box, own_key(choice.config), insecure=choice.insecure)
+        key = pair_with_own_box(choice.config)
         if key is not None:
             return key
     if not sys.stdin.isatty():
@@ -164,16 +164,16 @@ def _pair(
             "this terminal is not paired; run `inglenook chat` by hand once, or give a token in "
             "INGLENOOK_TOKEN or with --token -"
         )
-    route = route_to_pair(url, box, wish.pin, insecure=wish.insecure)
+    route = route_to_pair(url, box, choice.pin, insecure=choice.insecure)
     print("This terminal is not paired yet. On the box, run `inglenook pair`.", file=sys.stderr)
-    if route.pin is not None and wish.pin is None:
+    if route.pin is not None and choice.pin is None:
         print(f"It must show this key: {short_pin(route.pin)}", file=sys.stderr)
     key, met = loop.call(pair_by_code(route, box, ask_code() or ""))
     remember(os.environ, [met])
     return key
 
 
-def _find(config: Config, keyring: TokenStore, loop: LoopThread) -> tuple[str, ...]:
+def _find(config: Config, tokens: TokenStore, loop: LoopThread) -> tuple[str, ...]:
     """Addresses of this machine's own box if one runs here, else of one on the network.
 
     A paired one comes before others, then one that answers before one that is only told of.
@@ -183,7 +183,7 @@ def _find(config: Config, keyring: TokenStore, loop: LoopThread) -> tuple[str, .
     local = f"{scheme}://127.0.0.1:{port}"
     if port and loop.call(who_answers(local, _ASK_S)) is not None:
         return (local,)
-    paired = keyring.all()
+    paired = tokens.all()
 
     def suits(found: FoundBox) -> bool:
         return not paired or found.box.server_id in paired
@@ -191,7 +191,7 @@ def _find(config: Config, keyring: TokenStore, loop: LoopThread) -> tuple[str, .
     boxes = loop.call(_look(suits))
     if not boxes:
         raise StartupError("no box found on this network; name one with --url")
-    remember(os.environ, map(announced, boxes))
+    remember(os.environ, map(from_announcement, boxes))
     found = min(boxes, key=lambda found: (not suits(found), found.hello is None))
     if found.hello is None:
         raise StartupError(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from inglenook.cli.terminal.wordwrap import WordWrap, printable
+from inglenook.cli.terminal.word_wrap import WordWrap, printable
 
 
 def wrapped(text: str, columns: int = 10, pieces: int = 1) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from inglenook.cli import introduce
-from inglenook.cli.introduce import BoxChoice, key_of, open_wire
-from inglenook.cli.terminal.loopthread import LoopThread
+from inglenook.cli import connect
+from inglenook.cli.connect import BoxChoice, open_connection, token_for
+from inglenook.cli.terminal.loop_thread import LoopThread
 from inglenook.client.fingerprint import short_pin
 from inglenook.client.known_boxes import KnownBoxes
 from inglenook.client.tokens import BoxToken, TokenStore
@@ -198,11 +198,11 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
             assert timeout_s >= 2.0
             return list(boxes)
 
-        monkeypatch.setattr(introduce, "find_boxes", find_boxes)
+        monkeypatch.setattr(connect, "find_boxes", find_boxes)
         config = wish(tmp_path).config
         here = replace(config, listen=replace(config.listen, port=free_port(), tls_port=0))
         with LoopThread() as loop:
-            wire, greeting = open_wire(BoxChoice(here), loop, lambda: None)
+            wire, greeting = open_connection(BoxChoice(here), loop, lambda: None)
             loop.call(wire.close())
         return greeting
 
@@ -269,10 +269,10 @@ def test_a_token_kept_without_a_key_is_for_this_machine_alone(
     keyring.put("0123abcd", BoxToken("old"))
     box = BoxHello("0123abcd", "Kitchen", 8378, "x" * 43)
 
-    assert key_of(wish(tmp_path), "http://127.0.0.1:8377", box, keyring) == BoxToken("old")
-    assert key_of(wish(tmp_path, insecure=True), ELSEWHERE, box, keyring) == BoxToken("old")
+    assert token_for(wish(tmp_path), "http://127.0.0.1:8377", box, keyring) == BoxToken("old")
+    assert token_for(wish(tmp_path, insecure=True), ELSEWHERE, box, keyring) == BoxToken("old")
     assert capsys.readouterr().err == ""
-    assert key_of(wish(tmp_path), ELSEWHERE, box, keyring) is None
+    assert token_for(wish(tmp_path), ELSEWHERE, box, keyring) is None
     assert "has to pair once more" in capsys.readouterr().err
 
 
@@ -282,7 +282,7 @@ def test_looking_for_a_box_of_ones_own_makes_nothing(tmp_path: Path) -> None:
     state.mkdir()
     keyring = TokenStore({"XDG_DATA_HOME": str(tmp_path)})
 
-    assert key_of(wish(tmp_path), ELSEWHERE, BoxHello("0123abcd", "x"), keyring) is None
+    assert token_for(wish(tmp_path), ELSEWHERE, BoxHello("0123abcd", "x"), keyring) is None
     assert list(state.iterdir()) == []
 
 
