@@ -27,7 +27,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # What a terminal's encoding lacks is shown as a question mark, rather than as our end.
+    # Characters that the terminal's encoding lacks are shown as question marks.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -75,15 +75,15 @@ def _complain(exc: InglenookError) -> int:
 
 
 def _set_up_logging(*, debug: bool) -> None:
-    # The journal keeps the time itself; a terminal's reader seldom wants it.
+    # The journal stores the time itself; on a terminal it is seldom wanted.
     handler = logging.StreamHandler(sys.stderr)
-    told = "%(levelname)s %(name)s: %(message)s"
-    handler.setFormatter(logging.Formatter(told) if debug else LineFormatter())
+    traced = "%(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(traced) if debug else LineFormatter())
     logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.INFO)
-    # A page that asks for its icon is no news; what goes wrong there is said by our own handlers.
+    # Its access log is noise; our own handlers log the faults.
     logging.getLogger("aiohttp").setLevel(logging.DEBUG if debug else logging.WARNING)
-    # It warns of subprotocols it does not know, in the words of whoever asks for them.
+    # It warns of unknown subprotocols, in the client's words.
     logging.getLogger("aiohttp.websocket").setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    # It warns of addresses that are a moment too young to be used; what matters `discovery` says.
+    # It warns of addresses that are not usable yet; `discovery` logs what matters.
     logging.getLogger("zeroconf").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""``inglenook cache``: what is kept of conversations so that they need not be read again."""
+"""``inglenook cache``: the prefix cache on disk and in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inglenook.models.preflight import auto_disk_bytes
 
 
 def list_(args: argparse.Namespace) -> None:
-    """Print one model a line, and below how much there may be."""
+    """Print the cache's size, a line a model, and its limits below."""
     from inglenook.cli.terminal.table import print_table
 
     config = load_config(args.config, os.environ)
@@ -41,18 +41,18 @@ def list_(args: argparse.Namespace) -> None:
 
 
 def purge(args: argparse.Namespace) -> None:
-    """Forget everything, in the daemon's memory too if one runs."""
+    """Delete all entries, also in a running daemon's memory."""
     freed_bytes = empty_cache(load_config(args.config, os.environ).state_dir)
     note(f"the cache is empty; {format_bytes(freed_bytes)} were on the disk")
 
 
 def empty_cache(state_dir: Path) -> int:
-    """Empty the cache, through the daemon if one runs; returns how many bytes its files had.
+    """Empty the cache, through the daemon if one runs; returns the bytes its files had.
 
     Raises:
         StartupError: If it cannot be emptied.
     """
-    # Imported here: it brings the daemon, which takes longer than all else these commands need.
+    # Imported here: it imports the daemon, which is slow.
     from inglenook.daemon.statefolder import held_state_folder, holder_of
 
     holder = holder_of(state_dir)
@@ -60,7 +60,7 @@ def empty_cache(state_dir: Path) -> int:
         return asyncio.run(_ask_daemon(state_dir))
     if not state_dir.is_dir():
         return 0
-    # A daemon that is started meanwhile waits for the end of this.
+    # A daemon that is started meanwhile waits until this has ended.
     with held_state_folder(state_dir, "inglenook cache purge"):
         try:
             return purge_folder(state_dir / PREFIX_FOLDER)
@@ -79,7 +79,7 @@ async def _ask_daemon(state_dir: Path) -> int:
 
 
 def on_disk(config: Config, kept_bytes: int) -> str:
-    """Say how much of the disk the cache has and may have."""
+    """The cache's size on disk and its limit, in words."""
     bound_bytes = config.cache.disk_bytes
     if bound_bytes is None:
         # The folder itself may not be there yet.

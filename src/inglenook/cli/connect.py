@@ -1,4 +1,4 @@
-"""Finding a box, and a token for it that goes to that box alone."""
+"""Finding a box, and the token that is sent to that box alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from inglenook.discovery.hello import who_answers
 _LOOK_S = 3.0
 _ASK_S = 10.0
 
-#: What a box says to a token it does not take, now or ever again.
+#: Errors of tokens that the box will never accept.
 _NO_TOKEN = (Code.NOT_PAIRED, Code.REVOKED)
 
 #: Asks the person for the pairing code; None if there is none.
@@ -42,15 +42,15 @@ AskCode = Callable[[], str | None]
 
 @dataclass(frozen=True, slots=True)
 class BoxChoice:
-    """Which box, and how.
+    """The box to connect to, and how.
 
     Attributes:
-        config: This machine's settings: of the box here, if there is one.
-        url: As the user wrote it; None: any that is found.
-        token: As the user gave it; None: the one kept.
+        config: This machine's settings: of its own box, if there is one.
+        url: As the user typed it; None: any box that is found.
+        token: As the user gave it; None: the stored one.
         pin: Fingerprint of the box's TLS key, as the user gave it.
-        insecure: Send what is secret wherever the address leads.
-        pair: Pair, although there may be a token.
+        insecure: Send secrets wherever the address leads.
+        pair: Pair even if there is a token.
     """
 
     config: Config
@@ -62,10 +62,10 @@ class BoxChoice:
 
 
 def box_choice(args: argparse.Namespace, token: str | None) -> BoxChoice:
-    """Read the options that `chat` and `bench` have in common.
+    """Read the common options of `chat` and `bench`.
 
     Raises:
-        Problem: If the fingerprint is none.
+        Problem: If the fingerprint is malformed.
     """
     if args.fingerprint is not None and not is_pin(args.fingerprint):
         text = "--fingerprint: must be 16 to 43 characters, as `inglenook pair` on the box shows it"
@@ -78,10 +78,10 @@ def box_choice(args: argparse.Namespace, token: str | None) -> BoxChoice:
 def open_connection(
     choice: BoxChoice, loop: LoopThread, ask_code: AskCode
 ) -> tuple[BoxConnection, dict[str, Any]]:
-    """Connect to the box; pair first if need be. Returns the line, and the box's ``auth_ok``.
+    """Connect to the box; pair first if necessary. Returns the box's ``auth_ok``, too.
 
     Raises:
-        Problem: If the box takes neither token nor code.
+        Problem: If the box accepts neither token nor code.
         StartupError: If there is no such box, or no way on which a token is safe.
     """
     tokens = TokenStore(os.environ)
@@ -104,15 +104,15 @@ def open_connection(
 
 
 def token_for(choice: BoxChoice, url: str, box: BoxHello, tokens: TokenStore) -> BoxToken | None:
-    """The token for a box, and the TLS key that it may go to; None if there is none.
+    """The token for a box, and the TLS key it may be sent to; None if there is none.
 
-    One that was kept without a key is good on this machine only; elsewhere it would go to anybody
-    who says to be the box.
+    A token stored without a key is sent on this machine only; elsewhere any machine could pass as
+    the box.
     """
     kept = tokens.get(box.server_id)
     pin = choice.pin or (kept.spki_sha256 if kept else None)
     if choice.pin is None and is_own_box(choice.config, box):
-        # Whoever can read the box's own folder sees its key of today.
+        # A user who can read the box's folder has its current key.
         pin = own_key(choice.config)
     if choice.token is not None:
         return BoxToken(choice.token, pin)
@@ -135,7 +135,7 @@ def _open(
 ) -> tuple[BoxConnection, dict[str, Any]]:
     assert key is not None
     route = route_to_box(url, box, key.spki_sha256, insecure=choice.insecure)
-    # Its other addresses are good for whoever comes back; only its key shows that they are its own.
+    # Its other addresses are for reconnecting; only the key proves that they are the box's.
     pin = route.pin
     others = [pinned_route(other, box, pin) for other in urls if other != url] if pin else []
     wire = BoxConnection(route, key.token, others)
@@ -154,7 +154,7 @@ def _pair(
     choice: BoxChoice, url: str, box: BoxHello, loop: LoopThread, ask_code: AskCode
 ) -> BoxToken:
     if is_own_box(choice.config, box):
-        # It would be of no use on a way that a token may not go.
+        # A token is useless on a route on which it may not be sent.
         route_to_box(url, box, own_key(choice.config), insecure=choice.insecure)
         key = pair_with_own_box(choice.config)
         if key is not None:
@@ -176,7 +176,7 @@ def _pair(
 def _find(config: Config, tokens: TokenStore, loop: LoopThread) -> tuple[str, ...]:
     """Addresses of this machine's own box if one runs here, else of one on the network.
 
-    A paired one comes before others, then one that answers before one that is only told of.
+    Paired boxes come before others, then boxes that answer before those only announced.
     """
     listen = config.listen
     port, scheme = (listen.port, "http") if listen.port else (listen.tls_port, "https")
@@ -199,7 +199,7 @@ def _find(config: Config, tokens: TokenStore, loop: LoopThread) -> tuple[str, ..
             "`inglenook find` shows others"
         )
     note(f"found {found.box.name} at {found.url}")
-    # What else it is announced at may not have been tried yet.
+    # Not all announced addresses have been tried yet.
     return tuple(dict.fromkeys((*found.urls, *found.box.urls)))
 
 

@@ -1,4 +1,4 @@
-"""Talking to the daemon on this machine through its control socket."""
+"""A client of the daemon's control socket on this machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from inglenook.power.settings import ASLEEP_NAME
 
 
 class NotReachedError(StartupError):
-    """No daemon was asked: none is running, or it cannot be connected to."""
+    """No daemon was reached: none is running, or it does not accept connections."""
 
 
 @contextlib.asynccontextmanager
 async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a session whose requests all go to the daemon that uses ``state_dir``.
+    """Open an HTTP session with the daemon that uses ``state_dir``.
 
     Raises:
         NotReachedError: If none is running there, it does not answer, or it is another user's.
@@ -29,7 +29,7 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
     """
     path = control_path(state_dir)
     connector = aiohttp.UnixConnector(os.fspath(path))
-    # No limit in all: waiting for a person to pair takes as long as it takes.
+    # No total limit: `/pair/wait` waits for a person.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     async with aiohttp.ClientSession("http://box", connector=connector, timeout=timeout) as session:
         try:
@@ -42,7 +42,7 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
 
 
 def _why_unreachable(state_dir: Path, fault: OSError) -> str:
-    # Imported here: it takes longer than all else a command needs, and most need nothing of it.
+    # Imported here: slow to import, and most commands do not need it.
     from inglenook.daemon.statefolder import holder_of
 
     path = state_dir / SOCKET_NAME

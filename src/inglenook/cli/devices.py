@@ -1,7 +1,7 @@
-"""``inglenook devices``: the paired devices. Works whether the daemon runs or not.
+"""``inglenook devices``: the paired devices. Works with and without a running daemon.
 
-A daemon that runs makes the change itself, so it is in force when the command ends. One that cannot
-be asked reads the file within a second.
+A running daemon makes the change itself, so it is in force when the command ends. One that cannot
+be reached reads the file within a second.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def list_devices(args: argparse.Namespace) -> None:
 
 
 def add(args: argparse.Namespace) -> None:
-    """Print the new device's token, alone."""
+    """Add a device, and print its token alone."""
     expires_at = None
     if args.expires is not None:
         try:
@@ -56,51 +56,51 @@ def add(args: argparse.Namespace) -> None:
             raise Problem(Code.BAD_REQUEST, f"--expires: {exc}") from exc
     scopes = parse_scopes([name.strip() for name in args.scopes.split(",")])
     more = {} if expires_at is None else {"expires_at": repr(expires_at)}
-    told = _ask_daemon(
+    reply = _ask_daemon(
         args, "add", name=args.name, scopes=",".join(scopes), thinking=args.thinking, **more
     )
-    if told is None:
+    if reply is None:
         device, token = _allowlist(args).add(args.name, scopes, expires_at, thinking=args.thinking)
-        told = {"device_id": device.device_id, "name": device.name, "token": token}
-    note(f"{told['name']} is paired ({told['device_id']}); its token:")
-    print(told["token"])
+        reply = {"device_id": device.device_id, "name": device.name, "token": token}
+    note(f"{reply['name']} is paired ({reply['device_id']}); its token:")
+    print(reply["token"])
 
 
 def revoke(args: argparse.Namespace) -> None:
-    """Shut a device out.
+    """Revoke a device.
 
-    Its conversations may be in the prefix cache, which does not know whose it has: it is emptied.
+    Its conversations may be in the prefix cache, which does not know devices: all is deleted.
     """
     from inglenook.cli.cache import empty_cache
 
-    told = _ask_daemon(args, "revoke", device=args.device)
-    if told is None:
+    reply = _ask_daemon(args, "revoke", device=args.device)
+    if reply is None:
         device = _allowlist(args).revoke(args.device)
-        told = {"device_id": device.device_id, "name": device.name}
+        reply = {"device_id": device.device_id, "name": device.name}
         empty_cache(_state_dir(args))
-    note(f"{told['name']} ({told['device_id']}) is no longer paired")
+    note(f"{reply['name']} ({reply['device_id']}) is no longer paired")
 
 
 def rename(args: argparse.Namespace) -> None:
     """Give a device another name."""
-    told = _ask_daemon(args, "rename", device=args.device, name=args.name)
-    if told is None:
+    reply = _ask_daemon(args, "rename", device=args.device, name=args.name)
+    if reply is None:
         device = _allowlist(args).rename(args.device, args.name)
-        told = {"device_id": device.device_id, "name": device.name}
-    note(f"{told['device_id']} is now called {told['name']}")
+        reply = {"device_id": device.device_id, "name": device.name}
+    note(f"{reply['device_id']} is now called {reply['name']}")
 
 
 def thinking(args: argparse.Namespace) -> None:
     """Choose whether the model thinks for a device."""
-    told = _ask_daemon(args, "thinking", device=args.device, thinking=args.thinking)
-    if told is None:
+    reply = _ask_daemon(args, "thinking", device=args.device, thinking=args.thinking)
+    if reply is None:
         device = _allowlist(args).set_thinking(args.device, args.thinking)
-        told = {"device_id": device.device_id, "name": device.name, "thinking": device.thinking}
-    note(f"{told['name']} ({told['device_id']}) now has thinking {told['thinking']}")
+        reply = {"device_id": device.device_id, "name": device.name, "thinking": device.thinking}
+    note(f"{reply['name']} ({reply['device_id']}) now has thinking {reply['thinking']}")
 
 
 def _ask_daemon(args: argparse.Namespace, change: str, **parameters: str) -> dict[str, Any] | None:
-    """Have the daemon change the list; None if none can be asked.
+    """Have the daemon change the list; returns None if no daemon can be reached.
 
     Raises:
         Problem: If it refuses.
@@ -108,10 +108,10 @@ def _ask_daemon(args: argparse.Namespace, change: str, **parameters: str) -> dic
     """
     state_dir = _state_dir(args)
     try:
-        # Looked for here: importing what asks takes longer than all else these commands do.
+        # Checked first: the client is slow to import.
         if not (state_dir / "control.sock").exists():
             return None
-    except OSError:  # another user's; the list will say so
+    except OSError:  # another user's; reading the list fails, too
         return None
     from inglenook.cli.control import NotReachedError
 

@@ -1,4 +1,4 @@
-"""How a command ends when something it did not expect ends it: quietly, or with one line."""
+"""The end of a command by an unexpected fault: quietly, or with one line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from inglenook.common.errors import InglenookError
 
 _FAILED = 1
 
-#: What a file or pipe says that takes no more, beside that it has gone (EPIPE).
+#: Errors of an output that takes no more, besides a closed pipe (EPIPE).
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EXPECTED = (InglenookError, OSError, KeyboardInterrupt)
 
 
 def cause(exc: BaseException) -> BaseException:
-    """What a task group, or one within another, has wrapped; a fault of ours stays as it is."""
+    """The exception that nested task groups have wrapped; a fault of ours stays as it is."""
     if not isinstance(exc, BaseExceptionGroup):
         return exc
     leaves = list(_leaves(exc))
     if not all(isinstance(leaf, _EXPECTED) for leaf in leaves):
         return exc
-    # A sentence for people says more than what followed from it.
+    # A sentence for people says more than its consequences.
     return next((leaf for leaf in leaves if isinstance(leaf, InglenookError)), leaves[0])
 
 
 def end_of_output(exc: BaseException) -> int:
-    """Give the exit code if it is our output that cannot be written; a full disk gets a line.
+    """Return the exit code if the output cannot be written; a full disk gets a line.
 
     Raises:
-        BaseException: The same, if it is not that.
+        BaseException: The same, if it is any other fault.
     """
     found = cause(exc)
     if not isinstance(found, OSError) or found.filename is not None:
@@ -45,13 +45,13 @@ def end_of_output(exc: BaseException) -> int:
     streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
     lost = [stream for stream in streams if _holds_back(stream)]
     if not lost:
-        # What has been refused may not be held back any more; an empty line would be.
+        # The refused text may no longer be buffered; an empty line would be.
         lost = list(itertools.islice((s for s in streams if _holds_back(s, "\n")), 1))
     if not lost:
         raise exc
     for stream in lost:
         _silence(stream)
-    # Whoever read our output has gone, as `| head` does: then the rest is of no interest.
+    # The reader has closed the pipe, as `| head` does: the rest is of no interest.
     if found.errno != errno.EPIPE:
         try:
             print(f"inglenook: the output cannot be written: {found.strerror}", file=sys.stderr)
@@ -61,7 +61,7 @@ def end_of_output(exc: BaseException) -> int:
 
 
 def flush_output() -> None:
-    """Write what is held back while a fault can still be told.
+    """Flush stdout while a fault can still be printed.
 
     Raises:
         OSError: If it cannot be written.
@@ -71,7 +71,7 @@ def flush_output() -> None:
 
 
 def _holds_back(stream: TextIO, text: str = "") -> bool:
-    """Whether it cannot write what it has, or this."""
+    """Whether a stream cannot write its buffer and this text."""
     with contextlib.suppress(ValueError):  # it is closed
         try:
             stream.write(text)
@@ -82,7 +82,7 @@ def _holds_back(stream: TextIO, text: str = "") -> bool:
 
 
 def _silence(stream: TextIO) -> None:
-    """Or what is still held back would fail once more, and with a trace, at the very end."""
+    """Redirect a stream to /dev/null; else its buffer would fail again, with a trace, at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -14,7 +14,7 @@ from inglenook.discovery.found_box import TWIN_CURE, FoundBox, twins
 
 
 def find(args: argparse.Namespace) -> int:
-    """Print one box a line, and remember it for `inglenook wake`; exit code 1 if none answers."""
+    """Print a line a box, and store each for `inglenook wake`; exit code 1 if none answers."""
     from inglenook.cli.terminal.table import print_table
 
     boxes = asyncio.run(find_boxes(args.timeout))
@@ -32,7 +32,7 @@ def find(args: argparse.Namespace) -> int:
 
 
 def _state(found: FoundBox) -> str:
-    """What it is doing; of one that does not answer, only that a sleeper may be woken."""
+    """The announced status; of a box that does not answer, only whether it sleeps."""
     status = found.box.status or ""
     if found.hello is not None:
         return status

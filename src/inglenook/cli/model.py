@@ -1,4 +1,4 @@
-"""``inglenook model``: which models there are, fetching the starter, removing what is not used."""
+"""``inglenook model``: list, fetch, examine and remove models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _READ = "read into memory, as its file system cannot map files"
 
 
 def list_(args: argparse.Namespace) -> None:
-    """Print one model a line; the one in use is named even if it is elsewhere, or missing."""
+    """Print a line a model; the one in use is listed even if it is elsewhere, or missing."""
     from inglenook.cli.terminal.table import print_table
 
     config = load_config(args.config, os.environ)
@@ -60,11 +60,11 @@ def list_(args: argparse.Namespace) -> None:
 
 
 def rm(args: argparse.Namespace) -> None:
-    """Remove a model, and what the cache keeps; it cannot be told of which model that is."""
+    """Remove a model and the whole cache, whose entries cannot be attributed to a model."""
     config = load_config(args.config, os.environ)
     models_dir = config.state_dir / "models"
     path = models_dir / args.name
-    # Only what is listed, by the name it is listed by: nothing outside the folder has one.
+    # Only listed names: nothing outside the folder has one.
     if path not in models_dir.glob("*.gguf"):
         text = f"there is no model {args.name!r} in {models_dir}; `inglenook model list` shows them"
         raise StartupError(text)
@@ -93,7 +93,7 @@ def pull(args: argparse.Namespace) -> None:
 
 
 def info(args: argparse.Namespace) -> None:
-    """Check a model file and print what it is."""
+    """Check a model file and print its facts."""
     config = load_config(args.config, os.environ)
     if args.path is not None:
         found = inspect_model(args.path, remedy=CHECK_ARGUMENT)
@@ -124,7 +124,7 @@ def _row(label: str, text: str) -> None:
 
 
 def fetch_starter(models_dir: Path) -> Path:
-    """Make sure that the starter model is there, with a progress bar on stderr."""
+    """Fetch the starter model if it is missing, with a progress bar on stderr."""
     return _with_bar("starter model", partial(pull_starter, models_dir))
 
 

@@ -1,4 +1,4 @@
-"""``inglenook model use``: have the box use another model, by its settings file."""
+"""``inglenook model use``: write another model into the box's settings file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inglenook.models.starter import STARTER
 
 
 def use(args: argparse.Namespace) -> None:
-    """Check a model, and write it into the settings in force; what runs goes on as it is."""
+    """Check a model, and write it into the settings in force; a running daemon is unchanged."""
     config = load_config(args.config, os.environ)
     model = _meant(args.model, config.state_dir / "models")
     if model is not None:
@@ -34,7 +34,7 @@ def use(args: argparse.Namespace) -> None:
 
 
 def _check(model: Path) -> None:
-    """See that it can be loaded, and chat.
+    """Check that a model can be loaded, and chat.
 
     Raises:
         StartupError: If it cannot.
@@ -46,7 +46,7 @@ def _check(model: Path) -> None:
 
 
 def _meant(text: str, models_dir: Path) -> Path | None:
-    """Find the file that is meant; None for the starter model.
+    """Find the model file of a name or path; None for the starter model.
 
     Raises:
         StartupError: If it cannot stand in a settings file.
@@ -66,7 +66,7 @@ def _meant(text: str, models_dir: Path) -> Path | None:
 def _write(target: Path, model: Path | None) -> None:
     value = None if model is None else str(model)
     try:
-        # What is written in place of a link would be another file.
+        # Written in place of a link, it would be another file.
         target = target.resolve()
         status = target.stat() if target.exists() else None
         before = "" if status is None else target.read_bytes().decode("utf-8-sig")

@@ -18,7 +18,7 @@ from inglenook.config import load_config
 
 
 def pair(args: argparse.Namespace) -> int:
-    """Open a window, show how to come in, and wait until somebody did."""
+    """Open a pairing window, print its code, and wait until a device has paired."""
     config = load_config(args.config, os.environ)
     return asyncio.run(_pair(config.state_dir, args.name))
 
@@ -42,10 +42,10 @@ async def _pair(state_dir: Path, name: str | None) -> int:
 
 
 async def open_window(session: aiohttp.ClientSession, name: str | None) -> dict[str, Any]:
-    """Open a pairing window; returns what ``gateway.control`` sends.
+    """Open a pairing window; returns the body that ``gateway.control`` sends.
 
     Raises:
-        Problem: If the name will not do.
+        Problem: If the name is refused.
     """
     params = {} if name is None else {"name": name}
     async with session.post("/pair/open", params=params) as answer:

@@ -1,4 +1,4 @@
-"""Getting a token for this terminal: from the box's own device list, elsewhere for a code."""
+"""Pairing this terminal: by the box's device list on its own machine, elsewhere by a code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BYTES_MAX = 65_536
 
 
 class _Paired(msgspec.Struct, frozen=True):
-    """What of ``POST /pair``'s answer a pairing cannot do without."""
+    """The required fields of ``POST /pair``'s answer."""
 
     token: str
     server_id: str
@@ -37,15 +37,15 @@ class _Paired(msgspec.Struct, frozen=True):
 
 
 def terminal_name() -> str:
-    """What this terminal is called in the box's device list."""
-    # A host's name may be as long as a device's alone.
+    """This terminal's name in the box's device list."""
+    # A host name alone may be as long as a device's name.
     return f"Terminal on {socket.gethostname()}"[:NAME_CHARACTERS_MAX]
 
 
 def is_own_box(config: Config, box: BoxHello) -> bool:
-    """Whether a box says it is the one whose state folder this user can read."""
+    """Whether a box has the id of the state folder that this user can read."""
     try:
-        # Looked at first: asking for the id would make one.
+        # Checked first: `server_id` would make one.
         known = (config.state_dir / "server_id").is_file()
         return known and server_id(config.state_dir) == box.server_id
     except (StartupError, OSError):
@@ -63,7 +63,7 @@ def own_key(config: Config) -> str | None:
 
 
 def pair_with_own_box(config: Config) -> BoxToken | None:
-    """Put this terminal on the device list itself; None if this user may not write it."""
+    """Add this terminal to the device list; None if this user may not write it."""
     try:
         allowlist = Allowlist(config.state_dir / "devices.json")
         allowlist.load()
@@ -74,7 +74,7 @@ def pair_with_own_box(config: Config) -> BoxToken | None:
 
 
 async def pair_by_code(route: Route, box: BoxHello, code: str) -> tuple[BoxToken, KnownBox | None]:
-    """Offer the code that the box shows; returns the token with its key, and what wakes the box.
+    """Pair with the code that the box shows; returns the token, and the box to remember.
 
     Raises:
         Problem: If the code is not right.
@@ -82,20 +82,20 @@ async def pair_by_code(route: Route, box: BoxHello, code: str) -> tuple[BoxToken
     """
     answer = await _offer(route, code)
     try:
-        said = msgspec.convert(answer, _Paired)
+        reply = msgspec.convert(answer, _Paired)
     except msgspec.ValidationError as exc:
         raise _no_box(route) from exc
-    if said.server_id != box.server_id:
+    if reply.server_id != box.server_id:
         raise StartupError(f"another box answers at {route.url} than a moment before; try again")
     if route.pin is None:
-        # Nothing has shown that the key it names is its own.
-        return BoxToken(said.token), from_pairing(box.name, answer)
-    if not (said.spki_sha256 or "").startswith(route.pin):
+        # Nothing proves that the named key is the box's.
+        return BoxToken(reply.token), from_pairing(box.name, answer)
+    if not (reply.spki_sha256 or "").startswith(route.pin):
         raise StartupError(
             f"the box says that its TLS key is another than the one shown at {route.url}, so "
             "something stands between; use its own address, as `inglenook find` shows it"
         )
-    return BoxToken(said.token, said.spki_sha256), from_pairing(box.name, answer)
+    return BoxToken(reply.token, reply.spki_sha256), from_pairing(box.name, answer)
 
 
 async def _offer(route: Route, code: str) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _no_box(route: Route) -> StartupError:
 
 
 def _refusal(error: Any) -> Problem:
-    """What the box said was wrong, in words for people whatever it is."""
+    """The box's error; in words for people even if it is malformed."""
     fields = error if isinstance(error, dict) else {}
     codes = {str(code): code for code in Code}
     code = codes.get(str(fields.get("code")), Code.INTERNAL)

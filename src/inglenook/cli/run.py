@@ -22,7 +22,7 @@ from inglenook.systemd import Notifier, inherited_sockets
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
 
-#: Loading has come to its end, be it a good one or not.
+#: Loading has ended, successfully or not.
 _SETTLED = (EnginePhase.READY, EnginePhase.MISSING, EnginePhase.UNLOADED)
 
 _STDIN = 0
@@ -35,7 +35,7 @@ _CLEAR = "\x1b[K"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the daemon until it is told to stop."""
+    """Run the daemon until a signal stops it."""
     config = load_config(args.config, os.environ)
     return asyncio.run(_serve(config, args, welcome=False))
 
@@ -54,7 +54,7 @@ def up(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> int:
-    # First: what is meant for this process alone, no child of its may see.
+    # First: no child process may inherit these.
     keep_heap_small()
     systemd = Systemd(Notifier(os.environ), inherited_sockets(os.environ))
     loading = _LoadingLine() if welcome else None
@@ -72,7 +72,7 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)
-    # A terminal that is closed says the same as a service manager that has settings read anew.
+    # SIGHUP means a closed terminal, or a service manager's request to reload.
     hung_up = daemon.stop if os.isatty(_STDIN) else daemon.reload
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     await daemon.run(None if loading is None else lambda: _welcome(daemon, loading, args.config))
@@ -80,12 +80,12 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
 
 
 async def _welcome(daemon: Daemon, loading: _LoadingLine, settings: Path | None) -> None:
-    """Tell the owner, once the box can be used, how to use it.
+    """Print, once the box can be used, how to use it.
 
     Args:
         daemon: The box.
-        loading: Tells when the model is loaded.
-        settings: The file that ``--config`` named, which other commands have to be told, too.
+        loading: Is settled once the model is loaded.
+        settings: The file named by ``--config``, which other commands need, too.
     """
     mdns = await daemon.mdns_state(_MDNS_WAIT_S)
     await loading.settled.wait()
@@ -116,13 +116,13 @@ async def _welcome(daemon: Daemon, loading: _LoadingLine, settings: Path | None)
 
 
 def _pair_command(settings: Path | None) -> str:
-    """What lets a device into this very box, from any folder."""
+    """The command that pairs a device with this very box, from any folder."""
     named = "" if settings is None else f" --config {shlex.quote(str(settings.absolute()))}"
     return f"inglenook pair{named}"
 
 
 def loading_line(state: EngineState, columns: int) -> str:
-    """Draw how far loading has come, on one line of a terminal; the model's name, if it fits."""
+    """Draw the loading's progress on one line of a terminal; with the model's name if it fits."""
     done = round(_BAR * state.progress)
     bar = "━" * done + " " * (_BAR - done)
     line = f"loading {state.model}  {bar} {state.progress:4.0%}"
@@ -131,7 +131,7 @@ def loading_line(state: EngineState, columns: int) -> str:
 
 
 class _LoadingLine:
-    """Shows how far the model has come, on one line of a terminal."""
+    """Progress of the model's loading, on one line of a terminal."""
 
     def __init__(self) -> None:
         #: The model is loaded, or it is known why not.

@@ -36,18 +36,18 @@ from inglenook.daemon.loading import read_budget
 
 _EVERY_S = 1.0
 
-#: A daemon that is well answers within milliseconds, and one on a box that swaps within seconds.
+#: A daemon answers within milliseconds, on a box that swaps within seconds.
 _ANSWER_S = 10.0
 
 
 def status(args: argparse.Namespace) -> int:
-    """Show it until Ctrl-C or its terminal goes; once, as plain text, if nobody looks on."""
+    """Show the state until Ctrl-C or hang-up; once, as plain text, if stdout is no terminal."""
     config = load_config(args.config, os.environ)
     memory = read_budget(config.governor.root)
     total_bytes = None if memory is None else memory.total_bytes
     bounds = Bounds(config.name, config.engine.max_sequences, total_bytes)
     console = Console()
-    # Not the console's own word: with FORCE_COLOR set it takes a pipe for a terminal.
+    # Not `console.is_terminal`: with FORCE_COLOR set it takes a pipe for a terminal.
     if args.once or not sys.stdout.isatty() or console.is_dumb_terminal:
         for label, text in plain_lines(asyncio.run(ask_once(config.state_dir)), bounds):
             say(text, first=f"{label:{LABEL_COLUMNS}} ", rest="  ")
@@ -59,7 +59,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 async def ask_once(state_dir: Path) -> dict[str, Any]:
-    """Ask the daemon for its ``state``, as docs/protocol.md has it, and what the owner sees.
+    """Ask the daemon for its ``state`` of docs/protocol.md, with the owner's fields.
 
     Raises:
         StartupError: If there is no daemon, or it does not answer.
@@ -72,7 +72,7 @@ async def _watch(state_dir: Path, bounds: Bounds, console: Console) -> None:
     past: deque[dict[str, Any]] = deque(maxlen=PAST_S)
     async with control_session(state_dir) as session:
         with Live(console=console, auto_refresh=False) as live:
-            # The console writes nothing to a terminal that has gone, so it would never fail.
+            # Writing to a closed terminal does not fail, so the loop would never end.
             while os.isatty(console.file.fileno()):
                 past.append(await _ask(session))
                 live.update(picture(past, bounds, console.width), refresh=True)
@@ -92,7 +92,7 @@ async def _ask(session: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 def plain_lines(state: Mapping[str, Any], bounds: Bounds) -> list[tuple[str, str]]:
-    """Say how the box is, as a label and a text a line."""
+    """The box's state, as a label and a text a line."""
     cpu_c = state["cpu_c"]
     left, whole = memory_texts(state, bounds)
     heat = "no temperature sensor" if cpu_c is None else f"{cpu_c:.0f} °C, {state['level']}"

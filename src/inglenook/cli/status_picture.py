@@ -14,15 +14,15 @@ from rich.text import Text
 from inglenook.common.guarded import failed_in
 from inglenook.common.units import format_bytes
 
-#: What the charts show, one column a second.
+#: Seconds that the charts show, one column each.
 PAST_S = 60
 
-#: Columns before the charts, and after; a lower value has those of the label, too.
+#: Columns before the charts, and after; a lower value also has the label's.
 LABEL_COLUMNS, _VALUE, _GAPS = 8, 10, 2
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
-#: What the chart of the temperature begins and ends with, unless it has been hotter.
+#: Range of the temperature's chart, unless it has been hotter.
 _COLD_C, _HOT_C = 30.0, 90.0
 
 _LEVEL_STYLES = {"cool": "green", "warm": "yellow", "hot": "red", "critical": "bold red"}
@@ -32,12 +32,12 @@ _REASON_STYLES = {"memory": "red", "power": "yellow"}
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the box has at most.
+    """The box's maxima.
 
     Attributes:
-        name: What it is called.
-        answers: Written at once.
-        memory_bytes: All there is, or a control group allows; None if it cannot be told.
+        name: The box's name.
+        answers: Answers at once.
+        memory_bytes: All memory, or a control group's limit; None if unknown.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Bounds:
 
 
 def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> RenderableType:
-    """Draw how the box is.
+    """Draw the box's state.
 
     Args:
-        past: What the daemon told, a state a second; the last is how it is.
-        bounds: What the charts are drawn against.
-        width: Columns there are; 80 show the whole minute.
+        past: The daemon's states, one a second; the last is the current one.
+        bounds: Full scale of the charts.
+        width: Columns of the terminal; 80 show the whole minute.
     """
     state = past[-1]
     columns = max(10, min(PAST_S, width - LABEL_COLUMNS - _VALUE - _GAPS))
@@ -60,11 +60,11 @@ def picture(past: Sequence[Mapping[str, Any]], bounds: Bounds, width: int) -> Re
     style = "default"
     if state["reason"] != "none":
         style = _REASON_STYLES.get(state["reason"], _level_style(state))
-    said = Text(limits_text(state), style)
+    sentence = Text(limits_text(state), style)
     charts = _charts(past, bounds, columns)
     lost = [Text(journal_text(state), "red")] if state.get("journal_error") else []
     errors = Text(failed_in(state.get("unexpected_errors", {})), "red")
-    shown = Group(_title(state, bounds), *charts, axis, "", said, *lost, errors)
+    shown = Group(_title(state, bounds), *charts, axis, "", sentence, *lost, errors)
     return Padding(shown, (0, 0, 0, 1))
 
 
@@ -73,7 +73,7 @@ def bars(
 ) -> tuple[str, str]:
     """Draw the newest values as bars two rows high: the upper row, and the lower.
 
-    What cannot be told is left blank, and what is known is at least a thin line.
+    Unknown values are blank, known ones at least a thin line.
     """
     newest = list(values)[-columns:]
     sixteenths = [

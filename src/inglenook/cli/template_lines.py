@@ -1,4 +1,4 @@
-"""What a model's chat template was found to be, in lines for its owner."""
+"""The facts of a model's chat template, as lines for its owner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DATE = {
 
 
 def template_lines(facts: TemplateFacts) -> Iterator[tuple[str, str]]:
-    """Labels and texts."""
+    """The facts as labels and texts."""
     system = _SYSTEM[facts.system]
     if facts.late_system != facts.system:
         system += f"; {_LATE[facts.late_system]}"
@@ -41,7 +41,7 @@ def template_lines(facts: TemplateFacts) -> Iterator[tuple[str, str]]:
 
 
 def template_summary(facts: TemplateFacts) -> str:
-    """The two that matter most."""
+    """The two facts that matter most, in one line."""
     lines = dict(template_lines(facts))
     return f"system message: {lines['system message']}; turns: {lines['turns']}"
 

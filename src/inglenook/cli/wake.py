@@ -30,17 +30,17 @@ from inglenook.power.magic import parse_password
 from inglenook.power.settings import WakeTarget
 from inglenook.power.waker import send_magic
 
-#: How long a box that nobody knows yet is looked for; one that only rests is still announced.
+#: How long an unknown box is looked for, seconds; a resting one is still announced.
 _LOOK_S = 3.0
 
-#: Called again after so many looks whether it answers, with so many seconds between two.
+#: Looks for an answer after each packet, and the seconds between two.
 _LOOKS = 5
 _LOOK_EVERY_S = 0.5
 
-#: Six parts with colons or dashes between, as nothing but an address is written.
+#: Six parts with colons or dashes between: only MAC addresses are written so.
 _LIKE_A_MAC = re.compile(r"\w{1,4}([:-]\w{1,4}){5}")
 
-#: A machine that is awake answers at once; one that is waking has its next chance soon. Seconds.
+#: A machine that is awake answers at once; a waking one is asked again soon. Seconds.
 _ANSWER_S = 2.0
 
 _TICK_S = 1.0
@@ -48,19 +48,19 @@ _TICK_S = 1.0
 #: Clears a terminal's line from the cursor on (ECMA-48, EL).
 _CLEAR = "\x1b[K"
 
-#: Sends a call to a hardware address with a password, or None; see `send_magic`.
+#: Sends a magic packet to a MAC address with a password, or None; see `send_magic`.
 Send = Callable[[bytes, bytes | None], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class WakeHost:
-    """Who is to wake.
+    """A machine to wake.
 
     Attributes:
-        name: As the user called it.
-        macs: Its cards; at least one.
+        name: As the user typed it.
+        macs: MAC addresses of its cards; at least one.
         secure_on: Its SecureOn password, if it has one.
-        box: The box it is, if it is one that has been met.
+        box: The box it is, if it is a known one.
     """
 
     name: str
@@ -70,7 +70,7 @@ class WakeHost:
 
 
 def wake(args: argparse.Namespace) -> int:
-    """Call until it answers; exit code 1 if it does not in time, 0 if nobody could tell."""
+    """Wake a machine; exit code 1 if it does not answer in time, 0 if that cannot be known."""
     return asyncio.run(_wake(args))
 
 
@@ -104,7 +104,7 @@ async def _wake(args: argparse.Namespace) -> int:
 
 
 def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> WakeHost | None:
-    """Find out who is meant by an address or a name; None if nobody known is.
+    """Find the machine of an address or a name; None if it is unknown.
 
     The owner's own list comes before what boxes call themselves.
 
@@ -128,13 +128,13 @@ def named(text: str, targets: tuple[WakeTarget, ...], known: list[KnownBox]) -> 
 
 
 async def wait_answer(sleeper: WakeHost, timeout_s: float, send: Send) -> str | None:
-    """Call a box again and again until it answers.
+    """Send magic packets to a box until it answers.
 
     Returns:
-        Where it answers; None if it does not within ``timeout_s`` seconds.
+        Its URL; None if it does not answer within ``timeout_s`` seconds.
 
     Raises:
-        StartupError: If there is no network to call on.
+        StartupError: If there is no network to send on.
     """
     box = sleeper.box
     assert box is not None
@@ -154,7 +154,7 @@ async def wait_answer(sleeper: WakeHost, timeout_s: float, send: Send) -> str | 
 
 
 async def _found(text: str) -> WakeHost:
-    """Look for a box that nobody has met yet, on this network, now."""
+    """Look for an unknown box on this network, now."""
 
     def is_meant(found: FoundBox) -> bool:
         known = from_announcement(found)
@@ -162,7 +162,7 @@ async def _found(text: str) -> WakeHost:
 
     boxes = await find_boxes(_LOOK_S, until=is_meant)
     await asyncio.to_thread(remember, os.environ, map(from_announcement, boxes))
-    # One that answers, if there is any: what is announced may be from before.
+    # Boxes that answer come first: an announcement may be out of date.
     for found in sorted(boxes, key=lambda found: found.hello is None):
         known = from_announcement(found)
         if known is not None and known.is_called(text):
@@ -194,12 +194,12 @@ def _password(text: str) -> bytes:
 
 
 async def _call(sleeper: WakeHost, send: Send) -> int:
-    """Send to each of its cards; returns on how many interfaces."""
+    """Send a packet to each of its cards; returns the number of interfaces."""
     return max([await send(mac, sleeper.secure_on) for mac in sleeper.macs])
 
 
 async def _answering(box: KnownBox) -> str | None:
-    """The best of its addresses at which this very box answers now."""
+    """The best of its URLs at which this very box answers now; None if none does."""
     async with asyncio.TaskGroup() as tasks:
         asked = {
             url: tasks.create_task(who_answers(url, _ANSWER_S), name=f"ask {url}")
@@ -214,7 +214,7 @@ def _interfaces(count: int) -> str:
 
 
 class _Waiting:
-    """Tells how the waiting goes: each second on one line of a terminal, or else once."""
+    """Progress of the waiting: each second on one line of a terminal, or else once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -227,7 +227,7 @@ class _Waiting:
             self._tick()
 
     def called(self, interfaces: int) -> None:
-        """It has been called once more."""
+        """Count one more packet, sent on this many interfaces."""
         self._calls += 1
         self._where = _interfaces(interfaces)
         if self._timer is not None:
@@ -237,7 +237,7 @@ class _Waiting:
             note(text)
 
     def over(self) -> None:
-        """Leave the line to what comes next."""
+        """Clear the line for the next output."""
         if self._timer is not None:
             self._timer.cancel()
             print(_CLEAR, end="", file=sys.stderr, flush=True)
@@ -251,6 +251,6 @@ class _Waiting:
         if self._calls:
             times = "once" if self._calls == 1 else f"{self._calls} times"
             line += f", called {times} on {self._where}"
-        # The cursor goes back to the start, so that whatever is said next takes this line's place.
+        # The cursor goes back to the start, so that the next output overwrites this line.
         line = line[: (columns_of(sys.stderr) or len(line) + 1) - 1]
         print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""An answer on the screen as it comes: its text on stdout, everything else on stderr."""
+"""A streamed answer in a terminal: its text on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inglenook.cli.terminal.word_wrap import WordWrap, printable
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
-#: What is said of an answer that is not whole though it did not fail, by its ``finish_reason``.
+#: Printed after an answer that was cut off, by its ``finish_reason``.
 _CUT_SHORT = {
     "length": "(the answer was cut off at the length limit)",
     "repetition": "(stopped: the answer only repeated itself; asking in other words often helps)",
@@ -19,13 +19,13 @@ _CUT_SHORT = {
 
 
 class AnswerView:
-    """Shows the messages of one answer, and holds what it said."""
+    """Prints the messages of one answer, and holds its text."""
 
     def __init__(self) -> None:
         self.answer = ""
         self.done: dict[str, Any] = {}
         self._channel = ""
-        # What is not a terminal gets the text as it is.
+        # Pipes and files get the text unwrapped.
         self._wrap = WordWrap(_columns)
         self._wraps = sys.stdout.isatty()
         self._thinks_aloud = sys.stderr.isatty()
@@ -58,24 +58,24 @@ class AnswerView:
                 elif (reason := message.get("finish_reason")) in _CUT_SHORT:
                     print(_CUT_SHORT[reason], file=sys.stderr)
             case _:
-                # What is thought is of no interest to a pipe, and the rest to nobody.
+                # A pipe does not get thoughts; other messages have nothing to print.
                 pass
 
     def pause(self) -> None:
-        """Show all there is: nothing has come for a while."""
+        """Print the incomplete word: no text has arrived for a while."""
         if self._channel == "thinking":
             self._dimmed(self._wrap.pause())
         elif self._wraps:
             print(self._wrap.pause(), end="", flush=True)
 
     def end(self) -> None:
-        """End the line, if something stands on it; what is no terminal gets an end always."""
+        """End the current line, unless it is empty; a pipe or file always gets a line feed."""
         self._switch("")
         if not self._wraps:
             print(flush=True)
 
     def _switch(self, channel: str) -> None:
-        """Begin a line for what comes from another channel."""
+        """Begin a new line for text of another channel."""
         if channel == self._channel:
             return
         if self._channel == "thinking":

@@ -22,10 +22,10 @@ from inglenook.cli.terminal.word_wrap import printable
 from inglenook.client.connection import BoxConnection
 from inglenook.common.errors import Code, InglenookError, Problem
 
-#: How long a box may take to hear that nobody is there any more.
+#: Limit of cancelling and closing at the end, seconds.
 _GOODBYE_S = 3.0
 
-#: A word that has not come to its end by then is shown as far as it is. Words take less.
+#: An incomplete word is printed after this time. Words take less. Seconds.
 _PAUSE_S = 0.5
 
 #: What a shell reports for a program ended by Ctrl-C.
@@ -33,7 +33,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 def chat(args: argparse.Namespace) -> int:
-    """Find a box, pair if need be, and talk until end of input."""
+    """Find a box, pair if necessary, and answer questions until end of input."""
     choice = box_choice(args, read_secret(args.token, "Token"))
     with contextlib.ExitStack() as held:
         terminal = held.enter_context(Terminal()) if sys.stdin.isatty() else None
@@ -50,7 +50,7 @@ def chat(args: argparse.Namespace) -> int:
 
 
 class Talk:
-    """Questions and answers over one line."""
+    """Questions and answers over one connection."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class Talk:
         self._conversation = Conversation()
 
     def answer_pipe(self) -> int:
-        """Take all that is piped in as one question; returns the exit code."""
+        """Send the whole of stdin as one question; returns the exit code."""
         with self._interrupts.asking():
             question = sys.stdin.buffer.read().decode(errors="replace").strip()
         return self._answer(question) if question else 0
 
     def answer_person(self, terminal: Terminal) -> int:
-        """Take a line a question until there are no more; returns the exit code."""
+        """Send each typed line as a question, until end of input; returns the exit code."""
         code = 0
         for line in _lines(terminal, self._interrupts):
             after, text = run_command(line, self._conversation)
@@ -84,12 +84,12 @@ class Talk:
             with terminal.holding_keys():
                 code = self._answer(text)
                 if code == 0:
-                    # Without its thoughts the answer is new to the model, and there is time now.
+                    # The next prompt has no thoughts, so it is new to the box: prefill it now.
                     self._loop.call(self._connection.prepare(self._conversation.messages))
         return code
 
     def _answer(self, question: str) -> int:
-        """Ask, and show what comes; returns the exit code if it is the last question."""
+        """Send a question and print its answer; returns the exit code if it is the last one."""
         view = AnswerView()
         asked = self._conversation.asking(question)
         try:
@@ -101,7 +101,7 @@ class Talk:
             self._advise(exc.code if isinstance(exc, Problem) else None)
             return 1
         except BaseException:
-            # Nobody reads it any more; else the box would write on for a while.
+            # Else the box would go on generating for a while.
             with contextlib.suppress(Exception):
                 self._loop.call(self._connection.cancel(), _GOODBYE_S)
             raise
@@ -123,7 +123,7 @@ class Talk:
             view.show(message)
 
     def _advise(self, code: str | None) -> None:
-        """What to do about a conversation that has become too long for the model."""
+        """Print the remedy if the conversation is too long for the model."""
         if code != Code.CONTEXT_TOO_LONG or self._terminal is None:
             return
         if self._conversation.messages:
@@ -133,7 +133,7 @@ class Talk:
 
 
 def _lines(terminal: Terminal, interrupts: Interrupts) -> Iterator[str]:
-    """What the person types, until the end of input, or Ctrl-C twice in a row."""
+    """Typed lines, until end of input or Ctrl-C twice in a row."""
     interrupted = False
     while True:
         try:

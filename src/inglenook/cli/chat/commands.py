@@ -1,4 +1,4 @@
-"""What a person at `inglenook chat` can tell it beside questions."""
+"""The slash commands of `inglenook chat`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HELP = """\
 Ctrl-C stops an answer.
 To ask a question that begins with a slash, type two slashes."""
 
-#: A path such as /etc/fstab is the beginning of a question.
+#: A question may begin with a path, such as /etc/fstab.
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
 
 
 class After(Enum):
-    """What follows a line that was typed."""
+    """The next step after a typed line."""
 
     ASK = auto()
     NEXT_LINE = auto()
@@ -32,10 +32,10 @@ class After(Enum):
 
 
 def run_command(line: str, conversation: Conversation) -> tuple[After, str]:
-    """Do what a line says, if it is a command.
+    """Run a line, if it is a command.
 
     Returns:
-        What follows, and the question to ask or what to tell the person.
+        The next step, and the question to send or the text to print.
     """
     match = _COMMAND.fullmatch(line)
     if match is None:

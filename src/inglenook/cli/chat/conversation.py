@@ -1,4 +1,4 @@
-"""A conversation as the model is told it, and as its owner saves it."""
+"""A conversation, as it is sent to the model and saved to a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Message = dict[str, str]
 
 @dataclass
 class Conversation:
-    """Questions with their answers; a question without an answer is no part of it.
+    """Questions with their answers; unanswered questions are left out.
 
     Many templates refuse two messages of one side in a row, and messages without content.
     """
@@ -23,22 +23,22 @@ class Conversation:
     files: list[tuple[str, str]] = field(default_factory=list)
 
     def asking(self, question: str) -> list[Message]:
-        """What to send for a new question; files that were added go before it, this once."""
+        """The messages of a new question; files added since the last one are put before it."""
         parts = [f"{name}:\n\n```\n{text}\n```" for name, text in self.files]
         self.files = []
         return [*self.messages, {"role": "user", "content": "\n\n".join([*parts, question])}]
 
     def answered(self, asked: list[Message], answer: str) -> None:
-        """Keep the question and what was answered, if that is anything."""
+        """Add a question and its answer, unless the answer is empty."""
         if answer.strip():
             self.messages = [*asked, {"role": "assistant", "content": answer}]
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start a new conversation."""
         self.messages, self.files = [], []
 
     def add_file(self, path: Path) -> int:
-        """Have a text file go with the next question; returns its size in bytes.
+        """Add a text file to the next question; returns its size in bytes.
 
         Raises:
             StartupError: If it cannot be read, is no text, or is too long to be sent.
@@ -49,7 +49,7 @@ class Conversation:
                 raise StartupError(f"{path} is no file")
             with found.open("rb") as file:
                 data = file.read(FRAME_BYTES_MAX + 1)
-        except (OSError, RuntimeError) as exc:  # RuntimeError: a home nobody has
+        except (OSError, RuntimeError) as exc:  # RuntimeError: a home of an unknown user
             reason = exc.strerror if isinstance(exc, OSError) else exc
             raise StartupError(f"{path} cannot be read: {reason}") from exc
         if len(data) > FRAME_BYTES_MAX:
@@ -64,10 +64,10 @@ class Conversation:
         return len(data)
 
     def save(self, path: Path) -> None:
-        """Write it to a new file, for this user only.
+        """Write the conversation to a new file, for this user only.
 
         Raises:
-            StartupError: If there is such a file, or it cannot be written.
+            StartupError: If the file exists, or it cannot be written.
         """
         heads = {"user": "Question", "assistant": "Answer"}
         text = "\n\n".join(f"## {heads[m['role']]}\n\n{m['content']}" for m in self.messages)

@@ -1,4 +1,4 @@
-"""What Ctrl-C means in `inglenook chat`: first the answer ends, and only then the program."""
+"""Ctrl-C in `inglenook chat`: it ends the answer first, and only then the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inglenook.cli.terminal.loop_thread import LoopThread
 
 _STDERR = 2
 
-#: While an answer is on its way: the first stops it, the second says what the third does.
+#: While an answer is generated: the first stops it, the second prints what the third does.
 _TO_WARN, _TO_END = 2, 3
 
 #: Seconds after a signal at which the main thread is woken again.
@@ -22,14 +22,14 @@ _KICKS_S = (0.02, 0.1, 0.5)
 
 
 class Interrupts:
-    """Takes Ctrl-C from ``with`` to its end.
+    """Handles Ctrl-C from ``with`` to its end.
 
-    While a line is typed it is a `KeyboardInterrupt`, as anywhere. While an answer comes it stops
-    the answer. In between it is too late for the one and too early for the other, and is nothing.
+    While a line is typed it is a `KeyboardInterrupt`, as anywhere. While an answer is generated it
+    stops the answer. In between it is ignored.
     """
 
     def __init__(self, loop: LoopThread) -> None:
-        """``loop`` sees to it that a signal is not overlooked."""
+        """``loop`` wakes the main thread again after a signal."""
         self._loop = loop
         self._stop: Callable[[], object] | None = None
         self._count = 0
@@ -40,8 +40,8 @@ class Interrupts:
         for number, handler in ((signal.SIGINT, self._handle), (signal.SIGURG, _nothing)):
             before = signal.signal(number, handler)
             self._held.callback(signal.signal, number, before)
-        # Python's line editor looks for signals only if one interrupts its waiting. One that came
-        # just before would be seen with the next key that ends a line; so it is made to look again.
+        # Python's line editor handles signals only if one interrupts its waiting. One that arrived
+        # just before would wait for the end of the line; so the main thread is woken again.
         ours, theirs = socket.socketpair()
         self._held.enter_context(ours)
         self._held.enter_context(theirs)
@@ -60,7 +60,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """A line is being typed."""
+        """While a line is typed."""
         self._asking = True
         try:
             yield
@@ -69,7 +69,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def answering(self, stop: Callable[[], object]) -> Iterator[None]:
-        """An answer is on its way, which ``stop`` ends; it is called from a signal handler."""
+        """While an answer is generated; ``stop`` ends it, and is called from a signal handler."""
         self._stop, self._count = stop, 0
         try:
             yield

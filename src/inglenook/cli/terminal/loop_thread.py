@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that a person's terminal can be waited for as it is."""
+"""An event loop in a thread of its own, so that the main thread can block on the terminal."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: What is cancelled at the end lets go at once; who does not is left behind.
+#: Cancelled tasks end at once; a thread that takes longer is left behind.
 _JOIN_S = 5.0
 
 
 class LoopThread:
     """Runs coroutines for a thread that itself has no loop, from ``with`` to its end.
 
-    Connections stay alive while that thread waits for a key, and its Ctrl-C interrupts what it
-    does, not the loop.
+    Connections stay alive while that thread waits for a key, and Ctrl-C interrupts that thread
+    alone.
     """
 
     def __init__(self) -> None:
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        # A daemon: a loop that hangs must not keep the program.
+        # A daemon thread: a loop that hangs must not keep the program alive.
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
 
     def __enter__(self) -> LoopThread:
@@ -46,12 +46,12 @@ class LoopThread:
         self._thread.join(_JOIN_S)
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Have it run; its result may be waited for."""
+        """Run a coroutine; returns a future of its result."""
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def call(self, coroutine: Coroutine[Any, Any, T], within_s: float | None = None) -> T:
-        """Run it, and wait for what it returns or raises.
+        """Run a coroutine, and wait for its result.
 
         Raises:
             TimeoutError: If that takes longer than ``within_s`` seconds.
@@ -59,7 +59,7 @@ class LoopThread:
         return self.start(coroutine).result(within_s)
 
     def watch(self, source: socket.socket, receive: Callable[[bytes], None]) -> Callable[[], None]:
-        """Have what comes in there told, in the loop's thread; returns what ends that."""
+        """Call ``receive`` with a socket's data, in the loop's thread; returns what ends it."""
         assert self._loop is not None
         loop = self._loop
         source.setblocking(False)
@@ -71,7 +71,7 @@ class LoopThread:
         return lambda: self.call(end(), _JOIN_S)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
-        """Have something called, in the loop's thread; from there alone."""
+        """Call something later in the loop's thread; to be called there only."""
         assert self._loop is not None
         self._loop.call_later(delay_s, call)
 

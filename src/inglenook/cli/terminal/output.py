@@ -14,14 +14,14 @@ from inglenook.cli.invocation import as_typed
 #: A space with an even number of backticks behind it.
 _OUTSIDE_BACKTICKS = re.compile(r" (?=(?:[^`]*`[^`]*`)*[^`]*$)")
 
-#: Acts on a terminal instead of being shown: all control characters but tab and line feed. Much of
-#: what is printed quotes others, such as what answers at an address.
+#: Control characters except tab and line feed, which act on a terminal. Printed text quotes
+#: others, such as servers.
 _ACTING = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\t"), ord("\n")})
 
-#: Where no terminal tells, as in a terminal that does not know its own size.
+#: For terminals that do not know their own size.
 _COLUMNS = 80
 
-#: Narrower than this a word a line would be left.
+#: A narrower terminal would show one word a line.
 _COLUMNS_LEAST = 20
 
 
@@ -29,20 +29,20 @@ def say(text: str = "", *, first: str = "", rest: str = "") -> None:
     """Print a result.
 
     Args:
-        text: Its lines; commands in it are shown as they work here.
-        first: What stands before the text.
-        rest: What its other lines begin with, where a terminal is too narrow for one.
+        text: Its lines; commands in it are rewritten as they work here.
+        first: Before the first line.
+        rest: Before the other lines, where a terminal is too narrow for one.
     """
     print(_laid_out(sys.stdout, text, first, rest), flush=True)
 
 
 def note(text: str, *, first: str = "", rest: str = "", end: str = "\n") -> None:
-    """Print, as `say` does, what is not the result: to stderr."""
+    """Print to stderr, as `say` does, text that is not the result."""
     print(_laid_out(sys.stderr, text, first, rest), end=end, file=sys.stderr, flush=True)
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """How wide a terminal is; None for what is none."""
+    """The width of a terminal in columns; None if the stream is none."""
     if not stream.isatty():
         return None
     wished = os.environ.get("COLUMNS", "")
@@ -56,9 +56,9 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def broken(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
-    """Break lines at their spaces so that none is wider; one word alone may be.
+    """Break lines at spaces so that none is wider than ``columns``, except single words.
 
-    A command in backticks stays in one line if it fits one, so that it can be copied.
+    A command in backticks stays on one line if it fits, so that it can be copied.
     """
     from rich.cells import cell_len
 
@@ -87,13 +87,13 @@ class LineFormatter(logging.Formatter):
     """Log lines for stderr, laid out as everything else there.
 
     Attributes:
-        before: What each line begins with, such as what clears a line of the terminal.
+        before: Printed before each line, such as a control that clears the terminal's line.
     """
 
     before = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter`."""
+        """Format a record as a line that is broken at spaces."""
         return self.before + _laid_out(sys.stderr, super().format(record), "", "  ")
 
 

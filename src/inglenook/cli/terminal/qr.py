@@ -12,7 +12,7 @@ import segno
 from inglenook.cli.terminal.output import columns_of
 from inglenook.client.fingerprint import short_pin
 
-#: White ground and black squares whatever the terminal's own colours, for phones' cameras.
+#: Black squares on white, whatever the terminal's colours: phones' cameras need it.
 _COLOURS = "\x1b[30;107m"
 _PLAIN = "\x1b[0m"
 
@@ -21,7 +21,7 @@ _BORDER = 2
 
 _INDENT = 2
 
-#: Between the QR code and what stands beside it: both have to fit 80 columns.
+#: Between the QR code and the text beside it: both have to fit 80 columns.
 _GAP = "   "
 
 _HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
@@ -35,7 +35,7 @@ def print_pairing(
     server_id: str,
     spki_sha256: str | None,
 ) -> None:
-    """Print what a person needs to pair a phone; see `pairing_lines`."""
+    """Print the QR code, address and code with which a phone pairs; see `pairing_lines`."""
     lines = pairing_lines(
         urls=urls,
         code=code,
@@ -56,16 +56,16 @@ def pairing_lines(
     spki_sha256: str | None,
     columns: int | None = None,
 ) -> list[str]:
-    """Write what a person needs to pair a phone.
+    """The QR code, address and code with which a phone pairs.
 
     Args:
-        urls: Where the page is.
+        urls: Addresses of the page.
         code: For typing.
-        secret: For the QR code; it stands in the fragment, which browsers never send.
-        server_id: Who the box is.
+        secret: For the QR code; in the URL's fragment, which browsers never send.
+        server_id: The box's id.
         spki_sha256: Fingerprint of its TLS key, for apps that pin it.
-        columns: How wide the terminal is; None for what is none. A code that a line breaks in two
-            is no code, so it is left out where it does not fit.
+        columns: Width of the terminal; None if stdout is none. The QR code is left out if it does
+            not fit, since a broken one is useless.
     """
     page = _for_phones(urls)
     link = f"{page}/#p={secret}&id={server_id}"
@@ -91,8 +91,8 @@ def qr_lines(text: str, *, coloured: bool) -> list[str]:
     """Draw ``text`` as a QR code, two rows of squares a line.
 
     Args:
-        text: What it says.
-        coloured: Fix the colours, for terminals; files and dumb terminals would show the commands.
+        text: The content.
+        coloured: With control sequences for colours, which files and dumb terminals would show.
     """
     rows = [
         [bool(square) for square in row]
@@ -112,7 +112,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def _shows_blocks() -> bool:
-    """Whether stdout's encoding has the blocks a QR code is drawn of."""
+    """Whether stdout's encoding has the block characters of a QR code."""
     try:
         "".join(_HALVES.values()).encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -121,6 +121,6 @@ def _shows_blocks() -> bool:
 
 
 def _for_phones(urls: Sequence[str]) -> str:
-    """The address every phone can open: a number, since not all of them resolve .local names."""
+    """The address that every phone can open: numeric, as not all phones resolve .local names."""
     numbers = [url for url in urls if not url.rpartition(":")[0].endswith(".local")]
     return (numbers or list(urls))[0]

@@ -13,14 +13,14 @@ from rich.text import Text
 
 from inglenook.cli.terminal.output import broken, columns_of
 
-#: What `rich.box.SIMPLE` has between two columns, and around them.
+#: Columns that `rich.box.SIMPLE` has between two cells, and around a row.
 _BETWEEN, _AROUND = 2, 2
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; into a pipe, one line a row with tabs between, and no heading.
 
-    No cell is cut and no word broken: where a terminal is too narrow, each row is a paragraph.
+    No cell is cut and no word broken: on a narrow terminal each row is a paragraph.
     """
     given = [list(row) for row in rows]
     width = columns_of(sys.stdout)

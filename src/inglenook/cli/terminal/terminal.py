@@ -1,4 +1,4 @@
-"""A person at a terminal: asks for lines, and keeps what is typed meanwhile for the next one."""
+"""Line input from a terminal; keys typed meanwhile are retained for the next line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LOCAL_FLAGS = 3  # of what `termios.tcgetattr` returns
 class Terminal:
     """Standard input, which is a terminal. Its modes are as before when ``with`` ends.
 
-    Lines are edited, and those of this session called back, by the readline library where there
-    is one and standard output is a terminal too. Nothing of it is written to disk.
+    Lines are edited and recalled with the readline library where Python has it and stdout is a
+    terminal, too. No line is written to disk.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class Terminal:
             sys.stdin.reconfigure(errors="replace")
         self._before = termios.tcgetattr(self._input)
         self._asking = termios.tcgetattr(self._input)
-        # Ctrl-C throws away what was typed before it, otherwise.
+        # Otherwise Ctrl-C discards the keys typed before it.
         self._asking[_LOCAL_FLAGS] |= termios.NOFLSH
         self._set(self._asking)
-        # The usual end by a signal would leave a terminal that shows nothing of what is typed.
+        # The default action would leave a terminal without echo.
         self._on_terminate = signal.signal(signal.SIGTERM, _end)
         if sys.stdout.isatty():
             self._readline = _line_editor()
@@ -51,11 +51,11 @@ class Terminal:
         """Wait for a line; None at the end of input.
 
         Args:
-            prompt: What stands before it.
-            recall: The arrow keys bring it back later.
+            prompt: Printed before it.
+            recall: Add the line to the history of the arrow keys.
 
         Raises:
-            KeyboardInterrupt: At Ctrl-C; what was typed of the line is gone.
+            KeyboardInterrupt: At Ctrl-C; the typed part of the line is lost.
         """
         if self._readline is None:
             print(prompt, end="", file=sys.stderr, flush=True)
@@ -71,14 +71,14 @@ class Terminal:
 
     @contextlib.contextmanager
     def holding_keys(self) -> Iterator[None]:
-        """Show nothing of what is typed until the end, and leave it to the next `ask`.
+        """Turn echo off, and leave typed keys to the next `ask`.
 
         Ctrl-C is still a signal.
         """
         held = [*self._asking]
         held[_LOCAL_FLAGS] &= ~termios.ECHO
         if self._readline is not None:
-            # It edits the keys themselves; else the kernel goes on making lines of them.
+            # readline edits single keys; without it the kernel still makes lines of them.
             held[_LOCAL_FLAGS] &= ~termios.ICANON
         self._set(held)
         try:
@@ -87,17 +87,17 @@ class Terminal:
             self._set(self._asking)
 
     def _set(self, modes: list[Any]) -> None:
-        # Not TCSAFLUSH: what has been typed is to stay. A terminal that is gone needs no modes.
+        # Not TCSAFLUSH, which discards typed keys. A closed terminal needs no modes.
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._input, termios.TCSADRAIN, modes)
 
 
 def read_secret(value: str | None, what: str) -> str | None:
-    """Give an option's secret; for ``-`` it is typed unseen, or the first line of a pipe.
+    """Return an option's secret; for ``-`` it is typed without echo, or a pipe's first line.
 
     Args:
         value: As on the command line, where other users of the machine can see it.
-        what: What to ask for.
+        what: The secret's name, for the prompt.
     """
     if value != "-":
         return value
@@ -111,7 +111,7 @@ def _line_editor() -> Any:
         import readline
     except ImportError:  # some builds of Python are without
         return None
-    # Else every line typed into `input` would be kept, codes too.
+    # Else the history would have every line of `input`, codes too.
     readline.set_auto_history(False)
     return readline
 

@@ -1,4 +1,4 @@
-"""Text that comes piece by piece, for a terminal: lines break at spaces, and no control acts."""
+"""Word wrap of streamed text for a terminal, without control characters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from rich.cells import cell_len
 
-#: Unicode categories of what must not begin a line: closing marks, other marks, and signs such as
-#: the Japanese one for a long vowel.
+#: Unicode categories that must not begin a line: closing marks, other marks, and modifiers such
+#: as the Japanese long vowel sign.
 _NOT_FIRST = ("Pe", "Pf", "Po", "Lm")
 
 _ZERO_WIDTH_JOINER = "\u200d"
 
-#: They belong to the picture before them.
+#: They modify the emoji before them.
 _SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 
-#: Two of them are a flag.
+#: Two of them make a flag.
 _FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
 
 _FENCE = "```"
@@ -25,12 +25,12 @@ _FENCE = "```"
 class WordWrap:
     """Breaks lines at spaces, and between characters of scripts that have none.
 
-    A word is held back until it is whole. Code between fences is left as it is: a break in it
-    would be in what somebody copies.
+    A word is held back until it is whole. Code between fences is not wrapped, so that it can be
+    copied.
     """
 
     def __init__(self, columns: Callable[[], int]) -> None:
-        """``columns`` tells how wide the terminal is now."""
+        """``columns`` returns the current width of the terminal."""
         self._columns = columns
         self._column = 0
         self._spaces = ""
@@ -41,21 +41,21 @@ class WordWrap:
 
     @property
     def at_line_start(self) -> bool:
-        """Whether nothing stands on the current line."""
+        """Whether the current line is empty."""
         return self._column == 0 and not self._word and not self._spaces
 
     def feed(self, text: str) -> str:
-        """Take more text; returns what can be shown now."""
+        """Take more text; returns the part that can be shown now."""
         return "".join(self._take(char) for char in text if _is_shown(char))
 
     def pause(self) -> str:
-        """Returns the word held back as far as it is; if it goes on, its line does too."""
+        """Return the incomplete word; the rest of the word will stay on its line."""
         shown = self._place()
         self._word_goes_on = self._word_goes_on or bool(shown)
         return shown
 
     def finish(self) -> str:
-        """Returns what was still held back."""
+        """Return the rest of the text."""
         shown = self._place()
         self._spaces = ""
         return shown
@@ -77,7 +77,7 @@ class WordWrap:
         self._word += char
         if cell_len(self._word) < self._columns():
             return ""
-        # One that no line can hold is not worth waiting for; the terminal breaks it.
+        # A word longer than a line is shown at once; the terminal breaks it.
         shown = self._place()
         self._word_goes_on = True
         return shown
@@ -100,7 +100,7 @@ class WordWrap:
 
 
 def printable(text: str) -> str:
-    """Leave out what would act on a terminal instead of being shown."""
+    """The text without control characters, which would act on a terminal."""
     return "".join(char for char in text if _is_shown(char))
 
 
@@ -123,5 +123,5 @@ def _may_break(before: str, char: str) -> bool:
 
 
 def _is_ideograph(char: str) -> bool:
-    """Whether it belongs to writing without spaces, or is a picture."""
+    """Whether a character is of a script without spaces, or an emoji."""
     return cell_len(char) == 2
