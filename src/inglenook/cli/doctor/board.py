@@ -1,4 +1,4 @@
-"""What ``inglenook doctor`` says of the board: cores, heat, memory, and what they would bring."""
+"""The doctor's checks of the board: cores, heat, memory, and the limits that follow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from inglenook.models.board_identity import read_board
 
 
 def cores(root: Path, engine_pid: int | None) -> CheckResult:
-    """Say how many cores there are, how fast, and which the engine keeps to."""
+    """Report the cores, their clocks, and those that the engine computes on."""
     text = f"{read_board(root).cores} may be used"
     clocks: Counter[int] = Counter()
     for policy in find_policies(root):
@@ -54,9 +54,9 @@ def _ranges(numbers: Iterable[int]) -> str:
 
 
 def _cores_of(engine_pid: int) -> list[int]:
-    """Where an engine computes: each of its compute threads has a core of its own.
+    """The cores of an engine's compute threads, which are pinned to one each.
 
-    A single one may have several to go to; and the thread that writes files goes where it likes.
+    A single compute thread may have several cores; the thread that writes files is not pinned.
     """
     process = psutil.Process(engine_pid)
     masks = [os.sched_getaffinity(thread.id) for thread in process.threads()]
@@ -65,7 +65,7 @@ def _cores_of(engine_pid: int) -> list[int]:
 
 
 def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings, list[CheckResult]]:
-    """Look at every source the governor has, whether it counts or not."""
+    """Read every source of the governor, whether it counts or not."""
     probes = Probes(root, engine_pid)
     found = probes.describe()
     readings = probes.read()
@@ -79,7 +79,7 @@ def examine(root: Path, engine_pid: Callable[[], int | None]) -> tuple[Readings,
 
 
 def outlook(readings: Readings, capacity: Capacity) -> list[CheckResult]:
-    """Say what the governor would do at which temperature and with how much memory left."""
+    """Report the governor's limits by temperature and by available memory."""
     lines = []
     if readings.zones:
         zone = min(readings.zones, key=lambda zone: zone.passive_c)

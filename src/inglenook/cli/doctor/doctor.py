@@ -1,4 +1,4 @@
-"""``inglenook doctor``: what this board can do, and what keeps it from that."""
+"""``inglenook doctor``: the checks of this board and its installation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from inglenook.models.tuning import Tuning, read_tuning
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """Look at everything; exit code 1 if something is broken."""
+    """Run all checks; exit code 1 if something is broken."""
     if args.suspend_test:
         suspend_test(args)
         return 0
@@ -58,7 +58,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Have nothing logged: whatever the parts would warn of is in the lines."""
+    """Turn warnings off: the checks report them."""
     log = logging.getLogger("inglenook")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -69,7 +69,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _sections(config: Config) -> Iterator[tuple[str, list[CheckResult]]]:
-    """Everything that is looked at; what takes longest comes last."""
+    """All checks by section; the slowest come last."""
     root, daemon = config.governor.root, _ask_daemon(config.state_dir)
     state, running = daemon.state, daemon.pid is not None
     engine_pid = _engine_pid(daemon.pid) if daemon.pid else None
@@ -100,12 +100,12 @@ def _sections(config: Config) -> Iterator[tuple[str, list[CheckResult]]]:
 
 @dataclass(frozen=True, slots=True)
 class _Daemon:
-    """What can be known of the daemon.
+    """The daemon's process and state.
 
     Attributes:
-        pid: Its process id; None if none runs, 0 if it cannot be told.
-        state: What it says; None if it says nothing.
-        complaint: Why it says nothing though it runs; or why that cannot be told.
+        pid: Its process id; None if none runs, 0 if that is unknown.
+        state: Its ``state``; None if it does not answer.
+        complaint: Why a running daemon does not answer; or why it is unknown whether one runs.
     """
 
     pid: int | None
@@ -144,7 +144,7 @@ def _engine_pid(daemon_pid: int) -> int | None:
             if "inglenook.engine.worker" in child.cmdline():
                 return child.pid
     except psutil.Error:
-        pass  # it has just ended, or is another user's
+        pass  # it has just ended, or belongs to another user
     return None
 
 
@@ -183,7 +183,7 @@ def _template(info: ModelInfo) -> CheckResult:
 
 
 def _preflight(config: Config, info: ModelInfo) -> CheckResult:
-    # What goes to the disk does not matter here, and its folder may not be there yet.
+    # The disk cache does not matter here, and its folder may be missing.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))
     try:
         _name, load = make_load(config)
@@ -221,7 +221,7 @@ def _limits(config: Config, state: dict[str, Any] | None) -> CheckResult:
 
 def _capacity(config: Config, tuning: Tuning | None) -> Capacity:
     threads = config.engine.threads or (tuning.threads if tuning else read_board().cores)
-    # How large the cache is does not matter here, only whether there is one.
+    # The cache's size does not matter here, only whether there is one.
     ram_bytes = 1 << 30 if config.cache.ram_bytes is None else config.cache.ram_bytes
     return Capacity(
         config.engine.max_sequences,

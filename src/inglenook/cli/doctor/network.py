@@ -1,4 +1,4 @@
-"""What ``inglenook doctor`` says of what is around the box: disk, ports, the network."""
+"""The doctor's checks of the disk, the ports and the network."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from inglenook.serving.journal.journal import Journal
 #: A daemon that runs takes a connection at once; the kernel does it.
 _CONNECT_S = 1.0
 
-#: Two seconds find what is awake and near.
+#: Two seconds find every box that is awake and near.
 _FIND_S = 2.0
 
-#: Too little for a model and the cache; too little for the journal and the list of devices.
+#: Too little for a model and the cache; too little for the journal and the device list.
 _DISK_LOW_BYTES, _DISK_FULL_BYTES = 1 << 30, 64 << 20
 
 
 def disk(config: Config) -> list[CheckResult]:
-    """Try whether the state folder takes what a daemon does with it, and can grow."""
+    """Check whether the state folder is usable for a daemon, and has room."""
     lines = [_folder(config.state_dir)]
     if lines[0].verdict is Verdict.FIX:
         return lines
@@ -69,7 +69,7 @@ def _folder(state_dir: Path) -> CheckResult:
 
 
 def _journal_fault(state_dir: Path) -> str:
-    """Why no journal can be kept there, tried with one; empty if it can."""
+    """Why no journal can be written there, tried with one; empty if it can."""
     try:
         folder = nearest_folder(state_dir)
         with tempfile.TemporaryDirectory(prefix=".try-", dir=folder) as trial:
@@ -84,7 +84,7 @@ def _journal_fault(state_dir: Path) -> str:
 
 
 def ports(config: Config, *, running: bool) -> list[CheckResult]:
-    """Look whether the ports are the daemon's, or free for it."""
+    """Check whether the ports are the daemon's, or free for it."""
     listen = config.listen
     numbers = [port for port in (listen.port, *listen.extra, listen.tls_port) if port]
     if not numbers:
@@ -104,7 +104,7 @@ def ports(config: Config, *, running: bool) -> list[CheckResult]:
 
 
 def _held_ports() -> set[int]:
-    """The ports at which systemd listens for the service; none without systemd or the service."""
+    """The ports on which systemd listens for the service; none without systemd or the service."""
     try:
         unit = show(PORTS, "ActiveState", "Listen")
     except StartupError:
@@ -127,7 +127,7 @@ def _open_port(host: str, port: int) -> CheckResult:
 
 
 def mdns(config: Config, *, running: bool) -> list[CheckResult]:
-    """Look whether phones can find the box by themselves, and find it alone."""
+    """Check whether phones can find the box, and no other box with its id."""
     if not config.discovery.enabled:
         text = "off, as discovery.enabled says; phones have to be told the address"
         return [ok("mDNS", text)]
@@ -146,11 +146,11 @@ def mdns(config: Config, *, running: bool) -> list[CheckResult]:
 def announcement(
     heard: Iterable[FoundBox], own: BoxHello | None, addresses: Set[str]
 ) -> list[CheckResult]:
-    """Judge what was heard under the box's own id, which need not have been the box.
+    """Judge the boxes announced with this box's id, which may be other machines.
 
     Args:
-        heard: That.
-        own: What the daemon says of itself on this machine; None if it does not answer.
+        heard: Those boxes.
+        own: The daemon's own answer on this machine; None if it does not answer.
         addresses: All of this machine's.
     """
     found: CheckResult | None = None
@@ -173,7 +173,7 @@ def announcement(
 
 
 async def _search(listen: ListenSettings) -> tuple[BoxHello | None, list[FoundBox]]:
-    """What the daemon says of itself, and who is on the network."""
+    """The daemon's own answer, and the boxes on the network."""
     host = "127.0.0.1" if listen.host in EVERYWHERE else listen.host
     bare = f"[{host}]" if ":" in host else host
     url = f"http://{bare}:{listen.port}" if listen.port else f"https://{bare}:{listen.tls_port}"

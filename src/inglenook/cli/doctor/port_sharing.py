@@ -1,7 +1,6 @@
-"""What ``inglenook doctor`` says of programs on this machine that want the same ports.
+"""The doctor's checks for programs on this machine that need the same ports.
 
-What they do to the box shows by itself, as the box then says what it goes without; what the box
-does to them shows nowhere else.
+The box reports by itself if it lacks a port; its effects on other programs are reported here only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from inglenook.power.listener import bind_wake_socket
 
 _AVAHI_CONF = Path("etc/avahi/avahi-daemon.conf")
 
-#: Whoever has it is told so where it matters: by the doctor, and by `inglenook service install`.
+#: Printed by the doctor, and by `inglenook service install`.
 AVAHI_ALONE = (
     "Avahi is set to share UDP port 5353 with nobody (disallow-other-stacks=yes in"
     f" /{_AVAHI_CONF}), so whichever starts second goes without: the box is not announced, or this"
@@ -32,7 +31,7 @@ _SYSTEM_PORTS = 1024
 
 
 def shared_ports(config: Config, *, running: bool) -> list[CheckResult]:
-    """Look for what other programs suffer from the ports that the box has, or would have."""
+    """Report the effects of the box's ports on other programs."""
     lines = _system_ports(config.listen)
     if not running:
         lines += _wake_port(config.wake.udp_port)
@@ -42,13 +41,13 @@ def shared_ports(config: Config, *, running: bool) -> list[CheckResult]:
 
 
 def avahi_is_alone(root: Path) -> bool:
-    """Whether Avahi's settings forbid it to run beside another mDNS program.
+    """Whether Avahi's settings forbid other mDNS programs on the port.
 
-    Reads as Avahi 0.8 does, which is not as its manual says: of equal lines the first counts, a
+    Parses as Avahi 0.8 does, which differs from its manual: of equal lines the first counts, a
     value is true by its first character, and a space before it makes it false.
 
     Args:
-        root: Where ``etc`` stands.
+        root: The folder of ``etc``.
     """
     try:
         text = (root / _AVAHI_CONF).read_text(encoding="utf-8", errors="replace")
@@ -75,7 +74,7 @@ def _system_ports(listen: ListenSettings) -> list[CheckResult]:
 
 
 def _wake_port(port: int) -> list[CheckResult]:
-    """Say whether magic packets would be heard, and whom that keeps from hearing."""
+    """Report whether magic packets would be received, and which program cannot receive them."""
     if not port:
         return []
     what = f"UDP port {port}"

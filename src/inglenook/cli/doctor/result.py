@@ -1,4 +1,4 @@
-"""What ``inglenook doctor`` found, a line each."""
+"""The doctor's results, a line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inglenook.cli.terminal.output import broken, columns_of
 
 
 class Verdict(StrEnum):
-    """How something is: as it should be; worth knowing; or broken, with what to do in the text."""
+    """The verdict of a check: well; worth knowing; or broken, with the remedy in the text."""
 
     OK = "ok"
     WARNING = "warning"
@@ -25,12 +25,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: What it is.
-        text: How it is, and what to do about it if anything.
-        tells: There is something to be well; else a terminal shows no tick.
+        what: What was checked.
+        text: The result, and the remedy if there is one.
+        tells: The check can fail; else a terminal shows no tick.
     """
 
     verdict: Verdict
@@ -39,10 +39,10 @@ class CheckResult:
     tells: bool = True
 
 
-#: Columns of a mark with its space, and of what was looked at where the text stands beside that.
+#: Columns of a mark with its space, and of the label if the text is beside it.
 _MARK, _LABEL = 2, 20
 
-#: On a terminal narrower than this, texts beside labels would have a word or two a line.
+#: On a narrower terminal the texts are below their labels: beside, they would have no room.
 _WIDE = 60
 
 _MARKS = {
@@ -53,22 +53,22 @@ _MARKS = {
 
 
 def ok(what: str, text: str, *, tells: bool = True) -> CheckResult:
-    """Say that something is as it should be; or that there is nothing to say, and no harm in it."""
+    """Make the result of something that is well, or absent without harm."""
     return CheckResult(Verdict.OK, what, text, tells)
 
 
 def warning(what: str, text: str) -> CheckResult:
-    """Say that something is worth knowing."""
+    """Make the result of something worth knowing."""
     return CheckResult(Verdict.WARNING, what, text)
 
 
 def fix(what: str, text: str) -> CheckResult:
-    """Say that something is broken."""
+    """Make the result of something broken."""
     return CheckResult(Verdict.FIX, what, text)
 
 
 def print_section(title: str, lines: Sequence[CheckResult]) -> None:
-    """Print what belongs together; into a pipe, one line each with tabs between, and no title."""
+    """Print a section; into a pipe, a line a result with tabs between, and no title."""
     if not lines:
         return
     if not sys.stdout.isatty():
@@ -82,7 +82,7 @@ def print_section(title: str, lines: Sequence[CheckResult]) -> None:
 
 
 def drawn(title: str, lines: Sequence[CheckResult], columns: int) -> Group:
-    """Draw a section for a terminal: on a narrow one, each text stands below what it is about."""
+    """Draw a section for a terminal: on a narrow one, each text is below its label."""
     return Group(
         Text("\n".join(broken(title, columns)), "bold"),
         *(row for line in lines for row in _rows(line, columns)),

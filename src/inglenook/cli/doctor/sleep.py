@@ -1,4 +1,4 @@
-"""What ``inglenook doctor`` says of the board's sleep; and ``--suspend-test``, which tries it."""
+"""The doctor's checks of the board's sleep; and ``--suspend-test``, which tries it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ Go on? [y/N] """
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """What logind allows this user.
+    """The rights that logind grants this user.
 
     Attributes:
-        suspend: Its answer to whether the board may be suspended.
-        refused: The kinds of lock it does not grant.
+        suspend: The answer to ``CanSuspend``.
+        refused: The kinds of lock that are not granted.
         holders: The locks that keep the board awake now.
     """
 
@@ -59,7 +59,7 @@ class _Allowed:
 
 
 def sleep_lines(config: Config) -> list[CheckResult]:
-    """Say whether the board can sleep, what may keep it awake, and what can wake it."""
+    """Report whether the board can sleep, what keeps it awake, and what can wake it."""
     try:
         allowed = asyncio.run(_ask())
     except (NoLogind, LogindRefused) as exc:
@@ -72,7 +72,7 @@ def sleep_lines(config: Config) -> list[CheckResult]:
 
 
 def suspend_test(args: argparse.Namespace) -> None:
-    """Suspend the board once, with an alarm set, and keep whether it woke up."""
+    """Suspend the board once, with an alarm set, and store whether it woke up."""
     config = load_config(args.config, os.environ)
     check_board(config.governor.root)
     if not args.yes:
@@ -110,7 +110,7 @@ async def _ask() -> _Allowed:
 
 
 async def _may(logind: LogindBus, what: str, mode: str) -> bool:
-    """Take a lock for a moment."""
+    """Whether logind grants a lock; takes it for a moment."""
     try:
         os.close(await logind.inhibit(what, "inglenook doctor", "Trying whether it may", mode))
     except LogindRefused:
@@ -136,7 +136,7 @@ def _suspend(config: Config, answer: str) -> Iterator[CheckResult]:
 
 
 def _test(config: Config) -> CheckResult:
-    """Say whether the board is known to wake up."""
+    """Report whether the board is known to wake up."""
     test = last_test(config.state_dir)
     if test is None:
         text = f"whether it wakes up again is not known; {_TRY} tries it"
@@ -161,7 +161,7 @@ def _locks(refused: tuple[str, ...]) -> CheckResult:
 
 
 def _wake_up(root: Path) -> Iterator[CheckResult]:
-    """Say which cards are armed."""
+    """Report which network cards are armed."""
     macs = wired_macs(root)
     for card in sorted((root / "sys/class/net").glob("*")):
         mac = text_of(card / "address").lower()

@@ -1,6 +1,6 @@
-"""What the box was before it became a service: whose settings it had, and what of it comes along.
+"""The box before it became a service: its settings, and the files that the service takes over.
 
-``sudo`` makes the caller root, whose home is not where ``make up`` has kept the box so far.
+``sudo`` makes the caller root, whose home is not the one in which ``make up`` has kept the box.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from inglenook.daemon.statefolder import holder_of
 
 _DEVICES, _ID = "devices.json", "server_id"
 
-#: By which phones know the box, and what was measured of the board. The id comes last: with it, the
-#: folder is a box's. Answers of the last minutes and the cache stay behind.
+#: The files by which phones know the box, and the board's measurements. The id is last: with it,
+#: the folder is a box's. The journal and the cache are not copied.
 _COMES_ALONG = (
     *(_DEVICES, "host_name", "instance_name", "tls.key", "tls.crt", "tls.json"),
     *("tuning.json", "suspend-test.json", _ID),
@@ -30,18 +30,18 @@ _COMES_ALONG = (
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A box whose state lies in another folder than the service's.
+    """A box whose state is in another folder than the service's.
 
     Attributes:
         folder: That folder.
-        names: The files that come along, in the order in which they are to be written.
+        names: The files to take over, in the order in which they are to be written.
     """
 
     folder: Path
     names: tuple[str, ...]
 
     def read(self, name: str) -> bytes:
-        """Read one of them with no more rights than the folder's owner has: it may be a link.
+        """Read one of the files with the rights of the folder's owner: it may be a link.
 
         Raises:
             OSError: If it cannot be read.
@@ -51,13 +51,13 @@ class Earlier:
             return read_private(path)
         owner = self.folder.stat()
         if owner.st_uid == 0 and path.lstat().st_uid != 0:
-            # Root's rights would not hold a link back, and others may write there, as into /tmp.
+            # As root, a link could lead anywhere, and others may write there, as into /tmp.
             raise PermissionError(errno.EPERM, "it is not root's, as its folder is", str(path))
         with acting_as(owner.st_uid, owner.st_gid):
             return read_private(path)
 
     def told(self) -> str:
-        """Say what comes along, for people."""
+        """The files to take over, in words."""
         try:
             count = len(decode(self.read(_DEVICES)).devices) if _DEVICES in self.names else 0
         except (OSError, ValueError):
@@ -67,7 +67,7 @@ class Earlier:
 
 
 def callers_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the home of whoever called sudo, pkexec or doas, if one of them ran us.
+    """The environment with the home of the user who called sudo, pkexec or doas.
 
     Tools that set machines up may leave HOME out altogether.
     """
@@ -79,16 +79,16 @@ def callers_environ(environ: Mapping[str, str]) -> dict[str, str]:
             if name := environ.get("DOAS_USER"):
                 return {**environ, "HOME": pwd.getpwnam(name).pw_dir}
         except (KeyError, ValueError):
-            pass  # a user that has gone meanwhile
+            pass  # the user has been removed meanwhile
     return {"HOME": home, **environ}
 
 
 def earlier_box(used: Path, service: Path) -> Earlier | None:
-    """Look for a box that the service is to go on as; None if there is none, or it is one already.
+    """Find the box that the service is to continue; None if there is none, or it is one already.
 
     Args:
-        used: The folder of state in use so far.
-        service: The service's own; what is in there is never replaced.
+        used: The state folder in use so far.
+        service: The service's own; its files are never replaced.
     """
     if used == service or not _is_new(service):
         return None
@@ -100,7 +100,7 @@ def earlier_box(used: Path, service: Path) -> Earlier | None:
 
 
 def require_stopped(earlier: Earlier) -> None:
-    """Make sure that the box is not running from its earlier folder.
+    """Check that the box is not running from its earlier folder.
 
     Raises:
         StartupError: If it is.
@@ -123,5 +123,5 @@ def _is_new(service: Path) -> bool:
                 continue
             return False
     except OSError:
-        return False  # it may not be looked into, so there is one
+        return False  # it may not be opened, so there is one
     return True

@@ -1,4 +1,4 @@
-"""What ``inglenook service install`` writes, worked out from the settings and this installation."""
+"""The files of ``inglenook service install``, made from the settings and this installation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CONFIG_DIR = Path("/etc/inglenook")
 CONFIG_FILE = CONFIG_DIR / "config.yaml"
 UNIT_DIR = Path("/etc/systemd/system")
 
-#: Where Avahi has the announcement of a sleeping box; it comes and goes with the service.
+#: Avahi's file that announces a sleeping box; the service writes and removes it.
 LIVE_ANNOUNCEMENT = Path("/etc/avahi/services/inglenook.service")
 
 SERVICE, PORTS, WAKE = "inglenook.service", "inglenook.socket", "inglenook-wake.socket"
 SYSUSERS = "sysusers.conf"
 
-#: What the units cover up: ``ProtectHome=`` the first three, ``PrivateTmp=`` the others.
+#: Folders hidden by the units: ``ProtectHome=`` the first three, ``PrivateTmp=`` the others.
 _COVERED = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108  # no files of ours
 
 #: The daemon, phones' buffers, and files being read: 60 MiB idle, and room for all of limits.md.
@@ -40,11 +40,11 @@ _RESERVE_BYTES, _RESERVE_SHARE = 128 * 2**20, 20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be put in place.
+    """One file to be installed.
 
     Attributes:
-        path: Where it belongs.
-        text: What is in it.
+        path: Its absolute path.
+        text: Its content.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Program:
 
     Attributes:
         python: The interpreter that runs it.
-        folders: Everything it is made of.
+        folders: All of its folders.
         templates: The folder of unit files.
     """
 
@@ -68,7 +68,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """What systemd is told of memory: ``MemoryLow=``, ``MemoryHigh=`` and ``MemoryMax=``."""
+    """The units' memory limits: ``MemoryLow=``, ``MemoryHigh=`` and ``MemoryMax=``."""
 
     low_bytes: int
     high_bytes: int
@@ -76,20 +76,20 @@ class MemoryLimits:
 
 
 def memory_limits(need: Footprint, cache_bytes: int, total_bytes: int | None) -> MemoryLimits:
-    """Work out the limits from what the model takes.
+    """Compute the limits from the model's need.
 
     Args:
-        need: The model, as it is to be loaded.
-        cache_bytes: What the prefix cache may take besides.
-        total_bytes: All memory there is, where a setting is ``auto`` and so takes a share of what
-            is free: a tighter limit would shrink that share. None where all is set.
+        need: The model, as it will be loaded.
+        cache_bytes: Limit of the prefix cache in RAM.
+        total_bytes: All memory, if a setting is ``auto`` and so takes a share of the free memory:
+            a tighter limit would shrink that share. None if all are set.
     """
     high_bytes = need.total_bytes + cache_bytes + _DAEMON_BYTES
     high_bytes += max(_RESERVE_BYTES, high_bytes // (_RESERVE_SHARE - 1))
     if total_bytes is not None:
         most_bytes = total_bytes - max(_RESERVE_BYTES, total_bytes // _RESERVE_SHARE)
-        # Weights are files in memory: what the kernel takes back at `high` is read again for each
-        # token, so `high` is never less than what is needed, however small the board.
+        # Weights are mapped files: pages that the kernel reclaims at `high` are read again for each
+        # token, so `high` is never less than the need, however small the board.
         high_bytes = max(high_bytes, most_bytes)
     return MemoryLimits(need.total_bytes, high_bytes, high_bytes + high_bytes // 8)
 
@@ -97,16 +97,16 @@ def memory_limits(need: Footprint, cache_bytes: int, total_bytes: int | None) ->
 def unit_files(
     config: Config, program: Program, model: Path, limits: MemoryLimits | None
 ) -> Iterator[File]:
-    """Give the units and what this installation adds to each.
+    """Yield the units and this installation's drop-ins.
 
     Args:
         config: The service's settings.
-        program: What it runs.
+        program: This installation.
         model: The model's file.
         limits: None if they are not known.
 
     Raises:
-        StartupError: If systemd could not listen where the settings say.
+        StartupError: If systemd cannot listen on the address of the settings.
     """
     yield _template(program, SERVICE, UNIT_DIR / SERVICE)
     yield _template(program, PORTS, UNIT_DIR / PORTS)
@@ -131,23 +131,23 @@ def unit_files(
 
 
 def sysusers_file(program: Program) -> File:
-    """Give what makes the service's user, here and where this system is copied to."""
+    """Return the file from which the service's user is made, also on copies of this system."""
     return _template(program, SYSUSERS, Path("/etc/sysusers.d/inglenook.conf"))
 
 
 def polkit_file(program: Program) -> File:
-    """Give what allows the service's user to suspend the board."""
+    """Return the rule that allows the service's user to suspend the board."""
     name = "50-inglenook.rules"
     return _template(program, name, Path("/etc/polkit-1/rules.d") / name)
 
 
 def announcement(config: Config, program: Program, server_id: str, mac: str | None) -> File:
-    """Give what Avahi says of the box while it sleeps without a process.
+    """Return Avahi's announcement of the box while it sleeps without a process.
 
     Args:
         config: The service's settings.
-        program: Where the template is.
-        server_id: What phones know the box by.
+        program: The installation with the template.
+        server_id: The id by which phones know the box.
         mac: Its wired MAC address, if it is to be announced.
     """
     port = config.listen.port or config.listen.tls_port
@@ -157,7 +157,7 @@ def announcement(config: Config, program: Program, server_id: str, mac: str | No
     )
     records = [f"{key}={value}" for key, value in txt_record(advert).items()]
     text = (program.templates / "avahi.service").read_text()
-    # The number behind a name that another device has, too, is put in as the process ends.
+    # The number of a name that is taken is inserted as the process ends.
     text = text.replace("@NAME@", f"{escape(instance_name(config.name))}@NUMBER@")
     text = text.replace("@PORT@", str(port))
     txt = "\n    ".join(f"<txt-record>{escape(record)}</txt-record>" for record in records)
@@ -165,14 +165,14 @@ def announcement(config: Config, program: Program, server_id: str, mac: str | No
 
 
 def config_file(config: Config, written: str) -> File:
-    """Give the service's own settings: those in use now, with its own state folder.
+    """Return the service's own settings: those in force now, with its own state folder.
 
     Args:
-        config: What is in force now.
-        written: The text it comes from; empty if there is none.
+        config: The settings in force now.
+        written: Their text; empty if there is no file.
 
     Raises:
-        ValueError: If that is written so that it cannot be changed.
+        ValueError: If the text cannot be changed by `with_setting`.
     """
     changes: dict[str, str] = {"name": config.name, "state_dir": str(STATE_DIR)}
     # Relative to the folder of the file they come from.
@@ -191,19 +191,19 @@ def config_file(config: Config, written: str) -> File:
 
 
 def covered_paths(paths: Sequence[Path]) -> list[Path]:
-    """Pick the paths that the units cover up, without those inside another of them."""
+    """Return the paths that the units hide, without those inside another of them."""
     covered = {path for path in paths if any(path.is_relative_to(top) for top in _COVERED)}
     return sorted(path for path in covered if not covered.intersection(path.parents))
 
 
 def quoted(path: Path) -> str:
-    """Write a path as unit files have it: systemd.syntax(7), systemd.unit(5)."""
+    """Quote a path for unit files: systemd.syntax(7), systemd.unit(5)."""
     text = str(path).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"' if any(char in text for char in " '\"\\;:") else text
 
 
 def drop_in(unit: str, name: str, section: str, lines: Sequence[str]) -> File:
-    """Give what is added to a unit."""
+    """Return a drop-in of a unit."""
     text = "\n".join((f"[{section}]", *lines)) + "\n"
     return File(UNIT_DIR / f"{unit}.d" / name, text)
 

@@ -1,4 +1,4 @@
-"""What is the service user's own: the user, the state folder, the model, the box's id."""
+"""The service's user and its files: the state folder, the model, the box's id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USER = "inglenook"
 
 
 def user_exists() -> bool:
-    """Whether there is the service's user."""
+    """Whether the service's user exists."""
     try:
         pwd.getpwnam(USER)
     except KeyError:
@@ -34,13 +34,13 @@ def user_exists() -> bool:
 
 
 class Home:
-    """The user and its folder; both are made if they are missing."""
+    """The service's user and its folder; both are made if they are missing."""
 
     def __init__(self, sysusers: Path) -> None:
         """Make the user and the folder.
 
         Args:
-            sysusers: What says how the user is to be made; see sysusers.d(5).
+            sysusers: The file that describes the user; see sysusers.d(5).
 
         Raises:
             StartupError: If they cannot be made.
@@ -55,16 +55,16 @@ class Home:
             raise StartupError(f"{exc.filename}: cannot be made the service's: {exc}") from exc
 
     def server_id(self) -> str:
-        """Give the id by which phones know the box; makes it the first time.
+        """Return the id by which phones know the box; makes it the first time.
 
         Raises:
-            StartupError: If it cannot be read, or kept.
+            StartupError: If it cannot be read, or written.
         """
         with acting_as(self._user.pw_uid, self._user.pw_gid):
             return server_id(STATE_DIR)
 
     def bring(self, earlier: Earlier) -> Iterator[str]:
-        """Go on as the box of another folder, which stays as it is; yield what was done.
+        """Copy the files of the box in another folder, which is not changed; yield log lines.
 
         Raises:
             StartupError: If a file cannot be read or written.
@@ -83,13 +83,13 @@ class Home:
         )
 
     def bring_starter(self, config: Config) -> Iterator[str]:
-        """Have the starter model in the folder: a copy, or fetched; yield what was done.
+        """Copy or fetch the starter model into the folder; yield log lines.
 
         Args:
-            config: The settings in use so far, with whose state it may be.
+            config: The settings in use so far, whose state folder may have it.
 
         Raises:
-            StartupError: If it cannot be had.
+            StartupError: If it can be neither copied nor fetched.
         """
         target = STATE_DIR / "models" / STARTER.file_name
         if self.can_read(target):
@@ -105,7 +105,7 @@ class Home:
         yield f"put the starter model into {target.parent}"
 
     def can_read(self, path: Path) -> bool:
-        """Whether the user may read a file, or look into a folder."""
+        """Whether the user may read a file, or list a folder."""
         with acting_as(self._user.pw_uid, self._user.pw_gid):
             try:
                 os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -127,7 +127,7 @@ class Home:
             raise StartupError(f"{target}: cannot be written: {exc.strerror}") from exc
 
     def _take_over(self, folder: Path) -> None:
-        """Give the folder and all in it to the user, as systemd would at the first start."""
+        """Make the user the owner of the folder and its content, as systemd would at the start."""
         for path, folders, files in os.walk(folder):
             for name in (".", *folders, *files):
                 os.chown(
@@ -136,7 +136,7 @@ class Home:
 
 
 def _open_as_owner(path: Path) -> BinaryIO:
-    """Open a file in a folder that another user controls: with no more rights than that user."""
+    """Open a file with the rights of the user who controls its folder."""
     owner = path.parent.stat()
     with acting_as(owner.st_uid, owner.st_gid):
         return path.open("rb")

@@ -1,4 +1,4 @@
-"""Puts files in place as root, remembers which, and takes exactly those away again."""
+"""Files installed as root: written, recorded in a ledger, and removed exactly."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LEDGER = CONFIG_DIR / "installed.json"
 
 
 class InstalledFiles:
-    """A system's files, and which of them are ours; it stands at ``/``, or elsewhere in tests."""
+    """A system's files, and the ledger of ours; at ``/``, or elsewhere in tests."""
 
     def __init__(self, root: Path) -> None:
-        """Read what was put there before.
+        """Read the ledger of earlier installs.
 
         Raises:
-            StartupError: If that cannot be read.
+            StartupError: If it cannot be read.
         """
         self.root = root
         try:
@@ -36,13 +36,13 @@ class InstalledFiles:
             raise StartupError(f"{self.at(_LEDGER)} cannot be read; delete it if need be") from exc
 
     def at(self, path: Path) -> Path:
-        """Where an absolute path is in this system."""
+        """The path of an absolute path in this system."""
         return self.root / path.relative_to("/")
 
     def put(self, files: Sequence[File]) -> Iterator[str]:
-        """Write files, remove those written before that are none of them; yield what was done.
+        """Write files, remove earlier ones that are not among them; yield log lines.
 
-        A file that somebody changed, or that was there before us, is kept beside as ``.bak``.
+        A file that the owner changed, or that is not ours, is first copied as ``.bak``.
 
         Raises:
             StartupError: If one cannot be written.
@@ -56,7 +56,7 @@ class InstalledFiles:
             self._remember(str(file.path), _digest(file.text.encode()))
 
     def take_away(self) -> Iterator[str]:
-        """Remove everything that `put` has written; yield what was done.
+        """Remove everything that `put` has written; yield log lines.
 
         Raises:
             StartupError: If one cannot be removed.
@@ -67,7 +67,7 @@ class InstalledFiles:
         self.at(_LEDGER).unlink(missing_ok=True)
 
     def create(self, file: File) -> Iterator[str]:
-        """Write a file that is its owner's from then on, if there is none; yield what was done.
+        """Write a file that is its owner's from then on, if it is missing; yield log lines.
 
         Raises:
             StartupError: If it cannot be written.
@@ -78,7 +78,7 @@ class InstalledFiles:
             yield f"wrote {file.path}"
 
     def amend(self, file: File) -> Iterator[str]:
-        """Write a file that is its owner's with what has to be in it, and keep it as it was beside.
+        """Write required changes into a file that is its owner's, and copy the old one as ``.bak``.
 
         Raises:
             StartupError: If it cannot be written.
@@ -106,7 +106,7 @@ class InstalledFiles:
                 yield from self._keep_if_changed(path, target.read_bytes())
                 target.unlink()
                 yield f"removed {path}"
-            # The folders of drop-ins are ours, if they have become empty.
+            # The folders of drop-ins are ours; empty ones are removed.
             if target.parent.name.endswith(".d") and target.parent.name.startswith("inglenook"):
                 with contextlib.suppress(OSError):
                     target.parent.rmdir()
@@ -131,9 +131,9 @@ class InstalledFiles:
 
 @contextlib.contextmanager
 def acting_as(user_id: int, group_id: int) -> Iterator[None]:
-    """Do what follows with no more rights than that user has.
+    """Run the block with the rights of that user.
 
-    Root must not write into a folder that another user controls: a link there would lead it astray.
+    Root must not write into a folder that another user controls, because of links there.
     """
     groups = os.getgroups()
     os.setgroups([])

@@ -1,9 +1,9 @@
-"""Which mounts the service waits for, so that a disk that comes late is there first.
+"""The mounts that the service waits for, so that a slow disk is mounted first.
 
-What it cannot run without is *required* (``RequiresMountsFor=``): without its state folder it would
-begin as another box. The model is only *waited for* (``Wants=`` and ``After=`` the mounts on its
-way): with a required mount, a drive that is missing at boot keeps the whole box away, and one that
-is unplugged stops it, while the daemon itself says what is missing and looks for it again. systemd
+Its own folders are *required* (``RequiresMountsFor=``): without its state folder it would begin as
+another box. The model is only *waited for* (``Wants=`` and ``After=`` the mounts on its path): with
+a required mount, a drive that is missing at boot would keep the whole box off, and unplugging it
+would stop the box, while the daemon itself reports a missing model and looks for it again. systemd
 has that as ``WantsMountsFor=`` since version 256, and Debian 12 has 252.
 """
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from inglenook.cli.service.files import CONFIG_DIR, SERVICE, STATE_DIR, File, drop_in, quoted
 
-#: systemd's ``UNIT_NAME_MAX``; what would be longer is not called by its path.
+#: systemd's ``UNIT_NAME_MAX``; longer mounts are not named after their path.
 _UNIT_NAME_MAX = 255
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 
 
 def mounts_file(folders: Sequence[Path], state: Sequence[Path], model: Sequence[Path]) -> File:
-    """Give the drop-in that waits for mounts.
+    """Return the drop-in that waits for mounts.
 
     Args:
-        folders: What the program is made of.
-        state: Where the folders of state and settings lead, if links do; empty if none does.
-        model: The model's file, and where it leads.
+        folders: The program's folders.
+        state: The targets of the state and settings folders, if they are links.
+        model: The model's file, and its target.
     """
     required = list(dict.fromkeys((STATE_DIR, CONFIG_DIR, *state, *folders)))
     on_the_way = {place for path in required for place in (path, *path.parents)}
@@ -44,7 +44,7 @@ def mounts_file(folders: Sequence[Path], state: Sequence[Path], model: Sequence[
 
 
 def mount_unit(place: Path) -> str:
-    """Name the unit of what is mounted there; see systemd.unit(5), "String escaping"."""
+    """The unit's name of a mount point; see systemd.unit(5), "String escaping"."""
     text = str(place).strip("/")
     escaped = "".join(_escaped(text, index) for index in range(len(text)))
     return f"{escaped or '-'}.mount"
@@ -60,7 +60,7 @@ def _escaped(text: str, index: int) -> str:
 
 
 def _places(paths: Iterable[Path]) -> Iterator[Path]:
-    """Every folder on the way to a file, the outermost first, each once."""
+    """The parent folders of files, the outermost first, each once."""
     found = dict.fromkeys(
         place for path in paths if ".." not in path.parts for place in reversed(path.parents)
     )

@@ -1,4 +1,4 @@
-"""What ``inglenook service install`` is going to do: with which settings, program and model."""
+"""The plan of ``inglenook service install``: settings, program and model."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from inglenook.discovery.interfaces import wired_mac
 from inglenook.models.footprint import footprint
 from inglenook.models.inspect import inspect_model, resolve_model
 
-#: Stands for the box's id where there is none yet, or it may not be read.
+#: In place of the box's id, if there is none yet or it may not be read.
 _NO_ID = "00000000"
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What is to be installed.
+    """Everything that an install writes and starts.
 
     Attributes:
         before: The settings in use so far.
         config: Those of the service.
-        settings: Their file, as it is to be.
-        amended: That file is there, and does not say yet where the service keeps its state.
-        earlier: The box that the service goes on as, if there was one.
-        model: The model's file, once everything is in place.
+        settings: Their file, as it will be.
+        amended: That file exists, and lacks the service's state folder.
+        earlier: The box that the service continues, if there was one.
+        model: The model's file after the install.
         program: This installation.
     """
 
@@ -64,14 +64,14 @@ class ServicePlan:
 
 
 def make_plan(given: Path | None, place: InstalledFiles) -> ServicePlan:
-    """Read the settings, and find out what this installation is made of.
+    """Read the settings, and make the plan.
 
     Args:
-        given: The settings named on the command line, if any were.
-        place: Where the service has its own, if it has been installed before.
+        given: The settings file of the command line, if one was given.
+        place: The system, with the service's own settings if it was installed before.
 
     Raises:
-        ConfigError: If there is something wrong with either.
+        ConfigError: If either settings are wrong.
         StartupError: If they are not those of a service.
     """
     environ = callers_environ(os.environ)
@@ -93,7 +93,7 @@ def make_plan(given: Path | None, place: InstalledFiles) -> ServicePlan:
 
 
 def _own_settings(target: Path, environ: Mapping[str, str]) -> tuple[Config, File]:
-    """Give the settings that are there, with the service's folder for state if they name none."""
+    """Return the existing settings, with the service's state folder if they name none."""
     text = _text_of(target)
     config = load_config(target, environ)
     if config.state_dir == STATE_DIR:
@@ -115,7 +115,7 @@ def _first_settings(before: Config, source: Path | None) -> File:
 
 
 def _text_of(path: Path) -> str:
-    # With its own ends of lines.
+    # With its own line ends.
     return path.read_bytes().decode("utf-8-sig")
 
 
@@ -130,17 +130,17 @@ def _changed(source: Path | None, change: Callable[[], str]) -> str:
 def _program() -> Program:
     package = Path(inglenook.__file__).parent
     packaged = package / "cli" / "systemd"
-    # In a checkout they stand beside `src`.
+    # In a checkout they are beside `src`.
     templates = packaged if packaged.is_dir() else package.parents[1] / "systemd"
     folders = (Path(sys.prefix), Path(sys.base_prefix), package.parent)
     return Program(Path(sys.executable), folders, templates)
 
 
 def planned_files(plan: ServicePlan, place: InstalledFiles, box_id: str) -> Iterator[File]:
-    """Give every file that is written anew at each install.
+    """Yield every file that is rewritten at each install.
 
     Raises:
-        StartupError: If systemd could not do what the settings say.
+        StartupError: If systemd does not support the settings.
     """
     config, program = plan.config, plan.program
     yield from unit_files(config, program, plan.model, _limits(plan))
@@ -166,7 +166,7 @@ def _limits(plan: ServicePlan) -> MemoryLimits | None:
     # Before the install, the starter model may be where it was used so far.
     usual = resolve_model(plan.before.model.path, plan.before.state_dir / "models")
     path = next((path for path in (plan.model, usual) if os.access(path, os.R_OK)), plan.model)
-    # What goes to the disk does not matter here, and its folder may not be there yet.
+    # The disk cache does not matter here, and its folder may be missing.
     config = replace(
         plan.config,
         model=replace(plan.config.model, path=path),
@@ -187,7 +187,7 @@ def _limits(plan: ServicePlan) -> MemoryLimits | None:
 
 
 def known_id(place: InstalledFiles) -> str:
-    """The box's id, if it has one that may be read; for showing only."""
+    """The box's id, if this user may read it; for printing only."""
     try:
         return read_private(place.at(STATE_DIR / "server_id")).decode().strip()
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""``inglenook service``: the box as a systemd service, put in place and taken away."""
+"""``inglenook service``: installing and removing the box as a systemd service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LINK = Path("/usr/local/bin/inglenook")
 
 
 def install(args: argparse.Namespace) -> None:
-    """Put the service in place and start it; or show what would be written, or only write it."""
+    """Install and start the service; or only print its files, or only write them."""
     place = InstalledFiles(args.root or Path("/"))
     plan = make_plan(args.config, place)
     if args.dry_run:
@@ -56,7 +56,7 @@ def install(args: argparse.Namespace) -> None:
 
 
 def uninstall(args: argparse.Namespace) -> None:
-    """Take away what `install` has put in place; with ``--purge`` all that came with it, too."""
+    """Remove what `install` has written; with ``--purge`` the state and settings, too."""
     place = InstalledFiles(args.root or Path("/"))
     staged = args.root is not None
     if not staged:
@@ -75,7 +75,7 @@ def uninstall(args: argparse.Namespace) -> None:
 
 
 def _show(plan: ServicePlan, place: InstalledFiles, *, staged: bool) -> None:
-    """Print every file as it would be written; of secrets, and of links, where they come from."""
+    """Print every file as it would be written; of secrets and links, only their source."""
     for file in (plan.settings, *planned_files(plan, place, known_id(place))):
         print(f"# {file.path}\n{file.text}")
     if staged:
@@ -92,7 +92,7 @@ def _install(plan: ServicePlan, place: InstalledFiles) -> None:
     again = _has(place, PORTS)
     if plan.earlier is not None:
         require_stopped(plan.earlier)
-    # Everything that can go wrong comes before anything is stopped.
+    # All checks come before anything is stopped.
     list(unit_files(plan.config, plan.program, plan.model, None))
     if not again:
         _try_ports(plan.config.listen)
@@ -103,7 +103,7 @@ def _install(plan: ServicePlan, place: InstalledFiles) -> None:
         _say(home.bring_starter(plan.before))
     _check_readable(plan, home)
     if again:
-        systemctl("stop", PORTS)  # and with it the rest: what the service uses counts as free then
+        systemctl("stop", PORTS)  # and with it the rest, whose memory counts as free then
         _try_ports(plan.config.listen)
     _say((place.amend if plan.amended else place.create)(plan.settings))
     _say(place.put([*planned_files(plan, place, home.server_id())]))
@@ -124,9 +124,9 @@ def _check_readable(plan: ServicePlan, home: Home) -> None:
     for path in (plan.program.python, *plan.program.folders, plan.model):
         real = path.resolve()
         if not real.exists():
-            may_read = True  # a model that is missing is said to be so by the service itself
+            may_read = True  # the service itself reports a missing model
         elif covered_paths((real,)):
-            # The units open it, whatever the folders above it say; then its own mode counts.
+            # The units mount it, whatever its parents' modes are; its own mode counts.
             may_read = real.is_dir() or bool(real.stat().st_mode & stat.S_IROTH)
         else:
             may_read = home.can_read(real)
@@ -159,7 +159,7 @@ def _disable(units: Sequence[str]) -> None:
         systemctl("disable", "--now", *units)
         say("stopped the service")
     except StartupError as exc:
-        # Units that were spoilt cannot be stopped, and are still to be removed.
+        # Broken units cannot be stopped, and are removed all the same.
         note(str(exc))
 
 
@@ -167,7 +167,7 @@ def _start_wake_socket() -> None:
     try:
         systemctl("start", WAKE)
     except StartupError as exc:
-        # Worth a sentence, not the box: it answers without.
+        # Only a note: the box works without.
         note(f"magic packets will not be heard: {exc}")
 
 
@@ -176,7 +176,7 @@ def _has(place: InstalledFiles, unit: str) -> bool:
 
 
 def _link_command(place: InstalledFiles) -> Iterator[str]:
-    """Make the command known to everybody, unless another has its name."""
+    """Link the command into every user's PATH, unless the name is taken."""
     link = place.at(_LINK)
     if _may_link(place):
         link.symlink_to(COMMAND)
@@ -184,7 +184,7 @@ def _link_command(place: InstalledFiles) -> Iterator[str]:
 
 
 def _may_link(place: InstalledFiles) -> bool:
-    # What somebody else may change is not what root should find under a name it trusts.
+    # Root must not find a file that others may change under a name it trusts.
     is_roots = COMMAND.exists() and COMMAND.stat().st_uid == 0
     return is_roots and not os.path.lexists(place.at(_LINK))
 
@@ -206,7 +206,7 @@ def _purge(place: InstalledFiles) -> None:
             run(["userdel", USER])
             say(f"removed the user {USER}")
         except StartupError as exc:
-            note(str(exc))  # somebody is logged in as it; all else has gone
+            note(str(exc))  # it is logged in; all else is removed
 
 
 def _require_root(action: str, config: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""``inglenook service status``: how the units are, as systemd has it."""
+"""``inglenook service status``: the state of the units, from systemd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOG_LINES = 10
 
 
 def status(_args: argparse.Namespace) -> int:
-    """Show how the service is; exit code 1 if something is broken."""
+    """Print the service's state; exit code 1 if something is broken."""
     lines = [_service(), _ports(), _wake_socket(), *_memory()]
     print_section("Service", lines)
     if lines[0].verdict is Verdict.FIX:
@@ -49,7 +49,7 @@ def _ports() -> CheckResult:
 
 def _wake_socket() -> CheckResult:
     line = _socket("wake", WAKE)
-    # Without it the box is well, and cannot be woken by a packet.
+    # Without it the box works, but cannot be woken by a packet.
     return line if line.verdict is Verdict.OK else warning(line.what, line.text)
 
 
@@ -61,8 +61,8 @@ def _socket(what: str, name: str) -> CheckResult:
     if _one(unit["ActiveState"]) == "active":
         return ok(what, f"systemd listens on {listens}")
     why = _one(unit["Result"]).replace("-", " ")
-    # After too many failures systemd refuses a start for ten minutes, unless it is told to forget
-    # them. Restarted by the ports: it opens none for a service that runs already.
+    # After too many failures systemd refuses a start for ten minutes, unless they are reset.
+    # Both are restarted: systemd opens no ports for a service that runs already.
     again = (
         f"sudo sh -c \"systemctl reset-failed 'inglenook*'; systemctl restart {PORTS} {SERVICE}\""
     )

@@ -1,4 +1,4 @@
-"""Asking systemd to do things, and how they are, by its own programs."""
+"""Commands and queries to systemd, by its own programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASK_S = 10.0
 
 
 def require_systemd() -> None:
-    """Make sure that this machine was booted with systemd: sd_booted(3).
+    """Check that this machine was booted with systemd: sd_booted(3).
 
     Raises:
         StartupError: If not.
@@ -28,10 +28,10 @@ def require_systemd() -> None:
 
 
 def systemctl(*words: str) -> None:
-    """Have something done, and wait for it.
+    """Run systemctl, and wait for it.
 
     Raises:
-        StartupError: If it was not done; with what systemctl said.
+        StartupError: If it fails; with systemctl's output.
     """
     run(["systemctl", "--quiet", *words])
 
@@ -40,7 +40,7 @@ def run(words: Sequence[str]) -> None:
     """Run a system program to its end.
 
     Raises:
-        StartupError: If it fails, is missing, or does not end; with what it said.
+        StartupError: If it fails, is missing, or does not end; with its output.
     """
     try:
         done = subprocess.run(words, capture_output=True, timeout=_PATIENCE_S, check=False)
@@ -49,12 +49,12 @@ def run(words: Sequence[str]) -> None:
     except subprocess.TimeoutExpired as exc:
         raise StartupError(f"`{' '.join(words)}` did not end within {_PATIENCE_S:.0f} s") from exc
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise StartupError(f"`{' '.join(words)}` failed: {said or done.returncode}")
+        output = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise StartupError(f"`{' '.join(words)}` failed: {output or done.returncode}")
 
 
 def show(unit: str, *properties: str) -> dict[str, list[str]]:
-    """Ask for a unit's properties; some have several values, and unknown ones none.
+    """Query a unit's properties; some have several values, unknown ones none.
 
     Raises:
         StartupError: If systemd cannot be asked.
@@ -65,8 +65,8 @@ def show(unit: str, *properties: str) -> dict[str, list[str]]:
     except (FileNotFoundError, subprocess.TimeoutExpired) as exc:
         raise StartupError("systemd does not answer; it may not run on this machine") from exc
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise StartupError(f"systemd cannot be asked about {unit}: {said}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise StartupError(f"systemd cannot be asked about {unit}: {output}")
     found: dict[str, list[str]] = {name: [] for name in properties}
     for line in done.stdout.decode(errors="replace").splitlines():
         name, _, value = line.partition("=")
@@ -76,7 +76,7 @@ def show(unit: str, *properties: str) -> dict[str, list[str]]:
 
 
 def last_words(unit: str, count: int) -> list[str]:
-    """Give the last lines of a unit's log; empty if this user may not read it."""
+    """Return the last lines of a unit's log; empty if this user may not read it."""
     words = ["journalctl", f"--unit={unit}", f"--lines={count}", "--output=cat", "--no-pager", "-q"]
     environ = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
