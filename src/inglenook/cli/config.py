@@ -29,7 +29,7 @@ from inglenook.models.preflight import auto_disk_bytes
 
 
 def config(args: argparse.Namespace) -> None:
-    """Print them as YAML, and where they come from; there are no secrets among them."""
+    """Print the settings as YAML, and their source; there are no secrets among them."""
     found = load_config(args.config, os.environ)
     if (source := args.config or settings_file(os.environ)) is not None:
         head = f"from {source.absolute()}"
@@ -42,7 +42,7 @@ def config(args: argparse.Namespace) -> None:
 
 
 def meanings(config: Config) -> dict[str, str]:
-    """Say what the settings come to that leave it to the program, by their dotted path."""
+    """The values of settings that are ``auto`` or ``null``, by their dotted path."""
     said = {}
     if config.model.path is None:
         said["model.path"] = f"the starter model, {model_path(config)}"
@@ -52,7 +52,7 @@ def meanings(config: Config) -> dict[str, str]:
         said["cache.disk"] = format_bytes(_disk_bytes(config))
     said["model.thinking"] = "as the model does by itself"
     said["engine.threads"] = f"{len(compute_cores())}, one a core worth computing on"
-    # What goes to the disk does not matter here, and its folder may not be there yet.
+    # The disk cache does not matter here, and its folder may be missing.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))
     try:
         _name, load = make_load(config)
@@ -69,12 +69,12 @@ def meanings(config: Config) -> dict[str, str]:
 
 
 def annotated(text: str, said: Mapping[str, str], columns: int | None = None) -> str:
-    """Put a comment beside each ``auto`` and ``null`` of what `show` has written.
+    """Add a comment to each ``auto`` and ``null`` in the YAML of `show`.
 
     Args:
         text: YAML.
         said: The comments, by the setting's dotted path.
-        columns: How wide the terminal is; what does not fit beside comes above.
+        columns: Width of the terminal; a comment that does not fit is put above.
     """
     lines, section = [], ""
     for line in text.splitlines():

@@ -1,8 +1,8 @@
-"""How this very program is called from a shell, so that commands in messages work as they stand.
+"""The command that runs this installation from a shell, so that commands in messages work.
 
-Messages name commands as `inglenook ...` and `sudo inglenook ...`. That is found where a link or
-``PATH`` leads to this installation, and nowhere after ``make up`` at a fresh login; and sudo looks
-only into the folders of its ``secure_path``, whatever the caller's ``PATH`` is.
+Messages name commands as `inglenook ...` and `sudo inglenook ...`. These work only if ``PATH`` or a
+link leads to this installation, which is not so after ``make up`` at a fresh login; and sudo
+searches only the folders of its ``secure_path``, whatever the caller's ``PATH`` is.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from pathlib import Path
 #: The command of this very installation.
 COMMAND = Path(sys.prefix) / "bin" / "inglenook"
 
-#: What sudo searches on Debian (``secure_path`` in sudoers), and root's own shell anyway.
+#: The folders that sudo searches on Debian (``secure_path`` in sudoers), as root's shell does.
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def command() -> str:
-    """What to type for ``inglenook``: the name if ``PATH`` leads here, else the whole path."""
+    """The command for ``inglenook``: the name if ``PATH`` leads here, else the whole path."""
     return _typed(os.environ.get("PATH", ""))
 
 
 def root_command() -> str:
-    """What to type to have root run it; without ``sudo`` if this is root already."""
+    """The command to run it as root; without ``sudo`` if this user is root."""
     called = _typed(_ROOT_PATH)
     return called if os.geteuid() == 0 else f"sudo {called}"
 
 
 def as_typed(text: str) -> str:
-    """Give a message with the commands in it as they work here."""
+    """Rewrite the commands in a message as they work here."""
     if "`" not in text:
         return text
     text = text.replace("`sudo inglenook ", f"`{root_command()} ")

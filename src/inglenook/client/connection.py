@@ -1,4 +1,4 @@
-"""A client of the WebSocket protocol, which resumes after a lost connection. Kind: hands."""
+"""A client of the WebSocket protocol that resumes after a lost connection. Kind: hands."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from inglenook.protocol.session import CloseCode
 
 _HANDSHAKE_S = 15.0
 
-#: Waits between attempts to come back, seconds; then it gives up.
+#: Waits between attempts to reconnect, seconds; then the client gives up.
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
-#: A box that is there takes part in closing at once.
+#: A reachable box takes part in closing at once.
 _CLOSE_S = 2.0
 
 _LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
 
 
 class NoRedirectConnect(connect):
-    """A connection that goes where it was told: a redirection is an answer, no new address."""
+    """A connection that does not follow redirections."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Give the error back, whatever it says."""
+        """Return the error, so that no redirection is followed."""
         return exc
 
 
 def connect_to_box(route: Route) -> NoRedirectConnect:
-    """Open a box's WebSocket, as ``async with`` or with ``await``; the token comes after."""
+    """Open a box's WebSocket, by ``async with`` or ``await``; `authenticate` sends the token."""
     return NoRedirectConnect(
         route.websocket_url,
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         compression=None,
-        # As everywhere else here: boxes are at home, not behind what a variable names.
+        # Boxes are on the home network, not behind the proxy of the environment.
         proxy=None,
         ssl=route.tls,
         open_timeout=_HANDSHAKE_S,
@@ -55,22 +55,22 @@ def connect_to_box(route: Route) -> NoRedirectConnect:
 
 
 class BoxConnection:
-    """One device's line to a box. One answer at a time."""
+    """One device's connection to a box, with one answer at a time."""
 
     def __init__(self, route: Route, token: str, others: Sequence[Route] = ()) -> None:
-        """Take the way to the box, a device's token, and ways for when that one leads nowhere."""
+        """Take the route to the box, a device's token, and fallback routes."""
         self._routes = [route, *others]
         self._token = token
         self._socket: ClientConnection | None = None
         self._answer = FollowedAnswer()
 
     async def open(self) -> dict[str, Any]:
-        """Connect and say who we are; returns the box's ``auth_ok``.
+        """Connect and authenticate; returns the box's ``auth_ok``.
 
         Raises:
             Problem: If the box does not know this token.
-            StartupError: If there is no box, or something else, at that address, or it has another
-                TLS key; then it did not get the token.
+            StartupError: If no box answers at that address, or it has another TLS key; then it did
+                not get the token.
         """
         try:
             return await self._connect()
@@ -110,9 +110,9 @@ class BoxConnection:
                 yield message
 
     async def prepare(self, messages: list[dict[str, str]]) -> None:
-        """Let the box read ahead how the next question begins; whether it does is its own affair.
+        """Ask the box to prefill the beginning of the next question, which it may ignore.
 
-        What it answers is passed over by the next `ask`.
+        The next `ask` skips its reply.
         """
         ahead = {
             "type": "prepare",
@@ -122,16 +122,16 @@ class BoxConnection:
         try:
             await self._send(ahead)
         except (ConnectionClosed, Problem):
-            # The next question finds out whether the line is lost, or the conversation too long.
+            # The next question reports a lost connection, or a conversation that is too long.
             return
 
     async def cancel(self) -> None:
-        """End the answer under way as soon as it is known; its ``response.done`` still comes."""
+        """Cancel the answer as soon as it has an id; its ``response.done`` still arrives."""
         self._answer.cancelled = True
         await self._cancel_if_unwanted()
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._socket is not None:
             await self._socket.close()
 
@@ -145,7 +145,7 @@ class BoxConnection:
                 continue
             self._routes = [route, *(other for other in self._routes if other is not route)]
             return answer
-        # Of the way that was good so far.
+        # That of the last good route.
         raise failures[0]
 
     async def _connect_by(self, route: Route) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class BoxConnection:
         except BaseException:
             await socket.close()
             raise
-        # Not before: until the box knows who we are, nothing else may be said.
+        # Not before: nothing else may be sent until the box has accepted the token.
         self._socket = socket
         return answer
 
@@ -222,7 +222,7 @@ async def authenticate(
 
 
 def problem(message: dict[str, Any]) -> Problem:
-    """What the box said went wrong; a newer box may have codes that are not known here."""
+    """The box's error; codes of a newer box that are unknown here become `Code.INTERNAL`."""
     try:
         code = Code(message["code"])
     except ValueError:
@@ -240,7 +240,7 @@ def _frame(message: dict[str, Any]) -> bytes:
 
 
 def _raise_if_final(exc: ConnectionClosed) -> None:
-    """Raise if the box said something that coming back would not change."""
+    """Raise if the box's close code says that reconnecting is useless."""
     if exc.rcvd is None or exc.rcvd.code < CloseCode.BAD_MESSAGE:
         return
     if exc.rcvd.code == CloseCode.NOT_AUTHORISED:

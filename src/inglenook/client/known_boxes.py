@@ -1,4 +1,4 @@
-"""The boxes this terminal has met: how to wake them, and their addresses. Kind: hands."""
+"""The boxes that this terminal has met: MAC addresses and URLs. Kind: hands."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from inglenook.discovery.found_box import FoundBox
 
 log = logging.getLogger(__name__)
 
-#: The latest; strangers can announce as many as they like.
+#: Only the latest are stored, because any machine can announce any number of boxes.
 _BOXES_MAX = 64
 
-#: Of addresses of one kind that a box has had, the latest.
+#: The latest addresses of one kind that are stored for a box.
 _ADDRESSES_MAX = 8
 
-#: A host name as boxes have it; anybody can announce any other, which may not even stand in a URL.
+#: A box's host name; announcements of others may have any, even ones no URL can hold.
 _HOST_NAME = re.compile(r"[A-Za-z0-9-]{1,63}\.local")
 
 Mac = Annotated[str, msgspec.Meta(pattern=f"^{MAC.pattern}$")]
@@ -38,10 +38,10 @@ class KnownBox:
     """A box as it was when it was awake.
 
     Attributes:
-        server_id: What it is recognised by.
-        name: As people see it.
-        macs: Hardware addresses that wake it, best first; may be none.
-        urls: Where it answered, best first.
+        server_id: The id by which it is recognised.
+        name: Its display name.
+        macs: MAC addresses that wake it, best first; may be none.
+        urls: Addresses at which it answered, best first.
     """
 
     server_id: str
@@ -50,23 +50,23 @@ class KnownBox:
     urls: tuple[str, ...]
 
     def is_called(self, text: str) -> bool:
-        """Whether somebody may mean it by this name or id."""
+        """Whether a text is its name or id."""
         return text.strip().casefold() in (self.server_id, self.name.casefold())
 
     @property
     def host_names(self) -> set[str]:
-        """What it was called by mDNS; of two that are on at the same time no name is the same."""
+        """Its mDNS names, which are unique among boxes that are on at the same time."""
         hosts = map(_host_of, self.urls)
         return {host for host in hosts if host.endswith(".local")}
 
 
 def from_announcement(found: FoundBox) -> KnownBox | None:
-    """What can be kept of a box found by mDNS; None if it did not say who it is."""
+    """The known box of one found by mDNS; None if it announces no id."""
     box = found.box
     if box.server_id is None:
         return None
     macs = (box.mac,) if box.mac else ()
-    # The name is still right when the router has given it another address.
+    # The host name stays right if the router assigns another address.
     scheme = urlsplit(found.url).scheme
     urls = found.urls[: _ADDRESSES_MAX - 1]
     if _HOST_NAME.fullmatch(box.host_name):
@@ -75,7 +75,7 @@ def from_announcement(found: FoundBox) -> KnownBox | None:
 
 
 def from_pairing(name: str, answer: Mapping[str, Any]) -> KnownBox | None:
-    """What can be kept of an answer to ``POST /pair``; None if it makes no sense."""
+    """The known box of a reply to ``POST /pair``; None if that is malformed."""
     facts = {"server_id": answer.get("server_id"), "name": clean_text(name)}
     try:
         return msgspec.convert(
@@ -86,7 +86,7 @@ def from_pairing(name: str, answer: Mapping[str, Any]) -> KnownBox | None:
 
 
 def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None:
-    """Keep what was met on the way; if it cannot be kept that is told, and harms nothing else."""
+    """Store boxes; if that fails it is logged, and has no other effect."""
     boxes = [box for box in met if box is not None]
     try:
         if boxes:
@@ -96,7 +96,7 @@ def remember(environ: Mapping[str, str], met: Iterable[KnownBox | None]) -> None
 
 
 def distinguishing(boxes: Sequence[KnownBox]) -> str:
-    """By what to name one of several boxes: ids, or cards where boxes have one id."""
+    """The ways to name one of several boxes: ids, or MAC addresses if they share an id."""
     ids = [box.server_id for box in boxes]
     if len(set(ids)) == len(ids):
         return f"give the id: {' or '.join(ids)}"
@@ -105,13 +105,13 @@ def distinguishing(boxes: Sequence[KnownBox]) -> str:
 
 
 class KnownBoxes:
-    """Kept in ``$XDG_DATA_HOME/inglenook/boxes.json``, for this user only."""
+    """Known boxes in ``$XDG_DATA_HOME/inglenook/boxes.json``, for this user only."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = UserStateFile(environ, "boxes.json")
 
     def all(self) -> list[KnownBox]:
-        """Give them, those met last at the end.
+        """Return all boxes, the latest last.
 
         Raises:
             StartupError: If the file cannot be read.
@@ -119,9 +119,9 @@ class KnownBoxes:
         return list(self._file.read(KnownBox).values())
 
     def learn(self, boxes: Iterable[KnownBox]) -> None:
-        """Keep what is known of these now, beside older addresses of theirs.
+        """Store boxes as they are now, with their older addresses.
 
-        Several with one id, met together, are machines with copies of one SD card, and stay apart.
+        Several with one id, met at once, are machines with copies of one SD card, and stay apart.
 
         Raises:
             StartupError: If the file cannot be read or written.
@@ -129,24 +129,24 @@ class KnownBoxes:
         met = list(boxes)
 
         def learnt(entries: dict[str, KnownBox]) -> dict[str, KnownBox]:
-            kept, learnt = list(entries.values()), list[KnownBox]()
+            stored, learnt = list(entries.values()), list[KnownBox]()
             times = Counter(box.server_id for box in met)
             for box in met:
-                before = _same_machine(box, kept, learnt, alone=times[box.server_id] == 1) or box
-                # A box that was set up anew has another id, and is the same machine.
-                kept, learnt = (
+                before = _same_machine(box, stored, learnt, alone=times[box.server_id] == 1) or box
+                # A box that was set up anew has another id, but the same card.
+                stored, learnt = (
                     [old for old in olds if old is not before and not {*old.macs} & {*box.macs}]
-                    for olds in (kept, learnt)
+                    for olds in (stored, learnt)
                 )
                 macs, urls = (*box.macs, *before.macs), (*box.urls, *before.urls)
                 learnt.append(replace(box, macs=_latest(macs), urls=_latest(urls)))
-            return _named([*kept, *learnt][-_BOXES_MAX:])
+            return _named([*stored, *learnt][-_BOXES_MAX:])
 
         self._file.change(KnownBox, learnt)
 
 
 def _host_of(url: str) -> str:
-    """Which host a URL leads to; empty if it makes no sense, as with what strangers said."""
+    """The host of a URL; empty if the URL is malformed, as announced ones may be."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -158,33 +158,33 @@ def _latest(addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _same_machine(
-    box: KnownBox, kept: Iterable[KnownBox], learnt: Iterable[KnownBox], *, alone: bool
+    box: KnownBox, stored: Iterable[KnownBox], learnt: Iterable[KnownBox], *, alone: bool
 ) -> KnownBox | None:
-    """What is known already of the machine that a box is; None if nothing is.
+    """The entry of the machine that a box is; None if there is none.
 
-    Its id alone does not tell: machines with copies of one SD card share that.
+    The id alone is not enough: machines with copies of one SD card share it.
 
     Args:
         box: As it was met now.
-        kept: What is known from before.
-        learnt: What was met just now and is another machine, unless a network card says otherwise.
-        alone: No other of this id was met just now.
+        stored: Entries from before.
+        learnt: Entries of this call: other machines, unless they share a network card.
+        alone: No other box with this id was met in this call.
     """
-    kept = [old for old in kept if old.server_id == box.server_id]
-    for old in (*kept, *learnt):
+    stored = [old for old in stored if old.server_id == box.server_id]
+    for old in (*stored, *learnt):
         if old.server_id == box.server_id and {*old.macs} & {*box.macs}:
             return old
-    for old in kept:
+    for old in stored:
         if old.host_names & box.host_names:
             return old
     others = [
-        old for old in kept if not (old.macs and box.macs and old.host_names and box.host_names)
+        old for old in stored if not (old.macs and box.macs and old.host_names and box.host_names)
     ]
     return others[-1] if alone and others else None
 
 
 def _named(boxes: Iterable[KnownBox]) -> dict[str, KnownBox]:
-    """Boxes as they are written: by id, those that share one with a number behind it."""
+    """Boxes by their key in the file: the id, with a number for boxes that share it."""
     entries: dict[str, KnownBox] = {}
     for box in boxes:
         names = (f"{box.server_id}-{number}" for number in itertools.count(2))

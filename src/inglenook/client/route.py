@@ -1,7 +1,7 @@
-"""How to reach a box without giving the token to another machine. Kind: hands.
+"""Routes to a box on which no other machine gets the token. Kind: hands.
 
-Over TLS to a known key, or without leaving this machine. Anything else is refused, unless the
-user asked for it with ``--insecure``.
+Over TLS to a known key, or without leaving this machine. Anything else is refused, except with
+``--insecure``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way to a server.
+    """A route to a server.
 
     Attributes:
         url: ``http://…`` or ``https://…``, with neither path nor slash for a box.
-        tls: What the connection is made with; None for http.
-        pin: Fingerprint of the key that ``tls`` insists on, if it is that of one key.
+        tls: The context of the connection; None for http.
+        pin: Fingerprint of the only key that ``tls`` accepts, if it is pinned.
     """
 
     url: str
@@ -36,12 +36,12 @@ class Route:
 
     @property
     def websocket_url(self) -> str:
-        """Where a box's WebSocket is."""
+        """The URL of a box's WebSocket."""
         return f"{self.url.replace('http', 'ws', 1)}/ws"
 
 
 def parse_url(text: str) -> str:
-    """Make ``http://…`` or ``https://…`` of what somebody typed; the scheme may be left out.
+    """Make ``http://…`` or ``https://…`` of a typed address; the scheme may be left out.
 
     Raises:
         StartupError: If it is no address.
@@ -62,9 +62,9 @@ def parse_url(text: str) -> str:
 
 
 def on_this_machine(url: str) -> bool:
-    """Whether what is sent there stays on this machine: a loopback or own address, as a number.
+    """Whether a URL leads to this machine: by a loopback or own address, as a number.
 
-    A name is looked up by asking the network, so only ``localhost`` counts.
+    The network resolves names, so of those only ``localhost`` counts.
     """
     host = urlsplit(url).hostname or ""
     if host == "localhost":
@@ -79,13 +79,13 @@ def on_this_machine(url: str) -> bool:
 
 
 def route_to_box(url: str, box: BoxHello, pin: str | None, *, insecure: bool = False) -> Route:
-    """Choose the way a token may go to a box.
+    """Choose the route on which a token may be sent to a box.
 
     Args:
         url: Where it answered, from `parse_url`.
-        box: What it said there; nothing in it is believed.
-        pin: Fingerprint of the key of the box the token is for, if it is known.
-        insecure: Take the address as it is, whoever is there.
+        box: Its hello, which is not trusted.
+        pin: Fingerprint of the key of the token's box, if it is known.
+        insecure: Use the address as it is, whatever machine answers there.
 
     Raises:
         StartupError: If there is none; nothing has been sent then.
@@ -102,13 +102,12 @@ def route_to_box(url: str, box: BoxHello, pin: str | None, *, insecure: bool = F
 
 
 def route_to_pair(url: str, box: BoxHello, pin: str | None, *, insecure: bool = False) -> Route:
-    """Choose the way a pairing's code may go.
+    """Choose the route on which a pairing code may be sent.
 
-    The key that the box shows now is believed, unless ``pin`` names another, and is the one this
-    terminal knows it by from then on.
+    The key in the box's hello is trusted, unless ``pin`` names another, and is stored as the box's.
 
     Raises:
-        StartupError: If there is no way that others cannot read.
+        StartupError: If there is no route that is encrypted or local.
     """
     believed = pin or box.spki_sha256
     if not insecure and believed and (box.tls_port or url.startswith("https:")):
@@ -119,23 +118,23 @@ def route_to_pair(url: str, box: BoxHello, pin: str | None, *, insecure: bool = 
 
 
 def pinned_route(url: str, box: BoxHello, pin: str) -> Route:
-    """The way over TLS to the key of this fingerprint."""
+    """The route over TLS to the key of this fingerprint."""
     secure = url if url.startswith("https:") else tls_url(url, box.tls_port)
     return Route(secure, pinned_context(pin), pin)
 
 
 def route_to_server(url: str, *, insecure: bool, unsafe: str | None = None) -> Route:
-    """Choose the way a token or key may go to a server whose TLS key is not known beforehand.
+    """Choose the route on which a token may be sent to a server whose TLS key is unknown.
 
     Over TLS it has to have a certificate that this system trusts.
 
     Args:
         url: From `parse_url`.
-        insecure: Take the address as it is, whoever is there.
-        unsafe: What to say if the way is not safe.
+        insecure: Use the address as it is, whatever machine answers there.
+        unsafe: The error's text if the route is not safe.
 
     Raises:
-        StartupError: If that is so; nothing has been sent then.
+        StartupError: If it is not; nothing has been sent then.
     """
     if url.startswith("https:"):
         return Route(url, unchecked_context() if insecure else ssl.create_default_context())
@@ -149,14 +148,14 @@ def route_to_server(url: str, *, insecure: bool, unsafe: str | None = None) -> R
 
 
 def tls_url(url: str, tls_port: int) -> str:
-    """Where the same host speaks TLS."""
+    """The URL of the same host's TLS port."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     bare = host[: host.rindex("]") + 1] if "]" in host else host.partition(":")[0]
     return f"https://{bare}:{tls_port}"
 
 
 def refused(route: Route, exc: Exception) -> StartupError:
-    """Say that a server's TLS key was not the right one."""
+    """Make the error of a server with another TLS key."""
     if isinstance(exc, WrongKey):
         return StartupError(
             f"the machine at {route.url} does not have the TLS key of the box this terminal is "

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 class WrongKey(ssl.SSLCertVerificationError):
-    """The server showed another key than the pinned one; nothing was sent to it."""
+    """The server's key is not the pinned one; nothing was sent to it."""
 
 
 def key_fingerprint(certificate: bytes) -> str:
@@ -22,7 +22,7 @@ def key_fingerprint(certificate: bytes) -> str:
         certificate: DER or PEM.
 
     Raises:
-        ValueError: If it is no certificate.
+        ValueError: If it is not a certificate.
     """
     is_pem = certificate.startswith(b"-----")
     load = x509.load_pem_x509_certificate if is_pem else x509.load_der_x509_certificate
@@ -36,9 +36,8 @@ def pinned_context(pin: str) -> ssl.SSLContext:
 
     ``pin`` is its fingerprint or the start of it, see `fingerprint.is_pin`.
 
-    The check is part of the handshake, so whatever library uses the context, no byte of the
-    application is sent before it. Names, dates and authorities are not looked at: the key alone
-    says who it is.
+    The check is part of the handshake, so with any library, no byte of the application is sent
+    before it. Names, dates and authorities are not checked: the key alone is the identity.
     """
     context = unchecked_context()
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -53,7 +52,7 @@ def pinned_context(pin: str) -> ssl.SSLContext:
 
 
 def unchecked_context() -> ssl.SSLContext:
-    """Make a client's context that takes any key; for what is no secret."""
+    """Make a client's context that accepts any key; not for secrets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

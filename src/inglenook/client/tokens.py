@@ -15,12 +15,12 @@ _Pin = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{16,43}$")]
 
 @dataclass(frozen=True, slots=True)
 class BoxToken:
-    """What this terminal has of a box.
+    """This terminal's token for a box.
 
     Attributes:
-        token: Its own.
-        spki_sha256: Fingerprint of the TLS key of the box that gave it; None if it was given
-            without TLS, or by a version that did not keep it. The token must go nowhere else.
+        token: The token.
+        spki_sha256: Fingerprint of the TLS key of the box that issued it; None if it was issued
+            without TLS, or stored by an older version. It must be sent to no other key.
     """
 
     token: str
@@ -28,7 +28,7 @@ class BoxToken:
 
 
 class TokenStore:
-    """By server id, in ``$XDG_DATA_HOME/inglenook/tokens.json``, for this user only."""
+    """Tokens by server id, in ``$XDG_DATA_HOME/inglenook/tokens.json``, for this user only."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = UserStateFile(environ, "tokens.json")
@@ -54,7 +54,7 @@ class TokenStore:
         self._file.change(BoxToken, lambda keys: {**keys, server_id: key})
 
     def drop(self, server_id: str, token: str) -> None:
-        """Delete a token that the box no longer takes; one that came in its place stays."""
+        """Delete a token that the box has refused, unless a newer one has replaced it."""
 
         def without(keys: dict[str, BoxToken]) -> dict[str, BoxToken]:
             if server_id in keys and keys[server_id].token == token:

@@ -24,8 +24,8 @@ T = TypeVar("T")
 class UserStateFile:
     """Entries by name in one JSON file in ``$XDG_DATA_HOME/inglenook``, for this user only.
 
-    Other terminals may change it at the same time; each change is made to what is there then. Of a
-    damaged file the whole entries count.
+    Other terminals may change it at the same time; each change is made to the current content. Of
+    a damaged file the undamaged entries count.
     """
 
     def __init__(self, environ: Mapping[str, str], name: str) -> None:

@@ -1,4 +1,4 @@
-"""``inglenook bench``: how fast a box answers, or any server that speaks OpenAI's protocol."""
+"""``inglenook bench``: the speed of a box, or of any server of OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from inglenook.client.tokens import TokenStore
 from inglenook.common.errors import StartupError
 from inglenook.discovery.hello import who_answers
 
-#: What one question may take in all; a board reads some 50 tokens a second.
+#: Limit of one answer, seconds; a board prefills some 50 tokens a second.
 _ANSWER_S = 300.0
 _ASK_S = 10.0
 
@@ -36,10 +36,10 @@ _ASK_S = 10.0
 _LONG_TOKENS = 1000
 _WORDS = ("time", "water", "house", "river", "winter", "light", "table", "music", "friend", "stone")
 
-#: How much of its answer a phone has before somebody else sends the long text.
+#: Pieces of the measured answer before the long text is sent.
 _PIECES_BEFORE = 16
 
-#: Longer than any server takes to read that text; the rest is cancelled.
+#: A longer answer than any server generates during that prefill; the rest is cancelled.
 _READER_TOKENS = 4096
 
 _GONE = (OSError, TimeoutError, WebSocketException, aiohttp.ClientError)
@@ -47,12 +47,12 @@ _GONE = (OSError, TimeoutError, WebSocketException, aiohttp.ClientError)
 
 @dataclass
 class StreamTiming:
-    """One answer as it came.
+    """The timing of one streamed answer.
 
     Attributes:
-        pieces_s: When there was more text.
-        tokens: How long the server says it was; before its end, and if it does not say, how many
-            pieces there were.
+        pieces_s: When each piece of text arrived.
+        tokens: The number of tokens by the server; if it gives none, and before the end, the
+            number of pieces.
     """
 
     asked_s: float = 0.0
@@ -61,26 +61,26 @@ class StreamTiming:
 
     @property
     def ttft_s(self) -> float:
-        """How long the first text took."""
+        """Time to the first text, seconds."""
         return self.pieces_s[0] - self.asked_s
 
     @property
     def decode_tok_s(self) -> float:
-        """How fast the rest came."""
+        """Speed of the rest, tokens a second."""
         return (self.tokens - 1) / (self.pieces_s[-1] - self.pieces_s[0])
 
     def gaps_s(self, after_s: float, until_s: float) -> list[float]:
-        """The waits for more text that ended between two moments."""
+        """The gaps between pieces that ended between two moments, seconds."""
         ends = pairwise(self.pieces_s)
         return [end - begin for begin, end in ends if after_s < end <= until_s]
 
 
 @dataclass(frozen=True, slots=True)
 class BenchTarget:
-    """Who is measured.
+    """The server to measure.
 
     Attributes:
-        is_box: Rather than a server of OpenAI's protocol.
+        is_box: It is a box, not another server of OpenAI's protocol.
     """
 
     route: Route
@@ -88,7 +88,7 @@ class BenchTarget:
     is_box: bool
 
     def server(self, session: aiohttp.ClientSession) -> Server:
-        """What to ask it with."""
+        """Make the client for it."""
         if self.is_box:
             return BoxServer(self.route, self.token or "")
         return OpenAiServer(self.route, self.token, session)
@@ -109,14 +109,14 @@ def bench(args: argparse.Namespace) -> None:
 
 
 def choose_server(url: str, wish: BoxChoice) -> BenchTarget:
-    """Find out who answers there, and the way on which a token may go to it.
+    """Find out which server answers, and the route on which a token may be sent to it.
 
     Raises:
-        StartupError: If there is no token for that box, or no way that is safe for it.
+        StartupError: If there is no token for that box, or no safe route.
     """
     box = asyncio.run(who_answers(url, _ASK_S))
     if box is None:
-        # A server that gets no secret may be anywhere.
+        # Without a secret any route will do.
         insecure = wish.insecure or (wish.token is None and not url.startswith("https:"))
         return BenchTarget(route_to_server(url, insecure=insecure), wish.token, is_box=False)
     key = token_for(wish, url, box, TokenStore(os.environ))
@@ -128,13 +128,13 @@ def choose_server(url: str, wish: BoxChoice) -> BenchTarget:
 
 
 async def _bench(choice: BenchTarget, args: argparse.Namespace) -> list[tuple[str, str]]:
-    # No limit in all: each answer has its own.
+    # No total limit: each answer has its own.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ASK_S)
-    # llama.cpp's server hangs up after each answer, also when it said that it would not.
+    # llama.cpp's server closes after each answer, even if it announced keep-alive.
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         server = choice.server(session)
-        # Not measured, only so that nothing is done for the first time in what follows.
+        # A warm-up, not measured.
         await _receive(server, _story(8))
         _say("one stream")
         one = await _measure(server, _story(args.tokens))
@@ -154,9 +154,9 @@ async def _bench(choice: BenchTarget, args: argparse.Namespace) -> list[tuple[st
 
 
 async def _measure(
-    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _heard: False
+    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _timing: False
 ) -> StreamTiming:
-    """Listen to an answer until its end, or until it is enough, and see that it can be measured."""
+    """Time an answer until its end, or until ``enough``; check that it can be measured."""
     timing = await _receive(server, body, enough)
     if len(timing.pieces_s) < min(body["max_tokens"], 2):
         raise StartupError("an answer did not come bit by bit; nothing can be measured of that")
@@ -164,7 +164,7 @@ async def _measure(
 
 
 async def _receive(
-    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _heard: False
+    server: Server, body: Body, enough: Callable[[StreamTiming], bool] = lambda _timing: False
 ) -> StreamTiming:
     loop = asyncio.get_running_loop()
     timing = StreamTiming(loop.time())
@@ -184,7 +184,7 @@ async def _receive(
 async def _together(
     measurements: Iterable[Coroutine[Any, Any, StreamTiming]],
 ) -> list[StreamTiming]:
-    """Listen to several answers at once; the first failure ends them all."""
+    """Time several answers at once; the first failure cancels all."""
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -196,7 +196,7 @@ async def _together(
 
 
 async def _stall(server: Server) -> list[tuple[str, str]]:
-    """Have a long text read beside a stream, and see how long the stream stands still."""
+    """Time the gaps of a stream while a long text is prefilled beside it."""
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
     long_text_s = math.inf
@@ -204,7 +204,7 @@ async def _stall(server: Server) -> list[tuple[str, str]]:
     def enough(timing: StreamTiming) -> bool:
         if len(timing.pieces_s) >= _PIECES_BEFORE:
             begun.set()
-        # The gap that it sat in has to end.
+        # The gap around the long text has to end.
         return timing.pieces_s[-1:] > [long_text_s]
 
     async def send_long_text() -> StreamTiming:
@@ -237,7 +237,7 @@ def _story(tokens: int) -> Body:
 
 
 def _long_text() -> str:
-    """A text that no server has read before."""
+    """A text that is in no server's cache."""
     return " ".join(secrets.choice(_WORDS) for _ in range(_LONG_TOKENS))
 
 

@@ -22,11 +22,11 @@ class Server(Protocol):
     """A server that answers chat requests."""
 
     def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
-        """Yield None for every piece of text, and at its end how many tokens the answer had.
+        """Yield None for every piece of text, and at its end the answer's number of tokens.
 
-        A server that does not know leaves that out.
+        A server that does not know the number leaves it out.
 
-        Closing the iterator ends the answer.
+        Closing the iterator cancels the answer.
         """
 
 
@@ -38,7 +38,7 @@ class BoxServer:
         self._token = token
 
     async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
-        """See `Server.ask`."""
+        """Stream one answer, as `Server.ask` describes."""
         answer = FollowedAnswer(
             request={**body, "ignore_eos": True}, idempotency_key=secrets.token_hex(16)
         )
@@ -80,15 +80,15 @@ class OpenAiServer:
         self._model: str | None = None
 
     async def ask(self, body: Body) -> AsyncGenerator[int | None, None]:
-        """See `Server.ask`."""
+        """Stream one answer, as `Server.ask` describes."""
         if self._model is None:
             self._model = await self._first_model()
         options = {"stream": True, "stream_options": {"include_usage": True}, "model": self._model}
         url = f"{self._url}/chat/completions"
         async with self._session.post(url, json=body | options, **self._options) as reply:
             if reply.status != 200:
-                said = (await reply.text())[:200]
-                raise StartupError(f"{url} answers with status {reply.status}: {said}")
+                body_text = (await reply.text())[:200]
+                raise StartupError(f"{url} answers with status {reply.status}: {body_text}")
             async for line in reply.content:
                 data = line.removeprefix(b"data:").strip()
                 if not line.startswith(b"data:") or data == b"[DONE]":

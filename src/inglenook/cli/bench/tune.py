@@ -1,4 +1,4 @@
-"""``inglenook tune``: find out what this board computes fastest with, and keep it."""
+"""``inglenook tune``: find the fastest settings for this board, and store them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from inglenook.models.info import ModelInfo
 from inglenook.models.inspect import CHECK_ARGUMENT, can_map, inspect_model, resolve_model
 from inglenook.models.tuning import Tuning, write_tuning
 
-#: For all trials together, once the model is read.
+#: Limit of all trials together, once the model is loaded.
 _BUDGET_S = 60.0
 
-#: Keeping takes milliseconds.
+#: Storing takes milliseconds.
 _LOCK_WAIT_S = 5.0
 
 _COLUMNS = (
@@ -47,7 +47,7 @@ _COLUMNS = (
 
 
 def tune(args: argparse.Namespace) -> None:
-    """Print a row for every setting measured, and keep the best."""
+    """Print a row for every measured setting, and store the best."""
     config = load_config(args.config, os.environ)
     if args.model is not None:
         info = inspect_model(args.model, remedy=CHECK_ARGUMENT)
@@ -76,7 +76,7 @@ def _gauge(model: Path, display: Display) -> Gauge:
 
 
 def _keep(state_dir: Path, info: ModelInfo, tuning: Tuning) -> None:
-    """Keep it beside what others keep at the same time, for other models."""
+    """Store a tuning; other processes may store those of other models at the same time."""
     try:
         with locked(state_dir / "tuning.json", _LOCK_WAIT_S):
             write_tuning(state_dir, info, read_board(), tuning)
@@ -85,17 +85,17 @@ def _keep(state_dir: Path, info: ModelInfo, tuning: Tuning) -> None:
 
 
 class Display(Protocol):
-    """Where one sees how far it is."""
+    """The progress display."""
 
     def loading(self, fraction: float) -> None:
-        """The model is read so far, 0 to 1."""
+        """Show the loading's progress, 0 to 1."""
 
     def measuring(self, question: str, fraction: float) -> None:
-        """So much of the time is gone, 0 to 1."""
+        """Show the question, and the used fraction of the time, 0 to 1."""
 
 
 def run_search(search: Search, gauge: Gauge, display: Display, budget_s: float) -> list[str]:
-    """Measure what is wanted until nothing is or the time is up; returns what went wrong.
+    """Run the search's trials until it ends or time is up; returns the faults.
 
     Raises:
         StartupError: If not even the default could be measured.
@@ -135,7 +135,7 @@ def row(result: Result) -> tuple[str, ...]:
 
 
 def verdict(search: Search) -> list[str]:
-    """Say what was won, in sentences."""
+    """The gain, in sentences."""
     best, default = search.best, search.default
     if best == default:
         lines = [f"the default of {default.threads} threads stays: nothing was clearly faster"]
@@ -171,7 +171,7 @@ def _percent(ratio: float) -> str:
 
 
 def _named(setting: TrialSetting, other: TrialSetting) -> str:
-    """A setting by what is not as in another."""
+    """A setting by its differences to another."""
     parts = {
         f"{setting.threads} threads": setting.threads != other.threads,
         f"ubatch {setting.ubatch_tokens}": setting.ubatch_tokens != other.ubatch_tokens,
@@ -184,10 +184,10 @@ def _named(setting: TrialSetting, other: TrialSetting) -> str:
 
 
 def _refuse_beside_daemon(state_dir: Path) -> None:
-    """Make sure that no daemon computes on the same cores.
+    """Check that no daemon computes on the same cores.
 
     Raises:
-        StartupError: If one runs with this state, or it cannot be told.
+        StartupError: If one runs with this state, or that is unknown.
     """
     holder = holder_of(state_dir)
     if holder is not None and holder.is_daemon:
@@ -198,7 +198,7 @@ def _refuse_beside_daemon(state_dir: Path) -> None:
 
 
 class _Lines:
-    """For a log: a line whenever something new begins."""
+    """Progress in a log: a line for each new step."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -216,7 +216,7 @@ class _Lines:
 
 
 class _Bar:
-    """For a terminal."""
+    """Progress on a terminal."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -226,7 +226,7 @@ class _Bar:
         self._bars.update(self._task, description="reading the model", completed=fraction)
 
     def measuring(self, question: str, fraction: float) -> None:
-        # Drawn at once: a fast board has its answer before the next time that all is drawn.
+        # Drawn at once: a fast board is done before the next refresh.
         description = f"measuring {question}"
         self._bars.update(self._task, description=description, completed=fraction, refresh=True)
 
