@@ -45,7 +45,7 @@ async def test_without_a_daemon_it_says_how_to_start_one(tmp_path: Path, make: s
 async def test_a_box_whose_process_sleeps_need_not_be_started(tmp_path: Path) -> None:
     """Systemd holds its ports; to start another process would find them taken."""
     (tmp_path / ASLEEP_NAME).touch()
-    with pytest.raises(StartupError, match="whoever connects"):
+    with pytest.raises(StartupError, match="a connection wakes it"):
         async with control_session(tmp_path) as session, session.post("/pair/open"):
             pass
 

@@ -117,7 +117,7 @@ def test_a_journal_that_fails_is_said_in_the_lines_and_in_the_picture() -> None:
     state = {**STATE, "journal_error": "No space left on device"}
 
     said = dict(plain_lines(state, BOUNDS))["journal"]
-    assert said.startswith("Answers are not kept on disk: No space left on device. They would be")
+    assert said.startswith("Answers are not stored on disk: No space left on device. They would be")
     assert said in " ".join(" ".join(drawn([state], 80)).split())
     assert "journal" not in dict(plain_lines(STATE, BOUNDS))
 

@@ -216,7 +216,7 @@ async def test_a_box_that_stays_away_is_given_up(box: Box, token: str) -> None:
         wire = BoxConnection(Route(relay.url), token)
         await wire.open()
 
-    with pytest.raises(StartupError, match="did not come back"):
+    with pytest.raises(StartupError, match="does not answer again"):
         await told(wire)
 
 

@@ -38,7 +38,7 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
             text = await asyncio.to_thread(_why_unreachable, state_dir, exc.os_error)
             raise NotReachedError(text) from exc
         except aiohttp.ClientError as exc:
-            raise StartupError("the daemon went away in the middle of this") from exc
+            raise StartupError("the daemon closed the connection") from exc
 
 
 def _why_unreachable(state_dir: Path, fault: OSError) -> str:
@@ -60,8 +60,8 @@ def _why_unreachable(state_dir: Path, fault: OSError) -> str:
         )
     if (state_dir / ASLEEP_NAME).exists():
         return (
-            "the box is asleep, and its process gone (power.stop_after); whoever connects "
-            "to it wakes it, such as a phone, its page or `inglenook chat`"
+            "the box is asleep, and its process gone (power.stop_after); a connection "
+            "wakes it, such as of a phone, its page or `inglenook chat`"
         )
     return (
         f"no daemon is running with the state in {state_dir}; "

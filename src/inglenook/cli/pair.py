@@ -36,7 +36,7 @@ async def _pair(state_dir: Path, name: str | None) -> int:
         async with session.get("/pair/wait", params={"code": window["code"]}) as answer:
             device = await answer.json()
     if device is None:
-        raise StartupError("nobody came in; run `inglenook pair` again for a new code")
+        raise StartupError("no device has paired; run `inglenook pair` again for a new code")
     say(f"{device['name']} is paired ({device['device_id']}).", first="  ", rest="  ")
     return 0
 

@@ -115,7 +115,7 @@ async def _offer(route: Route, code: str) -> dict[str, Any]:
     except aiohttp.ClientConnectorCertificateError as exc:
         raise refused(route, exc.certificate_error) from exc
     except (aiohttp.ClientError, TimeoutError) as exc:
-        raise StartupError(f"the box at {route.url} went away in the middle of this") from exc
+        raise StartupError(f"the box at {route.url} closed the connection") from exc
     except (ValueError, RecursionError) as exc:
         raise _no_box(route) from exc
     if not isinstance(answer, dict):

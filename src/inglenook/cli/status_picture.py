@@ -146,7 +146,7 @@ def engine_text(state: Mapping[str, Any]) -> str:
     if state["engine"] == "loading" and state["loaded"] is not None:
         return f"loading, {100 * state['loaded']:.0f} %"
     if state["engine"] == state.get("sleep") == "unloaded":
-        return "asleep until somebody asks"
+        return "asleep until the next request"
     return str(state["engine"])
 
 
@@ -166,7 +166,7 @@ def memory_texts(state: Mapping[str, Any], bounds: Bounds) -> tuple[str, str]:
 def journal_text(state: Mapping[str, Any]) -> str:
     """The journal's fault, and what follows from it."""
     return (
-        f"Answers are not kept on disk: {state['journal_error']}. They would be lost if the box"
+        f"Answers are not stored on disk: {state['journal_error']}. They would be lost if the box"
         " were restarted now. It tries again every minute."
     )
 

@@ -88,7 +88,7 @@ async def _wake(args: argparse.Namespace) -> int:
         count = await _call(sleeper, send_magic)
         say(
             f"called {sleeper.name} on {_interfaces(count)}; whether it wakes cannot be known from "
-            "here, since nobody knows where it would answer"
+            "here, as its address is unknown"
         )
         return 0
     loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ async def _found(text: str) -> WakeHost:
         if known is not None and known.is_called(text):
             return _of_box(known)
     raise StartupError(
-        f"nobody here is known as {text!r}: it is not in 'wake.targets', and no box that this "
+        f"{text!r} is unknown: it is not in 'wake.targets', and no box that this "
         "terminal has met; give its MAC address, or run `inglenook find` while it is awake"
     )
 

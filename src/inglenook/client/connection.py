@@ -172,7 +172,7 @@ class BoxConnection:
             except _LOST:
                 continue
             return
-        raise StartupError("the box went away and did not come back; is it on?")
+        raise StartupError("the connection was lost, and the box does not answer again; is it on?")
 
     async def _cancel_if_unwanted(self) -> None:
         message = self._answer.cancel_message()

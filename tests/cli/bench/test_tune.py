@@ -84,7 +84,7 @@ def test_a_board_is_tuned(inglenook: Inglenook, model: Path, tmp_path: Path) -> 
     assert all(float(number) > 0 for number in rows[0][5:])
     assert kept is not None
     assert "reading the model\nmeasuring how fast the default is\n" in ran.err
-    assert "kept; the daemon takes it when it starts\n" in ran.err
+    assert "stored; the daemon uses it from its next start on\n" in ran.err
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 

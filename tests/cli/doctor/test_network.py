@@ -104,7 +104,7 @@ def test_mdns_that_is_off_is_not_tried(settings: Config) -> None:
     )
 
     assert line.verdict is Verdict.OK
-    assert "phones have to be told the address" in line.text
+    assert "phones have to be given the address" in line.text
 
 
 def test_mdns_that_cannot_be_used_is_told_while_the_daemon_runs(
@@ -125,7 +125,7 @@ def test_mdns_that_cannot_be_used_is_told_while_the_daemon_runs(
 
 OWN = BoxHello("ab12cd34", "Kitchen", run_id="00000001")
 ADDRESSES = {"192.168.1.20", "10.0.0.20"}
-NOT_HEARD = "the box was not heard; a firewall may drop UDP port 5353"
+NOT_HEARD = "the box was not found; a firewall may drop UDP port 5353"
 
 
 def told(address: str, hello: BoxHello | None, name: str = "Kitchen") -> FoundBox:
@@ -158,7 +158,7 @@ GHOST = told("192.168.1.66", None)
         (
             [GHOST],
             OWN,
-            [(Verdict.WARNING, f"{NOT_HEARD}; Kitchen is told of at http://192.168.1.66:8377")],
+            [(Verdict.WARNING, f"{NOT_HEARD}; Kitchen is announced at http://192.168.1.66:8377")],
         ),
         (
             [replace(HERE, hello=None)],

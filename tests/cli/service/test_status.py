@@ -96,7 +96,7 @@ def test_a_failed_service_shows_its_last_words(systemd: Systemd) -> None:
 
     assert ran.returncode == 1
     assert "fix\tservice\tfailed, because of: start limit hit" in ran.out
-    assert "fix\tports\tnobody listens on [::]:8377 (start limit hit)" in ran.out
+    assert "fix\tports\tnothing listens on [::]:8377 (start limit hit)" in ran.out
     assert ran.err == "port 8377 is taken\n"
 
 
@@ -113,7 +113,7 @@ def test_an_ear_that_failed_is_worth_knowing_only(systemd: Systemd) -> None:
     ran = systemd.status(ACTIVE, wake=f"{FAILED}Listen=[::]:9 (Datagram)\n")
 
     assert ran.returncode == 0
-    assert "warning\twake\tnobody listens on [::]:9" in ran.out
+    assert "warning\twake\tnothing listens on [::]:9" in ran.out
 
 
 @pytest.mark.parametrize(

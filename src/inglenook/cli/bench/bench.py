@@ -104,7 +104,7 @@ def bench(args: argparse.Namespace) -> None:
     except (ssl.SSLCertVerificationError, aiohttp.ClientConnectorCertificateError) as exc:
         raise refused(choice.route, exc) from exc
     except _GONE as exc:
-        raise StartupError(f"nobody answers at {url}, or no longer ({exc})") from exc
+        raise StartupError(f"no server answers at {url}, or no longer ({exc})") from exc
     print_table(("what", "value"), rows)
 
 
@@ -224,7 +224,7 @@ async def _stall(server: Server) -> list[tuple[str, str]]:
     usual_s = reader.gaps_s(0, second.asked_s)
     gaps_s = reader.gaps_s(second.asked_s, math.inf)
     if not gaps_s:
-        raise StartupError("the story ended before anybody could come in between; try again")
+        raise StartupError("the answer ended before the long text was sent; try again")
     return [
         ("usual gap", f"{median(usual_s) * 1000:.0f} ms"),
         ("longest gap while a long text is read", f"{max(gaps_s) * 1000:.0f} ms"),

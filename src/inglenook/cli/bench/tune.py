@@ -81,7 +81,7 @@ def _keep(state_dir: Path, info: ModelInfo, tuning: Tuning) -> None:
         with locked(state_dir / "tuning.json", _LOCK_WAIT_S):
             write_tuning(state_dir, info, read_board(), tuning)
     except OSError as exc:
-        raise StartupError(f"the result cannot be kept in {state_dir}: {exc.strerror}") from exc
+        raise StartupError(f"the result cannot be stored in {state_dir}: {exc.strerror}") from exc
 
 
 class Display(Protocol):
@@ -150,7 +150,7 @@ def verdict(search: Search) -> list[str]:
             f"KV type q8_0: {_compared(search.kv_gain)} than f16 after {search.deep_tokens} "
             f"tokens; {end}"
         )
-    return [*lines, "kept; the daemon takes it when it starts"]
+    return [*lines, "stored; the daemon uses it from its next start on"]
 
 
 def _compared(speeds: tuple[Speed, Speed] | None) -> str:

@@ -49,7 +49,7 @@ class AnswerView:
             case "response.rewound":
                 self.answer = self.answer[: message["offsets"]["answer"]]
                 self._switch("")
-                print("(the box lost its power; its last words come again)", file=sys.stderr)
+                print("(the box lost power; its last words are sent again)", file=sys.stderr)
             case "response.done":
                 self.done = message
                 self.end()

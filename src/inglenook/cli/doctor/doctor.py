@@ -133,7 +133,7 @@ def _daemon(config: Config, daemon: _Daemon) -> CheckResult:
     if daemon.pid is None:
         return warning("daemon", f"{name}, is not running; start it with `inglenook up`")
     if daemon.state is not None and (error := daemon.state.get("journal_error")):
-        text = f"answers are not kept on disk: {error}; see to {config.state_dir}"
+        text = f"answers are not stored on disk: {error}; see to {config.state_dir}"
         return fix("daemon", f"{name}, runs, but {text}")
     return ok("daemon", f"{name}, runs with the state in {config.state_dir}")
 

@@ -47,7 +47,7 @@ def disk(config: Config) -> list[CheckResult]:
         text = "its file system keeps no permissions: others on this machine can read tokens there"
         lines.append(warning("privacy", text))
     if config.serving.journal and (fault := _journal_fault(config.state_dir)):
-        text = f"cannot be kept there ({fault}); what is being written when the box stops is lost"
+        text = f"cannot be stored there ({fault}); unfinished ones are lost when the box stops"
         lines.append(warning("answers", text))
     return lines
 
@@ -88,14 +88,14 @@ def ports(config: Config, *, running: bool) -> list[CheckResult]:
     listen = config.listen
     numbers = [port for port in (listen.port, *listen.extra, listen.tls_port) if port]
     if not numbers:
-        return [warning("ports", "all are off in 'listen', so nobody can come in")]
+        return [warning("ports", "all are off in 'listen', so no device can connect")]
     if running:
         return [_open_port(listen.host, port) for port in numbers]
     try:
         plain, tls = bind(listen)
     except StartupError as exc:
         if set(numbers) <= _held_ports():
-            text = "systemd holds them for the service, and starts it when somebody comes in"
+            text = "systemd holds them for the service, and starts it at the first connection"
             return [ok("ports", f"{', '.join(map(str, numbers))}: {text}")]
         return [fix("ports", str(exc))]
     for sock in (*plain, *tls):
@@ -129,7 +129,7 @@ def _open_port(host: str, port: int) -> CheckResult:
 def mdns(config: Config, *, running: bool) -> list[CheckResult]:
     """Check whether phones can find the box, and no other box with its id."""
     if not config.discovery.enabled:
-        text = "off, as discovery.enabled says; phones have to be told the address"
+        text = "off, as discovery.enabled says; phones have to be given the address"
         return [ok("mDNS", text)]
     try:
         if not running:
@@ -160,15 +160,15 @@ def announcement(
     for each in heard:
         name, is_here = each.box.name, not addresses.isdisjoint(each.box.addresses)
         if each.hello is None:
-            why = "see `listen.host`" if is_here else "a router may repeat what was so before"
-            told = f"; {name} is told of at {each.url}, where it does not answer: {why}"
+            why = "see `listen.host`" if is_here else "a router may repeat old announcements"
+            told = f"; {name} is announced at {each.url}, where it does not answer: {why}"
         elif is_here if run_id is None else each.hello.run_id == run_id:
             status = each.box.status or "without a state"
             found = ok("mDNS", f"found as {name} ({each.box.host_name}), {status}")
         else:
             text = f"{name} at {each.url} is another machine with this box's id; {TWIN_CURE}"
             lines.append(fix("id", text))
-    text = f"the box was not heard; a firewall may drop UDP port 5353{told}"
+    text = f"the box was not found; a firewall may drop UDP port 5353{told}"
     return [found or warning("mDNS", text), *lines]
 
 

@@ -82,13 +82,13 @@ def _wake_port(port: int) -> list[CheckResult]:
         bind_wake_socket(port).close()
     except StartupError as exc:
         if _is_held():
-            text = "systemd holds it for the service, which hears magic packets there"
+            text = "systemd holds it for the service, which receives magic packets there"
             return [ok(what, f"{text}; 'wake.udp_port: 0' leaves it to another program")]
         cause = exc.__cause__
         if isinstance(cause, OSError) and cause.errno == errno.EACCES:
             return [ok(what, str(exc), tells=False)]
         return [warning(what, str(exc))]
-    return [ok(what, "free for the daemon, which hears magic packets there")]
+    return [ok(what, "free for the daemon, which receives magic packets there")]
 
 
 def _is_held() -> bool:

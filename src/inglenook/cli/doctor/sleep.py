@@ -82,7 +82,7 @@ def suspend_test(args: argparse.Namespace) -> None:
 
 def _ask_leave() -> None:
     if not sys.stdin.isatty():
-        raise StartupError("the test suspends the board; where nobody can be asked, --yes says so")
+        raise StartupError("the test suspends the board; where it cannot ask, give --yes")
     note(_QUESTION, end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise StartupError("the board stays awake, and was not tested")
@@ -112,7 +112,7 @@ async def _ask() -> _Allowed:
 async def _may(logind: LogindBus, what: str, mode: str) -> bool:
     """Whether logind grants a lock; takes it for a moment."""
     try:
-        os.close(await logind.inhibit(what, "inglenook doctor", "Trying whether it may", mode))
+        os.close(await logind.inhibit(what, "inglenook doctor", "Checking permission", mode))
     except LogindRefused:
         return False
     return True
@@ -156,7 +156,7 @@ def _locks(refused: tuple[str, ...]) -> CheckResult:
         return ok("holding off sleep", "allowed, while it answers and to keep what is under way")
     text = f"logind does not grant this user: {', '.join(refused)}"
     if refused == ("block sleep",):
-        text += "; timers wait for the box, but whoever suspends by hand cuts answers short"
+        text += "; timers wait for the box, but a suspend by hand cuts answers short"
     return warning("holding off sleep", text)
 
 

@@ -168,7 +168,7 @@ def _start_wake_socket() -> None:
         systemctl("start", WAKE)
     except StartupError as exc:
         # Only a note: the box works without.
-        note(f"magic packets will not be heard: {exc}")
+        note(f"magic packets will not be received: {exc}")
 
 
 def _has(place: InstalledFiles, unit: str) -> bool:

@@ -66,7 +66,7 @@ def _socket(what: str, name: str) -> CheckResult:
     again = (
         f"sudo sh -c \"systemctl reset-failed 'inglenook*'; systemctl restart {PORTS} {SERVICE}\""
     )
-    return fix(what, f"nobody listens on {listens} ({why}); `{again}` tries again")
+    return fix(what, f"nothing listens on {listens} ({why}); `{again}` tries again")
 
 
 def _memory() -> list[CheckResult]:
