@@ -200,7 +200,7 @@ def test_what_a_template_needs_is_said_beforehand(inglenook: Inglenook, tmp_path
 
     out = inglenook("model", "info", str(path)).out
 
-    assert "unknown to the chat template: the words stand before the first question" in out
+    assert "unknown to the chat template: its text is put before the first question" in out
     assert "questions and answers must alternate: neighbours are merged" in out
 
 

@@ -76,7 +76,7 @@ def test_the_owners_list_comes_first() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Attic", "Attic has never said its MAC address"),
+        ("Attic", "Attic has never announced its MAC address"),
         ("twin", "several boxes are called 'twin'; give the id: 01 or 02"),
     ],
 )
@@ -90,7 +90,7 @@ def test_who_cannot_be_called_is_a_sentence(text: str, words: str) -> None:
     ("macs", "words"),
     [
         (["02:00:00:00:00:01", "02:00:00:00:00:02"], "give the MAC address: 02:.*:01 .Twin. or 02"),
-        (["", ""], "none has said its MAC address"),
+        (["", ""], "none has announced its MAC address"),
     ],
 )
 def test_boxes_with_one_id_are_told_apart_by_their_cards(macs: list[str], words: str) -> None:

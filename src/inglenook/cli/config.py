@@ -43,37 +43,37 @@ def config(args: argparse.Namespace) -> None:
 
 def meanings(config: Config) -> dict[str, str]:
     """The values of settings that are ``auto`` or ``null``, by their dotted path."""
-    said = {}
+    comments = {}
     if config.model.path is None:
-        said["model.path"] = f"the starter model, {model_path(config)}"
+        comments["model.path"] = f"the starter model, {model_path(config)}"
     if config.power.awake_hours is None:
-        said["power.awake_hours"] = "at any hour"
+        comments["power.awake_hours"] = "at any hour"
     if config.cache.disk_bytes is None:
-        said["cache.disk"] = format_bytes(_disk_bytes(config))
-    said["model.thinking"] = "as the model does by itself"
-    said["engine.threads"] = f"{len(compute_cores())}, one a core worth computing on"
+        comments["cache.disk"] = format_bytes(_disk_bytes(config))
+    comments["model.thinking"] = "as the model does by itself"
+    comments["engine.threads"] = f"{len(compute_cores())}, one a core worth computing on"
     # The disk cache does not matter here, and its folder may be missing.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))
     try:
         _name, load = make_load(config)
     except StartupError:
         unknown = "follows from the model, which `inglenook doctor` says what is wrong with"
-        return said | dict.fromkeys(("model.context", "cache.ram"), unknown)
-    said["model.context"] = f"{load.context_tokens} if loaded now"
-    said["model.kv_type"] = load.kv_type
+        return comments | dict.fromkeys(("model.context", "cache.ram"), unknown)
+    comments["model.context"] = f"{load.context_tokens} if loaded now"
+    comments["model.kv_type"] = load.kv_type
     if load.threads is not None:
-        said["engine.threads"] = f"{load.threads}, measured by `inglenook tune`"
+        comments["engine.threads"] = f"{load.threads}, measured by `inglenook tune`"
     if load.prefix is not None:
-        said["cache.ram"] = f"{format_bytes(load.prefix.ram_bytes)} if loaded now"
-    return said
+        comments["cache.ram"] = f"{format_bytes(load.prefix.ram_bytes)} if loaded now"
+    return comments
 
 
-def annotated(text: str, said: Mapping[str, str], columns: int | None = None) -> str:
+def annotated(text: str, comments: Mapping[str, str], columns: int | None = None) -> str:
     """Add a comment to each ``auto`` and ``null`` in the YAML of `show`.
 
     Args:
         text: YAML.
-        said: The comments, by the setting's dotted path.
+        comments: By the setting's dotted path.
         columns: Width of the terminal; a comment that does not fit is put above.
     """
     lines, section = [], ""
@@ -81,7 +81,7 @@ def annotated(text: str, said: Mapping[str, str], columns: int | None = None) ->
         name, _, value = line.partition(": ")
         if not line.startswith(" "):
             section = line.removesuffix(":") if line.endswith(":") else ""
-        meaning = said.get(f"{section}.{name.strip()}") if value in ("auto", "null") else None
+        meaning = comments.get(f"{section}.{name.strip()}") if value in ("auto", "null") else None
         if meaning is None:
             lines.append(line)
             continue

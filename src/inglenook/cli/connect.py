@@ -109,20 +109,20 @@ def token_for(choice: BoxChoice, url: str, box: BoxHello, tokens: TokenStore) ->
     A token stored without a key is sent on this machine only; elsewhere any machine could pass as
     the box.
     """
-    kept = tokens.get(box.server_id)
-    pin = choice.pin or (kept.spki_sha256 if kept else None)
+    stored = tokens.get(box.server_id)
+    pin = choice.pin or (stored.spki_sha256 if stored else None)
     if choice.pin is None and is_own_box(choice.config, box):
         # A user who can read the box's folder has its current key.
         pin = own_key(choice.config)
     if choice.token is not None:
         return BoxToken(choice.token, pin)
-    if kept is None:
+    if stored is None:
         return None
     if pin is None and not choice.insecure and not on_this_machine(url):
         text = "This terminal was paired without the box's TLS key, and has to pair once more."
         note(text)
         return None
-    return BoxToken(kept.token, pin)
+    return BoxToken(stored.token, pin)
 
 
 def _open(

@@ -80,7 +80,7 @@ def name_argument(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Python has kept the bytes it could not read; shown, they would be escapes.
+        # Python has the undecodable bytes as surrogates; printed, they would be escapes.
         why = "is not UTF-8; set this terminal to UTF-8, or write the name without accents"
         raise argparse.ArgumentTypeError(why) from None
     return text

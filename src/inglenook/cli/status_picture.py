@@ -175,7 +175,7 @@ def limits_text(state: Mapping[str, Any]) -> str:
     """The reason for the limits in force, and when they may change."""
     if state["engine_why"]:
         return f"No answers now: {state['engine_why']}."
-    text = state["sentence"] or "Nobody has looked at heat and memory yet"
+    text = state["sentence"] or "Heat and memory have not been measured yet"
     if state["eta_s"]:
         text += f" (at the earliest in {state['eta_s']:.0f} s)"
     return f"{text}."

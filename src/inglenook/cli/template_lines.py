@@ -8,12 +8,12 @@ from inglenook.engine.templatefacts import TemplateFacts
 
 _SYSTEM = {
     "known": "known to the chat template",
-    "folded": "unknown to the chat template: the words stand before the first question",
+    "folded": "unknown to the chat template: its text is put before the first question",
     "refused": "refused by the chat template",
 }
 _LATE = {
     "known": "later ones too",
-    "folded": "later ones stand before the next question",
+    "folded": "later ones are put before the next question",
     "refused": "later ones are refused",
 }
 _DATE = {
@@ -48,7 +48,7 @@ def template_summary(facts: TemplateFacts) -> str:
 
 def _turns(facts: TemplateFacts) -> str:
     if not facts.many_turns:
-        return "one question only: the chat template leaves out what was said before"
+        return "one question only: the chat template leaves out earlier turns"
     if facts.takes_turns:
         return "questions and answers must alternate: neighbours are merged"
     return "in any order"

@@ -176,7 +176,7 @@ async def _found(text: str) -> WakeHost:
 def _of_box(box: KnownBox) -> WakeHost:
     if not box.macs:
         raise StartupError(
-            f"{box.name} has never said its MAC address, as one on Wi-Fi alone does not; give it "
+            f"{box.name} has never announced its MAC address, as boxes on Wi-Fi do not; give it "
             "instead of the name"
         )
     return WakeHost(box.name, tuple(map(parse_mac, box.macs)), box=box)

@@ -101,7 +101,7 @@ def distinguishing(boxes: Sequence[KnownBox]) -> str:
     if len(set(ids)) == len(ids):
         return f"give the id: {' or '.join(ids)}"
     listed = " or ".join(f"{box.macs[0]} ({box.name})" for box in boxes if box.macs)
-    return f"give the MAC address: {listed}" if listed else "and none has said its MAC address"
+    return f"give the MAC address: {listed}" if listed else "and none has announced its MAC address"
 
 
 class KnownBoxes:

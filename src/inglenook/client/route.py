@@ -159,8 +159,8 @@ def refused(route: Route, exc: Exception) -> StartupError:
     if isinstance(exc, WrongKey):
         return StartupError(
             f"the machine at {route.url} does not have the TLS key of the box this terminal is "
-            "paired with, so it got no token. Somebody answers in its place, or the box has a new "
-            "key; if you gave it one, pair again with `inglenook chat --pair`"
+            "paired with, so it got no token. Another machine answers in its place, or the box has "
+            "a new key; if you gave it one, pair again with `inglenook chat --pair`"
         )
     return StartupError(
         f"nothing vouches for the TLS key at {route.url}, so it got no token; name the box's key "

@@ -43,7 +43,7 @@ def test_a_new_service_goes_on_as_the_box_before(used: Path, tmp_path: Path) -> 
     assert set(earlier.names) == {"devices.json", "tls.key", "tls.crt", "server_id"}
     assert earlier.names[-1] == "server_id"
     assert earlier.read("tls.key") == b"tls.key"
-    assert earlier.told() == "2 paired devices, the box's id and its TLS key"
+    assert earlier.summary() == "2 paired devices, the box's id and its TLS key"
 
 
 @pytest.mark.parametrize("name", ["server_id", "devices.json"])

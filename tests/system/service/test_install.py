@@ -109,7 +109,7 @@ def test_uninstalling_takes_away_what_installing_put_there(service: Service) -> 
 def test_an_avahi_that_shares_with_nobody_is_told_of(service: Service, phone: Machine) -> None:
     """By the installer, and by the doctor; until its line is gone and it was started again."""
     settings = "/etc/avahi/avahi-daemon.conf"
-    said = "Avahi is set to share UDP port 5353 with nobody"
+    said = "Avahi is set to share UDP port 5353 with no other program"
     service.configure()
     command = (f"{service.venv}/bin/python", "-m", "inglenook")
     service.container.run(

@@ -54,7 +54,7 @@ class BoxServer:
                         yield None
                 yield answer.done["usage"]["completion_tokens"]
             finally:
-                # Or the box would generate on for a while, in case this client comes back.
+                # Else the box would go on generating for a while, for a client that resumes.
                 answer.cancelled = answer.done is None
                 if (cancel := answer.cancel_message()) is not None:
                     await socket.send(json.dumps(cancel))

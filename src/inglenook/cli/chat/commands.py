@@ -11,7 +11,7 @@ from inglenook.common.errors import StartupError
 from inglenook.common.units import format_bytes
 
 HELP = """\
-  /new         start a new conversation; what was said is forgotten here
+  /new         start a new conversation; the old one is forgotten here
   /file PATH   send a text file along with the next question
   /save FILE   write the conversation to a new file
   /quit        end, as Ctrl-D does

@@ -163,7 +163,7 @@ def _model(config: Config, daemon: _Daemon) -> tuple[ModelInfo | None, list[Chec
         lines.append(warning("model file", text))
     state = daemon.state
     if state is None and daemon.pid is not None:
-        lines.append(warning("engine state", "cannot be told, as the daemon does not answer"))
+        lines.append(warning("engine state", "unknown, as the daemon does not answer"))
     elif state is None:
         lines.append(_preflight(config, info))
     elif state["engine"] == "missing":

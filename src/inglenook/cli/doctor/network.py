@@ -144,31 +144,31 @@ def mdns(config: Config, *, running: bool) -> list[CheckResult]:
 
 
 def announcement(
-    heard: Iterable[FoundBox], own: BoxHello | None, addresses: Set[str]
+    matching: Iterable[FoundBox], own: BoxHello | None, addresses: Set[str]
 ) -> list[CheckResult]:
     """Judge the boxes announced with this box's id, which may be other machines.
 
     Args:
-        heard: Those boxes.
+        matching: Those boxes.
         own: The daemon's own answer on this machine; None if it does not answer.
         addresses: All of this machine's.
     """
     found: CheckResult | None = None
-    told = ""
+    detail = ""
     lines = []
     run_id = None if own is None else own.run_id
-    for each in heard:
+    for each in matching:
         name, is_here = each.box.name, not addresses.isdisjoint(each.box.addresses)
         if each.hello is None:
             why = "see `listen.host`" if is_here else "a router may repeat old announcements"
-            told = f"; {name} is announced at {each.url}, where it does not answer: {why}"
+            detail = f"; {name} is announced at {each.url}, where it does not answer: {why}"
         elif is_here if run_id is None else each.hello.run_id == run_id:
             status = each.box.status or "without a state"
             found = ok("mDNS", f"found as {name} ({each.box.host_name}), {status}")
         else:
             text = f"{name} at {each.url} is another machine with this box's id; {TWIN_CURE}"
             lines.append(fix("id", text))
-    text = f"the box was not found; a firewall may drop UDP port 5353{told}"
+    text = f"the box was not found; a firewall may drop UDP port 5353{detail}"
     return [found or warning("mDNS", text), *lines]
 
 

@@ -20,7 +20,7 @@ _AVAHI_CONF = Path("etc/avahi/avahi-daemon.conf")
 
 #: Printed by the doctor, and by `inglenook service install`.
 AVAHI_ALONE = (
-    "Avahi is set to share UDP port 5353 with nobody (disallow-other-stacks=yes in"
+    "Avahi is set to share UDP port 5353 with no other program (disallow-other-stacks=yes in"
     f" /{_AVAHI_CONF}), so whichever starts second goes without: the box is not announced, or this"
     " machine has no names in .local, printers or shared folders any more; write"
     " disallow-other-stacks=no there and `sudo systemctl restart avahi-daemon`"

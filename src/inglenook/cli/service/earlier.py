@@ -1,6 +1,6 @@
 """The box before it became a service: its settings, and the files that the service takes over.
 
-``sudo`` makes the caller root, whose home is not the one in which ``make up`` has kept the box.
+``sudo`` makes the caller root, whose home is not the one in which ``make up`` has put the box.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Earlier:
         with acting_as(owner.st_uid, owner.st_gid):
             return read_private(path)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The files to take over, in words."""
         try:
             count = len(decode(self.read(_DEVICES)).devices) if _DEVICES in self.names else 0

@@ -120,7 +120,7 @@ def unit_files(
     models = (model, model.resolve())
     if covered := covered_paths((*program.folders, *models)):
         lines = [
-            "# Home folders are empty to the service, but for these. A model that is not there is",
+            "# Home folders are empty to the service, except these. A model that is not there is",
             "# for the box to tell; without the dash, the service would not start.",
             "ProtectHome=tmpfs",
             *(f"BindReadOnlyPaths={'-' * (path in models)}{quoted(path)}" for path in covered),

@@ -78,7 +78,7 @@ class Home:
                 where = f"from {earlier.folder} to {STATE_DIR}"
                 raise StartupError(f"{name} cannot be copied {where}: {exc.strerror}") from exc
         yield (
-            f"took over {earlier.told()} from {earlier.folder}; that folder stays as it is, "
+            f"took over {earlier.summary()} from {earlier.folder}; that folder stays as it is, "
             "but do not run a box from it beside the service"
         )
 

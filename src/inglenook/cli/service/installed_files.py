@@ -115,9 +115,9 @@ class InstalledFiles:
         if _digest(before) == self._digests.get(str(path)):
             return
         names = itertools.chain([".bak"], (f".bak{number}" for number in itertools.count(2)))
-        kept = next(kept for name in names if not self.at(kept := Path(f"{path}{name}")).exists())
-        _replace(self.at(kept), before)
-        yield f"kept {path}, which was not as we had written it, as {kept}"
+        copy = next(copy for name in names if not self.at(copy := Path(f"{path}{name}")).exists())
+        _replace(self.at(copy), before)
+        yield f"kept {path}, which was not as we had written it, as {copy}"
 
     def _remember(self, path: str, digest: str | None) -> None:
         if digest is None:

@@ -85,7 +85,7 @@ def _show(plan: ServicePlan, place: InstalledFiles, *, staged: bool) -> None:
     if plan.earlier is not None:
         for name in plan.earlier.names:
             print(f"# {STATE_DIR / name}, a copy of {plan.earlier.folder / name}")
-        print(f"# that is {plan.earlier.told()}: the service goes on as that box")
+        print(f"# that is {plan.earlier.summary()}: the service goes on as that box")
 
 
 def _install(plan: ServicePlan, place: InstalledFiles) -> None:
@@ -147,8 +147,8 @@ def _start(place: InstalledFiles) -> None:
         say("starting the service, which takes a moment")
         systemctl("start", SERVICE)
     except StartupError as exc:
-        said = "\n".join(last_words(SERVICE, 10))
-        raise StartupError(f"{exc}\n{said}".strip()) from exc
+        output = "\n".join(last_words(SERVICE, 10))
+        raise StartupError(f"{exc}\n{output}".strip()) from exc
     say("the service is active, and starts with the board")
 
 

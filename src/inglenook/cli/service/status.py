@@ -81,8 +81,10 @@ def _memory() -> list[CheckResult]:
         ]
     limits = [_bytes(unit[name]) for name in ("MemoryHigh", "MemoryMax")]
     known = [format_bytes(limit) for limit in limits if limit is not None]
-    told = f", held back from {known[0]}, at most {known[1]}" if len(known) == len(limits) else ""
-    return [ok("memory", f"{format_bytes(used_bytes)} with the model's file{told}")]
+    limited = (
+        f", held back from {known[0]}, at most {known[1]}" if len(known) == len(limits) else ""
+    )
+    return [ok("memory", f"{format_bytes(used_bytes)} with the model's file{limited}")]
 
 
 def _one(values: list[str]) -> str:
