@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from inglenook.cli import wake
+from inglenook.cli.terminal import progress
 from inglenook.cli.wake import WakeHost, named, wait_answer
 from inglenook.client.known_boxes import KnownBox
 from inglenook.common.errors import StartupError
@@ -194,7 +195,7 @@ async def test_on_a_terminal_the_seconds_are_counted(monkeypatch: pytest.MonkeyP
     """On one line, which is empty again at the end."""
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(wake, "_TICK_S", 0.01)
+    monkeypatch.setattr(progress, "_TICK_S", 0.01)
     async with asleep("ab12cd34") as site:
         await wait_answer(sleeper_at(site.name), 0.3, Network().send)
     lines = screen.getvalue().split("\r")

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import shlex
 import signal
-import sys
 from pathlib import Path
 
-from inglenook.cli.terminal.output import LineFormatter, columns_of, note, say
+from inglenook.cli.terminal.output import note, say
+from inglenook.cli.terminal.progress import LoadingProgress
 from inglenook.config import Config, load_config, settings_file
 from inglenook.daemon import Daemon, claim_state_folder
 from inglenook.daemon.heap import keep_heap_small
 from inglenook.daemon.service import Systemd
-from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.systemd import Notifier, inherited_sockets
 
 #: The first attempt to announce takes about a second: three probes, 250 ms apart (RFC 6762, 8.1).
 _MDNS_WAIT_S = 8.0
 
-#: Loading has ended, successfully or not.
-_SETTLED = (EnginePhase.READY, EnginePhase.MISSING, EnginePhase.UNLOADED)
-
 _STDIN = 0
-
-#: Columns of the loading bar.
-_BAR = 24
-
-#: Clears a terminal's line from the cursor on (ECMA-48, EL).
-_CLEAR = "\x1b[K"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +46,7 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
     # First: no child process may inherit these.
     keep_heap_small()
     systemd = Systemd(Notifier(os.environ), inherited_sockets(os.environ))
-    loading = _LoadingLine() if welcome else None
+    loading = LoadingProgress() if welcome else None
 
     def show_loading() -> None:
         if loading is not None:
@@ -79,7 +68,7 @@ async def _serve(config: Config, args: argparse.Namespace, *, welcome: bool) -> 
     return 0
 
 
-async def _welcome(daemon: Daemon, loading: _LoadingLine, settings: Path | None) -> None:
+async def _welcome(daemon: Daemon, loading: LoadingProgress, settings: Path | None) -> None:
     """Print, once the box can be used, how to use it.
 
     Args:
@@ -119,36 +108,3 @@ def _pair_command(settings: Path | None) -> str:
     """The command that pairs a device with this very box, from any folder."""
     named = "" if settings is None else f" --config {shlex.quote(str(settings.absolute()))}"
     return f"inglenook pair{named}"
-
-
-def loading_line(state: EngineState, columns: int) -> str:
-    """Draw the loading's progress on one line of a terminal; with the model's name if it fits."""
-    done = round(_BAR * state.progress)
-    bar = "━" * done + " " * (_BAR - done)
-    line = f"loading {state.model}  {bar} {state.progress:4.0%}"
-    # The last column stays free: some terminals begin a new line there.
-    return line if len(line) < columns else f"loading {bar} {state.progress:4.0%}"[: columns - 1]
-
-
-class _LoadingLine:
-    """Progress of the model's loading, on one line of a terminal."""
-
-    def __init__(self) -> None:
-        #: The model is loaded, or it is known why not.
-        self.settled = asyncio.Event()
-        self._moving = sys.stderr.isatty()
-        if self._moving:
-            for handler in logging.getLogger().handlers:
-                if isinstance(handler.formatter, LineFormatter):
-                    handler.formatter.before = _CLEAR
-
-    def show(self, state: EngineState) -> None:
-        """Take the engine's latest state."""
-        if state.phase is EnginePhase.LOADING and self._moving:
-            line = loading_line(state, columns_of(sys.stderr) or 0)
-            # The cursor goes back to the start, so that a line of the log takes this one's place.
-            print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
-        elif not self.settled.is_set() and state.phase in _SETTLED:
-            if self._moving:
-                print(_CLEAR, end="", file=sys.stderr, flush=True)
-            self.settled.set()

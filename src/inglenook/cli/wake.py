@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import os
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from inglenook.cli.terminal.output import columns_of, note, say
+from inglenook.cli.terminal.output import say
+from inglenook.cli.terminal.progress import WakeProgress, interfaces_text
 from inglenook.cli.terminal.terminal import read_secret
 from inglenook.client.known_boxes import (
     KnownBox,
@@ -42,11 +42,6 @@ _LIKE_A_MAC = re.compile(r"\w{1,4}([:-]\w{1,4}){5}")
 
 #: A machine that is awake answers at once; a waking one is asked again soon. Seconds.
 _ANSWER_S = 2.0
-
-_TICK_S = 1.0
-
-#: Clears a terminal's line from the cursor on (ECMA-48, EL).
-_CLEAR = "\x1b[K"
 
 #: Sends a magic packet to a MAC address with a password, or None; see `send_magic`.
 Send = Callable[[bytes, bytes | None], Awaitable[int]]
@@ -87,8 +82,8 @@ async def _wake(args: argparse.Namespace) -> int:
     if sleeper.box is None or not sleeper.box.urls:
         count = await _call(sleeper, send_magic)
         say(
-            f"called {sleeper.name} on {_interfaces(count)}; whether it wakes cannot be known from "
-            "here, as its address is unknown"
+            f"called {sleeper.name} on {interfaces_text(count)}; whether it wakes cannot be known "
+            "from here, as its address is unknown"
         )
         return 0
     loop = asyncio.get_running_loop()
@@ -138,7 +133,7 @@ async def wait_answer(sleeper: WakeHost, timeout_s: float, send: Send) -> str | 
     """
     box = sleeper.box
     assert box is not None
-    shown = _Waiting(sleeper.name)
+    shown = WakeProgress(sleeper.name)
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -207,50 +202,3 @@ async def _answering(box: KnownBox) -> str | None:
         }
     answers = ((url, task.result()) for url, task in asked.items())
     return next((url for url, hello in answers if hello and hello.server_id == box.server_id), None)
-
-
-def _interfaces(count: int) -> str:
-    return "1 interface" if count == 1 else f"{count} interfaces"
-
-
-class _Waiting:
-    """Progress of the waiting: each second on one line of a terminal, or else once."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._loop = asyncio.get_running_loop()
-        self._began_s = self._loop.time()
-        self._calls = 0
-        self._where = ""
-        self._timer: asyncio.TimerHandle | None = None
-        if sys.stderr.isatty():
-            self._tick()
-
-    def called(self, interfaces: int) -> None:
-        """Count one more packet, sent on this many interfaces."""
-        self._calls += 1
-        self._where = _interfaces(interfaces)
-        if self._timer is not None:
-            self._show()
-        elif self._calls == 1:
-            text = f"called {self._name} on {self._where}; waiting until it answers"
-            note(text)
-
-    def over(self) -> None:
-        """Clear the line for the next output."""
-        if self._timer is not None:
-            self._timer.cancel()
-            print(_CLEAR, end="", file=sys.stderr, flush=True)
-
-    def _tick(self) -> None:
-        self._show()
-        self._timer = self._loop.call_later(_TICK_S, self._tick)
-
-    def _show(self) -> None:
-        line = f"waking {self._name}  {self._loop.time() - self._began_s:.0f} s"
-        if self._calls:
-            times = "once" if self._calls == 1 else f"{self._calls} times"
-            line += f", called {times} on {self._where}"
-        # The cursor goes back to the start, so that the next output overwrites this line.
-        line = line[: (columns_of(sys.stderr) or len(line) + 1) - 1]
-        print(f"{line}{_CLEAR}", end="\r", file=sys.stderr, flush=True)
