@@ -15,7 +15,8 @@ from inglenook.chat.messages import Message
 from inglenook.chat.request import ChatRequest
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
-from inglenook.daemon.sleep_bridge import SleepBridge, WakeSources
+from inglenook.daemon.sleep_bridge import SleepBridge
+from inglenook.daemon.start import WakeSources
 from inglenook.engine.interface import EnginePhase, EngineState
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
@@ -32,7 +33,9 @@ from tests.parts.board import Board, virtual_machine
 #: For things that take well below a second on an idle machine.
 SOON_S = 20.0
 
-NOBODY = WakeSources(asleep=False, held=False, ear=None, macs=(), model=Path("/models/model.gguf"))
+NOBODY = WakeSources(
+    asleep=False, held=False, wake_socket=None, macs=(), model=Path("/models/model.gguf")
+)
 
 
 async def _for_a_moment(_delay_s: float) -> None:
@@ -77,10 +80,10 @@ class Bed:
         self.door = PairingDoor(Allowlist(config.state_dir / "devices.json"), self._changed)
         self.resting = SleepBridge(
             config,
-            desk=self.desk,
+            dispatcher=self.desk,
             phones=self.phones,
-            door=self.door,
-            governing=self.governing,
+            pairing=self.door,
+            governor=self.governing,
             on_change=self._note,
             on_return=lambda: None,
             stop=self.ended.set,

@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inglenook.common.errors import ConfigError, Fault, StartupError
 from inglenook.config import Config
-from inglenook.daemon.reload import Reload
+from inglenook.daemon.reload import Reload, changed_keys
+from inglenook.power.settings import PowerSettings, WakeSettings, WakeTarget
 
 SOON_S = 20.0
 
@@ -103,3 +105,23 @@ async def test_what_goes_wrong_is_said_and_the_next_reload_counts(
         "the settings stay as they were: config.yaml: listen.port: must be 1 to 65535",
         "the TLS certificate stays as it was: no room",
     ]
+
+
+def test_nothing_changed_is_nothing_said() -> None:
+    """Neither now nor later."""
+    assert changed_keys(CONFIG, replace(CONFIG)) == ([], [])
+
+
+def test_sleep_and_whom_to_wake_count_at_once() -> None:
+    """The rest waits for a restart, the port for calls too."""
+    after = replace(
+        CONFIG,
+        name="Study",
+        power=PowerSettings(unload_after_s=5),
+        wake=WakeSettings(udp_port=7, targets=(WakeTarget("Office", "aa:bb:cc:dd:ee:ff"),)),
+    )
+
+    assert changed_keys(CONFIG, after) == (
+        ["power.unload_after", "wake.targets"],
+        ["name", "wake.udp_port"],
+    )

@@ -208,7 +208,7 @@ async def test_a_call_has_the_model_loaded(make_bed: MakeBed) -> None:
     ear.bind(("127.0.0.1", 0))
     where = ear.getsockname()
     bed = make_bed(AN_HOUR)
-    ways = replace(WAS_ASLEEP, ear=ear, macs=("aa:bb:cc:dd:ee:ff",))
+    ways = replace(WAS_ASLEEP, wake_socket=ear, macs=("aa:bb:cc:dd:ee:ff",))
     async with bed.slept_in(ways):
         await bed.engine.until(EnginePhase.UNLOADED)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:

@@ -68,6 +68,8 @@ AT: dict[str, tuple[str, ...]] = {
         "daemon.sleep_bridge:SleepBridge.__init__(on_change)",
         "daemon.start:read_addresses",
         "discovery.announcer:Announcer.update",
+        "daemon.broadcast:StateBroadcast.advert",
+        "daemon.rooms:Rooms.snapshot",
         "discovery.announcer_events:AnnouncerEvents.wake",
         "discovery.interfaces:list_addresses",
         "engine.child:Child.events",
@@ -180,6 +182,7 @@ AT: dict[str, tuple[str, ...]] = {
         "daemon.servers:control_door(purge)",
         "daemon.servers:control_door(revoke)",
         "daemon.loading:remove_blocks",
+        "daemon.rooms:Rooms.purge",
         "engine.prefix_files:cache_files",
         "engine.supervisor:Supervisor.purge",
         "gateway.control:make_control_app(purge)",
@@ -187,7 +190,7 @@ AT: dict[str, tuple[str, ...]] = {
         "gateway.control_devices:add_device_routes(revoke)",
     ),
     "ask": (
-        "daemon.sleep_bridge:SleepBridge.knocked",
+        "daemon.sleep_bridge:SleepBridge.connections_changed",
         "discovery.announcer:Announcer.__init__(addresses)",
         "engine.supervisor:Supervisor.cancel",
         "gateway.context:ChatService.__init__(on_authenticated)",
@@ -245,6 +248,7 @@ AT: dict[str, tuple[str, ...]] = {
         "serving.prefill_ahead:SpeculativePrefill.__init__(clock)",
     ),
     "call_other": (
+        "daemon.rooms:Rooms.wake",
         "gateway.context:GatewayContext.__init__(wake)",
         "gateway.http.app:wake",
         "power.waker:WakeTargets.__init__(send)",
@@ -265,6 +269,8 @@ AT: dict[str, tuple[str, ...]] = {
         "daemon.reload:Reload.__init__(renew_certificate)",
         "daemon.reload:Reload.__init__(reread)",
         "daemon.reload:Reload.__init__(take_up)",
+        "daemon.reload:changed_keys",
+        "daemon.rooms:Rooms.take_up",
         "daemon.tls_port:TlsPort.renew",
     ),
     "pair": (
@@ -321,6 +327,9 @@ AT: dict[str, tuple[str, ...]] = {
         "discovery.records:ids_in",
         "governor.monitor:Monitor.forget",
         "models.prefetch:prefetch",
+        "daemon.model_prefetch:ModelPrefetch.__init__(free_bytes)",
+        "daemon.model_prefetch:ModelPrefetch.begin",
+        "daemon.rooms:Rooms.__init__(on_return)",
         "power.bus:LogindBus.keepers",
         "power.logind:Logind.__init__(on_resume)",
         "power.logind:Logind.__init__(on_sleep)",
@@ -356,6 +365,7 @@ AT: dict[str, tuple[str, ...]] = {
     ),
     "restart": (
         "daemon.box:Daemon.__init__(on_change)",
+        "daemon.rooms:Rooms.__init__(on_engine)",
         "daemon.governor_bridge:GovernorBridge.engine_changed",
         "daemon.governor_bridge:GovernorBridge.loads",
         "daemon.loading:make_load",
@@ -476,6 +486,11 @@ BEGINNING: tuple[tuple[str, ...], ...] = (
         "discovery.responder:use_interfaces",
         "serving.journal.rows:read_written",
     ),
+    (
+        "daemon.jobs:run_jobs(alongside)",
+        "daemon.broadcast:StateBroadcast.run",
+        "daemon.model_prefetch:ModelPrefetch.run",
+    ),
 )
 
 #: Called as a box ends, together.
@@ -587,10 +602,9 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "auth.identity_files:server_id",
         "config.load:load_config",
         "daemon.box:Daemon.run",
-        "daemon.dates:open_dating",
+        "daemon.jobs:run_jobs",
         "daemon.servers:control_door",
         "daemon.servers:front_door",
-        "daemon.heap:keep_heap_small",
         "daemon.uncaught:lasting",
         "daemon.sleep_bridge:SleepBridge.begin",
         "daemon.revocation:Revocation.begin",
@@ -743,6 +757,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "engine.crash_record:CrashRecord.died",
         "serving.engine_handle:EngineHandle.preempt",
         "daemon.sleep_bridge:SleepBridge.__init__(stop)",
+        "daemon.rooms:Rooms.__init__(stop)",
         "engine.child:_LastWords.pipe_data_received",
         "gateway.ws.phone_socket:PhoneSocket.drop",
         "serving.journal.access:JournalAccess.delete",
@@ -757,6 +772,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
     "It is a close(2), and a lock that it left would be held until the process ends.": (
         "common.lockfile:LockFile.release",
     ),
+    "It is a mapping; each job in it throws at its own place.": ("daemon.jobs:run_jobs(jobs)",),
     "It is handed a coroutine, which is not called; what made it throws at its own place.": (
         "gateway.http.completing:complete(work)",
     ),

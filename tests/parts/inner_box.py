@@ -59,10 +59,10 @@ _WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
 _QUICK: dict[str, object] = {
     "auth.allowlist.WATCH_EVERY_S": 0.02,
     "auth.allowlist.TOUCH_EVERY_S": 0.0,
-    "daemon.box._STATE_EVERY_S": 0.02,
+    "daemon.broadcast._STATE_EVERY_S": 0.02,
     "daemon.tls_port._LOOK_S": 0.2,
     "daemon.tls_port._LOOK_MAX_S": 0.2,
-    "daemon.sleep_bridge._PREFETCH_EVERY_S": 0.02,
+    "daemon.model_prefetch._PREFETCH_EVERY_S": 0.02,
     "discovery.announcer.RETRY_S": 0.1,
     "discovery.link.GOODBYE_EVERY_S": 0.01,
     "discovery.link.PROBE_S": 0.02,
@@ -189,9 +189,9 @@ class InnerBox:
                 waiting = await self._begin(phone)
                 await asyncio.sleep(0.03)
                 await self._stop(phone, waiting)
-        await self._until(lambda: self.daemon._recorder.keeps)
-        before = self.daemon._governing._readings
-        await self._until(lambda: self.daemon._governing._readings is not before)
+        await self._until(lambda: self.daemon.rooms.recorder.keeps)
+        before = self.daemon.rooms.governor._readings
+        await self._until(lambda: self.daemon.rooms.governor._readings is not before)
 
     # What happens to a box.
 
@@ -298,7 +298,7 @@ class InnerBox:
 
     async def deepen(self) -> None:
         """The board is suspended because nobody needs it; at first logind refuses."""
-        sleeper = self.daemon._resting.sleeper
+        sleeper = self.daemon.rooms.sleep.sleeper
         sleeper.abilities = Abilities(suspend=True)
         try:
             for self.logind.refuses in (True, False):
@@ -316,7 +316,7 @@ class InnerBox:
             await phone.prepare("wait")
             await phone.send({"type": "ping", "t": 1})
             await phone.until("pong")
-            pid = self.daemon._supervisor.pid
+            pid = self.daemon.rooms.supervisor.pid
             assert pid is not None
             os.kill(pid, signal.SIGABRT)
             await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
@@ -335,7 +335,7 @@ class InnerBox:
     async def restart(self) -> None:
         """The model is unloaded, and loaded again."""
         with by_test():
-            self.daemon._supervisor.unload()
+            self.daemon.rooms.supervisor.unload()
         await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
         await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)
 
@@ -347,7 +347,7 @@ class InnerBox:
             await phone.send({"type": "ping", "t": 1})
             await phone.until("pong")
             with by_test():
-                self.daemon._supervisor.unload()
+                self.daemon.rooms.supervisor.unload()
             await self._until(lambda: self.daemon.engine_state.phase is not EnginePhase.READY)
             await self._stop(phone, waiting)
             await self._until(lambda: self.daemon.engine_state.phase is EnginePhase.READY)

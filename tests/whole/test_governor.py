@@ -22,7 +22,7 @@ import yaml
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Scope
 from inglenook.config import load_config
-from inglenook.daemon import Daemon, box
+from inglenook.daemon import Daemon, broadcast
 from inglenook.engine import supervisor
 from inglenook.governor.monitor import SampleIntervals
 from tests.parts.board import Board, pi_5
@@ -102,7 +102,7 @@ class Household:
 @pytest.fixture(autouse=True)
 def quick_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """What else is done by the second, or by five of them, keeps up with the governor."""
-    monkeypatch.setattr(box, "_STATE_EVERY_S", 0.02)
+    monkeypatch.setattr(broadcast, "_STATE_EVERY_S", 0.02)
     monkeypatch.setattr(supervisor, "_RECHECK_S", 0.05)
 
 

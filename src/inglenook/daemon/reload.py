@@ -1,4 +1,4 @@
-"""Takes up changed settings while the box runs. Kind: hands."""
+"""Puts changed settings in force while the box runs. Kind: hands."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from operator import attrgetter
 
 from inglenook.common.errors import ConfigError, StartupError
 from inglenook.config import Config
+from inglenook.config.schema import SETTINGS
 
 log = logging.getLogger(__name__)
+
+#: Settings that are read whenever they are needed.
+_AT_ONCE = ("power.", "wake.targets")
 
 
 class Reload:
@@ -57,3 +62,18 @@ class Reload:
             await self._renew_certificate()
         except StartupError as exc:
             log.error("the TLS certificate stays as it was: %s", exc)  # noqa: TRY400  # its words are for people
+
+
+def changed_keys(before: Config, after: Config) -> tuple[list[str], list[str]]:
+    """Compare settings.
+
+    Returns:
+        The changed ones that count at once, and those that count after a restart.
+    """
+    changed = [
+        setting.key
+        for setting in SETTINGS
+        if attrgetter(setting.field)(before) != attrgetter(setting.field)(after)
+    ]
+    at_once = [key for key in changed if key.startswith(_AT_ONCE)]
+    return at_once, [key for key in changed if key not in at_once]

@@ -1,16 +1,13 @@
-"""Stands between sleep and the box: what keeps it awake, what wakes it, what goes. Kind: hands."""
+"""Connects sleep with the box: what keeps it awake, what wakes it, what it unloads. Kind: hands."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import platform
-import socket
-import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from inglenook.common.errors import InglenookError
 from inglenook.common.guarded import Guard
@@ -18,9 +15,11 @@ from inglenook.common.network_cards import parse_mac
 from inglenook.common.restarting import keep_running
 from inglenook.config import Config
 from inglenook.daemon.governor_bridge import GovernorBridge
+from inglenook.daemon.model_prefetch import ModelPrefetch
+from inglenook.daemon.start import WakeSources
+from inglenook.daemon.uncaught import BackgroundJob
 from inglenook.gateway.pairing import PairingDoor
 from inglenook.gateway.ws.connections import PhoneConnections
-from inglenook.models.prefetch import prefetch
 from inglenook.power.idle import Abilities, Activity, SleepLevel
 from inglenook.power.listener import WakeListener
 from inglenook.power.logind import Logind
@@ -31,53 +30,31 @@ from inglenook.serving.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
-#: The model file is asked for so often at most, seconds: whoever knocks is not known yet.
-_PREFETCH_EVERY_S = 60.0
-
-#: Turns of the loop that phones' tasks have to say one last thing.
+#: Turns of the loop that phones' tasks have to send one last frame.
 _LAST_TURNS = 20
 
-_SAID = {
+_LOGGED = {
     SleepLevel.UNLOADED: "asleep: nobody needs the model, which leaves memory",
     SleepLevel.STOPPED: "asleep: nobody needs the box; systemd starts it when somebody knocks",
     SleepLevel.SUSPENDED: "asleep: nobody needs the board, which is suspended",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WakeSources:
-    """How this box can be woken.
-
-    Attributes:
-        asleep: The process ended because nobody needed it, and has been started since.
-        held: systemd holds its ports, and starts the process when somebody knocks.
-        ear: Where magic packets come in; None where they cannot.
-        macs: By which it may be called.
-        model: The file to have ready when somebody comes.
-    """
-
-    asleep: bool
-    held: bool
-    ear: socket.socket | None
-    macs: Collection[str]
-    model: Path
-
-
 class SleepBridge:
-    """Sleep's place in the box.
+    """Connects the sleep controller with the rest of the box.
 
     Attributes:
-        sleeper: Tells how deep it may sleep.
+        sleeper: Decides how deep it may sleep.
     """
 
     def __init__(
         self,
         config: Config,
         *,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         phones: PhoneConnections,
-        door: PairingDoor,
-        governing: GovernorBridge,
+        pairing: PairingDoor,
+        governor: GovernorBridge,
         on_change: Callable[[], None],
         on_return: Callable[[], None],
         stop: Callable[[], None],
@@ -86,24 +63,24 @@ class SleepBridge:
 
         Args:
             config: All the settings.
-            desk: Whose answers keep the box awake.
-            phones: Who is connected.
-            door: Whose window must not be cut off.
-            governing: Takes the model out of memory, and brings it back.
-            on_change: Hears, synchronously, of every change of `stage`.
-            on_return: Hears, synchronously, that the board was suspended and is awake again.
+            dispatcher: Its answers keep the box awake.
+            phones: The connections, which do so, too.
+            pairing: An open window must not be cut off.
+            governor: Unloads the model and loads it again.
+            on_change: Called, synchronously, at every change of `stage`.
+            on_return: Called, synchronously, when the board was suspended and is awake again.
             stop: Ends the process.
         """
         self._config = config
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._phones = phones
-        self._door = door
-        self._governing = governing
+        self._pairing = pairing
+        self._governor = governor
         self._on_change = on_change
         self._telling = Guard("news of sleep")
         self._on_return = on_return
         self._stop = stop
-        self._knocked = asyncio.Event()
+        self._prefetch = ModelPrefetch(lambda: governor.free_bytes)
         self._deep = asyncio.Event()
         self._leaving = False
         self._complaint = ""
@@ -121,18 +98,18 @@ class SleepBridge:
     @property
     def asleep(self) -> bool:
         """Whether the model is away because nobody needs it."""
-        return self._governing.asleep
+        return self._governor.asleep
 
-    def knocked(self) -> None:
-        """Somebody has come to the door, who has not said yet who it is; or has gone."""
+    def connections_changed(self) -> None:
+        """A connection was opened, has authenticated or was closed."""
         if self.asleep:
-            self._knocked.set()
+            self._prefetch.begin()
         self.sleeper.changed()
 
-    def begin(self, ways: WakeSources) -> None:
-        """Before anybody is let in: leave the model where it is if the box was asleep."""
-        self.sleeper.abilities = Abilities(stop=ways.held)
-        self.sleeper.begin(asleep=ways.asleep)
+    def begin(self, sources: WakeSources) -> None:
+        """Leave the model unloaded if the box was asleep; before the first connection."""
+        self.sleeper.abilities = Abilities(stop=sources.held)
+        self.sleeper.begin(asleep=sources.asleep)
 
     def take_up(self, settings: PowerSettings) -> None:
         """The settings have changed."""
@@ -140,7 +117,7 @@ class SleepBridge:
         self.sleeper.changed()
         self._warn_of_suspend()
 
-    async def run(self, ways: WakeSources) -> None:
+    async def run(self, sources: WakeSources) -> None:
         """Sleep and wake until cancelled."""
         tested = await asyncio.to_thread(
             read_suspend_test,
@@ -154,32 +131,21 @@ class SleepBridge:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._logind.run(), name="logind")
             tasks.create_task(self.sleeper.run(), name="sleeper")
-            reading = keep_running("reading the model early", partial(self._read_early, ways.model))
-            tasks.create_task(reading, name="prefetch")
-            deepening = keep_running("going to deep sleep", self._go_deep)
-            tasks.create_task(deepening, name="deep sleep")
-            if ways.ear is not None:
-                macs = {parse_mac(mac) for mac in ways.macs}
-                listener = WakeListener(ways.ear, lambda: macs, self._called)
-                hearing = keep_running("hearing magic packets", listener.run)
-                tasks.create_task(hearing, name="magic packets")
+            prefetch = partial(self._prefetch.run, sources.model)
+            jobs: dict[str, BackgroundJob] = {
+                "reading the model early": prefetch,
+                "going to deep sleep": self._go_deep,
+            }
+            if sources.wake_socket is not None:
+                macs = {parse_mac(mac) for mac in sources.macs}
+                listener = WakeListener(sources.wake_socket, lambda: macs, self._called)
+                jobs["hearing magic packets"] = listener.run
+            for name, job in jobs.items():
+                tasks.create_task(keep_running(name, job), name=name)
 
     def _changed(self) -> None:
         with self._telling:
             self._on_change()
-
-    async def _read_early(self, model: Path) -> None:
-        """Bring the model's file into memory while a phone still says who it is."""
-        while True:
-            await self._knocked.wait()
-            stop = threading.Event()
-            try:
-                free_bytes = self._governing.free_bytes
-                await asyncio.to_thread(prefetch, model, free_bytes=free_bytes, stop=stop)
-            finally:
-                stop.set()
-            await asyncio.sleep(_PREFETCH_EVERY_S)
-            self._knocked.clear()
 
     async def _go_deep(self) -> None:
         """End the process or suspend the board, when it has come to that."""
@@ -192,7 +158,7 @@ class SleepBridge:
                 await self._suspend()
 
     async def _end(self) -> None:
-        """End the process, unless somebody comes in at the last moment."""
+        """End the process, unless a request comes in at the last moment."""
         marker = self._config.state_dir / ASLEEP_NAME
         try:
             await asyncio.to_thread(marker.touch)
@@ -205,7 +171,7 @@ class SleepBridge:
             self._stay(SleepLevel.STOPPED, text)
 
     def _stay(self, refused: SleepLevel, why: str) -> None:
-        """It could not go to that level; said once, however often it is tried."""
+        """The box could not go to that level; logged once, however often it is tried."""
         log.log(logging.DEBUG if why == self._complaint else logging.WARNING, "%s", why)
         self._complaint = why
         self.sleeper.refused(refused)
@@ -226,21 +192,21 @@ class SleepBridge:
             self._complaint = ""
 
     async def _leave(self) -> None:
-        """The board is about to be suspended, whoever wants that."""
+        """The board is about to be suspended, by this program or another."""
         self._leaving = True
-        self._governing.pause(True)
+        self._governor.pause(True)
         self._changed()
         self._phones.tell_state()
-        await self._desk.checkpoint()
+        await self._dispatcher.checkpoint()
         for _turn in range(_LAST_TURNS):
             await asyncio.sleep(0)
 
     def _return(self) -> None:
         """The board is awake again."""
         self._leaving = False
-        self._governing.pause(False)
-        self._governing.forget()
-        self._knocked.set()
+        self._governor.pause(False)
+        self._governor.forget()
+        self._prefetch.begin()
         self.sleeper.wake()
         self._changed()
         with self._telling:
@@ -249,26 +215,26 @@ class SleepBridge:
     def _called(self) -> None:
         log.info("called by a magic packet")
         if self.asleep:
-            self._knocked.set()
+            self._prefetch.begin()
         self.sleeper.wake()
 
     def _activity(self) -> Activity:
-        load = self._desk.load
+        load = self._dispatcher.load
         return Activity(
             answers=load.active + load.queued,
-            preparations=self._desk.preparing,
-            loading=self._governing.loading,
+            preparations=self._dispatcher.preparing,
+            loading=self._governor.loading,
             sockets=self._phones.known,
-            others=self._door.is_open,
+            others=self._pairing.is_open,
             inhibited=self._logind.inhibited,
             minute=minute_of_day(),
         )
 
     def _on_level(self, level: SleepLevel) -> None:
-        if level in _SAID:
-            log.info("%s", _SAID[level])
+        if level in _LOGGED:
+            log.info("%s", _LOGGED[level])
         self._logind.busy = level is SleepLevel.BUSY
-        self._governing.rest(level >= SleepLevel.UNLOADED)
+        self._governor.rest(level >= SleepLevel.UNLOADED)
         if level > SleepLevel.UNLOADED:
             self._deep.set()
         self._changed()

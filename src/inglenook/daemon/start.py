@@ -6,6 +6,7 @@ import itertools
 import logging
 import secrets
 import socket
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ class Resources:
     """What was read and bound.
 
     Attributes:
-        ear: Where magic packets come in; None where they cannot.
+        wake_socket: Receives magic packets; None where that is not possible.
         macs: Of wired cards, which can wake a board.
         own_macs: Of all cards, by which a box that is awake may be called.
         asleep: The last process ended because nobody needed it.
@@ -53,11 +54,30 @@ class Resources:
     plain: list[socket.socket]
     tls: list[socket.socket]
     control: socket.socket
-    ear: socket.socket | None
+    wake_socket: socket.socket | None
     macs: tuple[str, ...]
     own_macs: tuple[str, ...]
     asleep: bool
     last_names: PreviousNames
+
+
+@dataclass(frozen=True, slots=True)
+class WakeSources:
+    """How this box can be woken.
+
+    Attributes:
+        asleep: The process ended because it was not needed, and has been started since.
+        held: systemd holds its ports, and starts the process at the next connection.
+        wake_socket: Receives magic packets; None where that is not possible.
+        macs: Hardware addresses that such a packet may have.
+        model: The file to read ahead when a phone connects.
+    """
+
+    asleep: bool
+    held: bool
+    wake_socket: socket.socket | None
+    macs: Collection[str]
+    model: Path
 
 
 def find(
@@ -107,9 +127,9 @@ def find(
         kept_names.instance(instance_name(config.name)),
         kept_names.host(host_name(config.name, box_id)),
     )
-    ear = inherited.udp or _bind_ear(config.wake.udp_port)
-    if ear is not None:
-        held.enter_context(ear)
+    wake_socket = inherited.udp or _bind_wake_socket(config.wake.udp_port)
+    if wake_socket is not None:
+        held.enter_context(wake_socket)
     return Resources(
         identity=identity,
         certificate=certificate,
@@ -117,7 +137,7 @@ def find(
         plain=plain,
         tls=tls,
         control=control,
-        ear=ear,
+        wake_socket=wake_socket,
         macs=wired_macs(),
         own_macs=own_macs(),
         asleep=(config.state_dir / ASLEEP_NAME).exists(),
@@ -182,7 +202,7 @@ def forget_sleep(state_dir: Path) -> None:
         raise folder_fault(state_dir, "remove a file", exc) from exc
 
 
-def _bind_ear(port: int) -> socket.socket | None:
+def _bind_wake_socket(port: int) -> socket.socket | None:
     if not port:
         return None
     try:
