@@ -113,7 +113,7 @@ async def test_an_engine_that_fails_in_a_job_is_replaced(
         first = engine.supervisor.pid
         lost = await engine.ask(1)
         # A busy machine may keep a good engine waiting for a second.
-        engine.supervisor._patience = patient
+        engine.supervisor._silence.timeouts = patient
         state = await engine.until(EnginePhase.RESTARTING)
         await engine.until(EnginePhase.READY, times=2)
         heard = await engine.ask(2)
@@ -237,14 +237,14 @@ async def test_an_idle_engine_may_be_silent(script: Path) -> None:
     engine = Engine(fake(script, []))
 
     def deadline() -> float | None:
-        silence = engine.supervisor._silence
+        silence = engine.supervisor._silence.timer
         return None if silence is None else silence.when()
 
     async with engine.running():
         await engine.until(EnginePhase.READY)
         for job in (1, 2):
             assert (await engine.ask(job)).what == ["started", "ended: stop"]
-            await until(lambda: engine.supervisor._silence is not None and deadline() is None)
+            await until(lambda: engine.supervisor._silence.timer is not None and deadline() is None)
         before = asyncio.get_running_loop().time()
         engine.supervisor.start(start(3, "wait"), Heard())
         due = deadline()

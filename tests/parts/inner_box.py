@@ -82,7 +82,7 @@ _QUICK: dict[str, object] = {
     "common.restarting._FIRST_S": 0.02,
     "common.restarting._LONGEST_S": 0.05,
     "common.restarting._WINDOW_S": 1.0,
-    "serving.dispatcher._TIDY_S": 0.02,
+    "serving.response_lifecycle._TIDY_S": 0.02,
     "serving.journal.access.RETRY_EVERY_S": 0.05,
     "serving.journal.recorder.SYNC_EVERY_S": 0.02,
     "serving.journal.recorder._NOTE_EVERY_S": 0.02,

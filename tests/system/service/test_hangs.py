@@ -41,9 +41,9 @@ from inglenook.engine.timeouts import Timeouts
 Timeouts.__init__.__defaults__ = (*others, 2.0)
 
 from inglenook.cli import main
-from inglenook.engine import supervisor
+from inglenook.engine import silence
 
-supervisor._OVERDUE_S = 1.0
+silence._OVERDUE_S = 1.0
 if Path("{GO}").exists():
     Path("{GO}").read_text()
 sys.exit(main())
