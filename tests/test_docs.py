@@ -28,7 +28,7 @@ from inglenook.protocol.codec import FRAME_BYTES_MAX
 from inglenook.protocol.session import ALLOWED, TRANSITIONS, CloseCode
 from inglenook.protocol.values import NESTING_MAX
 from inglenook.serving.admission import WAITING_PER_DEVICE_MAX
-from inglenook.serving.job import FINISHES
+from inglenook.serving.job_outcome import FINISHES
 from inglenook.serving.response_parts import TRANSITIONS as RESPONSE_TRANSITIONS
 from inglenook.serving.response_store import KEPT_BYTES_MAX
 

@@ -940,11 +940,11 @@ async def test_what_is_no_longer_wanted_is_read_no_further() -> None:
     async with open_desk(engine) as desk:
         older = desk.prepare("ada", half_typed(), lambda: None)
         newer = desk.prepare("ada", half_typed(), lambda: None)
-        desk.stop_preparing(older)
+        older.stop()
         engine.step()
         await eventually(lambda: engine.reading)
         assert [order.job for order in engine.prepares] == [older.order.job, newer.order.job]
-        desk.stop_preparing(newer)
+        newer.stop()
         engine.step()
         assert newer.over
         assert not engine.reading

@@ -82,7 +82,7 @@ class Life:
         """The next one goes on."""
         if not self.job.over:
             self.job.lost(killed=True)
-            self.job._strikes = 0.0  # not what is looked at here
+            self.job.attempts._strikes = 0.0  # not what is looked at here
             self.writing = self._begun()
 
     def daemon_dies(self) -> None:

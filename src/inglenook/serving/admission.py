@@ -14,22 +14,30 @@ WAITING_PER_DEVICE_MAX = 16
 #: A phone is told to come back later, rather than to wait, if the engine needs longer than this.
 _WORTH_WAITING_S = 10.0
 
+_LOCAL = Capabilities()
+
 
 def model_name(model: str | None) -> str:
     """A model's name as clients write it, to compare it with others."""
     return (model or "").removesuffix(":latest").lower()
 
 
-def check_request(request: ChatRequest, state: EngineState, models: Sequence[str] = ()) -> None:
-    """Check that the engine's state lets it answer this request before long.
+def check_request(
+    request: ChatRequest,
+    state: EngineState,
+    capabilities: Capabilities = _LOCAL,
+    models: Sequence[str] = (),
+) -> None:
+    """Check that the engine can answer this request, and before long.
 
     Args:
         request: What is asked.
         state: Of the engine it goes to.
+        capabilities: What that engine can do.
         models: Names of the models of all engines.
 
     Raises:
-        Problem: If it runs another model, or none.
+        Problem: If it runs another model, or none, or cannot do what is asked.
     """
     if state.phase is EnginePhase.MISSING or (
         state.phase is EnginePhase.RESTARTING and state.retry_in_s > _WORTH_WAITING_S
@@ -42,14 +50,6 @@ def check_request(request: ChatRequest, state: EngineState, models: Sequence[str
             f"This box runs {names}; leave 'model' out or name {'one' if models[1:] else 'that'}."
         )
         raise Problem(Code.MODEL_MISSING, text)
-
-
-def check_capabilities(request: ChatRequest, capabilities: Capabilities) -> None:
-    """Check that the engine can do what the request needs.
-
-    Raises:
-        Problem: If it cannot.
-    """
     tools = any(message.tool_calls or message.tool_call_id for message in request.messages)
     if tools and not capabilities.tools:
         raise Problem(Code.BAD_REQUEST, "This model takes no calls of tools.")

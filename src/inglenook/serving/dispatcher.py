@@ -11,16 +11,10 @@ import msgspec
 from inglenook.chat.profiles import profile_for
 from inglenook.chat.request import ChatRequest
 from inglenook.chat.thinking import choice_of
-from inglenook.common.errors import Code, Problem
+from inglenook.common.errors import Problem
 from inglenook.common.guarded import Guard
 from inglenook.engine.interface import Capabilities, EngineState
-from inglenook.serving.admission import (
-    check_capabilities,
-    check_queue,
-    check_request,
-    raise_if,
-    shutting_down,
-)
+from inglenook.serving.admission import check_queue, check_request, raise_if, shutting_down
 from inglenook.serving.date_store import DateStore
 from inglenook.serving.engine_handle import EngineHandle
 from inglenook.serving.engine_registry import EngineRegistry
@@ -67,8 +61,8 @@ class Dispatcher:
         self._on_change = on_change
         self._on_over = on_over
         self._telling = Guard("news of the desk")
-        self._dating = dating or DateStore()
-        self._responses = ResponseLifecycle(settings, self.engines, recorder, self._dating)
+        dating = dating or DateStore()
+        self._responses = ResponseLifecycle(settings, self.engines, recorder, dating)
 
     @property
     def load(self) -> SchedulerLoad:
@@ -84,7 +78,7 @@ class Dispatcher:
     @property
     def preparing(self) -> int:
         """For how many devices prompts are read ahead, or are to be."""
-        return sum(len(handle.prefill.devices) for handle in self.engines)
+        return self.engines.preparing
 
     @property
     def journal_error(self) -> str | None:
@@ -121,8 +115,7 @@ class Dispatcher:
             known = self._responses.store.find_by_key(device_id, idempotency_key)
             if known is not None:
                 return known
-        request = self._completed(request, thinking)
-        handle = self._route(request)
+        request, handle = self._route(request, thinking)
         waiting = self.engines.waiting(device_id)
         retry_after_s = handle.scheduler.retry_after_s
         check_queue(self.load.queued, waiting, self._settings.queue, retry_after_s)
@@ -134,11 +127,8 @@ class Dispatcher:
 
     def _take_on(self, job: Job, handle: EngineHandle, weight: float) -> None:
         try:
-            for each in self.engines:
-                each.prefill.asked(job.response.device_id)
             self._responses.add(job)
-            handle.scheduler.put(job, weight=weight)
-            self.pump()
+            self.engines.put(job, handle, weight)
         except BaseException:
             # Or whoever asks again with the same key would wait for what nobody writes.
             self.cancel(job.response)
@@ -167,30 +157,17 @@ class Dispatcher:
         Raises:
             Problem: As of `submit`, or if others need the box.
         """
-        request = self._completed(request, thinking)
-        handle = self._route(request)
-        raise_if(handle.scheduler.limits.read_ahead)
-        self.engines.allow_prefill()
-        if not handle.prefill.may_take(device_id):
-            raise Problem(Code.BUSY, "The box has no time to read ahead just now.")
-        for each in self.engines:
-            each.prefill.stop_device(device_id)
+        request, handle = self._route(request, thinking)
+        self.engines.make_room_ahead(handle, device_id)
         order = prepare_order(request, profile_for(handle.state.model))
-        moment_s = self._dating.began(order.messages, typing=True)
+        moment_s = self._responses.dating.began(order.messages, typing=True)
         order = msgspec.structs.replace(order, moment_s=moment_s)
         preparation = handle.prefill.take(device_id, order, on_over)
         self.changed()
         return preparation
 
-    def stop_preparing(self, preparation: PendingPrefill) -> None:
-        """Nobody is about to ask that any more; nothing happens if it is over."""
-        preparation.stop()
-
     def limit(self, limits: ServingLimits) -> None:
-        """Take on no more than that from now on.
-
-        Answers that are too many stand aside, the newest first, and go on when there is room.
-        """
+        """Take on no more than that from now on; see `EngineRegistry.limit`."""
         self.engines.limit(limits)
 
     def find(self, device_id: str, response_id: str) -> Response | None:
@@ -211,8 +188,7 @@ class Dispatcher:
             self.cancel(response)
             self._responses.drop(response)
         self._responses.publisher.purge()
-        for handle in self.engines:
-            handle.prefill.forget(device_id)
+        self.engines.forget(device_id)
         self.purge()
 
     def purge(self) -> None:
@@ -220,20 +196,13 @@ class Dispatcher:
         self._responses.purge()
 
     def engine_changed(self, state: EngineState) -> None:
-        """An engine has a new state.
-
-        What was begun waits, whatever that is: a model's file that is gone may come back.
-        """
-        self._dating.needed = state.dated or self._dating.needed
-        self.pump()
+        """An engine has a new state; what was begun waits: a file that is gone may come back."""
+        dating = self._responses.dating
+        dating.needed = state.dated or dating.needed
+        self.engines.pump()
 
     async def restore(self, is_welcome: Callable[[str], bool]) -> None:
-        """Bring back what an earlier life of this daemon left; before `run`.
-
-        Args:
-            is_welcome: Says of a device's id whether it is still paired. What belonged to others
-                is removed: they may have been shut out while nobody was here to hear of it.
-        """
+        """See `ResponseLifecycle.restore`; before `run`."""
         await self._responses.restore(is_welcome)
 
     async def run(self) -> None:
@@ -250,10 +219,6 @@ class Dispatcher:
         self._responses.stop()
 
     # What engines tell; see `HandleOwner`.
-
-    def pump(self) -> None:
-        """See `HandleOwner.pump`."""
-        self.engines.pump()
 
     def news(self, job: Job) -> None:
         """See `HandleOwner.news`."""
@@ -273,17 +238,13 @@ class Dispatcher:
             # Its device was forgotten, and the engine has kept it just now.
             self.purge()
 
-    def _completed(self, request: ChatRequest, thinking: str) -> ChatRequest:
-        """With what the device and the settings say where it says nothing."""
-        choice = request.thinking.or_else(choice_of(thinking))
-        return replace(request, thinking=choice.or_else(choice_of(self._settings.thinking)))
-
-    def _route(self, request: ChatRequest) -> EngineHandle:
-        """The engine for a request; raises as `submit` does."""
+    def _route(self, request: ChatRequest, thinking: str) -> tuple[ChatRequest, EngineHandle]:
+        """Complete a request by the device and the settings, and find its engine."""
         if self.closed:
             raise shutting_down()
+        choice = request.thinking.or_else(choice_of(thinking))
+        choice = choice.or_else(choice_of(self._settings.thinking))
         handle = self.engines.find(request.model)
-        check_request(request, handle.state, self.engines.models)
-        check_capabilities(request, handle.engine.capabilities)
+        check_request(request, handle.state, handle.engine.capabilities, self.engines.models)
         raise_if(handle.scheduler.limits.refuse)
-        return handle
+        return replace(request, thinking=choice), handle

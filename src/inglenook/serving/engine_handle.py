@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inglenook.common.errors import Code, Problem
 from inglenook.common.guarded import Guard
 from inglenook.engine.interface import Engine, EnginePhase, EngineState
 from inglenook.serving.job import Job
 from inglenook.serving.prefill_ahead import SpeculativePrefill
-from inglenook.serving.queue import FairClock
 from inglenook.serving.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from inglenook.serving.engine_registry import EngineRegistry
 
 
 class HandleOwner(Protocol):
@@ -21,9 +22,6 @@ class HandleOwner(Protocol):
     @property
     def closed(self) -> bool:
         """Nothing is begun any more."""
-
-    def pump(self) -> None:
-        """Some engine may have room, or something to do."""
 
     def news(self, job: Job) -> None:
         """See `JobOwner.news`."""
@@ -51,17 +49,16 @@ class EngineHandle:
         engine: Engine,
         max_active: int,
         owner: HandleOwner,
-        clock: FairClock,
-        numbers: Iterator[int],
+        registry: EngineRegistry,
     ) -> None:
-        """See `EngineRegistry.add`; jobs of all engines are numbered from ``numbers``."""
+        """See `EngineRegistry.add`."""
         self.engine = engine
-        self.scheduler = Scheduler(max_active, clock)
-        self.prefill = SpeculativePrefill(engine, numbers)
+        self.scheduler = Scheduler(max_active, registry.clock)
+        self.prefill = SpeculativePrefill(engine, registry.numbers)
         self.held_bytes = 0
         self.last_used_s = 0.0
         self._owner = owner
-        self._numbers = numbers
+        self._registry = registry
         self._giving = Guard("giving an answer to the engine")
 
     @property
@@ -118,7 +115,7 @@ class EngineHandle:
         for job in [job for job in self.scheduler.active.values() if job.over]:
             self.over(job)
         if self.scheduler.load.queued and self.ready:
-            self._owner.pump()
+            self._registry.pump()
 
     def give_up(self, job: Job) -> None:
         """Have the engine end a job that cannot be shown any further."""
@@ -133,7 +130,7 @@ class EngineHandle:
 
     def progressed(self, job: Job) -> None:
         """See `JobOwner.progressed`."""
-        self._owner.pump()
+        self._registry.pump()
 
     def lost(self, job: Job) -> None:
         """See `JobOwner.lost`."""
@@ -143,7 +140,7 @@ class EngineHandle:
     def stood_aside(self, job: Job) -> None:
         """See `JobOwner.stood_aside`."""
         self.scheduler.stood_aside(job)
-        self._owner.pump()
+        self._registry.pump()
 
     def over(self, job: Job) -> None:
         """See `JobOwner.over`."""
@@ -151,7 +148,7 @@ class EngineHandle:
         self.scheduler.over(job, self.last_used_s)
         self._owner.over(job)
         self._owner.news(job)
-        self._owner.pump()
+        self._registry.pump()
 
     def _begin(self, job: Job) -> None:
         response, model = job.response, self.state.model
@@ -161,17 +158,17 @@ class EngineHandle:
             text = f"The box now runs '{model}', which cannot go on with this answer."
             job.fail(Problem(Code.MODEL_MISSING, text))
             return
-        if not job.can_go_on_with(model_id):
+        if not job.attempts.can_go_on_with(model_id):
             text = f"The file of '{model}' was replaced; the new one cannot go on with this answer."
             job.fail(Problem(Code.MODEL_MISSING, text))
             return
-        if job.has_tokens and not self.engine.capabilities.resumes:
+        if len(job.attempts) and not self.engine.capabilities.resumes:
             text = "The model stopped, and cannot go on with an answer it has begun."
             job.fail(Problem(Code.ENGINE_FAILED, text))
             return
         self.last_used_s = asyncio.get_running_loop().time()
         self.scheduler.active[response.response_id] = job
         with self._giving:
-            self.engine.start(job.attempt(next(self._numbers), model_id), job)
+            self.engine.start(job.attempt(next(self._registry.numbers), model_id), job)
             return
         job.broken()

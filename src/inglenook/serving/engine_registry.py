@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from inglenook.common.errors import Problem
+from inglenook.common.errors import Code, Problem
 from inglenook.engine.interface import Engine
-from inglenook.serving.admission import model_name
+from inglenook.serving.admission import model_name, raise_if
 from inglenook.serving.engine_handle import EngineHandle, HandleOwner
 from inglenook.serving.job import Job
 from inglenook.serving.limits import ServingLimits
@@ -24,6 +24,7 @@ class EngineRegistry:
         clock: Virtual time of every device, whichever engine serves it.
         max_active: Answers that may be written at once by all engines together; what each may
             write is in the limits of its scheduler.
+        numbers: For the jobs of all engines.
     """
 
     def __init__(self, owner: HandleOwner) -> None:
@@ -31,7 +32,7 @@ class EngineRegistry:
         self.clock = FairClock()
         self.max_active: float = math.inf
         self._owner = owner
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
         self._handles: list[EngineHandle] = []
         self._pumping = False
 
@@ -45,7 +46,7 @@ class EngineRegistry:
             engine: Writes answers; the first that is added gets requests that name no model.
             max_active: Answers that it may write at once until `limit` says otherwise.
         """
-        handle = EngineHandle(engine, max_active, self._owner, self.clock, self._numbers)
+        handle = EngineHandle(engine, max_active, self._owner, self)
         self._handles.append(handle)
         return handle
 
@@ -104,8 +105,41 @@ class EngineRegistry:
         """Memory that the models of all other engines take, or are about to take."""
         return sum(handle.held_bytes for handle in self if handle is not but)
 
+    @property
+    def preparing(self) -> int:
+        """For how many devices prompts are prefilled ahead, or are to be."""
+        return sum(len(handle.prefill.devices) for handle in self)
+
+    def put(self, job: Job, handle: EngineHandle, weight: float) -> None:
+        """Queue a new job for an engine; see `FairQueue.put`."""
+        for each in self:
+            each.prefill.asked(job.response.device_id)
+        handle.scheduler.put(job, weight=weight)
+        self.pump()
+
+    def make_room_ahead(self, handle: EngineHandle, device_id: str) -> None:
+        """End what a device has prefilled ahead, for a newer prompt at one engine.
+
+        Raises:
+            Problem: If there is no room for that.
+        """
+        raise_if(handle.scheduler.limits.read_ahead)
+        self.allow_prefill()
+        if not handle.prefill.may_take(device_id):
+            raise Problem(Code.BUSY, "The box has no time to read ahead just now.")
+        for each in self:
+            each.prefill.stop_device(device_id)
+
+    def forget(self, device_id: str) -> None:
+        """Prefill nothing more for a device that is no longer paired."""
+        for handle in self:
+            handle.prefill.forget(device_id)
+
     def limit(self, limits: ServingLimits) -> None:
-        """Let all together write no more than that from now on, and each of them."""
+        """Let all together write no more than that from now on, and each of them.
+
+        Answers that are too many stand aside, the newest first, and go on when there is room.
+        """
         self.max_active = limits.max_active
         for handle in self:
             handle.scheduler.limits = limits

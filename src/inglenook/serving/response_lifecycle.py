@@ -93,7 +93,12 @@ class ResponseLifecycle:
         self._engines.purge()
 
     async def restore(self, is_welcome: Callable[[str], bool]) -> None:
-        """See `Dispatcher.restore`."""
+        """Bring back what an earlier life of this daemon left.
+
+        Args:
+            is_welcome: Says of a device's id whether it is still paired. What belonged to others
+                is removed: they may have been shut out while nobody was here to hear of it.
+        """
         self._is_welcome = is_welcome
         with Guard("reading dates"):
             await self.dating.load()

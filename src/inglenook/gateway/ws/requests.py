@@ -122,7 +122,7 @@ class PhoneRequests:
         for reader in self._readers.values():
             reader.response.unsubscribe(self._wake, now)
         for prefill in self._prefills.values():
-            self._chat.dispatcher.stop_preparing(prefill)
+            prefill.stop()
 
     def _check_device(self, wall_s: float) -> None:
         """See that the device may still be here, with the scopes it has now."""

@@ -145,7 +145,7 @@ class Restorer:
         else:
             assert job is not None
             start = msgspec.structs.replace(job.start, job=0, produced=())
-            tokens, model_id = job.told_tokens, job.model_id
+            tokens, model_id = job.attempts.told_tokens, job.attempts.model_id
         key = self._shelf.key_of(response)
         opening = ResponseOpening(
             response.response_id, response.device_id, key, response.model, start
