@@ -46,8 +46,9 @@ def config_of(root: Path, settings: str = "") -> Config:
 
 
 def load_of(config: Config) -> LoadModel:
-    name, load = make_load(config)
+    name, load, memory = make_load(config)
     assert name == "small"
+    assert 0 < memory.mapped_bytes < memory.total_bytes
     return load
 
 
@@ -110,6 +111,9 @@ def test_a_board_without_room_refuses_until_there_is_some(root: Path) -> None:
         make_load(config)
     write_meminfo(root, 8 * GIB, GIB)
     assert load_of(config).context_tokens == 2048
+    # The rest is mapped by another engine, or about to be taken by it.
+    with pytest.raises(ModelWontFitNow, match=r"and 300.0 MiB are free"):
+        make_load(config, held_bytes=724 * MIB)
 
 
 @pytest.mark.parametrize(

@@ -535,7 +535,6 @@ AFTER: dict[str, tuple[str, str]] = {
         "serving.prefill_ahead:PendingPrefill.prepared",
     ),
     "serving.engine_handle:EngineHandle.give_up": ("ask", "serving.job:Job.take_change"),
-    "serving.engine_registry:EngineRegistry.having": ("ask", "serving.job:Job.take_change"),
     "serving.job:Job.broken": ("ask", "serving.job:Job.added"),
     "serving.job:broken_problem": ("ask", "serving.job:Job.added"),
     "serving.publisher:Publisher.__init__(on_broken)": ("ask", "serving.job:Job.take_change"),
@@ -761,6 +760,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
     "It is called by what is guarded, in circumstances that end this box or take minutes.": (
         "engine.crash_record:CrashRecord.died",
         "serving.engine_handle:EngineHandle.preempt",
+        "serving.engine_registry:EngineRegistry.having",
         "daemon.sleep_bridge:SleepBridge.__init__(stop)",
         "daemon.rooms:Rooms.__init__(stop)",
         "engine.child:_LastWords.pipe_data_received",

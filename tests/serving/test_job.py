@@ -48,6 +48,9 @@ class Owner:
     def over(self, job: Job) -> None:
         self.heard.append("over")
 
+    def give_up(self, job: Job) -> None:
+        self.heard.append("given up")
+
 
 class Life:
     """One answer through any number of engines and daemons, with the journal as a list."""

@@ -55,7 +55,7 @@ def meanings(config: Config) -> dict[str, str]:
     # The disk cache does not matter here, and its folder may be missing.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))
     try:
-        _name, load = make_load(config)
+        _name, load, _memory = make_load(config)
     except StartupError:
         unknown = "follows from the model, which `inglenook doctor` says what is wrong with"
         return comments | dict.fromkeys(("model.context", "cache.ram"), unknown)

@@ -10,13 +10,14 @@ from inglenook.common.errors import StartupError
 from inglenook.common.units import format_bytes
 from inglenook.config import Config
 from inglenook.engine.failures import ModelWontFitNow
+from inglenook.engine.interface import ModelMemory
 from inglenook.engine.orders import LoadModel, PrefixCache
 from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, folder_bytes
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.governor.memory.cgroup import find_groups
 from inglenook.governor.memory.memory import read_memory
 from inglenook.models.board_identity import read_board
-from inglenook.models.footprint import Running
+from inglenook.models.footprint import Running, footprint
 from inglenook.models.inspect import can_map, inspect_model, resolve_model
 from inglenook.models.loading import LoadSettings, plan_load
 from inglenook.models.preflight import Memory, NoRoomError, auto_disk_bytes
@@ -30,11 +31,15 @@ def model_path(config: Config) -> Path:
     return resolve_model(config.model.path, config.state_dir / "models")
 
 
-def make_load(config: Config) -> tuple[str, LoadModel]:
+def make_load(config: Config, held_bytes: int = 0) -> tuple[str, LoadModel, ModelMemory]:
     """Check the model and work out how to load it; blocks.
 
+    Args:
+        config: All settings.
+        held_bytes: Memory of other models that the kernel says is available.
+
     Returns:
-        The model's short name, and the order.
+        The model's short name, the order, and what it will take.
 
     Raises:
         NotNow: If there is no room for it at the moment.
@@ -45,7 +50,7 @@ def make_load(config: Config) -> tuple[str, LoadModel]:
     settings = _settings(config)
     tuning = read_tuning(config.state_dir, info, read_board())
     try:
-        plan = plan_load(info, settings, tuning, read_budget(config.governor.root))
+        plan = plan_load(info, settings, tuning, read_budget(config.governor.root, held_bytes))
     except NoRoomError as exc:
         raise ModelWontFitNow(str(exc)) from exc
     if plan.sequences < engine.max_sequences:
@@ -69,7 +74,10 @@ def make_load(config: Config) -> tuple[str, LoadModel]:
         ),
         use_mmap=_can_map(info.path),
     )
-    return info.path.stem, load
+    need = footprint(info, running_as(load), plan.context_tokens)
+    mapped_bytes = need.weights_bytes if load.use_mmap else 0
+    memory = ModelMemory(need.total_bytes + plan.cache_ram_bytes, mapped_bytes)
+    return info.path.stem, load, memory
 
 
 def running_as(load: LoadModel) -> Running:
@@ -103,17 +111,18 @@ def _can_map(path: Path) -> bool:
     return mappable
 
 
-def read_budget(root: Path) -> Memory | None:
+def read_budget(root: Path, held_bytes: int = 0) -> Memory | None:
     """What a model may take: of the box, or of the tightest control group; None if unknown.
 
     Args:
         root: Where ``proc`` and ``sys`` stand.
+        held_bytes: As of `make_load`.
     """
     memory = read_memory(root, find_groups(root))
     if memory.left_bytes is None:
         return None
     totals = [total for total in (memory.total_bytes, memory.limit_bytes) if total is not None]
-    return Memory(memory.left_bytes, min(totals, default=None))
+    return Memory(max(0, memory.left_bytes - held_bytes), min(totals, default=None))
 
 
 def remove_blocks(state_dir: Path) -> int:

@@ -89,7 +89,9 @@ class Rooms:
             on_over=self.metrics.answered,
             dating=_date_store(config, clock),
         )
-        self.dispatcher.engines.add(self.supervisor, max_active=config.engine.max_sequences)
+        self._handle = self.dispatcher.engines.add(
+            self.supervisor, max_active=config.engine.max_sequences
+        )
         self.governor = GovernorBridge(
             config, self.supervisor, self.dispatcher, self.news.set, pace
         )
@@ -151,7 +153,9 @@ class Rooms:
 
     async def _prepare_model(self) -> tuple[str, LoadModel]:
         """Check the model file and work out how to load it; see `Supervisor`."""
-        name, load = await asyncio.to_thread(make_load, self.config)
+        others_bytes = self.dispatcher.engines.held_bytes(but=self._handle)
+        name, load, memory = await asyncio.to_thread(make_load, self.config, others_bytes)
+        self._handle.memory = memory
         self.governor.loads(load)
         return name, load
 

@@ -72,6 +72,19 @@ class Capabilities:
     prefill: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ModelMemory:
+    """What a model takes.
+
+    Attributes:
+        total_bytes: Weights, pool, work and the cache in memory.
+        mapped_bytes: Part of it that is mapped from its file.
+    """
+
+    total_bytes: int = 0
+    mapped_bytes: int = 0
+
+
 class Sink(Protocol):
     """Where the events of one job go. Calls are synchronous and never wait."""
 

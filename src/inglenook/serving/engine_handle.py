@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from inglenook.common.errors import Code, Problem
 from inglenook.common.guarded import Guard
-from inglenook.engine.interface import Engine, EnginePhase, EngineState
+from inglenook.engine.interface import Engine, EnginePhase, EngineState, ModelMemory
 from inglenook.serving.job import Job
 from inglenook.serving.prefill_ahead import SpeculativePrefill
 from inglenook.serving.scheduler import Scheduler
@@ -40,7 +40,7 @@ class EngineHandle:
         engine: Writes the answers.
         scheduler: Its jobs, waiting and active.
         prefill: What it prefills ahead.
-        held_bytes: Memory that its model takes, or is about to take; 0 if none is loaded.
+        memory: What its model takes once it is loaded.
         last_used_s: When it last was given a job or ended one, of the event loop's time.
     """
 
@@ -55,7 +55,7 @@ class EngineHandle:
         self.engine = engine
         self.scheduler = Scheduler(max_active, registry.clock)
         self.prefill = SpeculativePrefill(engine, registry.numbers)
-        self.held_bytes = 0
+        self.memory = ModelMemory()
         self.last_used_s = 0.0
         self._owner = owner
         self._registry = registry
@@ -65,6 +65,17 @@ class EngineHandle:
     def state(self) -> EngineState:
         """The engine's latest state."""
         return self.engine.state
+
+    @property
+    def unseen_bytes(self) -> int:
+        """Memory of its model that the kernel says is available: mapped, or not taken yet."""
+        match self.state.phase:
+            case EnginePhase.LOADING | EnginePhase.RESTARTING:
+                return self.memory.total_bytes
+            case EnginePhase.READY:
+                return self.memory.mapped_bytes
+            case _:
+                return 0
 
     @property
     def references(self) -> int:
@@ -118,7 +129,7 @@ class EngineHandle:
             self._registry.pump()
 
     def give_up(self, job: Job) -> None:
-        """Have the engine end a job that cannot be shown any further."""
+        """See `JobOwner.give_up`."""
         with self._giving:
             self.engine.cancel(job.start.job)
 

@@ -102,8 +102,8 @@ class EngineRegistry:
         return sum(handle.scheduler.waiting(device_id) for handle in self)
 
     def held_bytes(self, but: EngineHandle) -> int:
-        """Memory that the models of all other engines take, or are about to take."""
-        return sum(handle.held_bytes for handle in self if handle is not but)
+        """Memory of the models of all other engines, see `EngineHandle.unseen_bytes`."""
+        return sum(handle.unseen_bytes for handle in self if handle is not but)
 
     @property
     def preparing(self) -> int:

@@ -26,6 +26,7 @@ class Job:
 
     Attributes:
         response: What it writes.
+        owner: Is told how it goes.
         attempts: Its tokens, and the engine's order for the latest attempt.
         begun_at: When it was first given to the engine, monotonic seconds; None while it waits.
         over: Nothing more comes; what was gathered may still wait to be taken.
@@ -40,12 +41,12 @@ class Job:
         start: StartJob,
         response: Response,
         now: Callable[[], float],
-        desk: JobOwner,
+        owner: JobOwner,
         *,
         returning: bool = False,
         model_id: str = "",
     ) -> None:
-        """Take the order; ``desk`` hears how it goes."""
+        """Take the order; ``owner`` is called with how it goes."""
         self.response = response
         self.attempts = Attempts(start, model_id)
         self.begun_at: float | None = None
@@ -55,7 +56,7 @@ class Job:
         self.makes_way = False
         self.advance_tokens = 0.0
         self._now = now
-        self._desk = desk
+        self.owner = owner
         self._arrived_at = now()
         self._first_text_at: float | None = None
         self._prompt_tokens = 0
@@ -110,7 +111,7 @@ class Job:
         self.response.adjustments = event.adjustments
         if not self._begun:
             self._begun = self._begins = True
-            self._desk.news(self)
+            self.owner.news(self)
 
     def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
         """See `Sink.added`."""
@@ -120,7 +121,7 @@ class Job:
         self.attempts.add(tokens)
         self._append(text, thinking)
         if first and tokens:
-            self._desk.progressed(self)
+            self.owner.progressed(self)
 
     def ended(self, event: JobEnded) -> None:
         """See `Sink.ended`."""
@@ -160,7 +161,7 @@ class Job:
             return
         self._transcript.begin_again()
         self.returning = True
-        self._desk.lost(self)
+        self.owner.lost(self)
 
     def unloaded(self) -> None:
         """See `Sink.unloaded`. It goes on like those that stood aside, when there is an engine."""
@@ -199,13 +200,13 @@ class Job:
 
     def _stand_aside(self) -> None:
         self._transcript.begin_again()
-        self._desk.stood_aside(self)
+        self.owner.stood_aside(self)
 
     def _append(self, answer: str, thinking: str) -> None:
         if self._transcript.append(answer, thinking):
             if self._first_text_at is None:
                 self._first_text_at = self._now()
-            self._desk.news(self)
+            self.owner.news(self)
 
     def _end(
         self,
@@ -238,7 +239,7 @@ class Job:
             finish_reason,
             problem.code if problem else status,
         )
-        self._desk.over(self)
+        self.owner.over(self)
 
 
 def broken_problem() -> Problem:

@@ -38,6 +38,9 @@ class JobOwner(Protocol):
     def over(self, job: Job) -> None:
         """It has ended; its last change waits to be taken."""
 
+    def give_up(self, job: Job) -> None:
+        """It cannot be shown any further; its engine need not go on."""
+
 
 def rates_of(
     event: JobEnded, prompt_tokens: int, resumed: int, gained: int

@@ -134,9 +134,7 @@ class ResponseLifecycle:
         self.publisher.stop()
 
     def _broken(self, job: Job) -> None:
-        handle = self._engines.having(job)
-        if handle is not None:
-            handle.give_up(job)
+        job.owner.give_up(job)
         job.broken()
 
     async def _close_recorder(self) -> None:

@@ -186,7 +186,7 @@ def _preflight(config: Config, info: ModelInfo) -> CheckResult:
     # The disk cache does not matter here, and its folder may be missing.
     config = replace(config, cache=replace(config.cache, disk_bytes=0))
     try:
-        _name, load = make_load(config)
+        _name, load, _memory = make_load(config)
     except StartupError as exc:
         return fix("memory for it", str(exc))
     need = footprint(info, running_as(load), load.context_tokens).total_bytes

@@ -174,7 +174,7 @@ def _limits(plan: ServicePlan) -> MemoryLimits | None:
     )
     try:
         info = inspect_model(path)
-        _name, load = make_load(config)
+        _name, load, _memory = make_load(config)
     except StartupError as exc:
         note(f"no memory limits, which follow from the model: {exc}")
         return None
