@@ -200,3 +200,38 @@ def test_the_check_sees_what_it_is_for() -> None:
     assert set(imported(ast.parse(text))) == {"os.path", "time", "inglenook.gateway.http.app"}
     assert module_of("gateway.http.app") == "gateway.http.app"
     assert module_of("gateway.context.BOX") == "gateway.context"
+
+
+def test_no_module_has_more_than_250_lines() -> None:
+    """CONTRIBUTING.md says so."""
+    sizes = {path: len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
+
+    assert {str(path): size for path, size in sizes.items() if size > 250} == {}
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    """Whatever package it is in: readers search for names."""
+    found: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.name)
+
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
+
+
+#: Of the word list in CONTRIBUTING.md, what a search can find without a mistake.
+AVOIDED = re.compile(
+    r"\b(newcomers?|somebody|whoever|who comes|parked|stands? aside|but for|for want of)\b", re.I
+)
+
+#: Pages that follow the list; figures that benchmarks write are as they were.
+PLAIN = ("architecture.md", "limits.md", "operations.md", "sleep.md", "thermal.md")
+
+
+@pytest.mark.parametrize("page", [*(f"docs/{name}" for name in PLAIN), "README.md"])
+def test_pages_use_the_words_of_the_field(page: str) -> None:
+    """As CONTRIBUTING.md lists them."""
+    lines = (ROOT / page).read_text().partition("<!-- figures -->")[0].splitlines()
+
+    assert [line for line in lines if AVOIDED.search(line)] == []
