@@ -63,7 +63,7 @@ class TemplateFit:
 
     Attributes:
         form: The form in which it is given messages.
-        tells_date: It writes the date into prompts, or into those without a system message.
+        writes_date: It writes the date into prompts, or into those without a system message.
     """
 
     def __init__(self, template: JinjaTemplate) -> None:
