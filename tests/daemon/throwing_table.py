@@ -351,7 +351,7 @@ AT: dict[str, tuple[str, ...]] = {
         "power.sleep_controller:SleepController.refused",
     ),
     "unload": (
-        "serving.engine_handle:EngineHandle.stood_aside",
+        "serving.engine_handle:EngineHandle.preempted",
         "serving.job:Job.cancelled",
         "serving.job:Job.unloaded",
         "serving.queue:FairQueue.put_back(age)",
@@ -360,7 +360,7 @@ AT: dict[str, tuple[str, ...]] = {
     "die": (
         "engine.supervisor:Supervisor.__init__(sleep)",
         "serving.prefill_ahead:PendingPrefill.lost",
-        "serving.engine_handle:EngineHandle.lost",
+        "serving.engine_handle:EngineHandle.engine_lost",
         "engine.silence:SilenceWatch.watching",
         "serving.engine_registry:EngineRegistry.held_bytes",
         "serving.job:Job.lost",

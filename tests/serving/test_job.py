@@ -39,10 +39,10 @@ class Owner:
     def progressed(self, job: Job) -> None:
         self.heard.append("progressed")
 
-    def lost(self, job: Job) -> None:
+    def engine_lost(self, job: Job) -> None:
         self.heard.append("lost")
 
-    def stood_aside(self, job: Job) -> None:
+    def preempted(self, job: Job) -> None:
         self.heard.append("stood aside")
 
     def over(self, job: Job) -> None:
@@ -65,7 +65,7 @@ class Life:
         self.now = 0.0
         self.response = Response("r", "ada", "tiny", now=0.0)
         self.kept: list[Change] = []
-        self.job = self._new_job(returning=False)
+        self.job = self._new_job(requeued=False)
         self.writing = self._begun()
 
     def step(self) -> None:
@@ -97,7 +97,7 @@ class Life:
         if self.response.status.over:
             return
         self.response.skip_to(self.response.next_seq + 100)
-        self.job = self._new_job(returning=True)
+        self.job = self._new_job(requeued=True)
         self.writing = self._begun()
 
     def finish(self) -> None:
@@ -111,10 +111,10 @@ class Life:
         """Thinking and answer so far."""
         return self.response.text(Channel.THINKING), self.response.text(Channel.ANSWER)
 
-    def _new_job(self, *, returning: bool) -> Job:
+    def _new_job(self, *, requeued: bool) -> Job:
         tokens = tuple(token for change in self.kept for token in change.tokens)
         start = msgspec.structs.replace(self.order, produced=tokens)
-        return Job(start, self.response, lambda: self.now, self.owner, returning=returning)
+        return Job(start, self.response, lambda: self.now, self.owner, requeued=requeued)
 
     def _begun(self) -> Writing:
         writing = Writing(self.job.attempt(1), self.job, self.script)
@@ -363,7 +363,7 @@ def test_an_answer_that_makes_way_goes_on_where_it_was() -> None:
     life = Life(LETTERS)
     life.step()
     life.show()
-    life.job.makes_way = True
+    life.job.preempting = True
     life.job.ended(JobEnded(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
     assert life.owner.heard[-1] == "stood aside"
     assert life.job.take_change() is None
@@ -404,7 +404,7 @@ def test_an_answer_does_not_count_its_own_leavings_in_the_cache_as_found() -> No
     """One that stood aside finds its prompt and its text there; it had to compute them once."""
     life = Life(LETTERS)
     life.step()
-    life.job.makes_way = True
+    life.job.preempting = True
     life.job.ended(
         JobEnded(1, Finish.CANCELLED, "", 1, cached_tokens=4, prefill_s=0.1, decode_s=0.0)
     )
@@ -423,7 +423,7 @@ def test_an_answer_does_not_count_its_own_leavings_in_the_cache_as_found() -> No
 def test_an_unwanted_answer_that_makes_way_is_over() -> None:
     """A cancel is a cancel."""
     life = Life(LETTERS)
-    life.job.makes_way = life.job.unwanted = True
+    life.job.preempting = life.job.unwanted = True
     life.job.ended(JobEnded(1, Finish.CANCELLED, "", 1, 0, 0.0, 0.0))
 
     assert life.owner.heard[-1] == "over"

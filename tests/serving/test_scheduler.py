@@ -31,18 +31,18 @@ class House:
         for device_id in waiting.split():
             self.places.put(self.job(device_id), weight=1.0)
 
-    def job(self, device_id: str, *, returning: bool = False) -> Job:
+    def job(self, device_id: str, *, requeued: bool = False) -> Job:
         """A new job of a device."""
         count = 1 + sum(name.startswith(device_id) for name in self.names.values())
         name = f"{device_id}{count}"
         response = Response(name, device_id, "tiny", now=0.0)
-        job = Job(ORDER, response, lambda: next(self.clock), Owner(), returning=returning)
+        job = Job(ORDER, response, lambda: next(self.clock), Owner(), requeued=requeued)
         self.names[job] = name
         return job
 
-    def begin(self, device_id: str, *, returning: bool = False) -> Job:
+    def begin(self, device_id: str, *, requeued: bool = False) -> Job:
         """A job of a device that the engine has."""
-        job = self.job(device_id, returning=returning)
+        job = self.job(device_id, requeued=requeued)
         self.places.active[job.response.response_id] = job
         job.attempt(next(self.numbers))
         job.started(JobStarted(1, 10))
@@ -60,12 +60,12 @@ class House:
     def stand_aside(self) -> list[str]:
         """Who has to; they do, together, as an engine reports them at the end of its step."""
         jobs: list[Job] = []
-        while more := self.places.too_many():
+        while more := self.places.to_preempt():
             for job in more:
-                job.makes_way = True
+                job.preempting = True
             jobs += more
         for job in jobs:
-            self.places.stood_aside(job)
+            self.places.preempted(job)
         return [self.names[job] for job in jobs]
 
     def fill(self) -> list[str]:
@@ -122,7 +122,7 @@ def test_those_who_return_go_one_by_one_before_all_others() -> None:
     """The next when the one before has a token: then it is clear who was not to blame."""
     house = House(4, waiting="cy")
     for device_id in ("ada", "ben"):
-        house.places.returns(house.job(device_id, returning=True))
+        house.places.requeue(house.job(device_id, requeued=True))
     assert house.fill() == ["ada1"]
     [ada] = house.places.active.values()
     ada.added("a", (1,))
@@ -178,9 +178,9 @@ def test_nothing_is_read_ahead_while_an_answer_is_suspected_of_killing_engines(w
     """If the engine died again, nobody could tell of what."""
     house = House(8)
     if where == "waiting":
-        house.places.returns(house.job("ada", returning=True))
+        house.places.requeue(house.job("ada", requeued=True))
     else:
-        house.begin("ada", returning=True)
+        house.begin("ada", requeued=True)
 
     assert house.places.room_ahead() == 0
 
@@ -207,7 +207,7 @@ def test_who_waits_hears_the_reason_of_the_limit_unless_it_is_for_an_engine(
 def test_a_response_is_found_wherever_it_waits() -> None:
     """And only there."""
     house = House(1, "ada", "ben")
-    house.places.returns(house.job("cy", returning=True))
+    house.places.requeue(house.job("cy", requeued=True))
     found = [house.places.take_waiting(job.response) for job in house.names]
 
     assert [job and house.names[job] for job in found] == [None, "ben1", "cy1"]

@@ -1,4 +1,4 @@
-"""What is refused at once, because waiting would not help it. Kind: rules."""
+"""Requests that are refused at once, because waiting would not help. Kind: rules."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def problem_of(state: EngineState) -> Problem:
 
 
 def shutting_down() -> Problem:
-    """What is told while the box goes."""
+    """The problem of all requests while the daemon stops."""
     return Problem(Code.SHUTTING_DOWN, "The box is shutting down.", retry_after_s=10.0)
 
 

@@ -100,9 +100,9 @@ class EngineHandle:
             self._begin(job)
 
     def preempt(self, job: Job) -> None:
-        """Have a job stand aside, on engines where it can go on later."""
+        """Preempt a job, on engines where it can go on later."""
         if self.engine.capabilities.resumes:
-            job.makes_way = True
+            job.preempting = True
             self.engine.cancel(job.start.job)
 
     def allow_prefill(self, free: int) -> None:
@@ -114,7 +114,7 @@ class EngineHandle:
             self.prefill.allow(max(0, min(free, self.scheduler.room_ahead())))
 
     def tell_places(self) -> None:
-        """Tell the jobs that wait where they stand."""
+        """Set the position of all waiting jobs."""
         # Unloaded with a reason to be, it stays so until that is over; else it is loaded for them.
         unloaded = self.state.phase is EnginePhase.UNLOADED
         held = unloaded and self.scheduler.limits.max_active == 0
@@ -143,14 +143,14 @@ class EngineHandle:
         """See `JobOwner.progressed`."""
         self._registry.pump()
 
-    def lost(self, job: Job) -> None:
-        """See `JobOwner.lost`."""
-        self.scheduler.returns(job)
+    def engine_lost(self, job: Job) -> None:
+        """See `JobOwner.engine_lost`."""
+        self.scheduler.requeue(job)
         self._owner.changed()
 
-    def stood_aside(self, job: Job) -> None:
-        """See `JobOwner.stood_aside`."""
-        self.scheduler.stood_aside(job)
+    def preempted(self, job: Job) -> None:
+        """See `JobOwner.preempted`."""
+        self.scheduler.preempted(job)
         self._registry.pump()
 
     def over(self, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""The engines of the box by the names of their models, and whose turn it is. Kind: hands."""
+"""The engines of the box by the names of their models, in one fair order. Kind: hands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inglenook.serving.job import Job
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.queue import FairClock
 from inglenook.serving.response import Response
-from inglenook.serving.scheduler import SchedulerLoad, to_preempt
+from inglenook.serving.scheduler import SchedulerLoad, choose_preempted
 
 
 class EngineRegistry:
@@ -206,17 +206,17 @@ class EngineRegistry:
         return min(able, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     def _preempt(self) -> None:
-        """Have jobs stand aside: first by each engine's own bound, then by that of all."""
+        """Preempt jobs: first by each engine's own bound, then by that of all."""
         for handle in self:
-            for job in handle.scheduler.too_many():
+            for job in handle.scheduler.to_preempt():
                 handle.preempt(job)
         if math.isinf(self.max_active):
             return
-        staying = [job for job in self.active if not job.makes_way]
+        staying = [job for job in self.active if not job.preempting]
         able = [handle for handle in self if handle.next_time is not None]
         first = min(able, key=lambda handle: handle.next_time or 0.0, default=None)
         newcomer = None if first is None else first.scheduler.newcomer
-        for job in to_preempt(staying, int(self.max_active), newcomer):
+        for job in choose_preempted(staying, int(self.max_active), newcomer):
             its = self.having(job)
             if its is not None:
                 its.preempt(job)

@@ -30,9 +30,9 @@ class Job:
         attempts: Its tokens, and the engine's order for the latest attempt.
         begun_at: When it was first given to the engine, monotonic seconds; None while it waits.
         over: Nothing more comes; what was gathered may still wait to be taken.
-        returning: An engine, or a daemon, died under it.
-        unwanted: Somebody cancelled it; should its engine die before it hears of that, it is over.
-        makes_way: It was asked to let another device's answer go first.
+        requeued: It is one whose engine, or daemon, has died.
+        unwanted: It was cancelled; should its engine die before that is done, it is over.
+        preempting: The engine was told to end it; it goes on later.
         advance_tokens: What its device was charged for it when it was taken from the queue.
     """
 
@@ -43,7 +43,7 @@ class Job:
         now: Callable[[], float],
         owner: JobOwner,
         *,
-        returning: bool = False,
+        requeued: bool = False,
         model_id: str = "",
     ) -> None:
         """Take the order; ``owner`` is called with how it goes."""
@@ -51,9 +51,9 @@ class Job:
         self.attempts = Attempts(start, model_id)
         self.begun_at: float | None = None
         self.over = False
-        self.returning = returning
+        self.requeued = requeued
         self.unwanted = False
-        self.makes_way = False
+        self.preempting = False
         self.advance_tokens = 0.0
         self._now = now
         self.owner = owner
@@ -79,7 +79,7 @@ class Job:
     @property
     def proving(self) -> bool:
         """Whether it has come back and got no token yet: it is to blame if its engine dies now."""
-        return self.returning and not self.gained
+        return self.requeued and not self.gained
 
     @property
     def tokens(self) -> int:
@@ -100,7 +100,7 @@ class Job:
         """Make the order for the next attempt: as the first, but after what was written already."""
         if self.begun_at is None:
             self.begun_at = self._now()
-        self.makes_way = False
+        self.preempting = False
         return self.attempts.begin(number, model_id)
 
     def started(self, event: JobStarted) -> None:
@@ -130,8 +130,8 @@ class Job:
         if self._cached_tokens is None:
             # What a later attempt finds in the cache was put there by this answer itself.
             self._cached_tokens = min(event.cached_tokens, self._prompt_tokens)
-        if event.finish is Finish.CANCELLED and self.makes_way and not self.unwanted:
-            self._stand_aside()
+        if event.finish is Finish.CANCELLED and self.preempting and not self.unwanted:
+            self._preempted()
             return
         self._append(event.text, event.thinking)
         status, finish_reason = FINISHES[event.finish]
@@ -160,8 +160,8 @@ class Job:
             self.fail(Problem(Code.ENGINE_FAILED, text))
             return
         self._transcript.begin_again()
-        self.returning = True
-        self.owner.lost(self)
+        self.requeued = True
+        self.owner.engine_lost(self)
 
     def unloaded(self) -> None:
         """See `Sink.unloaded`. It goes on like those that stood aside, when there is an engine."""
@@ -170,7 +170,7 @@ class Job:
         if self.unwanted:
             self.cancelled()
             return
-        self._stand_aside()
+        self._preempted()
 
     def broken(self) -> None:
         """See `Sink.broken`: a bug of ours must cost one answer only."""
@@ -198,9 +198,9 @@ class Job:
         begins, self._begins, self._ending = self._begins, False, None
         return Change(self.response.response_id, begins, pieces, tokens, ending, model_id)
 
-    def _stand_aside(self) -> None:
+    def _preempted(self) -> None:
         self._transcript.begin_again()
-        self.owner.stood_aside(self)
+        self.owner.preempted(self)
 
     def _append(self, answer: str, thinking: str) -> None:
         if self._transcript.append(answer, thinking):

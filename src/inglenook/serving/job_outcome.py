@@ -21,19 +21,19 @@ FINISHES = {
 
 
 class JobOwner(Protocol):
-    """Whom a job tells how it goes; calls are synchronous."""
+    """Called with what happens to a job, synchronously."""
 
     def news(self, job: Job) -> None:
-        """There is something to take."""
+        """It has a change to take."""
 
     def progressed(self, job: Job) -> None:
         """It got its first token since its latest start."""
 
-    def lost(self, job: Job) -> None:
-        """Its engine died; it wants another."""
+    def engine_lost(self, job: Job) -> None:
+        """Its engine died; it is to be requeued."""
 
-    def stood_aside(self, job: Job) -> None:
-        """It made way; it wants to go on when it is its device's turn again."""
+    def preempted(self, job: Job) -> None:
+        """It was preempted; it goes on when it is its device's turn again."""
 
     def over(self, job: Job) -> None:
         """It has ended; its last change waits to be taken."""

@@ -1,4 +1,4 @@
-"""How much the box may take on, as whoever watches heat and memory says. Kind: words."""
+"""How many requests may be served, by heat and memory. Kind: words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ServingLimits:
 
     Attributes:
         max_active: Answers that may be written at once; 0 pauses them all.
-        reason: What to tell those who wait for a place.
-        refuse: What to tell newcomers; None lets them wait.
-        read_ahead: Why nothing is read ahead; None lets it be.
+        reason: Why requests wait.
+        refuse: Why requests are refused; None lets them wait.
+        read_ahead: Why nothing is prefilled ahead; None allows it.
     """
 
     max_active: int

@@ -1,4 +1,4 @@
-"""Reads prompts that are probably coming: one a device, while nobody waits for it. Kind: hands."""
+"""Prefill of prompts that are likely to come: one a device, in idle places. Kind: hands."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class PendingPrefill:
 
 
 class SpeculativePrefill:
-    """What is read ahead, and what is to be read next.
+    """Prompts that are being prefilled ahead, and those that are next.
 
     A device has one prompt in the engine and one behind it, its latest: somebody who types sends
     one after the other, and only the last is worth reading. What was read of those before stays in
@@ -125,7 +125,7 @@ class SpeculativePrefill:
 
     @property
     def devices(self) -> list[str]:
-        """For whom something is read, or is to be; the longest there comes first."""
+        """Devices with a prompt that is prefilled, or is to be; oldest first."""
         reading = [d for d, preparation in self._reading.items() if not preparation.stopped]
         return list(dict.fromkeys([*reading, *self._next]))
 
@@ -144,7 +144,7 @@ class SpeculativePrefill:
         return preparation
 
     def stop(self, preparation: PendingPrefill) -> None:
-        """Read no further; what was read stays in the cache."""
+        """End a prefill; tokens done so far stay in the cache."""
         if self._next.get(preparation.device_id) is preparation:
             preparation.end()
         elif not (preparation.over or preparation.stopped):
@@ -152,7 +152,7 @@ class SpeculativePrefill:
             self._engine.cancel(preparation.order.job)
 
     def stop_device(self, device_id: str) -> None:
-        """Read no further for a device."""
+        """End the prefill for a device."""
         for preparations in (self._next, self._reading):
             if device_id in preparations:
                 self.stop(preparations[device_id])
@@ -163,7 +163,7 @@ class SpeculativePrefill:
         self.stop_device(device_id)
 
     def forget(self, device_id: str) -> None:
-        """Read no further for a device that is no longer welcome, and keep nothing of it."""
+        """End the prefill for a device that was revoked, and retain nothing of it."""
         self._suspects.discard(device_id)
         if device_id in self._reading:
             self._reading[device_id].forgotten = True

@@ -1,4 +1,4 @@
-"""Who is served next: a bounded queue, fair between devices. Kind: rules.
+"""Queues of requests, fair between devices. Kind: rules.
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): every device has a virtual time that
 grows by the service it gets, in tokens, over its weight; the device that is least far gets the next
@@ -76,7 +76,7 @@ class FairQueue(Generic[T]):
         return sum(len(line) for line in self._lines.values())
 
     def waiting(self, device_id: str) -> int:
-        """How many a device has waiting."""
+        """Number of waiting items of a device."""
         return len(self._lines.get(device_id, ()))
 
     def put(self, device_id: str, item: T, *, weight: float = 1.0) -> None:
@@ -102,7 +102,7 @@ class FairQueue(Generic[T]):
         self.clock.arrive(device_id, None, idle=False)
 
     def next_device(self) -> str | None:
-        """Whose turn it is; None if nobody waits."""
+        """The device whose turn it is; None if none waits."""
         return min(self._lines, key=self.clock.times.__getitem__, default=None)
 
     def take(self, cost: float) -> T | None:
@@ -112,7 +112,7 @@ class FairQueue(Generic[T]):
             cost: What serving it is expected to take, in tokens; `FairClock.charge` corrects it.
 
         Returns:
-            None if nobody waits.
+            None if the queue is empty.
         """
         device_id = self.next_device()
         if device_id is None:

@@ -153,7 +153,7 @@ class ResponseLifecycle:
             self.publisher.purge()
             self.purge()
         for job in restored.jobs:
-            self._engines.find(job.response.model).scheduler.returns(job)
+            self._engines.find(job.response.model).scheduler.requeue(job)
         if len(self.store):
             self._occupied.set()
         if restored.jobs:

@@ -1,4 +1,4 @@
-"""The responses that are kept, and for how long. Kind: rules."""
+"""Store of responses, and how long each stays. Kind: rules."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ResponseStore:
             del self._by_key[key]
 
     def outdated(self, now: float) -> list[Response]:
-        """Finished responses that are too old, or too much."""
+        """Finished responses that are too old, or whose text exceeds the bound."""
         outdated = []
         held_bytes = 0
         # Newest first, so that it is the oldest that do not fit.
@@ -79,7 +79,7 @@ class ResponseStore:
         return outdated
 
     def abandoned(self, now: float, *, crowded: bool) -> list[Response]:
-        """Unfinished responses that nobody has read for too long; less is too long in a crowd."""
+        """Unfinished responses that were unread for too long; for less if it is ``crowded``."""
         grace_s = self._unread_grace_s
         if crowded:
             grace_s = min(grace_s, CROWDED_GRACE_S)

@@ -1,4 +1,4 @@
-"""Who is with the engine, who goes there next, and who has to stand aside. Kind: rules."""
+"""Waiting, active and preempted jobs of one engine, and which is next. Kind: rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLoad:
-    """How much is going on.
+    """Number of jobs.
 
     Attributes:
         max_active: Answers that may be written at once.
@@ -31,15 +31,15 @@ class SchedulerLoad:
 
 
 class Scheduler:
-    """All jobs that are not over: in the fair queue, back from a dead engine, or with an engine.
+    """Jobs that are not over: waiting in the fair queue, requeued from a dead engine, or active.
 
     Attributes:
         limits: The latest.
-        active: Those with the engine, by response; who began last is last.
+        active: Jobs that the engine has, by response; the newest is last.
     """
 
     def __init__(self, max_active: int, clock: FairClock | None = None) -> None:
-        """Take how many may be with the engine until somebody sets other `limits`.
+        """Take how many jobs may be active until `limits` are set.
 
         Args:
             max_active: That number.
@@ -47,43 +47,43 @@ class Scheduler:
         """
         self.limits = ServingLimits(max_active)
         self.active: dict[str, Job] = {}
-        # Half of the places: who reads along must never wait for who might ask.
+        # Half of the places: requests must never wait for prompts that may not come.
         self._ahead_max = max(max_active // 2, 1)
         self._queue: FairQueue[Job] = FairQueue(clock)
-        self._returning: deque[Job] = deque()
-        self._pace = ServiceTime()
+        self._requeued: deque[Job] = deque()
+        self._service_time = ServiceTime()
 
     @property
     def load(self) -> SchedulerLoad:
         """How much is going on now."""
-        queued = len(self._queue) + len(self._returning)
+        queued = len(self._queue) + len(self._requeued)
         return SchedulerLoad(len(self.active), queued, self.limits.max_active)
 
     @property
     def crowded(self) -> bool:
-        """Whether somebody waits for a place that another has; without an engine nobody has one."""
+        """Whether jobs wait for places that others have; without an engine none has one."""
         return len(self._queue) > 0 and len(self.active) > 0
 
     @property
     def retry_after_s(self) -> float:
-        """When a newcomer who finds the queue full had better come back."""
-        return self._pace.eta_s(self.load.queued, self.limits.max_active)
+        """After how long a request that finds the queue full is worth repeating."""
+        return self._service_time.eta_s(self.load.queued, self.limits.max_active)
 
     def waiting(self, device_id: str) -> int:
-        """How many of a device wait for a place."""
+        """Number of waiting jobs of a device."""
         return self._queue.waiting(device_id)
 
     def put(self, job: Job, *, weight: float) -> None:
-        """A job is new; see `FairQueue.put`."""
+        """Queue a new job; see `FairQueue.put`."""
         self._queue.put(job.response.device_id, job, weight=weight)
 
-    def returns(self, job: Job) -> None:
-        """An engine or a daemon died under a job, and it wants another."""
+    def requeue(self, job: Job) -> None:
+        """Queue a job again, before all others: its engine, or a daemon, has died."""
         self.active.pop(job.response.response_id, None)
-        self._returning.append(job)
+        self._requeued.append(job)
 
-    def stood_aside(self, job: Job) -> None:
-        """A job has given up its place, and wants to go on when it is its device's turn again."""
+    def preempted(self, job: Job) -> None:
+        """Queue a job again that was preempted; it goes on at its device's turn."""
         del self.active[job.response.response_id]
         self._queue.put_back(job.response.device_id, job, age=_age)
 
@@ -94,40 +94,40 @@ class Scheduler:
             return
         self._queue.clock.charge(job.response.device_id, job.tokens - job.advance_tokens)
         if job.gained:
-            self._pace.learn(now - job.begun_at, job.tokens)
+            self._service_time.learn(now - job.begun_at, job.tokens)
 
     def take_waiting(self, response: Response) -> Job | None:
         """Take out the job of a response; None if it does not wait."""
-        for job in (*self._returning, *self._queue.in_order(self._pace.answer_tokens)):
+        for job in (*self._requeued, *self._queue.in_order(self._service_time.answer_tokens)):
             if job.response is response:
-                if job in self._returning:
-                    self._returning.remove(job)
+                if job in self._requeued:
+                    self._requeued.remove(job)
                 self._queue.remove(response.device_id, job)
                 return job
         return None
 
     def take_all_waiting(self) -> list[Job]:
         """Take out everything that waits."""
-        returning, self._returning = self._returning, deque()
-        return [*returning, *self._queue.clear()]
+        requeued, self._requeued = self._requeued, deque()
+        return [*requeued, *self._queue.clear()]
 
     def next(self) -> Job | None:
-        """Who goes next: those that an engine died under, one by one; then the fair queue.
+        """Take the next job: requeued ones, one by one; then the fair queue.
 
-        The next of the returning goes only when the one before has got a token. So if the engine
+        The next requeued one begins only when the one before has got a token. So if the engine
         dies again at once, it is clear which of them it died of, and the others do not suffer. One
         that got no token from its last engine goes before those that did: were it always behind
         them, engines that are killed often would never let it get one.
         """
         if len(self.active) >= self.limits.max_active or self._proving:
             return None
-        if self._returning:
-            first = min(self._returning, key=lambda job: job.gained > 0)
-            self._returning.remove(first)
+        if self._requeued:
+            first = min(self._requeued, key=lambda job: job.gained > 0)
+            self._requeued.remove(first)
             return first
-        job = self._queue.take(self._pace.answer_tokens)
+        job = self._queue.take(self._service_time.answer_tokens)
         if job is not None:
-            job.advance_tokens += self._pace.answer_tokens
+            job.advance_tokens += self._service_time.answer_tokens
         return job
 
     @property
@@ -138,7 +138,7 @@ class Scheduler:
         """
         if len(self.active) >= self.limits.max_active or self._proving:
             return None
-        if self._returning:
+        if self._requeued:
             return -math.inf
         device_id = self._queue.next_device()
         return None if device_id is None else self._queue.clock.times[device_id]
@@ -146,39 +146,39 @@ class Scheduler:
     @property
     def newcomer(self) -> str | None:
         """The device whose turn is next, unless jobs go first that an engine died under."""
-        return None if self._returning else self._queue.next_device()
+        return None if self._requeued else self._queue.next_device()
 
     @property
     def staying(self) -> list[Job]:
-        """Active jobs that were not asked to stand aside, oldest first."""
-        return [job for job in self.active.values() if not job.makes_way]
+        """Active jobs that are not being preempted, oldest first."""
+        return [job for job in self.active.values() if not job.preempting]
 
-    def too_many(self) -> list[Job]:
-        """Jobs that have to stand aside now, see `to_preempt`; they go on after their tokens."""
-        return to_preempt(self.staying, self.limits.max_active, self.newcomer)
+    def to_preempt(self) -> list[Job]:
+        """Jobs to preempt now, see `to_preempt`; they go on after their tokens."""
+        return choose_preempted(self.staying, self.limits.max_active, self.newcomer)
 
     def room_ahead(self) -> int:
         """For how many devices prompts may be read ahead: places nobody has or wants, up to half.
 
         None at all while an answer has to prove that its engine did not die of it.
         """
-        if self._returning or self._proving or self.limits.refuse or self.limits.read_ahead:
+        if self._requeued or self._proving or self.limits.refuse or self.limits.read_ahead:
             return 0
         free = self.limits.max_active - len(self.active) - len(self._queue)
         return max(0, min(free, self._ahead_max))
 
     def tell_places(self, *, loading: bool) -> None:
-        """Tell all that wait where they stand; ``loading`` says that they wait for an engine."""
+        """Set the position of all waiting jobs; ``loading``: they wait for an engine."""
         reason = WaitReason.LOADING if loading else self.limits.reason
-        in_order = (*self._returning, *self._queue.in_order(self._pace.answer_tokens))
+        in_order = (*self._requeued, *self._queue.in_order(self._service_time.answer_tokens))
         for position, job in enumerate(in_order, start=1):
-            eta_s = self._pace.eta_s(position, self.limits.max_active)
+            eta_s = self._service_time.eta_s(position, self.limits.max_active)
             job.response.wait_at(QueuePosition(position, eta_s, reason))
 
     @property
     def devices(self) -> set[str]:
         """Devices that have a job here."""
-        jobs = (*self.active.values(), *self._returning)
+        jobs = (*self.active.values(), *self._requeued)
         return {job.response.device_id for job in jobs} | set(self._queue.devices)
 
     @property
@@ -186,11 +186,11 @@ class Scheduler:
         return any(job.proving for job in self.active.values())
 
 
-def to_preempt(staying: list[Job], max_active: int, newcomer: str | None) -> list[Job]:
-    """Jobs that have to stand aside for a limit, or for a device that has nothing.
+def choose_preempted(staying: list[Job], max_active: int, newcomer: str | None) -> list[Job]:
+    """Choose jobs to preempt for a limit, or for a device that has nothing.
 
-    Of all answers the newest, if the limit has fallen. And one device may have all places only
-    while nobody else wants them: then its newest makes way for a device that has nothing.
+    Of all jobs the newest, if the limit has fallen. And one device may have all places only while
+    no other waits: then its newest is preempted for a device that has none.
 
     Args:
         staying: Active jobs, oldest first.
@@ -208,5 +208,5 @@ def to_preempt(staying: list[Job], max_active: int, newcomer: str | None) -> lis
 
 
 def _age(job: Job) -> float:
-    """For the order of one device's line: who began first goes on first."""
+    """Order within one device's line: the job that began first goes on first."""
     return math.inf if job.begun_at is None else job.begun_at

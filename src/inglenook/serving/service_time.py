@@ -1,4 +1,4 @@
-"""How long answers take, learned as they end. Kind: rules."""
+"""Running mean of how long answers take. Kind: rules."""
 
 from __future__ import annotations
 

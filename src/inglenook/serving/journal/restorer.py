@@ -129,7 +129,7 @@ class Restorer:
             response.skip_to(response.next_seq + skipped)
             start = msgspec.structs.replace(opening.start, produced=item.tokens)
             owner = self._engines.find(opening.model)
-            job = Job(start, response, self._now, owner, returning=True, model_id=item.model_id)
+            job = Job(start, response, self._now, owner, requeued=True, model_id=item.model_id)
             self.add(job)
             restored.jobs.append(job)
         self._shelf.add(response, opening.idempotency_key)
