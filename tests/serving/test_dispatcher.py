@@ -175,6 +175,23 @@ async def test_a_question_becomes_an_answer() -> None:
     assert response.status is Status.COMPLETED
 
 
+@pytest.mark.parametrize("shared", [True, False])
+async def test_each_device_has_cached_tokens_of_its_own_if_they_are_not_shared(
+    shared: bool,
+) -> None:
+    """Its requests and what is prefilled ahead for it; the engine tells them apart by namespace."""
+    engine = FakeEngine()
+    async with open_desk(engine, settings=ServingSettings(shared_cache=shared)) as desk:
+        for device in ("ada", "ben", "ada"):
+            desk.submit(device, ask(max_tokens=1))
+        desk.prepare("cy", ask(), lambda *_: None)
+        ada, ben, again = (order.namespace for order in engine.orders[:3])
+        typed = engine.prepares[0].namespace
+
+    assert ada == again
+    assert len({ada, ben, typed}) == (1 if shared else 3)
+
+
 async def test_whoever_counts_hears_of_every_end_once() -> None:
     """How it ended and what it took, also of an answer that never began."""
     engine = FakeEngine()

@@ -11,6 +11,7 @@ from inglenook.common.errors import Code
 from inglenook.engine.events import JobRefused, Refusal
 from inglenook.engine.orders import ChatMessage, Sampling
 from inglenook.serving.engine_request import prepare_order, problem_of, start_order
+from inglenook.serving.settings import ServingSettings
 
 
 def test_the_order_takes_from_the_profile_what_the_request_leaves_open() -> None:
@@ -122,3 +123,15 @@ def test_a_schema_that_could_not_be_tried_is_nobodys_fault() -> None:
     """It says when to ask again."""
     problem = problem_of(JobRefused(1, Refusal.SCHEMA_UNTRIED, detail="no memory"))
     assert problem.retry_after_s is not None
+
+
+def test_devices_share_cached_tokens_unless_they_are_not_to() -> None:
+    """Then a device's own id stands in both orders: the request finds what was prefilled ahead."""
+    request, profile = ChatRequest((Message("user", "Why?"),)), Profile("Be kind.")
+    shared, apart = ServingSettings(), ServingSettings(shared_cache=False)
+
+    assert shared.namespace("ada") == shared.namespace("ben") == b""
+    assert apart.namespace("ada") != apart.namespace("ben")
+    salt = apart.namespace("ada")
+    assert start_order(request, profile, 1, salt).namespace == salt
+    assert prepare_order(request, profile, salt).namespace == salt

@@ -87,6 +87,7 @@ SETTINGS = (
     Setting("engine.speculation", "engine.speculation", values.choice("off", "auto")),
     Setting("cache.ram", "cache.ram_bytes", values.or_auto(values.size("1024GiB"))),
     Setting("cache.disk", "cache.disk_bytes", values.or_auto(values.size("1024GiB"))),
+    Setting("cache.shared", "serving.shared_cache", values.boolean),
     Setting("serving.queue", "serving.queue", values.whole(1, 1024)),
     Setting("serving.resume_ttl", "serving.resume_ttl_s", values.duration("1s", "7d")),
     Setting(

@@ -31,11 +31,7 @@ from inglenook.serving.settings import ServingSettings
 
 
 class Dispatcher:
-    """The one place where requests wait, for whichever engine.
-
-    Attributes:
-        engines: They write the answers; whoever owns one adds it.
-    """
+    """Accepts requests for all engines; the owner of an engine adds it to ``engines``."""
 
     def __init__(
         self,
@@ -120,7 +116,8 @@ class Dispatcher:
         retry_after_s = handle.scheduler.retry_after_s
         check_queue(self.load.queued, waiting, self._settings.queue, retry_after_s)
         model = handle.state.model
-        start = start_order(request, profile_for(model), secrets.randbits(32))
+        salt = self._settings.namespace(device_id)
+        start = start_order(request, profile_for(model), secrets.randbits(32), salt)
         job = self._responses.open(device_id, idempotency_key, model, start)
         self._take_on(job, handle, weight)
         return job.response
@@ -159,7 +156,8 @@ class Dispatcher:
         """
         request, handle = self._route(request, thinking)
         self.engines.make_room_ahead(handle, device_id)
-        order = prepare_order(request, profile_for(handle.state.model))
+        salt = self._settings.namespace(device_id)
+        order = prepare_order(request, profile_for(handle.state.model), salt)
         moment_s = self._responses.dating.began(order.messages, typing=True)
         order = msgspec.structs.replace(order, moment_s=moment_s)
         preparation = handle.prefill.take(device_id, order, on_over)

@@ -19,7 +19,9 @@ _PENALTY_LAST_N = 64
 _UNTRIED_RETRY_S = 5.0
 
 
-def start_order(request: ChatRequest, profile: Profile, seed: int) -> StartJob:
+def start_order(
+    request: ChatRequest, profile: Profile, seed: int, namespace: bytes = b""
+) -> StartJob:
     """Turn a request into the engine's order, with the model's profile where it left the choice.
 
     Its ``job`` is 0, which no attempt has; `Job.attempt` numbers them.
@@ -28,6 +30,7 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> StartJob:
         request: What the client asked.
         profile: How this model likes to be asked.
         seed: Used if the request names none, so that the order alone fixes the answer.
+        namespace: See `StartJob.namespace`.
     """
     sampling = Sampling(
         temperature=_or(request.temperature, profile.temperature),
@@ -50,16 +53,18 @@ def start_order(request: ChatRequest, profile: Profile, seed: int) -> StartJob:
         schema=request.schema,
         repetition_detection=request.repetition_detection,
         thinking=_thinking(request),
+        namespace=namespace,
     )
 
 
-def prepare_order(request: ChatRequest, profile: Profile) -> Prefill:
+def prepare_order(request: ChatRequest, profile: Profile, namespace: bytes = b"") -> Prefill:
     """Turn a request that is probably coming into an order to read it; its ``job`` is 0.
 
     Its messages are those that `start_order` makes of the same request: only then does the answer
     find what was read.
     """
-    return Prefill(0, _messages(request, profile), thinking=_thinking(request))
+    messages, thinking = _messages(request, profile), _thinking(request)
+    return Prefill(0, messages, thinking=thinking, namespace=namespace)
 
 
 def problem_of(refused: JobRefused) -> Problem:

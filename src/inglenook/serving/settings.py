@@ -16,6 +16,7 @@ class ServingSettings:
         journal: Keep unfinished answers on disk, so that they survive a power cut.
         thinking: Whether the model thinks where neither a request nor its device says so:
             ``auto``, ``on``, ``off``, or most tokens of thought.
+        shared_cache: Devices share the cached tokens of prompts that begin alike.
     """
 
     queue: int = 64
@@ -23,3 +24,8 @@ class ServingSettings:
     unread_grace_s: float = 60.0
     journal: bool = True
     thinking: str = "auto"
+    shared_cache: bool = True
+
+    def namespace(self, device_id: str) -> bytes:
+        """The namespace of a device's cached tokens, see `StartJob.namespace`."""
+        return b"" if self.shared_cache else device_id.encode()
