@@ -14,7 +14,7 @@ from inglenook.discovery.announcer import Announcer
 from inglenook.gateway.http.app import PROTOCOLS
 from inglenook.models.workplace import in_thread
 
-#: Phones hear of changes at most so often, seconds; docs/protocol.md promises it.
+#: Seconds between two states at least; docs/protocol.md promises it.
 _STATE_EVERY_S = 1.0
 
 
@@ -27,7 +27,7 @@ class StateBroadcast:
         self._found = found
 
     def advert(self) -> Advert:
-        """What the network is told now."""
+        """The mDNS announcement of now."""
         found, state = self._found, self._rooms.supervisor.state
         return Advert(
             name=found.identity.name,

@@ -1,4 +1,4 @@
-"""Stands between the governor and those it governs: the desk and the engine. Kind: hands."""
+"""Connects the governor with the dispatcher and the engine. Kind: hands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from inglenook.governor.readings import Readings
 from inglenook.serving.dispatcher import Dispatcher
 from inglenook.serving.limits import ServingLimits
 
-#: What cannot be told of a board that nobody has looked at.
+#: The state of a board before its first sample.
 _UNKNOWN: dict[str, Any] = {
     "level": "unknown",
     "reason": "none",
@@ -41,11 +41,11 @@ _UNKNOWN: dict[str, Any] = {
 
 
 class GovernorBridge:
-    """The governor's place in the box.
+    """Connects the governor with the rest of the box.
 
     Attributes:
-        changes: Counts what phones should hear of: limits, and whole degrees.
-        loading: Whether the model is on its way into memory because it is needed.
+        changes: Counts changes that phones are sent: of limits, and of whole degrees.
+        loading: Whether the model is being loaded because it is needed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class GovernorBridge:
         on_change: Callable[[], None],
         pace: SampleIntervals,
     ) -> None:
-        """Nothing happens until `run`; ``on_change`` hears, synchronously, of `changes`."""
+        """Nothing happens until `run`; ``on_change`` is called, synchronously, at `changes`."""
         self.changes = 0
         self.loading = False
         self._supervisor = supervisor
@@ -88,13 +88,13 @@ class GovernorBridge:
         await self._monitor.run(self._clocks)
 
     def loads(self, load: LoadModel) -> None:
-        """The engine is about to load a model so."""
+        """The engine is about to load a model with these settings."""
         self._ram_cache_bytes = load.prefix.ram_bytes if load.prefix else 0
         # Fewer than the settings say, where each takes memory of its own.
         self._capacity = replace(self._capacity, max_active=load.sequences)
 
     def rest(self, resting: bool) -> None:  # noqa: FBT001  # it is all there is to say
-        """Let the model leave memory, or have it back; where there is no room it stays away."""
+        """Unload the model, or load it again; without room for it, it stays unloaded."""
         if resting == self._resting:
             return
         self._resting = resting
@@ -108,13 +108,13 @@ class GovernorBridge:
             self._hand_on(self._decision)
 
     def forget(self) -> None:
-        """What was measured is of another time: the board has been suspended since."""
+        """Drop what was measured before the board was suspended."""
         self._monitor.forget()
 
     def engine_changed(self) -> None:
         """The engine has a new state, which may be that there is no room for it."""
         phase = self._supervisor.state.phase
-        # One that failed is tried again and again, for nobody.
+        # A load that failed is tried again and again, whether it is needed or not.
         self.loading = phase is EnginePhase.LOADING and not self._failing
         if phase is not EnginePhase.LOADING:
             self._failing = phase in (EnginePhase.RESTARTING, EnginePhase.MISSING)
@@ -124,7 +124,7 @@ class GovernorBridge:
             self._load_or_unload(None)
 
     def state(self) -> dict[str, Any]:
-        """The governor's part of the ``state`` that phones are told, see docs/protocol.md."""
+        """The governor's part of the ``state`` of docs/protocol.md."""
         if self._decision is None:
             return dict(_UNKNOWN)
         decision = with_engine(self._decision, self._supervisor.state)
@@ -139,20 +139,20 @@ class GovernorBridge:
 
     @property
     def asleep(self) -> bool:
-        """Whether the model is away because nobody needs it; one that is missing is just that."""
+        """Whether the model is unloaded because it is not needed; a missing one does not count."""
         return self._resting and self._supervisor.state.phase is not EnginePhase.MISSING
 
     @property
     def free_bytes(self) -> int:
-        """Memory that may still be used; 0 if nobody knows."""
+        """Memory that may still be used; 0 if unknown."""
         return self._readings.memory.left_bytes or 0
 
     def mdns_status(self) -> Status:
-        """What the network is told."""
+        """The status that mDNS announces."""
         return mdns_status(self._decision, self._supervisor.state, resting=self.asleep)
 
     def _load_or_unload(self, decision: Decision | None) -> None:
-        # A missing one takes no memory, is looked for anew, and its owner must hear of it.
+        # A missing one takes no memory, is looked for again, and its owner must see that.
         missing = self._supervisor.state.phase is EnginePhase.MISSING
         if not missing and (self._resting or (decision is not None and decision.unload)):
             self._supervisor.unload()
@@ -160,7 +160,7 @@ class GovernorBridge:
             self._supervisor.load()
 
     def _work(self) -> BoxLoad:
-        # Only here: what is handed on later is compared with what was decided by.
+        # Only here: limits are compared later with the capacity that was decided by.
         self._capacity = replace(
             self._capacity,
             threads=self._supervisor.state.threads or self._capacity.threads,
@@ -175,7 +175,7 @@ class GovernorBridge:
         self._hand_on(decision)
 
     def _hand_on(self, decision: Decision) -> None:
-        """Tell desk and engine what is allowed now; the latest counts."""
+        """Send dispatcher and engine the limits of now; the latest counts."""
         decision = with_engine(decision, self._supervisor.state)
         limits = engine_limits(decision, self._capacity)
         self._supervisor.limit(

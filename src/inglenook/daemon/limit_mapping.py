@@ -1,4 +1,4 @@
-"""What the governor's decision means for the desk, the engine and the network. Kind: rules."""
+"""Maps decisions of the governor to limits of dispatcher and engine. Kind: rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.response_parts import WaitReason as Waiting
 
-#: When to come back, if nobody can tell.
+#: When to come back, if that is unknown.
 _RETRY_S = 30.0
 
 #: Why an answer waits while there are fewer places than usual; docs/protocol.md has no more words.
@@ -71,9 +71,9 @@ def mdns_status(decision: Decision | None, engine: EngineState, *, resting: bool
     """Say in a word whether an answer can start at once.
 
     Args:
-        decision: The governor's; None is a board nobody has looked at.
+        decision: The governor's; None before the first sample.
         engine: Its state.
-        resting: Whether the model is away because nobody needs it.
+        resting: Whether the model is unloaded because it is not needed.
     """
     if resting:
         return "sleep"

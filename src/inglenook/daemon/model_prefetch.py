@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inglenook.models.prefetch import prefetch
 
-#: The file is read so often at most, seconds: whoever connects may be nobody's phone.
+#: Seconds between two reads at least: a new connection need not be a paired phone.
 _PREFETCH_EVERY_S = 60.0
 
 

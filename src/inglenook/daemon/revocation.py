@@ -1,4 +1,4 @@
-"""Shuts out devices that are no longer paired, whoever removed them. Kind: hands."""
+"""Revokes devices, and shuts out those that another process has removed. Kind: hands."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Rooms:
                 notify()
 
     def _changed(self) -> None:
-        """Something that phones may hear of, or that keeps the box awake."""
+        """Something changed that phones are sent, or that keeps the box awake."""
         self.sleep.sleeper.changed()
         self.news.set()
 

@@ -1,4 +1,4 @@
-"""Opens the doors of the house, and closes them. Kind: hands."""
+"""Opens the servers, and closes them. Kind: hands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GOODBYE_S = 1.5
 async def front_door(
     found: Resources, gateway: GatewayContext, phones: PhoneConnections, tls: TlsPort | None
 ) -> AsyncIterator[IdleConnectionReaper]:
-    """Answer everybody who comes over the network, until the end of the block."""
+    """Serve requests from the network until the end of the block."""
     context = None if tls is None else tls.context
     runner = await serve(make_app(gateway, phones, found.pages), found.plain, found.tls, context)
     try:
@@ -44,7 +44,7 @@ async def control_door(
     purge: Callable[[], Awaitable[int]],
     revoke: Revoke,
 ) -> AsyncIterator[None]:
-    """Answer the owner's command line, until the end of the block."""
+    """Serve the owner's command line until the end of the block."""
     app = make_control_app(gateway.box, gateway.access, purge, revoke)
     runner = await serve(app, [found.control], [], None)
     try:
@@ -57,5 +57,5 @@ async def _close(runner: web.AppRunner) -> None:
     with TaskGuard("closing a door"):
         await runner.cleanup()
         return
-    # What it did not come to: its sockets have to be closed, and its requests to end.
+    # Once more for the rest: sockets have to be closed, and requests to end.
     await runner.cleanup()

@@ -1,4 +1,4 @@
-"""Stands between systemd and the box. Kind: hands."""
+"""Notifies systemd of the box's state. Kind: hands."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from inglenook.systemd import Inherited, Notifier
 
 log = logging.getLogger(__name__)
 
-#: While a model loads, systemd is asked so often for so much more time, seconds.
+#: While a model loads: how often systemd is asked for more time, and for how much, seconds.
 _EXTEND_EVERY_S, _EXTEND_S = 5.0, 60.0
 
-#: The watchdog hears of us so many times in the time it waits for.
+#: Notifications of the watchdog within its timeout.
 _SIGNS = 4
 
 
@@ -33,10 +33,10 @@ WITHOUT_SYSTEMD = Systemd(Notifier({}), Inherited())
 
 
 class SystemdService:
-    """What systemd is told."""
+    """Notifies systemd: ready, reloading, stopping, alive."""
 
     def __init__(self, notifier: Notifier, supervisor: Supervisor) -> None:
-        """Nothing is told until `run`."""
+        """Nothing is sent before `run`."""
         self._notifier = notifier
         self._supervisor = supervisor
         self._settled = asyncio.Event()

@@ -97,7 +97,7 @@ class SleepBridge:
 
     @property
     def asleep(self) -> bool:
-        """Whether the model is away because nobody needs it."""
+        """Whether the model is unloaded because it is not needed."""
         return self._governor.asleep
 
     def connections_changed(self) -> None:

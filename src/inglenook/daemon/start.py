@@ -44,7 +44,7 @@ class Resources:
         wake_socket: Receives magic packets; None where that is not possible.
         macs: Of wired cards, which can wake a board.
         own_macs: Of all cards, by which a box that is awake may be called.
-        asleep: The last process ended because nobody needed it.
+        asleep: The last process ended because it was not needed.
         last_names: What the box was called last.
     """
 

@@ -1,4 +1,4 @@
-"""What the box says of itself: to phones, and to who looks after its service. Kind: rules."""
+"""The box's state, for phones and for ``systemctl status``. Kind: rules."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Holder:
 
 
 def holder_of(state_dir: Path) -> Holder | None:
-    """Who uses the state folder; None if nobody does.
+    """The process that uses the state folder; None if none does.
 
     Raises:
         StartupError: If it cannot be told.
@@ -76,7 +76,7 @@ def held_state_folder(state_dir: Path, what: str = DAEMON) -> Iterator[None]:
 
     Args:
         state_dir: The folder.
-        what: Who is using it, for whoever finds it held.
+        what: Names the holder to other processes.
 
     Raises:
         StartupError: If another process holds it, or the folder cannot be used.

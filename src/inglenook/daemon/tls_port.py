@@ -101,7 +101,7 @@ class TlsPort:
     async def renew(self) -> None:
         """Show a certificate for the box's present names and addresses, and for long enough.
 
-        Whoever is connected stays so.
+        Open connections stay.
 
         Raises:
             StartupError: If there is none; the one before stays.

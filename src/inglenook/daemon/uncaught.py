@@ -18,10 +18,10 @@ BackgroundJob: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """See to it that in this block errors nobody foresaw are told in one form, wherever they are.
+    """Log unforeseen errors in one form within this block, wherever they are raised.
 
     Those of callbacks, which asyncio would log at length each time; those of threads, which must
-    reach whoever waits for them; and the end of a job without which there is no box.
+    reach their callers; and the end of a job without which there is no box.
 
     Raises:
         InglenookError: That a job raised to end the process, out of the groups it was raised in.
@@ -53,7 +53,7 @@ async def once(name: str, run: BackgroundJob) -> None:
 
 
 class _Callbacks:
-    """What the event loop does with an exception that nobody else got."""
+    """Handles the event loop's uncaught exceptions."""
 
     def __init__(self) -> None:
         self._guard = Guard("a callback")

@@ -1,4 +1,4 @@
-"""What the governor allows, and why. Kind: words."""
+"""The decisions of the governor, and their reasons. Kind: words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Capacity:
     Attributes:
         max_active: Answers written at once.
         threads: Compute threads.
-        step_budget_s: How long one step may take while somebody reads along.
+        step_budget_s: How long one step may take while other requests decode.
         ram_cache_bytes: Bound of the prefix cache's tier in memory.
         clocks: Caps that may be set on the processor's clock, as shares of its highest; 1 is one.
     """
@@ -55,7 +55,7 @@ class Decision:
         threads: Compute threads.
         clock: Cap of the processor's clock, one of `Capacity.clocks`.
         duty: Share of time to compute in; 0 pauses.
-        step_budget_s: How long one step may take while somebody reads along.
+        step_budget_s: How long one step may take while other requests decode.
         ram_cache_bytes: Bound of the prefix cache's tier in memory.
         admit: Whether new questions are taken.
         unload: Whether the model must leave memory.

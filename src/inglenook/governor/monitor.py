@@ -1,4 +1,4 @@
-"""Looks at the board, once a second while it is busy, and says what it allows. Kind: hands."""
+"""Samples the board, once a second while it is busy, and decides. Kind: hands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READING_S = 5.0
 #: How long giving the clock back may take at the end; else the next start does it.
 _RELEASE_S = 2.0
 
-#: How much longer the pause between two looks is at rest; and where nobody is answered and nothing
+#: How much longer the pause between two samples is at rest; and while no request runs and nothing
 #: is limited.
 _CALM, _IDLE = 5, 2
 
@@ -37,11 +37,11 @@ _NAMELESS = "that is being read"
 
 @dataclass(frozen=True, slots=True)
 class SampleIntervals:
-    """When the board is looked at; a test cannot wait for a board to cool down.
+    """When the board is sampled; a test cannot wait for a board to cool down.
 
     Attributes:
-        every_s: Pause between two looks while there is something to do or to limit.
-        clock: Seconds as the law counts them; asked once a look.
+        every_s: Pause between two samples while there is something to do or to limit.
+        clock: Seconds as the policy counts them; read once a sample.
         sleep: Makes the pause, given in seconds.
     """
 
@@ -52,11 +52,11 @@ class SampleIntervals:
 
 @dataclass(frozen=True, slots=True)
 class BoxLoad:
-    """What the box does, and could do.
+    """The load of the box, and its capacity.
 
     Attributes:
         capacity: With nothing to hold it back.
-        busy: Whether answers are being written.
+        busy: Whether requests are running.
     """
 
     capacity: Capacity
@@ -64,10 +64,10 @@ class BoxLoad:
 
 
 class Monitor:
-    """The governor at work.
+    """Samples, decides, logs and caps the clock.
 
     Attributes:
-        calm: Nothing is computed and no model is in memory, so looks may be far between.
+        calm: Nothing is computed and no model is loaded, so samples may be far between.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Monitor:
 
         Args:
             read: Reads the board; blocks, and is called in a thread.
-            work: Tells what the box does at this moment.
-            on_look: Hears, synchronously and after every look, what is allowed and why.
+            work: Gives the load of the box at this moment.
+            on_look: Called, synchronously and after every sample, with what is allowed and why.
             enabled: Whether anything may be limited.
-            pace: When to look.
+            pace: When to sample.
         """
         self._read = read
         self._work = work
@@ -110,7 +110,7 @@ class Monitor:
         self._clock: float | None = None
 
     async def run(self, clocks: ClockCaps | None = None) -> None:
-        """Look until cancelled.
+        """Sample until cancelled.
 
         Args:
             clocks: With these the clock is capped, and given back at the end; None leaves it alone.
@@ -120,7 +120,7 @@ class Monitor:
             try:
                 while True:
                     readings = await self._look(begin)
-                    # What cannot be decided is decided anew at the next look.
+                    # A decision that fails is made anew at the next sample.
                     with self._deciding:
                         decision = self._decide(readings)
                         self._set_clock(begin, decision, readings)
@@ -131,21 +131,21 @@ class Monitor:
                     await self._release(begin, clocks)
 
     def _pauses(self) -> int:
-        """How many pauses to make until the next look."""
+        """How many pauses to make until the next sample."""
         if self.calm:
             return _CALM
         limited = self._logged is None or self._logged.reason is not LimitReason.NONE
         return 1 if self._busy or limited else _IDLE
 
     def forget(self) -> None:
-        """Begin anew with heat: what was measured is of a time before the board was suspended."""
+        """Begin anew with heat: the readings are older than the suspend."""
         self._state = replace(self._state, heat=Heat())
 
     async def _look(self, begin: Begin) -> Readings:
         """Read the board, or say that every sensor fails if that cannot be done."""
         if self._pending is None:
             self._pending = begin(self._read)
-        # One that hangs is not waited for again, only looked after.
+        # A reading that hangs is not waited for again, only checked.
         await asyncio.wait([self._pending], timeout=0.0 if self._hangs else READING_S)
         if not self._pending.done():
             if not self._hangs:
@@ -162,12 +162,12 @@ class Monitor:
         return self._faulty()
 
     def _faulty(self) -> Readings:
-        """What counts as read if nothing could be: every sensor there was has failed."""
+        """The readings if nothing could be read: every sensor there was has failed."""
         names = (*self._readings.faulty, *(zone.name for zone in self._readings.zones))
         return replace(self._readings, zones=(), neighbours=(), faulty=names or (_NAMELESS,))
 
     def _give_up_reading(self) -> None:
-        """Nobody waits for it any more; it may come when there is no loop to tell."""
+        """Stop waiting for a reading: it may end after the event loop."""
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
@@ -192,7 +192,7 @@ class Monitor:
         if clocks is None:
             return
         if self._clock is None:
-            # What stands there while the kernel slows the board is not what its owner wants.
+            # The cap while the kernel slows the board is not the one its owner wants.
             if not readings.throttled_by_kernel:
                 self._clock = 1.0
                 self._begin_to_set(begin, clocks.take if self._enabled else clocks.release)
@@ -209,7 +209,7 @@ class Monitor:
         with self._setting_clock:
             setting.result()
             return
-        # Nobody knows what stands there now: it is given back, and looked at anew.
+        # The cap is unknown now: it is given back and read anew.
         self._clock = None
 
     async def _release(self, begin: Begin, clocks: ClockCaps) -> None:
@@ -219,7 +219,7 @@ class Monitor:
         await asyncio.wait([released], timeout=_RELEASE_S)
 
     def _say(self, decision: Decision) -> None:
-        """Write one line if something turned."""
+        """Log one line at a transition."""
         change = turn(self._logged, decision)
         if change is Transition.NONE:
             return

@@ -46,7 +46,7 @@ _BATTERY_LOW, _BATTERY_AGAIN = 20.0, 25.0
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """Everything the law remembers from one second to the next.
+    """The policy's state from one second to the next.
 
     Attributes:
         heat: See `thermal`.

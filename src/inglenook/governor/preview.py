@@ -1,6 +1,6 @@
 """What the governor would do at which temperature and with how much memory left. Kind: rules.
 
-The law itself is asked, with readings made up for it, so that this cannot differ from what happens.
+The policy itself is called, with made-up readings, so that this cannot differ from what happens.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def allowed(decision: Decision, capacity: Capacity) -> str:
 
 
 def _first_other(temps_c: Sequence[float], index: int, zone: Zone, capacity: Capacity) -> int:
-    """Find the first temperature at which it goes another way than at that of ``index``."""
+    """Find the first temperature at which the outcome differs from that at ``index``."""
 
     def way(temp_c: float) -> tuple[object, ...]:
         decision = _after_a_minute(replace(zone, temp_c=temp_c), capacity)
@@ -161,7 +161,7 @@ def _edge_bytes(less_bytes: int, left_bytes: int, total_bytes: int, capacity: Ca
 
 
 def _course(left_bytes: int, total_bytes: int, capacity: Capacity) -> tuple[Mark, ...]:
-    """What is done while so much is left, by the second; only where it changes."""
+    """What is done while this much is left, by the second; only where it changes."""
     state = PolicyState()
     readings = Readings(memory=MemoryReadings(total_bytes, left_bytes))
     marks: list[Mark] = []

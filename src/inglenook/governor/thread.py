@@ -27,7 +27,7 @@ class Begin(Protocol):
 def driver_thread() -> Iterator[Begin]:
     """Have a thread that does, one after the other, whatever the function this gives is given.
 
-    Nobody waits for its end, as the program would for an executor's: one that hangs in a driver
+    Its end is not waited for, as that of an executor's would be: a thread that hangs in a driver
     must not keep the program from ending.
     """
     wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -49,12 +49,12 @@ def driver_thread() -> Iterator[Begin]:
 
 
 def _do(job: Callable[[], _T], result: Future[_T]) -> None:
-    """Have the job done, unless nobody waits for it any more."""
+    """Do the job, unless it was cancelled."""
     if not result.set_running_or_notify_cancel():
         return
     try:
         done = without_stop(job)
-    except BaseException as exc:  # noqa: BLE001  # whoever waits for it is the one to raise it
+    except BaseException as exc:  # noqa: BLE001  # raised where the result is awaited
         result.set_exception(exc)
     else:
         result.set_result(done)

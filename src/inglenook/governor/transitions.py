@@ -23,8 +23,8 @@ class Transition(StrEnum):
 def turn(before: Decision | None, after: Decision) -> Transition:
     """Compare two decisions.
 
-    Threads, pauses and temperature move all the time and are no turn: `Decision.sentence` says
-    them when there is one.
+    Threads, pauses and temperature move all the time and are no transition: `Decision.sentence`
+    has them when there is one.
 
     Args:
         before: The last that was compared; None for a box of which nothing was known.
@@ -58,7 +58,7 @@ def unlimited(decision: Decision, capacity: Capacity) -> Decision:
 
 
 def _gravity(decision: Decision) -> tuple[int, ...]:
-    """How bad it is; what is said first weighs most."""
+    """How bad a decision is; the first item weighs most."""
     return (
         int(decision.unload),
         int(decision.duty == 0),

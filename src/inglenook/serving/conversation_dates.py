@@ -52,7 +52,7 @@ class ConversationDates:
     """When conversations began, by their beginnings."""
 
     def __init__(self) -> None:
-        # Apart: many are opened that nobody goes on with, as by a script.
+        # Apart: many are opened and never continued, as by a script.
         self._opened: OrderedDict[bytes, StartTime] = OrderedDict()
         self._answered: OrderedDict[bytes, StartTime] = OrderedDict()
 
@@ -65,7 +65,7 @@ class ConversationDates:
     ) -> float:
         """When a conversation began, by the clock as it is now, seconds since 1970.
 
-        One that has its first question only begins now, whoever asked the same before.
+        One that has its first question only begins now, even if the same was asked before.
 
         Args:
             messages: All of it.

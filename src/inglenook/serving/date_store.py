@@ -33,7 +33,7 @@ _decode = msgspec.msgpack.Decoder(list[StartTimes]).decode
 
 
 class DateStore:
-    """Knows when conversations began, and keeps that on the disk if somebody needs it.
+    """Knows when conversations began, and keeps that on the disk if a template needs it.
 
     Attributes:
         needed: The model is told the date, so what is known is written.

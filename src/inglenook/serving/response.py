@@ -18,7 +18,7 @@ from inglenook.serving.response_parts import (
     merged,
 )
 
-#: Readers are other rooms' and other phones' concern: one that fails costs nobody else a frame.
+#: Readers are other rooms' and other phones' concern: one that fails costs no other reader a frame.
 _waking = Guard("waking a reader")
 
 
@@ -26,7 +26,7 @@ class Response:
     """An answer and everybody who reads it. Readers keep a cursor, the ``seq`` they have seen.
 
     Attributes:
-        response_id: Known to nobody but the device it belongs to.
+        response_id: Known only to the device it belongs to.
         device_id: Whose it is.
         model: Short name of the model that writes it.
         opened: Readers may be told of it; until then it could still be lost without a trace.
@@ -34,7 +34,7 @@ class Response:
         adjustments: What was done to its conversation, see `Started.adjustments`.
         outcome: Set when it is over.
         ended_at: Monotonic seconds; set when it is over.
-        unread_since: Since when nobody has been reading along; None while somebody is.
+        unread_since: Since when it has had no reader; None while it has one.
         held_bytes: What it costs in memory, about.
     """
 
@@ -137,7 +137,7 @@ class Response:
         return Cut(known, offsets)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` at every change; it must not wait. Somebody is reading from now on."""
+        """Call ``wake`` at every change; it must not wait. It has a reader from now on."""
         self._readers.append(wake)
         self.unread_since = None
 

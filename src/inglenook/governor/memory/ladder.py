@@ -11,7 +11,7 @@ from inglenook.governor.readings import MemoryReadings
 _RESERVE_BYTES = 128 * 2**20
 _RESERVE_SHARE = 0.05
 
-#: Percent of time in which somebody waited for memory; psi.rst calls 10 % over 10 s noticeable.
+#: Percent of time in which some task waited for memory; psi.rst calls 10 % over 10 s noticeable.
 _SOME_SHORT, _SOME_QUIET, _FULL_SEVERE = 10.0, 5.0, 5.0
 
 #: A second in which so much went to swap, while little is left, is one of thrashing.

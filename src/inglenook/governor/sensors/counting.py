@@ -49,7 +49,7 @@ def _rule(zone: ThermalZone, told: TripLimits) -> CountingRule | None:
 def _least_told(
     zones: Sequence[ThermalZone], told: Sequence[TripLimits], rules: Sequence[CountingRule | None]
 ) -> tuple[float, str] | None:
-    """The lowest limit that a zone of the processor's tells, and which; hints if none is told."""
+    """The lowest limit that a zone of the processor has, and which; hints if none has one."""
     own = [
         (zone.name, trips)
         for zone, trips, rule in zip(zones, told, rules, strict=True)

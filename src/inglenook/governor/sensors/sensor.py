@@ -116,7 +116,7 @@ class SourceReport:
     Attributes:
         what: What it is.
         reads: What it says now, with its unit; or why it says nothing.
-        counts: The governor goes by it.
+        counts: The governor uses it.
         note: Limits it has, or why it does not count; may be empty.
         path: Where it stands; empty if it was not found.
     """

@@ -82,7 +82,7 @@ class JournalAccess:
         return await self._do(self._aside, work)
 
     def distrust(self) -> None:
-        """Something was not written, in a way nobody foresaw: the journal has to begin anew."""
+        """A write failed by a bug: the journal has to begin anew."""
         if self.keeps:
             self._fail(OSError(_UNFORESEEN))
 
@@ -187,7 +187,7 @@ class JournalAccess:
         return await loop.run_in_executor(thread, partial(self._foreseen, work))
 
     def _foreseen(self, work: Callable[[Journal], _T]) -> _T:
-        """Do the work; what nobody foresaw is raised as a fault of the disk, once it is logged."""
+        """Do the work; an unforeseen error is logged and raised as a fault of the disk."""
         assert self._journal is not None
         with self._working:
             return work(self._journal)
@@ -195,5 +195,5 @@ class JournalAccess:
 
 
 def _words(exc: Exception) -> str:
-    """What went wrong, without the path: phones of the household hear of it, too."""
+    """The error without the path: phones of the household are sent it, too."""
     return (isinstance(exc, OSError) and exc.strerror) or str(exc)

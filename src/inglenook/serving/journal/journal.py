@@ -1,4 +1,4 @@
-"""Answers on disk: what phones have been shown, and what it takes to go on. Kind: hands.
+"""Responses on disk: the text that phones have been sent, and the state to go on. Kind: hands.
 
 A SQLite file in WAL mode. A write is a system call and no more: it survives the death of this
 process, however sudden, but not that of the machine until `Journal.sync`.
@@ -65,7 +65,7 @@ class Journal:
             OSError, sqlite3.Error: If no journal can be kept there at all.
         """
         written_at = last_changed_s(self._path)
-        # What an earlier try has left open, if whoever made it did not come to an end.
+        # What an earlier try has left open, if it did not come to its end.
         self.close()
         try:
             return self._open_and_read(written_at)
@@ -213,7 +213,7 @@ class Journal:
             if writer is not None:
                 writer.close()
         finally:
-            # Last: whoever closes the file last copies the log, and must sync.
+            # Last: the last connection to close copies the log, and must sync.
             if journal_log is not None:
                 journal_log.close()
 

@@ -44,7 +44,7 @@ class Moment:
     boot_id: str = ""
 
     def before(self, ago_s: float) -> Moment:
-        """The moment so many seconds earlier."""
+        """The moment that many seconds earlier."""
         return Moment(self.wall_s - ago_s, self.boottime_s - ago_s, self.boot_id)
 
 
@@ -63,7 +63,7 @@ def age_s(then: Moment, last: Moment, now: Moment) -> float:
 
     Args:
         then: When it was.
-        last: The last moment written down before ``now``, by whoever wrote down ``then``.
+        last: The last moment written down before ``now``, by the process that wrote down ``then``.
         now: The present.
     """
     if _same_boot(then, now):

@@ -104,7 +104,7 @@ class Recorder:
             self._unsynced.set()
 
     def distrust(self) -> None:
-        """Something was not written, in a way nobody foresaw: the journal has to begin anew."""
+        """A write failed by a bug: the journal has to begin anew."""
         self._access.distrust()
 
     def forget(self, response_ids: Iterable[str], *, purge: bool) -> None:

@@ -1,4 +1,4 @@
-"""Responses beyond one life: back from a journal, and all of them for a new one. Kind: hands."""
+"""Restores responses from a journal, and lists all of them for a new one. Kind: hands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SKIPPED_SEQS_MAX = 2**33
 
 @dataclass(slots=True)
 class RestoredResponses:
-    """What came of a journal.
+    """The responses of a journal, restored.
 
     Attributes:
         jobs: Unfinished answers, which go on.
@@ -40,7 +40,7 @@ class RestoredResponses:
 
 
 class Restorer:
-    """Turns responses into what a journal keeps, and back."""
+    """Turns responses into `SavedResponse`s, and back."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Restorer:
         self._jobs[job.response.response_id] = job
 
     def tidy(self) -> None:
-        """Let go of jobs whose readers know the end, or which nobody may read any more."""
+        """Drop jobs whose readers know the end, or whose responses are no longer kept."""
         self._jobs = {
             response_id: job
             for response_id, job in self._jobs.items()
@@ -108,7 +108,7 @@ class Restorer:
         return [
             self._saved(response, now)
             for response in self._shelf
-            # One that nobody writes must not keep the others from the disk.
+            # A response without a job must not keep the others from the disk.
             if response.opened
             and (response.outcome is not None or response.response_id in self._jobs)
         ]

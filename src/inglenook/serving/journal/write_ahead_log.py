@@ -1,6 +1,6 @@
 """The log that SQLite puts beside the journal: on the disk, into the file, and empty. Kind: hands.
 
-SQLite's usual way to empty its log holds up whoever writes: a commit that finds it long enough
+SQLite's usual way to empty its log holds up the writer: a commit that finds it long enough
 copies it into the file, with two syncs, and the first commit after every such copy syncs the log's
 new head (https://sqlite.org/pragma.html#pragma_synchronous). So the writing connection is told to
 do neither. Another one copies, in another thread, and the log is emptied only when all of it is
@@ -21,7 +21,7 @@ class WriteAheadLog:
     """The log of one open journal.
 
     `sync`, `checkpoint` and `close` are for the thread that may wait for the card, `truncate` for
-    the one that writes; no two at once, but for `sync`.
+    the one that writes; no two at once, except `sync`.
     """
 
     def __init__(self, path: Path) -> None:
