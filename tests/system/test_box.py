@@ -100,6 +100,7 @@ async def test_a_phone_finds_asks_and_loses_the_box(
                 "auth": "token",
                 "pair": "0",
                 "model": "SmolLM2-135M-Instruct.Q4_1",
+                "models": "SmolLM2-135M-Instruct.Q4_1",
                 "st": "ready",
             }
         assert resolve(phone, "kitchen-ab12.local", family=4) == box.ipv4
