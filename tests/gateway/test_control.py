@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 import time
@@ -32,8 +33,13 @@ NOBODY = cast(Access, SimpleNamespace(allowlist=None))
 
 
 def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
-    """Whoever can open it can pair devices."""
-    with bind_control_socket(tmp_path / SOCKET_NAME) as control:
+    """Whoever can open it can pair devices; whatever files of this user are open to otherwise."""
+    usual = os.umask(0)
+    try:
+        control = bind_control_socket(tmp_path / SOCKET_NAME)
+    finally:
+        os.umask(usual)
+    with control:
         path = Path(control.getsockname())
 
         assert path == control_path(tmp_path) == tmp_path / SOCKET_NAME
