@@ -136,3 +136,10 @@ def test_a_box_with_a_tls_port_alone_is_reached_there() -> None:
     assert boxes_found([KITCHEN], {FIRST_URL: None, url: HELLO}) == [
         FoundBox(KITCHEN, (url,), HELLO)
     ]
+
+
+def test_who_did_not_answer_is_nobodys_twin() -> None:
+    """It may be the same machine, as it was announced before."""
+    silent = FoundBox(SECOND, (SECOND_URL,))
+
+    assert twins([FoundBox(KITCHEN, (FIRST_URL,), HELLO), silent]) == []
