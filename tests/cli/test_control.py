@@ -83,6 +83,6 @@ async def test_a_daemon_that_goes_away_meanwhile_is_a_sentence(tmp_path: Path) -
 
     server = await asyncio.start_unix_server(hang_up, tmp_path / SOCKET_NAME)
     async with server:
-        with pytest.raises(StartupError, match="went away"):
+        with pytest.raises(StartupError, match="closed the connection"):
             async with control_session(tmp_path) as session, session.post("/pair/open"):
                 pass

@@ -174,7 +174,7 @@ def test_where_no_journal_can_be_kept_is_worth_knowing(disk: Disk) -> None:
 
     assert lines["state_dir"][0] != "fix"
     assert lines["answers"][0] == "warning"
-    assert "what is being written when the box stops is lost" in lines["answers"][1]
+    assert "unfinished ones are lost when the box stops" in lines["answers"][1]
 
 
 def test_a_model_that_cannot_be_mapped_is_seen(disk: Disk, starter_model: Path) -> None:

@@ -118,7 +118,7 @@ async def test_a_server_of_openais_protocol_is_measured(usage: bool) -> None:
 
 @pytest.mark.parametrize(
     ("pieces", "words"),
-    [(1, "did not come bit by bit"), (4, "ended before anybody could come in between")],
+    [(1, "did not come bit by bit"), (4, "ended before the long text was sent")],
 )
 async def test_answers_too_short_to_measure_are_a_sentence(pieces: int, words: str) -> None:
     """Rather than a division by zero."""
