@@ -43,9 +43,11 @@ async def test_a_killed_daemon_is_started_again_and_its_answer_goes_on(home: Hom
     assert service.restarts == restarts + 1
 
 
-async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(home: Home) -> None:
+async def test_a_restart_in_order_costs_an_answer_nothing_that_was_read(
+    service: Service, phone: Machine
+) -> None:
     """`systemctl restart`: the engine is not killed, but saves what it has, and the next has it."""
-    service, phone = home.service, home.phone
+    service.install()
     token = service.add_device("Phone")
     with network_of(phone):
         async with connected(service.url, token) as asking:
