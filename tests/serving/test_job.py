@@ -114,7 +114,9 @@ class Life:
     def _new_job(self, *, requeued: bool) -> Job:
         tokens = tuple(token for change in self.kept for token in change.tokens)
         start = msgspec.structs.replace(self.order, produced=tokens)
-        return Job(start, self.response, lambda: self.now, self.owner, requeued=requeued)
+        return Job(
+            start, self.response, lambda: self.now, self.owner, self.owner, requeued=requeued
+        )
 
     def _begun(self) -> Writing:
         writing = Writing(self.job.attempt(1), self.job, self.script)
@@ -271,7 +273,7 @@ def test_a_refusal_says_what_was_wrong_and_costs_nothing(
 ) -> None:
     """A phone that shortens its conversation need not wait for having asked too much."""
     response = Response("r", "ada", "tiny", now=0.0)
-    job = Job(ORDER, response, lambda: 0.0, Owner())
+    job = Job(ORDER, response, lambda: 0.0, Owner(), Owner())
     job.attempt(1)
     job.refused(refused)
     change = job.take_change()

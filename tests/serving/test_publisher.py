@@ -30,7 +30,7 @@ class Press:
         self.publisher = publisher
         self.response = Response("r", "ada", "tiny", now=0.0)
         shelf.add(self.response, None)
-        self.job = Job(ORDER, self.response, lambda: 0.0, Owner())
+        self.job = Job(ORDER, self.response, lambda: 0.0, Owner(), Owner())
         self.writing = Writing(self.job.attempt(1), self.job, [b"secret "] * 9)
         publisher.opening(ResponseOpening("r", "ada", None, "tiny", ORDER))
 

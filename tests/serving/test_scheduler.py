@@ -36,7 +36,7 @@ class House:
         count = 1 + sum(name.startswith(device_id) for name in self.names.values())
         name = f"{device_id}{count}"
         response = Response(name, device_id, "tiny", now=0.0)
-        job = Job(ORDER, response, lambda: next(self.clock), Owner(), requeued=requeued)
+        job = Job(ORDER, response, lambda: next(self.clock), Owner(), Owner(), requeued=requeued)
         self.names[job] = name
         return job
 

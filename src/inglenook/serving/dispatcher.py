@@ -218,10 +218,6 @@ class Dispatcher:
 
     # What engines tell; see `HandleOwner`.
 
-    def news(self, job: Job) -> None:
-        """See `HandleOwner.news`."""
-        self._responses.publisher.news(job)
-
     def changed(self) -> None:
         """See `HandleOwner.changed`."""
         with self._telling:

@@ -23,9 +23,6 @@ class HandleOwner(Protocol):
     def closed(self) -> bool:
         """Nothing is begun any more."""
 
-    def news(self, job: Job) -> None:
-        """See `JobOwner.news`."""
-
     def changed(self) -> None:
         """The load may have changed."""
 
@@ -135,10 +132,6 @@ class EngineHandle:
 
     # What jobs tell; see `JobOwner`.
 
-    def news(self, job: Job) -> None:
-        """See `JobOwner.news`."""
-        self._owner.news(job)
-
     def progressed(self, job: Job) -> None:
         """See `JobOwner.progressed`."""
         self._registry.pump()
@@ -158,7 +151,7 @@ class EngineHandle:
         self.last_used_s = asyncio.get_running_loop().time()
         self.scheduler.over(job, self.last_used_s)
         self._owner.over(job)
-        self._owner.news(job)
+        job.publisher.news(job)
         self._registry.pump()
 
     def _begin(self, job: Job) -> None:

@@ -10,7 +10,7 @@ from inglenook.engine.events import Finish, JobEnded, JobRefused, JobStarted
 from inglenook.engine.orders import StartJob
 from inglenook.serving.attempts import Attempts
 from inglenook.serving.engine_request import problem_of
-from inglenook.serving.job_outcome import FINISHES, JobOwner, elapsed_s, rates_of
+from inglenook.serving.job_outcome import FINISHES, JobOwner, JobPublisher, elapsed_s, rates_of
 from inglenook.serving.response import Response
 from inglenook.serving.response_parts import Change, Ending, Outcome, Status
 from inglenook.serving.transcript import Transcript
@@ -42,11 +42,12 @@ class Job:
         response: Response,
         now: Callable[[], float],
         owner: JobOwner,
+        publisher: JobPublisher,
         *,
         requeued: bool = False,
         model_id: str = "",
     ) -> None:
-        """Take the order; ``owner`` is called with how it goes."""
+        """Take the order; ``owner`` is called with its progress, ``publisher`` with new text."""
         self.response = response
         self.attempts = Attempts(start, model_id)
         self.begun_at: float | None = None
@@ -57,6 +58,7 @@ class Job:
         self.advance_tokens = 0.0
         self._now = now
         self.owner = owner
+        self.publisher = publisher
         self._arrived_at = now()
         self._first_text_at: float | None = None
         self._prompt_tokens = 0
@@ -111,7 +113,7 @@ class Job:
         self.response.adjustments = event.adjustments
         if not self._begun:
             self._begun = self._begins = True
-            self.owner.news(self)
+            self.publisher.news(self)
 
     def added(self, text: str, tokens: Sequence[int], thinking: str = "") -> None:
         """See `Sink.added`."""
@@ -206,7 +208,7 @@ class Job:
         if self._transcript.append(answer, thinking):
             if self._first_text_at is None:
                 self._first_text_at = self._now()
-            self.owner.news(self)
+            self.publisher.news(self)
 
     def _end(
         self,

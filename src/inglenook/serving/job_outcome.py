@@ -23,9 +23,6 @@ FINISHES = {
 class JobOwner(Protocol):
     """Called with what happens to a job, synchronously."""
 
-    def news(self, job: Job) -> None:
-        """It has a change to take."""
-
     def progressed(self, job: Job) -> None:
         """It got its first token since its latest start."""
 
@@ -40,6 +37,13 @@ class JobOwner(Protocol):
 
     def give_up(self, job: Job) -> None:
         """It cannot be shown any further; its engine need not go on."""
+
+
+class JobPublisher(Protocol):
+    """Called when a job has a change to take; `Publisher` is the one."""
+
+    def news(self, job: Job) -> None:
+        """It has a change to take."""
 
 
 def rates_of(

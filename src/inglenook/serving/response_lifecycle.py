@@ -60,7 +60,7 @@ class ResponseLifecycle:
         self._settings = settings
         self._engines = engines
         self._recorder = recorder
-        self._restorer = Restorer(self.store, engines, _now, settings.resume_ttl_s)
+        self._restorer = Restorer(self.store, engines, self.publisher, _now, settings.resume_ttl_s)
         self._is_welcome: Callable[[str], bool] = lambda _device_id: True
         self._occupied = asyncio.Event()
 
@@ -76,7 +76,7 @@ class ResponseLifecycle:
         self.publisher.opening(ResponseOpening(response.response_id, device_id, key, model, start))
         self.store.add(response, key)
         self._occupied.set()
-        return Job(start, response, _now, self._engines.find(model))
+        return Job(start, response, _now, self._engines.find(model), self.publisher)
 
     def add(self, job: Job) -> None:
         """Have the job of a new response outlast a journal that fails."""

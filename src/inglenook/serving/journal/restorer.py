@@ -11,6 +11,7 @@ import msgspec
 from inglenook.common.guarded import Guard
 from inglenook.serving.engine_registry import EngineRegistry
 from inglenook.serving.job import Job
+from inglenook.serving.job_outcome import JobPublisher
 from inglenook.serving.journal.moments import Moment, age_s
 from inglenook.serving.journal.saved import NO_START, ResponseOpening, SavedResponse
 from inglenook.serving.response import Response
@@ -46,12 +47,14 @@ class Restorer:
         self,
         shelf: ResponseStore,
         engines: EngineRegistry,
+        publisher: JobPublisher,
         now: Callable[[], float],
         resume_ttl_s: float,
     ) -> None:
         """Look after the responses on ``shelf``; their jobs go back to ``engines``."""
         self._shelf = shelf
         self._engines = engines
+        self._publisher = publisher
         self._now = now
         self._resume_ttl_s = resume_ttl_s
         self._jobs: dict[str, Job] = {}
@@ -129,7 +132,15 @@ class Restorer:
             response.skip_to(response.next_seq + skipped)
             start = msgspec.structs.replace(opening.start, produced=item.tokens)
             owner = self._engines.find(opening.model)
-            job = Job(start, response, self._now, owner, requeued=True, model_id=item.model_id)
+            job = Job(
+                start,
+                response,
+                self._now,
+                owner,
+                self._publisher,
+                requeued=True,
+                model_id=item.model_id,
+            )
             self.add(job)
             restored.jobs.append(job)
         self._shelf.add(response, opening.idempotency_key)
