@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -32,6 +34,15 @@ _GOING_S = 20.0
 
 #: The daemon that all tests share, once there is one.
 _shared: list[Box] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker a short folder of its own: the path of a box's socket has 107 bytes."""
+    if hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="gw")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)

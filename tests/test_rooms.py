@@ -209,6 +209,7 @@ def test_no_module_has_more_than_250_lines() -> None:
     assert {str(path): size for path, size in sizes.items() if size > 250} == {}
 
 
+@pytest.mark.slow
 def test_a_public_class_name_means_one_thing() -> None:
     """Whatever package it is in: readers search for names."""
     found: dict[str, list[str]] = {}

@@ -42,6 +42,7 @@ def test_an_ordinary_start_makes_nothing(tmp_path: Path) -> None:
     assert before.cert_path.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_the_daemon_does_without_the_library() -> None:
     """It takes 8 MB of memory."""
     words = "import inglenook.daemon, sys; print('cryptography' in sys.modules)"

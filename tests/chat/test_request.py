@@ -248,6 +248,7 @@ JSON = st.recursive(
 KNOWN = st.sampled_from([*ChatRequest.__dataclass_fields__, "n", "tools", "response_format"])
 
 
+@pytest.mark.slow
 @given(body=JSON | st.dictionaries(KNOWN, JSON), messages=st.none() | JSON)
 def test_no_json_at_all_does_more_than_be_refused(body: Any, messages: Any) -> None:
     """Whatever comes in, what comes out is a request or a problem."""

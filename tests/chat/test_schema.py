@@ -228,6 +228,7 @@ KEYWORDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(schema=st.dictionaries(KEYWORDS, JSON | st.dictionaries(KEYWORDS, JSON)))
 def test_no_json_at_all_does_more_than_be_refused(schema: dict[str, Any]) -> None:
     """Whatever comes in, what comes out is JSON text or a problem."""

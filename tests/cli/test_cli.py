@@ -234,6 +234,7 @@ def test_debug_shows_the_trace(config: Path, tmp_path: Path) -> None:
         main(["config", "--debug", "--config", str(bad)])
 
 
+@pytest.mark.slow
 def test_output_into_a_pipe_that_closes_is_no_fault(config: Path) -> None:
     """`inglenook config | head -1` ends quietly."""
     reader, writer = os.pipe()
@@ -252,6 +253,7 @@ def test_output_into_a_pipe_that_closes_is_no_fault(config: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_the_command_does(config: Path, tmp_path: Path) -> None:
     """`python -m inglenook`, as the tests and the units start it."""
     ran = run_inglenook(("config", "--config", str(config)), {"HOME": str(tmp_path)})

@@ -286,6 +286,7 @@ def test_looking_for_a_box_of_ones_own_makes_nothing(tmp_path: Path) -> None:
     assert list(state.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_whoever_is_at_home_gets_the_box_a_new_key_without_a_word(
     starter_model: Path,
 ) -> None:
@@ -303,6 +304,7 @@ def test_whoever_is_at_home_gets_the_box_a_new_key_without_a_word(
     assert devices.count("Terminal on ") == 1
 
 
+@pytest.mark.slow
 def test_a_new_key_is_taken_by_pairing_anew(paired: Paired, tmp_path: Path) -> None:
     """With `--pair`, by whoever made it new."""
     environ = {**paired.environ, "XDG_DATA_HOME": str(tmp_path)}

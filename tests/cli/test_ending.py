@@ -99,6 +99,7 @@ def full_disk() -> Iterator[int]:
     os.close(descriptor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", PRINT, ids=" ".join)
 def test_a_reader_that_has_gone_ends_it_quietly(kitchen: Kitchen, words: tuple[str, ...]) -> None:
     """As `| head` goes when it has enough."""
@@ -109,6 +110,7 @@ def test_a_reader_that_has_gone_ends_it_quietly(kitchen: Kitchen, words: tuple[s
     assert "inglenook: " not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", PRINT, ids=" ".join)
 def test_a_full_disk_is_one_line(kitchen: Kitchen, words: tuple[str, ...]) -> None:
     """It says what is wrong."""
@@ -121,6 +123,7 @@ def test_a_full_disk_is_one_line(kitchen: Kitchen, words: tuple[str, ...]) -> No
     assert ran.err.endswith(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [*PRINT, *TALK], ids=" ".join)
 def test_where_nothing_can_be_said_it_ends_too(kitchen: Kitchen, words: tuple[str, ...]) -> None:
     """Both streams go into what takes nothing."""
@@ -130,6 +133,7 @@ def test_where_nothing_can_be_said_it_ends_too(kitchen: Kitchen, words: tuple[st
     assert ran.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", TALK, ids=" ".join)
 def test_a_reader_of_what_is_said_beside_may_go_too(
     kitchen: Kitchen, words: tuple[str, ...]
@@ -141,6 +145,7 @@ def test_a_reader_of_what_is_said_beside_may_go_too(
     assert ran.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("chat",), ("config",)], ids=" ".join)
 def test_it_is_the_same_without_buffers(box: Box, token: str, words: tuple[str, ...]) -> None:
     """Then the first word fails, and nothing is held back until the end."""
@@ -171,6 +176,7 @@ def test_what_the_parser_prints_ends_the_same(kitchen: Kitchen, option: str) -> 
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_welcome_nobody_reads_ends_in_order(starter_model: Path) -> None:
     """`inglenook up | head`: nothing is left of it."""
     with made_box(starter_model) as other, closed_pipe() as writer:
@@ -188,6 +194,7 @@ def test_a_daemon_whose_welcome_nobody_reads_ends_in_order(starter_model: Path) 
         assert not any(trace in err for trace in NO_TRACE), err
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_log_nobody_reads_goes_on(starter_model: Path) -> None:
     """The box is for phones; whoever looked at its log has gone."""
     with closed_pipe() as writer, made_box(starter_model) as other:
@@ -209,6 +216,7 @@ def test_a_daemon_whose_log_nobody_reads_goes_on(starter_model: Path) -> None:
             assert daemon.wait(READY_S) == 0
 
 
+@pytest.mark.slow
 def test_the_live_picture_ends_with_its_terminal(box: Box) -> None:
     """Somebody closed the window; it is no controlling one here, so no signal comes first."""
     ours, theirs = os.openpty()

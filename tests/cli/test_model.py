@@ -160,6 +160,7 @@ def test_a_files_own_words_cannot_command_the_terminal(
         assert text.isprintable()
 
 
+@pytest.mark.slow
 def test_every_corrupt_file_is_a_sentence(inglenook: Inglenook, tmp_path: Path) -> None:
     """Exit code 1, the file named, the reason said, no trace."""
     for path, words in corrupt_variants(tmp_path):

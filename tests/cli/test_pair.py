@@ -46,6 +46,7 @@ def test_the_owner_may_name_it_beforehand(box: Box) -> None:
         assert pairing.wait_ended() == 0
 
 
+@pytest.mark.slow
 def test_a_strangers_wrong_codes_do_not_end_the_wait(box: Box) -> None:
     """However many; the phone with the right one comes in."""
     with terminal(*pairing_at(box)) as pairing:

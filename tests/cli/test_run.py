@@ -6,11 +6,14 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.parts.board import virtual_machine
 from tests.parts.box import made_box, terminal
 from tests.parts.gguf_files import small_model
 
 
+@pytest.mark.slow
 def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
     """A code that works; once a device is paired it shows none; Ctrl-C ends it with 0.
 
@@ -41,6 +44,7 @@ def test_up_says_where_the_page_is_and_how_to_pair(starter_model: Path) -> None:
     assert "Traceback" not in up.shown + again.shown
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_it() -> None:
     """It would go on unseen otherwise, and keep the ports from the next one."""
     with made_box(None) as box:
@@ -51,6 +55,7 @@ def test_a_terminal_that_is_closed_ends_it() -> None:
             assert run.wait_ended() == 0
 
 
+@pytest.mark.slow
 def test_up_says_what_the_model_lacks_if_there_is_no_room_for_it(tmp_path: Path) -> None:
     """It does not wait for ever for an engine that waits for memory."""
     model, board = tmp_path / "model.gguf", virtual_machine(tmp_path / "board")

@@ -152,6 +152,7 @@ def test_into_a_pipe_it_is_said_once(box: Box) -> None:
     assert lines["memory"].endswith(" available")
 
 
+@pytest.mark.slow
 def test_in_a_terminal_it_is_drawn_until_ctrl_c(box: Box) -> None:
     """Once a second; to stop it is no failure."""
     environ = {**box.environ(), "TERM": "xterm", "COLUMNS": "80", "LINES": "40"}

@@ -235,6 +235,7 @@ def test_a_password_need_not_stand_on_the_command_line(inglenook: Inglenook, typ
     assert "that is not a SecureOn password" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None,
     reason="needs root for a network of its own",

@@ -64,6 +64,7 @@ def settings(box: Box) -> list[str]:
     return ["--config", str(box.config)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_no_word_is_broken(
@@ -79,6 +80,7 @@ def test_no_word_is_broken(
     assert broken_lines(lines, columns) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_an_id_is_whole_and_revokes(box: Box, settings: list[str], columns: int) -> None:
     """What `devices list` shows is what `devices revoke` wants."""
@@ -112,6 +114,7 @@ def test_pairing_shows_a_code_that_can_be_used(box: Box, settings: list[str], co
     assert any(line.strip().startswith("http://") or "  http://" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_start_breaks_no_word(starter_model: Path, columns: int) -> None:
     """The log, the welcome and the code; with a long line of each kind."""

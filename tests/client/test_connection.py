@@ -132,6 +132,7 @@ def text(messages: list[dict[str, Any]]) -> str:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_waits")
 async def test_an_answer_goes_on_after_every_loss(box: Box, token: str) -> None:
     """Cut again and again, nothing is missing and nothing comes twice."""

@@ -133,6 +133,7 @@ async def test_a_missing_model_is_not_called_asleep(make_bed: MakeBed) -> None:
         assert EnginePhase.READY not in bed.engine.phases
 
 
+@pytest.mark.slow
 async def test_a_model_without_room_that_nobody_needs_stays_away(make_bed: MakeBed) -> None:
     """When there is room again, too; then the first question has it loaded."""
     bed = make_bed(PowerSettings(unload_after_s=0.2))

@@ -45,6 +45,7 @@ def inner_box(folder: Path, thrower: Thrower, monkeypatch: pytest.MonkeyPatch) -
     return make_box(folder, monkeypatch, thrower)
 
 
+@pytest.mark.slow
 def test_everything_that_can_throw_is_in_the_table() -> None:
     """Once, and nothing else is."""
     listed = Counter(
@@ -107,6 +108,7 @@ async def throw_and_check(
         assert was_told(thrower, caplog, name), f"nothing in the log of {name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", AT)
 async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
     step: str,
@@ -123,6 +125,7 @@ async def test_what_is_thrown_while_the_box_runs_costs_one_call_or_one_job(
                 await throw_and_check(inner_box, thrower, caplog, step, name)
 
 
+@pytest.mark.slow
 async def test_what_the_journal_throws_is_told_and_it_begins_anew(
     inner_box: InnerBox,
     thrower: Thrower,
@@ -137,6 +140,7 @@ async def test_what_the_journal_throws_is_told_and_it_begins_anew(
                 await throw_and_check(inner_box, thrower, caplog, step, name)
 
 
+@pytest.mark.slow
 async def test_what_is_thrown_while_another_fault_is_dealt_with(
     inner_box: InnerBox,
     thrower: Thrower,

@@ -83,6 +83,7 @@ async def test_a_stopped_box_says_goodbye(
     await neighbour.until(lambda: neighbour.knows(advert.name) is None)
 
 
+@pytest.mark.slow
 async def test_taken_names_are_left_to_their_owner(
     neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_host_name_held_before_is_taken_again(
     assert info.server == f"den-{advert.server_id}.local."
 
 
+@pytest.mark.slow
 async def test_a_rename_is_told_and_whoever_hears_it_may_fail(
     neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +140,7 @@ async def test_a_rename_is_told_and_whoever_hears_it_may_fail(
     assert told == [announcer.name] == [f"{advert.name}-2"]
 
 
+@pytest.mark.slow
 async def test_a_name_that_was_lost_later_is_another_one(
     neighbour: Neighbour, loopback: Addresses, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ async def test_a_box_is_found_with_all_it_tells(
     ]
 
 
+@pytest.mark.slow
 async def test_each_box_is_listed_once_and_strangers_break_nothing(
     neighbour: Neighbour, loopback: list[InterfaceAddress], advert: Advert
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_name_too_long_to_be_asked_for_is_forgotten() -> None:
     assert cache.entries_with_name(SERVICE_TYPE) == [good]
 
 
+@pytest.mark.slow
 async def test_a_host_that_cannot_be_asked_for_ends_no_search(
     neighbour: Neighbour,
     loopback: list[InterfaceAddress],
@@ -161,6 +163,7 @@ async def test_a_host_that_cannot_be_asked_for_ends_no_search(
         assert await find_boxes(LISTEN_S, addresses=loopback.copy, ask=nobody) == []
 
 
+@pytest.mark.slow
 async def test_where_boxes_share_an_id_the_one_that_answers_is_listed(
     neighbour: Neighbour,
     loopback: list[InterfaceAddress],
@@ -188,6 +191,7 @@ async def test_where_boxes_share_an_id_the_one_that_answers_is_listed(
     assert twins(both) == [both]
 
 
+@pytest.mark.slow
 async def test_the_address_in_the_askers_network_comes_first(
     neighbour: Neighbour,
     loopback: list[InterfaceAddress],
@@ -212,6 +216,7 @@ async def test_the_address_in_the_askers_network_comes_first(
     assert found.urls == (f"http://{near}:{port}", f"http://{far}:{port}")
 
 
+@pytest.mark.slow
 async def test_a_box_with_a_tls_port_alone_is_asked_there(
     neighbour: Neighbour, loopback: list[InterfaceAddress], advert: Advert, tls: ssl.SSLContext
 ) -> None:
@@ -238,6 +243,7 @@ async def test_a_search_that_finds_nothing_ends_in_time(
     assert mine(await find_boxes(timeout_s, addresses=loopback.copy), advert) == []
 
 
+@pytest.mark.slow
 async def test_a_search_is_never_too_short_to_hear_a_late_answer(
     neighbour: Neighbour,
     loopback: list[InterfaceAddress],

@@ -63,6 +63,7 @@ async def heard_of(claim: Claim, link: OnLink) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_names_of_somebody_else_are_left_to_him(
     neighbour: Neighbour, on_link: OnLink, advert: Advert
 ) -> None:
@@ -74,6 +75,7 @@ async def test_names_of_somebody_else_are_left_to_him(
     assert claim.names == Names(f"{base.instance}-2", f"{base.host}-2")
 
 
+@pytest.mark.slow
 async def test_an_echo_of_the_life_before_takes_no_names_away(
     neighbour: Neighbour, on_link: OnLink, advert: Advert
 ) -> None:
@@ -84,6 +86,7 @@ async def test_an_echo_of_the_life_before_takes_no_names_away(
     await claimed(advert, on_link)
 
 
+@pytest.mark.slow
 async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
     on_link: OnLink, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +111,7 @@ async def test_a_flood_in_its_own_name_makes_a_box_ask_a_few(
     assert 0 < len(asked) <= 4 * 16 * 2
 
 
+@pytest.mark.slow
 async def test_names_once_held_are_kept(on_link: OnLink, advert: Advert) -> None:
     """Though the plain ones are free by now: whoever kept a link finds the same box."""
     base = base_names(advert)
@@ -117,6 +121,7 @@ async def test_names_once_held_are_kept(on_link: OnLink, advert: Advert) -> None
     assert claim.names == Names(f"{base.instance}-2", f"{base.host}-3")
 
 
+@pytest.mark.slow
 async def test_a_box_that_the_owner_renames_claims_that_name(
     neighbour: Neighbour, on_link: OnLink, advert: Advert
 ) -> None:
@@ -129,6 +134,7 @@ async def test_a_box_that_the_owner_renames_claims_that_name(
     assert claim.names == Names(f"{renamed.name}-2", host)
 
 
+@pytest.mark.slow
 async def test_a_later_clash_is_lost_to_the_later_record(
     neighbour: Neighbour, on_link: OnLink, advert: Advert
 ) -> None:
@@ -143,6 +149,7 @@ async def test_a_later_clash_is_lost_to_the_later_record(
     assert claim.names == Names(base.instance, f"{base.host}-2")
 
 
+@pytest.mark.slow
 async def test_a_name_is_not_lost_to_who_speaks_once(on_link: OnLink, advert: Advert) -> None:
     """Nobody answers when asked once more; anybody can send one packet."""
     claim = await claimed(advert, on_link)
@@ -155,6 +162,7 @@ async def test_a_name_is_not_lost_to_who_speaks_once(on_link: OnLink, advert: Ad
     assert claim.names == base_names(advert)
 
 
+@pytest.mark.slow
 async def test_a_later_clash_is_won_with_the_later_record_for_a_while(
     neighbour: Neighbour, on_link: OnLink, advert: Advert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +178,7 @@ async def test_a_later_clash_is_won_with_the_later_record_for_a_while(
     assert claim.names == Names(base.instance, f"{base.host}-2")
 
 
+@pytest.mark.slow
 async def test_names_are_said_again_once_whoever_used_them_is_silent(
     on_link: OnLink, advert: Advert
 ) -> None:
@@ -182,6 +191,7 @@ async def test_names_are_said_again_once_whoever_used_them_is_silent(
     assert await claim.settle(advert, own(on_link), [on_link], []) == ClaimResult()
 
 
+@pytest.mark.slow
 async def test_nobody_is_asked_while_nobody_is_heard(on_link: OnLink, advert: Advert) -> None:
     """The names are held; the network is left in peace."""
     claim = await claimed(advert, on_link)

@@ -166,6 +166,7 @@ async def test_names_that_are_somebody_elses_now_are_not_taken_back(
     assert ("A", "192.0.2.9", 0) in heard
 
 
+@pytest.mark.slow
 async def test_asked_for_names_their_owner_is_heard(
     neighbour: Neighbour, on_link: OnLink, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ ROUNDING = 0.25
 PIECES_TOKENS = (512, 64, 17)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_what_is_kept_of_an_architecture(

@@ -39,6 +39,7 @@ def ask(job: int, text: str, max_tokens: int, produced: Sequence[int] = ()) -> S
     )
 
 
+@pytest.mark.slow
 async def test_an_engine_loads_answers_dies_and_the_next_goes_on(load: LoadModel) -> None:
     """Killed in the middle of two answers: both hear it, and can be gone on with."""
     engine = Engine(WORKER, load)
@@ -91,6 +92,7 @@ async def test_a_spoilt_model_file_is_told_in_a_sentence(load: LoadModel, tmp_pa
     )
 
 
+@pytest.mark.slow
 async def test_each_compute_thread_keeps_to_its_core_and_the_cache_to_none(
     load: LoadModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_file_that_the_library_does_not_load_is_unfit(tmp_path: Path) -> None:
     assert "llama.cpp could not load it" in facts.why
 
 
+@pytest.mark.slow
 def test_a_template_that_never_ends_is_ended(model: Path) -> None:
     """And its process is gone."""
     endless = "{% for _a in range(99999) %}{% for _b in range(99999) %}{% endfor %}{% endfor %}"

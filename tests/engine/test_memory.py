@@ -38,6 +38,7 @@ FALCON_STATES: dict[str, object] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("family", KINDS)
 async def test_the_process_takes_what_is_said_of_it(
@@ -49,6 +50,7 @@ async def test_the_process_takes_what_is_said_of_it(
     assert 1.0 <= said_bytes / taken_bytes <= 1.25, (said_bytes, taken_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_large_running_states_are_not_forgotten(tmp_path: Path) -> None:
     """What is said of a file of 100 MB was less than half of what it took."""

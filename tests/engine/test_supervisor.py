@@ -98,6 +98,7 @@ DEATHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "why", "told"), DEATHS, ids=[how for how, *_rest in DEATHS])
 async def test_an_engine_that_fails_in_a_job_is_replaced(
     script: Path, how: str, why: str, told: str
@@ -317,6 +318,7 @@ async def test_an_engine_is_given_no_job_when_it_is_not_ready(script: Path) -> N
     assert {why for whys in refused.values() for why in whys} == {"the engine is not ready"}
 
 
+@pytest.mark.slow
 async def test_a_model_the_engine_cannot_load_is_missing_until_it_can(
     script: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -712,6 +714,7 @@ async def test_a_model_at_which_engines_die_is_not_tried_for_ever(
     assert engine.slept_s[:6] == pytest.approx([0.2, 0.4, 30.0, 30.0, 30.0, 30.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "deaths",
     [

@@ -48,6 +48,7 @@ async def sent(phone: Phone, frame: str) -> dict[str, Any]:
     return await phone.until("error")
 
 
+@pytest.mark.slow
 async def test_bad_values_do_not_disturb_an_answer_on_the_same_connection(
     box: Box, token: str
 ) -> None:

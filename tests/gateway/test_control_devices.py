@@ -83,6 +83,7 @@ def test_what_cannot_be_is_a_problem(
     assert (box.state_dir / "devices.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_the_daemon(box: Box) -> None:
     """So its change is in force when it ends, and what the daemon refuses it says."""
     ran = box.run("devices", "add", "--name", "Tablet", "--expires", "1h")

@@ -225,6 +225,7 @@ def test_a_code_works_once(box: Box) -> None:
     assert second.body == wrong.body
 
 
+@pytest.mark.slow
 def test_wrong_codes_of_a_stranger_keep_no_phone_from_pairing(box: Box) -> None:
     """Over HTTP as in the rules; from the stranger's address only the QR code's secret counts."""
     code = box.pairing_code()

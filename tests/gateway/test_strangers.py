@@ -107,6 +107,7 @@ def send(sock: socket.socket, data: bytes, ending: str) -> None:
                 pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["reset", "close", "wait"])
 def test_nothing_a_stranger_sends_is_worth_a_line_of_the_log(tls_box: Box, ending: str) -> None:
     """However it ends; and the box goes on."""

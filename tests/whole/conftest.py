@@ -26,10 +26,11 @@ TokensIn = Callable[[float], int]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test of this folder the time that a real model takes on a slow machine."""
+    """All tests of this folder are slow, and have the time that a real model takes."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(_TEST_S))
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,8 @@ def everywhere(box: Box, token: str) -> dict[str, tuple[str, str]]:
     return {
         "state": ("error", "error" if state["journal_error"] else ""),
         "metrics": ("inglenook_journal_ok 0.0", box.http("GET", "/metrics").body.decode()),
-        "status": ("not kept on disk: ", box.run("status", "--once").out),
-        "doctor": ("not kept on disk: ", box.run("doctor").out),
+        "status": ("not stored on disk: ", box.run("status", "--once").out),
+        "doctor": ("not stored on disk: ", box.run("doctor").out),
     }
 
 

@@ -86,6 +86,7 @@ def arguments(**changes: object) -> argparse.Namespace:
     return argparse.Namespace(**{"token": None, "streams": 2, "tokens": 8, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_box_is_measured_over_its_websocket(inglenook: Inglenook, box: Box, token: str) -> None:
     """Speed, first text and stall; progress goes to stderr, so that a pipe gets figures alone."""

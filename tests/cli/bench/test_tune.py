@@ -112,6 +112,7 @@ def test_settings_that_stand_against_it_are_named(
     assert "engine.threads is set to 1, so" in inglenook("tune", "--model", str(model)).err
 
 
+@pytest.mark.slow
 def test_results_kept_at_once_are_all_kept(model: Path, tmp_path: Path) -> None:
     """Of several models, by processes of their own that begin together."""
     program = """

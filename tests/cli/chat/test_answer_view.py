@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.parts.box import run_inglenook
 from tests.parts.standin import StandIn, answering, talking
 
 
+@pytest.mark.slow
 def test_lines_break_at_spaces_on_a_terminal_alone(other: StandIn, tmp_path: Path) -> None:
     """80 columns; what is piped has the model's own lines."""
     text = "fireplaces " * 20
@@ -25,6 +28,7 @@ def test_lines_break_at_spaces_on_a_terminal_alone(other: StandIn, tmp_path: Pat
     assert all(set(line.split(" ")) == {"fireplaces"} for line in lines)
 
 
+@pytest.mark.slow
 def test_what_a_model_writes_does_not_act_on_the_terminal(other: StandIn, tmp_path: Path) -> None:
     """An escape sequence could rename the window, or type into it; a pipe gets what there is."""
     other.speech = answering("a\x1b]0;b\x07\x9bc\x08d")

@@ -31,6 +31,7 @@ def test_an_address_may_be_typed_without_its_scheme(
     assert (ran.returncode, ran.out, ran.err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_on_the_box_itself_it_pairs_by_itself_and_remembers(box: Box) -> None:
     """Whoever may use the owner's door need not type a code; once removed it comes in anew."""
     first = box.run("chat", stdin=CAPITAL)
@@ -115,6 +116,7 @@ def test_input_that_is_not_text_is_taken_as_well_as_it_can(
     assert inglenook("chat", "--url", box.url, "--token", token, stdin=question).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_person_talks_stops_an_answer_and_leaves(box: Box, token: str) -> None:
     """Ctrl-C stops the answer; at the prompt Ctrl-D ends with 0."""
     words = ["chat", "--url", box.url, "--token", token]
@@ -165,6 +167,7 @@ def test_ctrl_c_twice_at_the_prompt_ends_it(box: Box, token: str) -> None:
     assert "Traceback" not in talk.shown
 
 
+@pytest.mark.slow
 def test_elsewhere_a_person_types_the_code(box: Box, tmp_path: Path) -> None:
     """Once it is right; the token is kept for the next time."""
     environ = {**box.environ(), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}

@@ -11,6 +11,7 @@ from tests.parts.standin import Message, Send, Speech, StandIn, answering, talki
 from tests.parts.starter import CAPITAL, GERMANY, PARIS
 
 
+@pytest.mark.slow
 def test_a_refused_question_leaves_the_conversation(box: Box, token: str) -> None:
     """What is asked next is answered, and what to do about the length is said."""
     environ = {**box.environ(), "INGLENOOK_TOKEN": token}

@@ -44,6 +44,7 @@ def said(ran: Ran) -> dict[str, tuple[str, str]]:
     return {what: (verdict, text) for verdict, what, text in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "sensors", "marks"),
     [
@@ -184,6 +185,7 @@ def test_a_pi_without_a_sensor_is_told_where_there_is_one(
     assert text.endswith("Raspberry Pi's own kernel, which has one")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize(
     ("flags", "verdict", "words"),
@@ -208,6 +210,7 @@ def test_what_the_firmware_complains_of_is_passed_on(
     assert ran.returncode == (1 if verdict == "fix" else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 def test_what_working_less_would_not_cure_is_worth_knowing(
     inglenook: Inglenook, tmp_path: Path
@@ -223,6 +226,7 @@ def test_what_working_less_would_not_cure_is_worth_knowing(
     assert held["cpu-thermal"][0] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 def test_sensors_of_which_none_counts_are_said_to_be_there(
     inglenook: Inglenook, tmp_path: Path
@@ -237,6 +241,7 @@ def test_sensors_of_which_none_counts_are_said_to_be_there(
     assert lines["pm8994-thermal"][1].endswith("not the processor's (power chip)")
 
 
+@pytest.mark.slow
 def test_the_cores_worth_computing_on_are_said_with_the_rule(
     inglenook: Inglenook, settings: Path, tmp_path: Path
 ) -> None:
@@ -258,6 +263,7 @@ def test_the_cores_worth_computing_on_are_said_with_the_rule(
     } == cores
 
 
+@pytest.mark.slow
 def test_cores_are_told_by_their_clock(
     inglenook: Inglenook, settings: Path, tmp_path: Path
 ) -> None:
@@ -271,6 +277,7 @@ def test_cores_are_told_by_their_clock(
     assert text.startswith("4 at 2.4 GHz, 4 at 1.8 GHz; ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "broken", "what", "words"),
     [
@@ -301,6 +308,7 @@ def test_what_is_broken_fails_it(
     assert words in text
 
 
+@pytest.mark.slow
 def test_memory_that_is_short_is_said_in_numbers(
     inglenook: Inglenook, settings: Path, tmp_path: Path
 ) -> None:
@@ -314,6 +322,7 @@ def test_memory_that_is_short_is_said_in_numbers(
     assert "293.0 MiB are free" in text
 
 
+@pytest.mark.slow
 def test_a_governor_that_is_off_is_worth_knowing(
     inglenook: Inglenook, settings: Path, tmp_path: Path
 ) -> None:
@@ -329,6 +338,7 @@ def test_a_governor_that_is_off_is_worth_knowing(
     assert not any(what.startswith("from ") for what in lines)
 
 
+@pytest.mark.slow
 def test_a_box_that_runs_is_asked(starter_model: Path, tmp_path: Path) -> None:
     """Its limits in force, its engine's cores, its ports; its model's memory is not missing."""
     board.pi_5(tmp_path)
@@ -352,6 +362,7 @@ def test_a_box_that_runs_is_asked(starter_model: Path, tmp_path: Path) -> None:
     assert "engine.threads is set to 2" in lines["tuning"][1]
 
 
+@pytest.mark.slow
 def test_settings_that_are_not_in_force_yet_are_seen(box: Box, tmp_path: Path) -> None:
     """A port that was changed since the start."""
     port = free_port()
@@ -366,6 +377,7 @@ def test_settings_that_are_not_in_force_yet_are_seen(box: Box, tmp_path: Path) -
     assert "restart it" in lines[f"port {port}"][1]
 
 
+@pytest.mark.slow
 def test_another_program_on_the_port_is_to_be_fixed(box: Box, starter_model: Path) -> None:
     """Here it is another box."""
     with made_box(starter_model, {"listen": {"port": box.port}}) as other:
@@ -378,6 +390,7 @@ def test_another_program_on_the_port_is_to_be_fixed(box: Box, starter_model: Pat
     assert "is taken by another program" in text
 
 
+@pytest.mark.slow
 def test_a_path_too_long_for_a_daemon_is_one_line_among_all(
     inglenook: Inglenook, settings: Path, tmp_path: Path
 ) -> None:
@@ -399,6 +412,7 @@ def test_a_path_too_long_for_a_daemon_is_one_line_among_all(
         assert inglenook(*command).err == f"inglenook: state_dir: {words}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 def test_a_daemon_that_does_not_answer_is_one_line_among_all(
     inglenook: Inglenook, tmp_path: Path

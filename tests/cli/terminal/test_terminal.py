@@ -12,6 +12,7 @@ import pytest
 from tests.parts.standin import PATIENCE_S, StandIn, answering, held_back, talking, wait_until
 
 
+@pytest.mark.slow
 def test_what_is_typed_meanwhile_is_kept_and_not_shown_in_the_answer(
     other: StandIn, tmp_path: Path
 ) -> None:

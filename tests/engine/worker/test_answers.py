@@ -65,6 +65,7 @@ def test_it_knows_the_capital_of_france(
     assert answer.ended.completion_tokens == len(answer.tokens) == 7
 
 
+@pytest.mark.slow
 def test_a_long_question_is_answered_the_same_however_it_was_cut(
     starter: Model, prompts: PromptMaker
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_long_question_is_answered_the_same_however_it_was_cut(
     assert "Paris" in first.whole
 
 
+@pytest.mark.slow
 def test_eight_phones_ask_at_once(starter: Model, prompts: PromptMaker) -> None:
     """Each is in every step from its first token on, and each gets its own answer."""
     others = ["Say hello.", "What is 2 + 2?", "Name a colour."]
@@ -95,6 +97,7 @@ def test_eight_phones_ask_at_once(starter: Model, prompts: PromptMaker) -> None:
     assert (answers[0].whole, answers[4].whole) == (PARIS, BERLIN)
 
 
+@pytest.mark.slow
 def test_a_seed_fixes_the_answer(starter: Model, prompts: PromptMaker) -> None:
     """The same answer again, and another one for another seed."""
     tokens = question(prompts, "Tell me a story.")
@@ -109,6 +112,7 @@ def test_top_k_1_is_greedy(starter: Model, prompts: PromptMaker) -> None:
     assert ask(starter, question(prompts), 40, how=how).whole == PARIS
 
 
+@pytest.mark.slow
 def test_penalties_end_a_loop(starter: Model) -> None:
     """Without them the model continues the loop; with them it does not."""
     tokens = starter.tokenize(" ".join(["The cat sat."] * 8))
@@ -163,6 +167,7 @@ def test_ignore_eos_goes_on_past_the_end(starter: Model, prompts: PromptMaker) -
     assert len(answer.tokens) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["\U0001f525\U0001f680 ", "日本語と中文 "])
 def test_characters_of_many_tokens_are_shown_whole(starter: Model, text: str) -> None:
     """The model has no tokens for them, and generates their bytes one by one."""

@@ -478,6 +478,7 @@ def test_forgetting_leaves_nothing(toy: Model, tmp_path: Path) -> None:
 
 
 # Ten thousand steps: some seconds, and ten times that on a machine with other things to do.
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_cell_is_lost_in_a_thousand_requests(toy: Model) -> None:
     """Cancelled, preempted, sharing or not: the pool has what is retained, and can be emptied.

@@ -20,6 +20,7 @@ _QUESTION = [ChatMessage("user", "Why is the sky blue?")]
 _TOKENS = 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_family_loads_and_computes(family: str, random_model: Callable[[str], Path]) -> None:
     """Its file passes our checks, its template makes a prompt, and its words differ."""
@@ -38,6 +39,7 @@ def test_each_family_loads_and_computes(family: str, random_model: Callable[[str
     assert len(set(written)) > 1, written
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_model(tmp_path: Path) -> None:
     """And another one another, of the same shape."""
     written = [

@@ -36,6 +36,7 @@ def ask(
     return text + event.text, started.prompt_tokens, event.cached_tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", [LLAMA_3_2, SMOLLM3], ids=["Llama 3.2", "SmolLM3"])
 @pytest.mark.parametrize("typed", [False, True])
 def test_no_token_is_read_again_after_midnight(

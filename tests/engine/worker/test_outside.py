@@ -146,6 +146,7 @@ def test_what_people_have_heard_of_never_acts(vocabulary: Vocabulary) -> None:
     check(vocabulary, conversation(every, every, every, f"{every} and {' '.join(HEARD_OF)}"))
 
 
+@pytest.mark.slow
 def test_no_text_of_its_own_vocabulary_acts(vocabulary: Vocabulary) -> None:
     """All of its special tokens, side by side and within words."""
     for some in (vocabulary.texts[at : at + 100] for at in range(0, len(vocabulary.texts), 100)):
@@ -239,6 +240,7 @@ def uses(vocabulary: Vocabulary, template: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_no_real_template_lets_a_message_act(vocabularies: Path, everything: Vocabulary) -> None:
     """Some of them trim, split, upper-case, search and quote what they are given."""
     texts = everything.texts

@@ -553,6 +553,7 @@ def test_it_goes_when_a_later_order_is_none(toy_path: Path) -> None:
         assert daemon.gone()
 
 
+@pytest.mark.slow
 def test_a_pause_stops_all_computing_and_cancelling_still_works(toy_path: Path) -> None:
     """With signs of life meanwhile; the answer is the same as without a pause."""
     with engine() as daemon:

@@ -104,6 +104,7 @@ def ask(
     return ended.cached_tokens
 
 
+@pytest.mark.slow
 def test_one_can_go_on_from_each_mark_and_from_nowhere_else(keeping: Model) -> None:
     """Again, with another question, with another prefix; each answer is as if prefilled anew."""
     first = prompt(300, 1)
@@ -120,6 +121,7 @@ def test_one_can_go_on_from_each_mark_and_from_nowhere_else(keeping: Model) -> N
             assert follow(keeping, tokens, writer.answers[job].tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen35", "lfm2", "nemotron_h", "gemma3", "gemma4", "gpt-oss"])
 def test_what_comes_back_is_to_the_bit_what_was_saved(
     random_model: RandomModel, family: str
@@ -175,6 +177,7 @@ def test_a_mark_may_lie_a_token_behind_the_end_of_a_step(keeping: Model, mark: i
             assert follow(keeping, first, writer.answers[job].tokens)
 
 
+@pytest.mark.slow
 def test_the_next_turn_begins_at_the_end_of_the_answer(keeping: Model) -> None:
     """Or, if that is left out of it, where the prompt was last the same."""
     first = prompt(200, 1)
@@ -210,6 +213,7 @@ def test_thoughts_are_an_end_that_begins_nothing(keeping: Model) -> None:
         assert writer.batcher.pool.used_cells == 0
 
 
+@pytest.mark.slow
 def test_states_survive_the_engine(keeping: Model, tmp_path: Path) -> None:
     """From the disk, each of them, as from memory."""
     first = prompt(300, 1)
@@ -257,6 +261,7 @@ def test_what_is_read_ahead_leaves_the_state_before_the_question(keeping: Model)
         assert ask(writer, 3, first) == 299
 
 
+@pytest.mark.slow
 def test_of_four_at_once_with_one_beginning_it_is_read_once(keeping: Model) -> None:
     """They wait for the mark that the first will come by, and not for what they cannot share."""
     system = prompt(300, 1)
@@ -271,6 +276,7 @@ def test_of_four_at_once_with_one_beginning_it_is_read_once(keeping: Model) -> N
         assert follow(keeping, tokens, answers[job].tokens)
 
 
+@pytest.mark.slow
 def test_cells_are_shared_where_states_are_not(random_model: RandomModel) -> None:
     """Four phones with one system message: the pool has its cells once."""
     model = Model(str(random_model("falcon-h1")), lambda _fraction: True)
@@ -289,6 +295,7 @@ def test_cells_are_shared_where_states_are_not(random_model: RandomModel) -> Non
     model.close()
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_parked_is_not_read_again(keeping: Model) -> None:
     """Two phones in a small pool: its state waits in memory until there is room."""
     if not keeping.running_states or keeping.piece(3) == b"\0":
@@ -306,6 +313,7 @@ def test_an_answer_that_was_parked_is_not_read_again(keeping: Model) -> None:
         assert follow(keeping, tokens, answers[job].tokens)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_in_three_hundred_requests(random_model: RandomModel) -> None:
     """Cancelled, parked, sharing or not, with little memory: all end, and each is right."""
     rng = random.Random(7)
@@ -335,6 +343,7 @@ def test_nothing_is_lost_in_three_hundred_requests(random_model: RandomModel) ->
     model.close()
 
 
+@pytest.mark.slow
 def test_a_damaged_state_costs_only_time(keeping: Model, tmp_path: Path) -> None:
     """What leads to it is there, and nothing can be computed with that alone."""
     first = prompt(300, 1)
@@ -350,6 +359,7 @@ def test_a_damaged_state_costs_only_time(keeping: Model, tmp_path: Path) -> None
         assert follow(keeping, first, writer.answers[1].tokens)
 
 
+@pytest.mark.slow
 def test_a_window_is_cut_like_any_other_cells(windowed: Model, tmp_path: Path) -> None:
     """Again, edited, the next turn; from the pool, and from the disk after an engine's death."""
     first = prompt(900, 1)
@@ -392,6 +402,7 @@ def crowded(writer: Writer) -> list[int]:
     return kept
 
 
+@pytest.mark.slow
 def test_nothing_is_computed_on_cells_that_are_gone(windowed: Model) -> None:
     """A retained sequence that lost cells can be continued at its end; earlier, it is prefilled."""
     with writing(windowed, cells=4096) as writer:
@@ -409,6 +420,7 @@ def test_nothing_is_computed_on_cells_that_are_gone(windowed: Model) -> None:
             assert follow(windowed, tokens, writer.answers[job].tokens)
 
 
+@pytest.mark.slow
 def test_cells_that_are_gone_are_not_stored(windowed: Model) -> None:
     """Nor are those after them; they are prefilled again, correctly."""
     with stored(states=False) as store, writing(windowed, cells=4096, store=store) as writer:

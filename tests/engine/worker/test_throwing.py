@@ -35,6 +35,7 @@ runpy.run_module("inglenook.engine.worker", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hook",
     [

@@ -171,6 +171,7 @@ def test_a_compressed_body_is_refused_unread(box: Box, token: str) -> None:
         assert "is compressed" in reply.json()["error"]["message"]
 
 
+@pytest.mark.slow
 def test_half_an_emoji_in_a_question_or_a_name_is_replaced(box: Box, token: str) -> None:
     """They are texts that people read, and a cut one is better than none."""
     asked = box.http("POST", "/v1/inference", token=token, body=b'{"question":"Hi \\ud83d"}')
@@ -250,6 +251,7 @@ def test_a_plain_get_of_the_socket_is_refused(box: Box) -> None:
     assert (reply.status, reply.code) == (400, "bad_request")
 
 
+@pytest.mark.slow
 def test_a_box_that_listens_everywhere_names_all_its_addresses() -> None:
     """The name first, which is best to type; then what every phone can open."""
     with made_box(None, {"listen": {"host": "0.0.0.0"}}) as box:
@@ -264,6 +266,7 @@ def test_a_box_that_listens_everywhere_names_all_its_addresses() -> None:
     assert not any("fe80" in url or "127.0.0.1" in url for url in urls)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_a_box_that_listens_at_one_ipv6_address_names_it() -> None:
     """In brackets, as addresses in links are."""

@@ -101,6 +101,7 @@ async def test_an_expired_token_lets_nobody_in(box: Box) -> None:
         assert await phone.wait_closed() == 4401
 
 
+@pytest.mark.slow
 async def test_a_pairing_that_expires_ends_an_open_connection_too(box: Box) -> None:
     """At the next thing it says."""
     token = box.add_device("Guest", "--expires", "1h")
@@ -130,6 +131,7 @@ def wait_expired(box: Box, token: str) -> None:
     box.wait(stranger, "the pairing never expired", SOON_S)
 
 
+@pytest.mark.slow
 async def test_revoking_closes_what_is_open_within_a_second(box: Box) -> None:
     """The running answer ends with it; the neighbour notices nothing."""
     token = box.pair("Lost phone")
@@ -392,6 +394,7 @@ async def test_a_ping_is_answered_with_its_own_mark(box: Box, token: str) -> Non
             assert (await phone.until("pong"))["t"] == mark
 
 
+@pytest.mark.slow
 async def test_a_phone_without_the_scope_may_not_ask(box: Box) -> None:
     """A monitoring device reads the state and nothing else."""
     token = box.add_device("Monitor", "--scopes", "metrics")
@@ -402,6 +405,7 @@ async def test_a_phone_without_the_scope_may_not_ask(box: Box) -> None:
     assert answer.error["code"] == "forbidden"
 
 
+@pytest.mark.slow
 async def test_the_state_is_told_at_most_once_a_second(box: Box, token: str) -> None:
     """However much goes on, a phone's radio is left in peace."""
     loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from tests.parts.phone import connected, knocking, long_chat
 pytestmark = pytest.mark.usefixtures("unharmed")
 
 
+@pytest.mark.slow
 async def test_one_device_may_have_some_connections_but_not_all(box: Box, token: str) -> None:
     """The one too many is closed; the others, and other devices, go on."""
     other_token = box.pair("Neighbour")

@@ -419,6 +419,7 @@ JOBS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     jobs=st.lists(JOBS, min_size=1, max_size=7),

@@ -92,6 +92,7 @@ def test_a_long_text_told_once_more_is_no_runaway() -> None:
     assert ended_after([*text, *corrected, *text]) is None
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 300),
     st.lists(st.integers(0, 3), max_size=60),

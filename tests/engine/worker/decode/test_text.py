@@ -44,6 +44,7 @@ def oracle(data: bytes, stop: tuple[str, ...]) -> str:
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     data=st.one_of(LETTERS.map(str.encode), st.binary(max_size=12)),

@@ -85,6 +85,7 @@ REAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("vocabulary", "template", "said"), REAL, ids=lambda text: text[:20])
 def test_real_vocabularies_are_read_alike(
     vocabulary: str, template: str, said: str, vocabularies: Path

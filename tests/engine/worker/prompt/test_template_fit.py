@@ -106,6 +106,7 @@ def test_a_picky_template_is_given_what_it_takes(toy: Model, name: str) -> None:
         check(template, shape)
 
 
+@pytest.mark.slow
 def test_no_template_of_a_real_model_loses_a_word(toy: Model, vocabularies: Path) -> None:
     """All of llama.cpp's collection."""
     templates = collected(vocabularies)
@@ -200,6 +201,7 @@ def test_what_a_template_takes_in_no_way_is_refused_with_a_reason(toy: Model) ->
         template.render(conversation("uau"))
 
 
+@pytest.mark.slow
 def test_a_conversation_is_put_alike_in_all_its_turns(toy: Model, vocabularies: Path) -> None:
     """Earlier messages are in the prompt as before: the cache finds them."""
     for source in [*PICKY.values(), *collected(vocabularies).values()]:
@@ -241,6 +243,7 @@ def test_what_a_template_takes_out_of_a_message_is_told(toy: Model) -> None:
     assert template.render(asked).adjustments == (Adjustment.WORDS_LEFT_OUT,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", ["<think>1889, I guess.</think>\n\nIn 1889.", "1889, I guess.</think>\n\nIn 1889."]
 )

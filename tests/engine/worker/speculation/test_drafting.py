@@ -22,6 +22,7 @@ def prompt(tokens: int, seed: int) -> list[int]:
     return [*half, *half]
 
 
+@pytest.mark.slow
 def test_a_text_that_repeats_itself_takes_fewer_steps(starter: Model) -> None:
     """A periodic text is guessed right; the answer is the one without drafts."""
     tokens = starter.tokenize("The cat sat on the mat, and the dog lay by the door. " * 8 + "The")
@@ -54,6 +55,7 @@ def test_a_stop_string_ends_it_in_the_middle_of_a_draft(toy: Model, stop_at: int
 JOBS = st.tuples(st.integers(2, 100), st.integers(1, 80), st.integers(0, 30), st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(jobs=st.lists(JOBS, min_size=1, max_size=5), cells=st.sampled_from([256, 1024]))
 def test_whoever_is_guessed_for_every_answer_is_its_own(

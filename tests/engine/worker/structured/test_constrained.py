@@ -63,6 +63,7 @@ def test_without_it_would_not(toy: Model) -> None:
     assert not any(keeps_to(text, schema) for schema in SCHEMAS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_a_model_that_can_write_keeps_to_it(starter: Model, schema: dict[str, Any]) -> None:
     """Many seeds, at temperature 1; most tokens without a mask."""
@@ -166,6 +167,7 @@ def test_thinking_does_not_end_with_the_model(toy: Model) -> None:
     assert sum(resampled) > 0
 
 
+@pytest.mark.slow
 def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
     """The same tokens as without a schema, by the same seed, as far as they are valid."""
     maker = PromptMaker(starter, "{{ messages[0].content }}")
@@ -190,6 +192,7 @@ def test_what_the_model_says_by_itself_stands_if_it_may(starter: Model) -> None:
     assert same > 6
 
 
+@pytest.mark.slow
 def test_most_tokens_are_right_without_being_told(starter: Model) -> None:
     """Where a model can generate JSON, fewer than half are sampled again."""
     with writing(starter, sequences=1, budget=FixedBudget(512)) as writer:

@@ -157,6 +157,7 @@ HOSTILE: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", HOSTILE.values(), ids=HOSTILE)
 def test_whatever_a_schema_asks_for_there_is_an_end_to_it(schema: Any) -> None:
     """The result is one line, and no process is left."""
