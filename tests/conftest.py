@@ -58,6 +58,18 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             vocabulary_folder()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: begun last, they would run alone while other workers have nothing to do."""
+    weights: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        weight = float(limit.args[0]) if limit else 0.0
+        weights[item.path] = max(weights.get(item.path, 0.0), weight)
+        weights[item.path] += item.get_closest_marker("slow") is not None
+    items.sort(key=lambda item: -weights[item.path])
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """After every test: no thread and no child process that was not there before."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device
+from inglenook.cli import cache, devices
 from inglenook.common.errors import Problem
 from tests.cli.conftest import Inglenook
 
@@ -186,3 +189,27 @@ def test_a_state_folder_that_cannot_be_is_a_sentence(inglenook: Inglenook, tmp_p
 
     assert ran.returncode == 1
     assert "state_dir" in ran.err
+
+
+@pytest.mark.parametrize("change", ["revoke", "rename"])
+def test_a_daemon_that_is_stuck_does_not_keep_a_device_in(
+    inglenook: Inglenook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Its list is changed in the file; what is not urgent is left to a second try."""
+    inglenook("devices", "add", "--name", "Anna")
+    state = tmp_path / "state"
+    monkeypatch.setattr(devices, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(cache, "empty_cache", lambda _state_dir: None)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(state / "control.sock"))
+        deaf.listen()
+        ran = inglenook("devices", change, "Anna", *(["Bea"] if change == "rename" else []))
+
+    if change == "revoke":
+        assert (ran.returncode, json.loads((state / "devices.json").read_text())["devices"]) == (
+            0,
+            [],
+        )
+    else:
+        assert ran.returncode == 1
+        assert "the daemon does not answer" in ran.err

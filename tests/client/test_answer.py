@@ -90,3 +90,13 @@ def test_a_refusal_is_that_of_its_own_request() -> None:
     assert answer.refuses({"type": "error", "code": "bad_request"})
     assert not answer.refuses({"type": "error", "id": "b", "code": "busy"})
     assert not answer.refuses({"type": "pong"})
+
+
+def test_a_channel_that_only_a_newer_box_knows_is_kept_apart() -> None:
+    """And ends nothing."""
+    answer = asked()
+    answer.take(delta(1, 0, "Hm.", "notes"))
+    answer.take({"type": "response.rewound", "seq": 1, "offsets": {"answer": 0, "plans": 3}})
+
+    assert answer.texts["notes"] == "Hm."
+    assert answer.texts["answer"] == ""

@@ -113,3 +113,15 @@ def test_a_cache_that_cannot_be_emptied_is_said_though_the_device_is_shut_out(
         asyncio.run(revocation.revoke("Ada"))
 
     assert (allowlist.devices, engine.purges) == ((), 1)
+
+
+def test_nobody_is_shut_out_by_a_list_that_is_damaged(tmp_path: Path) -> None:
+    """Answers of devices that it may have had stay, until it is repaired."""
+    path = tmp_path / "devices.json"
+    path.write_text("{")
+    allowlist = Allowlist(path)
+    allowlist.load()
+    revocation = Revocation(allowlist, PhoneConnections(lambda: None), Forgetful(), tmp_path)
+    revocation.begin()
+
+    assert revocation.is_admitted("ada00000")

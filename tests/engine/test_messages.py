@@ -138,3 +138,27 @@ def test_calls_of_tools_and_their_results_cross_the_pipe() -> None:
     call = ChatMessage("assistant", "", (ChatToolCall("c1", "clock", "{}"),))
     for message in (call, ChatMessage("tool", "12:00", (), "c1")):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ChatMessage) == message
+
+
+def test_an_order_that_a_journal_of_before_has_is_read() -> None:
+    """Journals keep the orders of unfinished answers: 0.1 called this one `Start`."""
+    stored = {
+        "type": "Start",
+        "job": 0,
+        "messages": [["user", "Hi"]],
+        "sampling": [0.7, 40, 0.9, 0.05, 1.1, 0.0, 0.0, 64, 9],
+        "max_tokens": None,
+        "stop": [],
+        "ignore_eos": False,
+        "produced": [],
+        "schema": None,
+        "repetition_detection": True,
+        "moment_s": None,
+        "thinking": ["auto", None, None],
+    }
+
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(stored), type=StartJob)
+
+    assert read.messages == (ChatMessage("user", "Hi"),)
+    assert read.repetition_detection
+    assert read.namespace == b""

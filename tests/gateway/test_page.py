@@ -31,7 +31,7 @@ CHATTING = "!document.querySelector('#chat').hidden"
 PAIRING = "!document.querySelector('#pairing').hidden"
 ONE_TAP = f"{PAIRING} && document.querySelector('#code-field').hidden"
 CONNECTED = "document.querySelector('#status').dataset.level !== 'none'"
-STORED_CHAT = "Object.entries(localStorage).find(([key]) => key.endsWith('.chat'))?.[1]"
+STORED_CHAT = "Object.entries(localStorage).find(([key]) => key.endsWith('.chat-2'))?.[1]"
 STORED_TOKEN = "Object.entries(localStorage).find(([key]) => key.endsWith('.token'))?.[1]"
 
 

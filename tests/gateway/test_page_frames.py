@@ -627,6 +627,7 @@ def without(name: str) -> dict[str, Any]:
     [
         ([TURN], 1, False),
         ([without("points"), without("trimmed")], 2, False),
+        ([TURN | {"answer": ANSWER | {"points": None}}], 1, False),
         ({"version": 2, "turns": [TURN, TURN]}, 2, False),
         ({"version": 2, "turns": [TURN, TURN | {"answer": ANSWER | {"answer": 5}}]}, 1, True),
         ({"version": 2, "turns": [TURN | {"question": None}, None, 5]}, 0, True),
@@ -657,6 +658,6 @@ async def test_an_earlier_or_damaged_chat_does_not_stop_the_page(
             *["Why?", "Because \U0001f642."] * shown,
             "And then?",
         ]
-        now = json.loads(await page.evaluate(f"localStorage.getItem('{CHAT}')"))
+        now = json.loads(await page.evaluate(f"localStorage.getItem('{CHAT}-2')"))
         assert now["version"] == 2
         assert len(now["turns"]) == shown + 1

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import msgspec
+from msgspec.structs import replace
+
 from inglenook.engine.orders import ChatMessage
 from inglenook.serving import conversation_dates as dates_module
 from inglenook.serving.conversation_dates import ConversationDates, StartTime
@@ -126,3 +131,13 @@ def test_conversations_have_a_bound_too() -> None:
 
     assert len(dates) == dates_module._KEPT
     assert dates.began([HI, HELLO, MORE], NEXT_DAY) == EVENING.wall_s
+
+
+def test_beginnings_that_were_stored_before_messages_had_tools_are_found() -> None:
+    """Their digest is that of roles and texts alone."""
+    plain = msgspec.msgpack.encode([["system", "Be brief."], ["user", "Hi"]])
+    stored = hashlib.blake2b(plain, digest_size=len(dates_module._digest([HI]))).digest()
+    called = replace(HI, tool_call_id="c1")
+
+    assert dates_module._digest([SYSTEM, HI]) == stored
+    assert dates_module._digest([SYSTEM, called]) != stored

@@ -51,6 +51,14 @@ async def test_a_request_goes_to_the_engine_of_its_model(model: str | None, aske
         assert [name for name, engine in engines.items() if engine.running] == [asked]
 
 
+async def test_a_request_without_a_name_is_not_for_an_engine_without_a_model() -> None:
+    """Such as one whose file is missing: the first serves it."""
+    one, two = FakeEngine(model="one"), FakeEngine(model="")
+    async with open_desk(one, two) as desk:
+        desk.submit("ada", ask())
+        assert one.running
+
+
 async def test_a_model_that_no_engine_has_is_refused_by_the_names_there_are() -> None:
     async with open_desk(FakeEngine(model="one"), FakeEngine(model="two")) as desk:
         with pytest.raises(Problem, match="'one' and 'two'; leave 'model' out or name one") as said:

@@ -67,6 +67,11 @@ class Allowlist:
         """Paired devices, oldest first."""
         return self.roster.devices
 
+    @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged when it was last read, so that devices may be missing."""
+        return self._store.damaged
+
     def check(self, token: str, now: float) -> Device | Problem:
         """Return the device of a token, or the reason why none; ``now`` is seconds since 1970."""
         verdict = check(self.roster, token, now)

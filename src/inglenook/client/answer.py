@@ -63,12 +63,13 @@ class FollowedAnswer:
         if kind == "response.delta":
             channel = message["channel"]
             # What was sent twice, or replaced after a power cut, is overwritten.
-            self.texts[channel] = self.texts[channel][: message["offset"]] + message["text"]
+            before = self.texts.get(channel, "")
+            self.texts[channel] = before[: message["offset"]] + message["text"]
             self.seq = message["seq"]
         elif kind == "response.rewound":
             self.seq = message["seq"]
             for channel, offset in message["offsets"].items():
-                self.texts[channel] = self.texts[channel][:offset]
+                self.texts[channel] = self.texts.get(channel, "")[:offset]
         elif kind == "response.done":
             self.seq = message.get("seq", self.seq)
             self.done = message

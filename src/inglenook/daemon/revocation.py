@@ -35,8 +35,8 @@ class Revocation:
         self._admitted = self._listed()
 
     def is_admitted(self, device_id: str) -> bool:
-        """Whether a device was on the list at the latest look."""
-        return device_id in self._admitted
+        """Whether a device was on the list at the latest look; unknown if that is damaged: yes."""
+        return device_id in self._admitted or self._allowlist.damaged
 
     async def revoke(self, id_or_name: str) -> Device:
         """Remove a device from the list, shut it out and empty the prefix cache.

@@ -118,7 +118,7 @@ class LoadModel(msgspec.Struct, frozen=True, tag=True):
     use_mmap: bool = True
 
 
-class StartJob(msgspec.Struct, frozen=True, tag=True):
+class StartJob(msgspec.Struct, frozen=True, tag="Start"):  # as journals have it
     """Write one answer.
 
     Attributes:

@@ -132,4 +132,6 @@ def _beginnings(messages: Sequence[ChatMessage]) -> tuple[bytes, bytes | None]:
 
 
 def _digest(messages: Sequence[ChatMessage]) -> bytes:
-    return hashlib.blake2b(_encode(messages), digest_size=_DIGEST_BYTES).digest()
+    # Without tool calls in the form that dates were stored by before messages could have any.
+    plain = [m if m.tool_calls or m.tool_call_id else (m.role, m.content) for m in messages]
+    return hashlib.blake2b(_encode(plain), digest_size=_DIGEST_BYTES).digest()

@@ -56,7 +56,7 @@ class EngineRegistry:
         An engine whose model is not known yet may have any.
         """
         wanted = model_name(model)
-        named = [handle for handle in self if handle.state.model.lower() == wanted]
+        named = [handle for handle in self if wanted and handle.state.model.lower() == wanted]
         unknown = [handle for handle in self if not handle.state.model]
         return (named or (unknown if wanted else []) or self._handles)[0]
 

@@ -196,10 +196,12 @@ async def _texts(watch: ResponseWatch, until: float) -> AsyncIterator[str]:
     cursor = ResponseCursor(watch.response)
     more = True
     while more:
+        # A response may end without having been opened: its device was revoked at once.
+        over = watch.response.status.over
         for event in cursor.take(TEXT_BYTES_MAX):
             if isinstance(event, TextPiece) and event.channel is Channel.ANSWER:
                 yield event.text
-        more = not cursor.over and await watch.news(until)
+        more = not (over or cursor.over) and await watch.news(until)
 
 
 async def _send(request: web.Request, stream: web.StreamResponse, text: str) -> None:

@@ -9,8 +9,9 @@
 
 import { newAnswer, STATUSES } from './answer.js';
 
-/** Of the stored chat; version 1 was the list of turns alone. */
+/** Of the stored chat; version 1 was the list of turns alone, as `chat`. A page of that version that is still open writes there. */
 const VERSION = 2;
+const CHAT = `chat-${VERSION}`;
 
 /** Well under the 256 KiB that one frame may carry, since every question sends the whole chat. */
 const CHAT_LIMIT_BYTES = 200 * 1024;
@@ -41,7 +42,7 @@ export class Store {
 
   /** The whole turns of the stored chat; of a damaged one the text is kept as `chat.damaged`. @returns {Turn[]} */
   get turns() {
-    const text = this.#read('chat');
+    const text = this.#read(CHAT) ?? this.#read('chat');
     if (text === null) return [];
     const { turns, damaged } = readChat(text);
     if (damaged) {
@@ -52,13 +53,14 @@ export class Store {
   }
 
   set turns(turns) {
-    this.#write('chat', turns.length ? JSON.stringify({ version: VERSION, turns }) : null);
+    this.#write(CHAT, turns.length ? JSON.stringify({ version: VERSION, turns }) : null);
+    this.#write('chat', null);
   }
 
   /** Call `changed` when another tab of this browser changed the chat or the pairing. @param {() => void} changed */
   watch(changed) {
     addEventListener('storage', (event) => {
-      if (event.key === `${this.#prefix}chat` || event.key === `${this.#prefix}token`) changed();
+      if (event.key === this.#prefix + CHAT || event.key === `${this.#prefix}token`) changed();
     });
   }
 
@@ -109,7 +111,7 @@ function readTurn(stored) {
   for (const [name, value] of Object.entries(begun))
     if (value !== null && typeof answer[name] !== typeof value) return null;
   if (!STATUSES.includes(answer.status)) return null;
-  if (typeof answer.points.answer !== 'number' || typeof answer.points.thinking !== 'number')
+  if (typeof answer.points?.answer !== 'number' || typeof answer.points?.thinking !== 'number')
     answer.points = { answer: [...answer.answer].length, thinking: [...answer.thinking].length };
   return { question: stored.question, answer };
 }
