@@ -19,23 +19,10 @@ from inglenook.engine.orders import Limits
 from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
 from inglenook.serving.limits import ServingLimits
 from inglenook.serving.response_parts import WaitReason as Waiting
+from tests.parts.decisions import FREE
 
 CAPACITY = Capacity(max_active=8, threads=4, step_budget_s=0.2, ram_cache_bytes=1000)
 
-FREE = Decision(
-    level=Level.COOL,
-    reason=LimitReason.NONE,
-    max_active=8,
-    threads=4,
-    clock=1.0,
-    duty=1.0,
-    step_budget_s=0.2,
-    ram_cache_bytes=1000,
-    admit=True,
-    unload=False,
-    eta_s=None,
-    sentence="45 °C",
-)
 HOT = replace(
     FREE, level=Level.HOT, reason=LimitReason.THERMAL, threads=3, duty=0.8, step_budget_s=0.16
 )

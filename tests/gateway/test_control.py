@@ -119,7 +119,7 @@ def _control_app(purge: Callable[[], Awaitable[int]]) -> web.Application:
     """The application, to ask for nothing but a purge."""
 
     async def revoke(id_or_name: str) -> Device:
-        raise NotImplementedError(id_or_name)
+        raise AssertionError(f"{id_or_name} was to be revoked")
 
     return make_control_app(NO_BOX, NOBODY, purge, revoke)
 

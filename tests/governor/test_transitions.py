@@ -8,21 +8,7 @@ import pytest
 
 from inglenook.governor.limits import Capacity, Decision, Level, LimitReason
 from inglenook.governor.transitions import Transition, turn, unlimited
-
-FREE = Decision(
-    level=Level.COOL,
-    reason=LimitReason.NONE,
-    max_active=8,
-    threads=4,
-    clock=1.0,
-    duty=1.0,
-    step_budget_s=0.2,
-    ram_cache_bytes=1000,
-    admit=True,
-    unload=False,
-    eta_s=None,
-    sentence="45 °C",
-)
+from tests.parts.decisions import FREE
 
 #: Each is worse than the one before it.
 DOWNHILL = [

@@ -23,7 +23,7 @@ def state_of(
 
     Args:
         governor: Its part of it.
-        load: Of the desk.
+        load: Of the dispatcher.
         engine: The engine's state.
         stage: How deep the box sleeps.
         journal_error: Why answers are not kept on disk just now; None if they are, or need not be.

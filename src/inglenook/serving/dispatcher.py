@@ -56,7 +56,7 @@ class Dispatcher:
         self._settings = settings
         self._on_change = on_change
         self._on_over = on_over
-        self._telling = Guard("news of the desk")
+        self._telling = Guard("news of the dispatcher")
         dating = dating or DateStore()
         self._responses = ResponseLifecycle(settings, self.engines, recorder, dating)
 
