@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from inglenook.cli.control import control_session
+from inglenook.cli import cache, control, pair
+from inglenook.cli.control import NoAnswerError, control_session
 from inglenook.common.errors import StartupError
 from inglenook.daemon.statefolder import held_state_folder
 from inglenook.gateway.control import SOCKET_NAME, bind_control_socket
@@ -40,6 +41,21 @@ async def test_without_a_daemon_it_says_how_to_start_one(tmp_path: Path, make: s
     with pytest.raises(StartupError, match="`inglenook up`"):
         async with control_session(tmp_path) as session, session.post("/pair/open"):
             pass
+
+
+@pytest.mark.parametrize("command", ["pair", "cache"])
+def test_a_daemon_that_is_stuck_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """No command waits for it without end; its socket still takes connections."""
+    monkeypatch.setattr(control, "ANSWER_S", 0.2)
+    monkeypatch.setattr(cache, "_PURGE_S", 0.2)
+    asked = pair._pair(tmp_path, None) if command == "pair" else cache._ask_daemon(tmp_path)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / SOCKET_NAME))
+        deaf.listen()
+        with pytest.raises(NoAnswerError, match="does not answer"):
+            asyncio.run(asked)
 
 
 async def test_a_box_whose_process_sleeps_need_not_be_started(tmp_path: Path) -> None:

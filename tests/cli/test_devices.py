@@ -10,7 +10,7 @@ import pytest
 
 from inglenook.auth.allowlist import Allowlist
 from inglenook.auth.devices import Device
-from inglenook.cli import cache, devices
+from inglenook.cli import control
 from inglenook.common.errors import Problem
 from tests.cli.conftest import Inglenook
 
@@ -198,8 +198,7 @@ def test_a_daemon_that_is_stuck_does_not_keep_a_device_in(
     """Its list is changed in the file; what is not urgent is left to a second try."""
     inglenook("devices", "add", "--name", "Anna")
     state = tmp_path / "state"
-    monkeypatch.setattr(devices, "_ANSWER_S", 0.2)
-    monkeypatch.setattr(cache, "empty_cache", lambda _state_dir: None)
+    monkeypatch.setattr(control, "ANSWER_S", 0.2)
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(state / "control.sock"))
         deaf.listen()

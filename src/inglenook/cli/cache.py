@@ -18,6 +18,9 @@ from inglenook.engine.prefix_files import BLOCK_SUFFIX, cache_files, purge_folde
 from inglenook.engine.settings import PREFIX_FOLDER
 from inglenook.models.preflight import auto_disk_bytes
 
+#: Seconds in which a daemon has removed the largest cache that there may be, from a slow card.
+_PURGE_S = 120.0
+
 
 def list_(args: argparse.Namespace) -> None:
     """Print the cache's size, a line a model, and its limits below."""
@@ -69,9 +72,15 @@ def empty_cache(state_dir: Path) -> int:
 
 
 async def _ask_daemon(state_dir: Path) -> int:
+    from aiohttp import ClientTimeout
+
     from inglenook.cli.control import control_session
 
-    async with control_session(state_dir) as session, session.post("/cache/purge") as answer:
+    timeout = ClientTimeout(total=_PURGE_S)
+    async with (
+        control_session(state_dir) as session,
+        session.post("/cache/purge", timeout=timeout) as answer,
+    ):
         body: dict[str, Any] = await answer.json()
     if "error" in body:
         raise StartupError(body["error"]["message"])

@@ -14,6 +14,13 @@ from inglenook.common.errors import StartupError
 from inglenook.gateway.control import SOCKET_NAME, control_path
 from inglenook.power.settings import ASLEEP_NAME
 
+#: Seconds for an answer; the daemon waits for no client in it.
+ANSWER_S = 15.0
+
+
+class NoAnswerError(StartupError):
+    """A daemon accepted the connection and did not answer; it may still do what it was asked."""
+
 
 class NotReachedError(StartupError):
     """No daemon was reached: none is running, or it does not accept connections."""
@@ -25,18 +32,21 @@ async def control_session(state_dir: Path) -> AsyncIterator[aiohttp.ClientSessio
 
     Raises:
         NotReachedError: If none is running there, it does not answer, or it is another user's.
+        NoAnswerError: If a request takes more than `ANSWER_S`, or than its own timeout.
         StartupError: If it ends in the middle.
     """
     path = control_path(state_dir)
     connector = aiohttp.UnixConnector(os.fspath(path))
-    # No total limit: `/pair/wait` waits for a person.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=5)
     async with aiohttp.ClientSession("http://box", connector=connector, timeout=timeout) as session:
         try:
             yield session
         except aiohttp.ClientConnectorError as exc:
             text = await asyncio.to_thread(_why_unreachable, state_dir, exc.os_error)
             raise NotReachedError(text) from exc
+        except TimeoutError as exc:
+            text = "the daemon does not answer, and may still do it; try again, or restart it"
+            raise NoAnswerError(text) from exc
         except aiohttp.ClientError as exc:
             raise StartupError("the daemon closed the connection") from exc
 

@@ -33,7 +33,10 @@ async def _pair(state_dir: Path, name: str | None) -> int:
             server_id=window["server_id"],
             spki_sha256=window["spki_sha256"],
         )
-        async with session.get("/pair/wait", params={"code": window["code"]}) as answer:
+        # Until the window closes: it waits for a person.
+        waiting = aiohttp.ClientTimeout(total=None)
+        code = {"code": window["code"]}
+        async with session.get("/pair/wait", params=code, timeout=waiting) as answer:
             device = await answer.json()
     if device is None:
         raise StartupError("no device has paired; run `inglenook pair` again for a new code")
